@@ -1,0 +1,45 @@
+/**
+ * `effect-websocket echo [LISTEN]`: a server that sends every message back, to test clients and networks with.
+ */
+import * as Command from "effect/cli/Command"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+import * as NodeWebSocketServer from "../node/NodeWebSocketServer.ts"
+import * as WebSocketServer from "../server/WebSocketServer.ts"
+import * as Address from "./Address.ts"
+import * as flags from "./flags.ts"
+import { printReady } from "./ready.ts"
+
+const MiB = 1024 * 1024
+
+export const echo = Command.make(
+  "echo",
+  {
+    addresses: flags.addresses("LISTEN", `[host:]port (${Address.defaultListen}; port 0 picks one); IPv6 as [::1]:port`, 1, 0),
+    ...flags.server
+  },
+  Effect.fnUntraced(function* ({ addresses, ...rest }) {
+    const listen = yield* Address.parseListen(addresses[0] ?? Address.defaultListen)
+    // an echo has nothing that a page could take
+    const options = yield* flags.serverOptions(listen, rest, "any")
+    return yield* Layer.launch(
+      Layer.effectDiscard(printReady).pipe(
+        Layer.provideMerge(
+          WebSocketServer.layerHandler((webSocket) =>
+            Stream.runForEachArray(webSocket.messages, (batch) => webSocket.sendAll(batch))
+          )
+        ),
+        Layer.provide(
+          NodeWebSocketServer.layer({
+            ...options,
+            subprotocols: "first",
+            compression: {},
+            maxMessageSize: 64 * MiB,
+            maxFragments: 64 * MiB
+          })
+        )
+      )
+    )
+  })
+).pipe(Command.withDescription("Send every message back: to test clients and networks with"))

@@ -1,0 +1,102 @@
+/**
+ * The flags that commands share, and what they mean to the server.
+ */
+import * as Argument from "effect/cli/Argument"
+import * as Flag from "effect/cli/Flag"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as NodeWebSocketServer from "../node/NodeWebSocketServer.ts"
+import { type Listen, UsageError } from "./Address.ts"
+
+/** A count or a duration that limits something. */
+const limits = {
+  maxConnections: ["max-connections", "N", "The most connections at a time (10000)"],
+  maxConnectionsPerAddress: ["max-connections-per-address", "N", "The same from one address (no limit)"],
+  maxHandshakeRatePerAddress: ["max-handshake-rate", "N", "The most handshakes a second from one address (no limit)"],
+  handshakeTimeout: ["handshake-timeout", "DURATION", "How long a request's head may take (10 seconds)"],
+  pingInterval: ["ping-interval", "DURATION", "Ping a client after this much silence (30 seconds)"],
+  pongTimeout: ["pong-timeout", "DURATION", "Give up a client still silent after a ping (20 seconds)"],
+  idleTimeout: ["idle-timeout", "DURATION", "Close a connection without data for this long (infinity)"],
+  maxLifetime: ["max-lifetime", "DURATION", "Close a connection of this age (infinity)"],
+  closeTimeout: ["close-timeout", "DURATION", "How long each step of closing may take (10 seconds)"],
+  drainTimeout: ["drain-timeout", "DURATION", "How long connections may go on after SIGTERM (0)"]
+} as const
+
+type Limit = keyof typeof limits
+
+const limitFlag = (limit: Limit) => {
+  const [name, metavar, description] = limits[limit]
+  return Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.optional)
+}
+
+/** The flags of every command that listens. */
+export const server = {
+  origin: Flag.String("origin").pipe(
+    Flag.withMetavar("ORIGIN"),
+    Flag.withDescription("Pages that may connect, such as https://app.example; repeat it for more, or any for all"),
+    Flag.atLeast(0)
+  ),
+  maxConnections: limitFlag("maxConnections"),
+  maxConnectionsPerAddress: limitFlag("maxConnectionsPerAddress"),
+  maxHandshakeRatePerAddress: limitFlag("maxHandshakeRatePerAddress"),
+  handshakeTimeout: limitFlag("handshakeTimeout"),
+  pingInterval: limitFlag("pingInterval"),
+  pongTimeout: limitFlag("pongTimeout"),
+  idleTimeout: limitFlag("idleTimeout"),
+  maxLifetime: limitFlag("maxLifetime"),
+  closeTimeout: limitFlag("closeTimeout"),
+  drainTimeout: limitFlag("drainTimeout")
+}
+
+/** What was typed for the flags of `server`. */
+export type ServerFlags = { readonly [K in Limit]: Option.Option<string> } & { readonly origin: ReadonlyArray<string> }
+
+/** One or more addresses; which of them is which depends on how many there are. */
+export const addresses = (name: string, description: string, most: number, least: number) =>
+  Argument.String(name).pipe(Argument.withDescription(description), Argument.between(least, most))
+
+/** `30`, `30s` and `30 seconds` are the same. */
+export const parseDuration = (flag: string, text: string): Effect.Effect<Duration.Duration, UsageError> => {
+  const match = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h)?$/.exec(text)
+  const unit = { ms: "millis", s: "seconds", m: "minutes", h: "hours" } as const
+  const input =
+    match === null ? text : `${Number(match[1])} ${unit[(match[2] ?? "s") as keyof typeof unit]}`
+  return Option.match(Duration.fromInput(input as Duration.Input), {
+    onNone: () =>
+      Effect.fail(new UsageError({ message: `--${flag} expects a duration, such as 30s or infinity; got ${JSON.stringify(text)}` })),
+    onSome: Effect.succeed
+  })
+}
+
+const parseCount = (flag: string, text: string): Effect.Effect<number, UsageError> =>
+  /^[1-9]\d{0,8}$/.test(text)
+    ? Effect.succeed(Number(text))
+    : Effect.fail(new UsageError({ message: `--${flag} expects a number from 1 on; got ${JSON.stringify(text)}` }))
+
+/** The server's options, given what was typed. Without `--origin` the command's own default holds. */
+export const serverOptions = Effect.fnUntraced(function* (
+  listen: Listen,
+  flags: ServerFlags,
+  defaultOrigin: "same-origin" | "any"
+): Effect.fn.Return<NodeWebSocketServer.Options, UsageError> {
+  const given: { [K in Limit]?: Duration.Duration | number } = {}
+  for (const [name, [flag, metavar]] of Object.entries(limits)) {
+    const limit = name as Limit
+    const text = flags[limit]
+    if (Option.isNone(text)) continue
+    given[limit] = yield* metavar === "N" ? parseCount(flag, text.value) : parseDuration(flag, text.value)
+  }
+  const { origin } = flags
+  const wrong = origin.find((value) => value !== "any" && !/^[a-z][a-z0-9+.-]*:\/\/[^/\s]+$/i.test(value))
+  if (wrong !== undefined) {
+    const message = `--origin expects an origin, such as https://app.example, or any; got ${JSON.stringify(wrong)}`
+    return yield* new UsageError({ message })
+  }
+  return {
+    ...listen,
+    // each limit was parsed by its own kind just above
+    ...(given as Pick<NodeWebSocketServer.Options, Limit>),
+    origin: origin.length === 0 ? defaultOrigin : origin.includes("any") ? "any" : origin
+  }
+})

@@ -1,0 +1,76 @@
+#!/usr/bin/env node
+/**
+ * The command line. Results go to stdout and everything else to stderr; a mistake of the user is one line and a non-zero
+ * exit. SIGTERM and SIGINT close all connections in order and exit with 0; a second one exits at once.
+ */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as Cause from "effect/Cause"
+import * as CliOutput from "effect/cli/CliOutput"
+import * as Command from "effect/cli/Command"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import { readFileSync } from "node:fs"
+import { demo } from "./demo.ts"
+import { echo } from "./echo.ts"
+import { proxy } from "./proxy.ts"
+
+const name = "effect-websocket"
+
+/** The package's own version; its manifest lies above both `src` and `dist`. */
+const version: unknown = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")).version
+
+const command = Command.make(name, {}, () => demo).pipe(
+  Command.withDescription("A WebSocket in front of a TCP service. Without a command: a demonstration to open in a browser."),
+  Command.withSubcommands([proxy, echo])
+)
+
+/** One line for a mistake in the arguments, in place of the whole help. */
+const presenter: CliOutput.Presenter = {
+  present: (event) =>
+    event._tag === "InvalidInvocation"
+      ? Console.error(`${name}: ${oneLine(event.errors.map((error) => error.message).join("; "))} (try --help)`)
+      : CliOutput.defaultPresenter.present(event)
+}
+
+const oneLine = (text: string): string => text.replace(/\s+/g, " ").trim()
+
+/** The mistake has been told. */
+const failed = "failed" as const
+
+let signals = 0
+const onSignal = (signal: NodeJS.Signals) => {
+  if (++signals > 1) process.exit(signal === "SIGINT" ? 130 : 143)
+}
+process.on("SIGINT", onSignal).on("SIGTERM", onSignal)
+// a reader of our output that goes away is no reason to fall over
+process.stdout.on("error", () => {})
+process.stderr.on("error", () => {})
+
+command.pipe(
+  Command.run({ version: String(version) }),
+  Effect.catchTags({
+    ListenError: (error) => Effect.andThen(Console.error(`${name}: ${oneLine(error.message)}`), Effect.fail(failed)),
+    UsageError: (error) => Effect.andThen(Console.error(`${name}: ${oneLine(error.message)}`), Effect.fail(failed))
+  }),
+  Effect.provide(
+    Layer.mergeAll(
+      NodeServices.layer,
+      CliOutput.layerPresenter(presenter),
+      Layer.succeed(Logger.LogToStderr)(true)
+    )
+  ),
+  NodeRuntime.runMain({
+    disableErrorReporting: true,
+    teardown: (exit, onExit) => {
+      // an end that was asked for by a signal is a success
+      if (Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)) return onExit(0)
+      const defect = Cause.squash(exit.cause)
+      if (Cause.hasDies(exit.cause)) process.stderr.write(`${name}: internal error: ${Cause.pretty(exit.cause)}\n`)
+      onExit(defect === failed ? 1 : 2)
+    }
+  })
+)

@@ -1,0 +1,65 @@
+/**
+ * `effect-websocket proxy [LISTEN] TARGET`: a WebSocket in front of a TCP service.
+ */
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as NodeDialer from "../node/NodeDialer.ts"
+import * as NodeWebSocketServer from "../node/NodeWebSocketServer.ts"
+import * as WebSocketProxy from "../proxy/WebSocketProxy.ts"
+import * as Address from "./Address.ts"
+import * as flags from "./flags.ts"
+import { printReady } from "./ready.ts"
+
+export const proxy = Command.make(
+  "proxy",
+  {
+    addresses: flags.addresses(
+      "[LISTEN] TARGET",
+      `LISTEN is [host:]port (${Address.defaultListen}; port 0 picks one), TARGET is host:port; IPv6 as [::1]:port`,
+      2,
+      1
+    ),
+    compress: Flag.Boolean("compress").pipe(
+      Flag.withDescription("Compress with clients that offer permessage-deflate"),
+      Flag.withDefault(false)
+    ),
+    text: Flag.Boolean("text").pipe(
+      Flag.withDescription("Send text messages to the client; the target must speak UTF-8"),
+      Flag.withDefault(false)
+    ),
+    dialTimeout: Flag.String("dial-timeout").pipe(
+      Flag.withMetavar("DURATION"),
+      Flag.withDescription("How long connecting to the target may take (10 seconds)"),
+      Flag.optional
+    ),
+    ...flags.server
+  },
+  Effect.fnUntraced(function* ({ addresses, compress, dialTimeout, text, ...rest }) {
+    const [listen, target] = addresses.length > 1 ? addresses : [Address.defaultListen, ...addresses]
+    const options = yield* flags.serverOptions(yield* Address.parseListen(listen!), rest, "same-origin")
+    const to = yield* Address.parseTarget(target!)
+    const dialer = Option.isNone(dialTimeout)
+      ? {}
+      : { dialTimeout: yield* flags.parseDuration("dial-timeout", dialTimeout.value) }
+    return yield* Layer.launch(
+      Layer.effectDiscard(printReady).pipe(
+        Layer.provideMerge(WebSocketProxy.layer({ target: to, messages: text ? "text" : "binary" })),
+        Layer.provide(NodeDialer.layer(dialer)),
+        // what the client offers first is what the target is taken to speak
+        Layer.provide(NodeWebSocketServer.layer({ ...options, subprotocols: "first", compression: compress ? {} : false }))
+      )
+    )
+  })
+).pipe(
+  Command.withDescription("Put a WebSocket in front of a TCP service"),
+  Command.withExamples([
+    { command: "effect-websocket proxy 6080 localhost:5900", description: "ws://127.0.0.1:6080 to a VNC server" },
+    {
+      command: "effect-websocket proxy 0.0.0.0:8080 db.internal:5432 --origin https://app.example",
+      description: "for everyone's network, and the pages of one site"
+    }
+  ])
+)

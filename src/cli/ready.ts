@@ -1,0 +1,13 @@
+/**
+ * What a command prints when it listens.
+ */
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as NetAddress from "effect/net/NetAddress"
+import { WebSocketServer } from "../server/WebSocketServer.ts"
+
+/** `HOST:PORT` as the server is reached. */
+export const serverAddress = Effect.map(WebSocketServer, ({ address }) => NetAddress.formatSocketAddress(address))
+
+/** The one line that says that connections are taken, and where. */
+export const printReady = Effect.flatMap(serverAddress, (address) => Console.log(`ready ws://${address}`))

@@ -1,0 +1,123 @@
+/**
+ * The watch over many connections: one fiber that sweeps them all, in place of timers in each. It pings peers that are
+ * silent and gives up those that stay silent (RFC 6455 section 5.5.2), closes connections that are idle (1001) or too old
+ * (1008), and reports the bytes that passed.
+ *
+ * Silence counts only while a reader waits for the transport: a peer whose bytes we do not take is not silent. The sweep
+ * comes a quarter of the shortest limit apart, so a limit bites at most that much late.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Metric from "effect/Metric"
+import * as Scope from "effect/Scope"
+import * as CloseCode from "../protocol/CloseCode.ts"
+import { Connection } from "./internal/connection.ts"
+import type { Limits } from "./Limits.ts"
+import * as Telemetry from "./Telemetry.ts"
+import type { WebSocket } from "./WebSocket.ts"
+import { peerTimeout } from "./WebSocketError.ts"
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface KeepAlive {
+  /** Watches a connection until the scope ends. */
+  readonly watch: (webSocket: WebSocket) => Effect.Effect<void, never, Scope.Scope>
+  /** How many connections are watched. */
+  readonly size: () => number
+}
+
+/** What the sweep remembers of a connection, all in milliseconds of the clock. */
+interface Watch {
+  readonly openedAt: number
+  seenAt: number
+  activeAt: number
+  probedAt: number | undefined
+}
+
+const maxTick = 5000
+const minTick = 5
+
+/**
+ * Starts a watch that ends with the scope.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Return<KeepAlive, never, Scope.Scope> {
+  const scope = yield* Effect.scope
+  const watched = new Map<Connection, Watch>()
+  const clock = yield* Clock.Clock
+  const tick = Math.max(
+    minTick,
+    Math.min(maxTick, Math.min(limits.pingInterval, limits.pongTimeout, limits.idleTimeout, limits.maxLifetime) / 4)
+  )
+
+  const act = (self: Effect.Effect<void>) => Effect.asVoid(Effect.forkIn(self, scope))
+
+  const visit = (connection: Connection, watch: Watch, now: number): Effect.Effect<void> | undefined => {
+    if (connection.seen || !connection.reading) {
+      connection.seen = false
+      watch.seenAt = now
+      watch.probedAt = undefined
+    }
+    if (connection.active || connection.outbound.active) {
+      connection.active = connection.outbound.active = false
+      watch.activeAt = now
+    }
+    if (!connection.isOpen) return undefined
+    if (now - watch.openedAt >= limits.maxLifetime) {
+      watched.delete(connection)
+      return limitClose(connection, "maxLifetime", CloseCode.policyViolation, "the connection reached its maximum age")
+    }
+    if (now - watch.activeAt >= limits.idleTimeout) {
+      watched.delete(connection)
+      return limitClose(connection, "idleTimeout", CloseCode.goingAway, "the connection was idle for too long")
+    }
+    if (watch.probedAt !== undefined) {
+      if (now - watch.probedAt < limits.pongTimeout) return undefined
+      watched.delete(connection)
+      return act(Effect.andThen(Telemetry.limitHit("pongTimeout"), connection.abort(peerTimeout("pong"))))
+    }
+    if (now - watch.seenAt < limits.pingInterval) return undefined
+    watch.probedAt = now
+    return act(connection.probe)
+  }
+
+  const limitClose = (connection: Connection, limit: string, code: number, reason: string) =>
+    act(Effect.andThen(Telemetry.limitHit(limit), connection.shutdown({ code, reason })))
+
+  const sweep = Effect.gen(function* () {
+    const now = clock.currentTimeMillisUnsafe()
+    for (const [connection, watch] of watched) {
+      const action = visit(connection, watch, now)
+      if (action !== undefined) yield* action
+      yield* connection.reportBytes
+    }
+  })
+  yield* Effect.forkScoped(Effect.forever(Effect.delay(sweep, tick)))
+
+  return {
+    size: () => watched.size,
+    watch: (webSocket) => {
+      // every WebSocket that this package makes is a Connection; another implementation is not ours to watch
+      if (!(webSocket instanceof Connection)) return Effect.void
+      return Effect.uninterruptible(
+        Effect.suspend(() => {
+          const now = clock.currentTimeMillisUnsafe()
+          watched.set(webSocket, { openedAt: now, seenAt: now, activeAt: now, probedAt: undefined })
+          return Effect.andThen(
+            Metric.modify(Telemetry.connections, 1),
+            Effect.addFinalizer(() => {
+              watched.delete(webSocket)
+              return Metric.modify(Telemetry.connections, -1)
+            })
+          )
+        })
+      )
+    }
+  }
+})

@@ -1,0 +1,82 @@
+/**
+ * The limits of one connection. Every one has a default, and a metric counts when it bites (`Telemetry.limits`). Durations
+ * are any `Duration.Input`, such as `"30 seconds"`; `"infinity"` switches one off.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import type * as Message from "../protocol/Message.ts"
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /**
+   * The largest frame in bytes; a larger one is answered with Close 1009. Default: 2^53-1, since frames stream through in
+   * pieces and take no memory of their own.
+   */
+  readonly maxFrameSize?: number | undefined
+  /**
+   * The largest message in bytes that is assembled, and the largest that a compressed one may inflate to; Close 1009.
+   * Default: 1 MiB.
+   */
+  readonly maxMessageSize?: number | undefined
+  /** The most frames of an assembled message; Close 1008. Default: 65,536. */
+  readonly maxFragments?: number | undefined
+  /** The most control frames in one second; Close 1008. Default: 1,000. */
+  readonly maxControlFrameRate?: number | undefined
+  /** A ping is sent to a peer that has been silent for this long. Default: 30 seconds. */
+  readonly pingInterval?: Duration.Input | undefined
+  /** A peer that is silent for this long after a ping is given up, and the connection reset. Default: 20 seconds. */
+  readonly pongTimeout?: Duration.Input | undefined
+  /** A connection without a data frame in either direction for this long is closed with 1001. Default: infinity. */
+  readonly idleTimeout?: Duration.Input | undefined
+  /** A connection as old as this is closed with 1008. Default: infinity. */
+  readonly maxLifetime?: Duration.Input | undefined
+  /**
+   * How long the end of a connection may take: sending what is buffered, the peer's Close frame, and its end of the byte
+   * stream, each. Default: 10 seconds.
+   */
+  readonly closeTimeout?: Duration.Input | undefined
+}
+
+/**
+ * The same with defaults filled in, and durations in milliseconds.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Limits extends Message.Limits {
+  readonly maxFrameSize: number
+  readonly maxControlFrameRate: number
+  readonly pingInterval: number
+  readonly pongTimeout: number
+  readonly idleTimeout: number
+  readonly maxLifetime: number
+  readonly closeTimeout: number
+}
+
+/**
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: Options = {}): Limits => ({
+  maxFrameSize: Math.min(options.maxFrameSize ?? Infinity, Number.MAX_SAFE_INTEGER),
+  maxMessageSize: options.maxMessageSize ?? 1024 * 1024,
+  maxFragments: options.maxFragments ?? 65536,
+  maxControlFrameRate: options.maxControlFrameRate ?? 1000,
+  pingInterval: Duration.toMillis(options.pingInterval ?? "30 seconds"),
+  pongTimeout: Duration.toMillis(options.pongTimeout ?? "20 seconds"),
+  idleTimeout: Duration.toMillis(options.idleTimeout ?? Duration.infinity),
+  maxLifetime: Duration.toMillis(options.maxLifetime ?? Duration.infinity),
+  closeTimeout: Duration.toMillis(options.closeTimeout ?? "10 seconds")
+})
+
+/**
+ * The defaults of {@link Options}.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const defaults: Limits = make()

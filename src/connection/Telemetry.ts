@@ -1,0 +1,38 @@
+/**
+ * The metrics of connections, servers and proxies, by the names that an exporter shows. Registering them costs an
+ * application nothing if it exports none. Bytes are added up in each connection and reported by the sweep of `KeepAlive` and
+ * at the end, not for every chunk.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Metric from "effect/Metric"
+
+/** Open WebSocket connections. */
+export const connections = Metric.gauge("websocket_connections", { description: "Open WebSocket connections" })
+
+/** Bytes that came over connections, frame headers included. */
+export const receivedBytes = Metric.counter("websocket_received_bytes_total", {
+  description: "Bytes received on WebSocket connections",
+  incremental: true
+})
+
+/** Bytes that went out over connections, frame headers included. */
+export const sentBytes = Metric.counter("websocket_sent_bytes_total", {
+  description: "Bytes sent on WebSocket connections",
+  incremental: true
+})
+
+/** Ended connections by close code. */
+export const closes = Metric.frequency("websocket_closes_total", { description: "Ended connections by close code" })
+
+/** Limits that bit, by the limit's name. */
+export const limits = Metric.frequency("websocket_limits_total", { description: "Limits that bit, by name" })
+
+/** Refused opening handshakes by HTTP status. */
+export const refusals = Metric.frequency("websocket_refusals_total", {
+  description: "Refused opening handshakes by HTTP status"
+})
+
+/** Counts a limit that bit. */
+export const limitHit = (name: string): Effect.Effect<void> => Metric.update(limits, name)

@@ -1,0 +1,127 @@
+/**
+ * One WebSocket connection, server or client, as a scoped resource over an effect `Socket` that carries its bytes; the
+ * opening handshake is done. Reading is by pull: what nobody pulls stays in the transport, and the sender feels it.
+ *
+ * - Read in one of three ways: `messages` (assembled), `fragments` (pieces as they come) or `payloads` (bytes without
+ *   boundaries). One reader at a time. A stream ends when the peer's Close frame has come, and fails with a
+ *   {@link WebSocketError} otherwise.
+ * - Pings are answered, and the closing handshake is answered, while somebody reads.
+ * - `send` and its kin may be called from any fiber; each waits while the transport is full.
+ * - Leaving the scope closes: 1000 after success, 1011 after a failure, 1001 after an interruption, each followed by the
+ *   wait for the peer's Close frame and for its end of the byte stream (RFC 6455 section 7.1.1), bounded by `closeTimeout`.
+ *
+ * @since 0.1.0
+ */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Clock from "effect/Clock"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Pull from "effect/Pull"
+import * as Scope from "effect/Scope"
+import type * as Socket from "effect/socket/Socket"
+import type * as Stream from "effect/Stream"
+import type { CloseInfo } from "../protocol/ConnectionState.ts"
+import type { Fragment, Message } from "../protocol/Message.ts"
+import * as Connection from "./internal/connection.ts"
+import type { Codec } from "./Deflate.ts"
+import * as Limits from "./Limits.ts"
+import type { WebSocketError } from "./WebSocketError.ts"
+
+/**
+ * @category type IDs
+ * @since 0.1.0
+ */
+export const TypeId = "~effect-websocket/connection/WebSocket"
+
+/**
+ * A connection. See the head of this module.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface WebSocket {
+  readonly [TypeId]: typeof TypeId
+  /** The role of this endpoint. */
+  readonly role: "server" | "client"
+  /** The subprotocol that was agreed on. */
+  readonly subprotocol: string | undefined
+  /** Whether permessage-deflate was agreed on. */
+  readonly isCompressed: boolean
+
+  /** The messages: text as strings, binary as bytes. Larger ones than `maxMessageSize` fail the connection with 1009. */
+  readonly messages: Stream.Stream<Message, WebSocketError>
+  /** The pieces of messages as they come, however large the message. */
+  readonly fragments: Stream.Stream<Fragment, WebSocketError>
+  /** The bytes of all messages without their boundaries, however large; text is held to UTF-8. */
+  readonly payloads: Stream.Stream<Uint8Array, WebSocketError>
+  /** The batch under `messages`: what one read of the transport brought. */
+  readonly pullMessages: Pull.Pull<NonEmptyReadonlyArray<Message>, WebSocketError>
+  /** The batch under `payloads`. */
+  readonly pullPayloads: Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, WebSocketError>
+
+  /** Sends a message: a string as text, bytes as binary. The bytes must not change until it is done. */
+  send(message: Message): Effect.Effect<void, WebSocketError>
+  /** Sends messages in one write. */
+  sendAll(messages: NonEmptyReadonlyArray<Message>): Effect.Effect<void, WebSocketError>
+  /**
+   * Sends the elements of a stream as the fragments of one message, of text if they are strings. Other messages wait until
+   * it is complete; if the stream fails the connection fails with 1011, since a message cannot be taken back.
+   */
+  sendFragments<E, R>(
+    fragments: Stream.Stream<string, E, R> | Stream.Stream<Uint8Array, E, R>
+  ): Effect.Effect<void, WebSocketError | E, R>
+  /** Sends a Ping of at most 125 bytes and waits for its Pong; gives the time between. Somebody must be reading. */
+  ping(payload?: Uint8Array): Effect.Effect<Duration.Duration, WebSocketError>
+  /**
+   * Begins the closing handshake and waits for the peer's Close frame, at most `closeTimeout`. What the peer sent before is
+   * still given to a reader that is waiting, and discarded if there is none. Default: code 1000, no reason.
+   */
+  close(code?: number, reason?: string): Effect.Effect<void, WebSocketError>
+  /** Waits for the end of the connection and says how it was. */
+  readonly closed: Effect.Effect<CloseInfo>
+  /** The same connection as effect's `Socket` of messages, for whatever takes one. */
+  readonly socket: Socket.Socket
+}
+
+/**
+ * How a connection is made.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly role: "server" | "client"
+  readonly subprotocol?: string | undefined
+  readonly limits?: Limits.Limits | undefined
+  /** The codec of permessage-deflate, if that was agreed on. */
+  readonly codec?: Codec | undefined
+}
+
+/**
+ * Makes a connection over a transport whose opening handshake is done. Leaving the scope closes it.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (
+  transport: Socket.Socket,
+  options: Options
+): Effect.Effect<WebSocket, Socket.SocketError, Scope.Scope> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function* () {
+      const scope = yield* Effect.scope
+      const reader = yield* restore(transport.reader)
+      const writeScope = Scope.makeUnsafe()
+      const writer = yield* Scope.provide(transport.writer, writeScope)
+      const connection = new Connection.Connection({
+        ...options,
+        clock: yield* Clock.Clock,
+        limits: options.limits ?? Limits.defaults,
+        reader,
+        writer,
+        writeScope
+      })
+      yield* Scope.addFinalizerExit(scope, (exit) => connection.release(exit))
+      return connection
+    })
+  )

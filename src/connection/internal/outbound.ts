@@ -1,0 +1,176 @@
+/**
+ * The sending half of a connection: messages and control frames into batches, batches into the transport's writer. It knows
+ * whether sending is still allowed, and nothing of what is received.
+ */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Effect from "effect/Effect"
+import * as Semaphore from "effect/Semaphore"
+import type * as Socket from "effect/socket/Socket"
+import * as Stream from "effect/Stream"
+import * as FrameEncoder from "../../protocol/FrameEncoder.ts"
+import type { Message } from "../../protocol/Message.ts"
+import * as Opcode from "../../protocol/Opcode.ts"
+import type { Codec } from "../Deflate.ts"
+import type * as Transport from "../Transport.ts"
+import { lost, type WebSocketError } from "../WebSocketError.ts"
+
+const keyPool = new Uint8Array(4096)
+let keyAt = keyPool.length
+
+/** A fresh masking key, from a strong source of entropy (RFC 6455 section 10.3). */
+const makeKey = (): Uint8Array => {
+  if (keyAt === keyPool.length) {
+    crypto.getRandomValues(keyPool)
+    keyAt = 0
+  }
+  keyAt += 4
+  return keyPool.subarray(keyAt - 4, keyAt)
+}
+
+// a batch is filled and taken without an interruption, so all connections of a role share one
+const serverBatch = new FrameEncoder.Batch()
+const clientBatch = new FrameEncoder.Batch(makeKey)
+
+const textFrame = FrameEncoder.firstByte(true, false, Opcode.text)
+const binaryFrame = FrameEncoder.firstByte(true, false, Opcode.binary)
+const utf8 = new TextEncoder()
+
+const toLost = (error: Socket.SocketError): WebSocketError => lost(error)
+
+/** Nobody looks at the buffers of a batch after it is written, and it never is empty. */
+const nonEmpty = (buffers: Array<Uint8Array>) => buffers as unknown as NonEmptyReadonlyArray<Uint8Array>
+
+export class Outbound {
+  /** Bytes given to the transport. */
+  bytes = 0
+  /** Set for the sweep when a message was sent. */
+  active = false
+  private readonly writer: Transport.Writer
+  private readonly batch: FrameEncoder.Batch
+  private readonly codec: Codec | undefined
+  /** Why nothing can be sent any more, if so. */
+  private readonly refused: () => WebSocketError | undefined
+  /** Orders messages that cannot be written in one step: fragmented ones, and all where there is compression. */
+  private lock: Semaphore.Semaphore | undefined
+
+  constructor(options: {
+    readonly role: "server" | "client"
+    readonly writer: Transport.Writer
+    readonly codec: Codec | undefined
+    readonly refused: () => WebSocketError | undefined
+  }) {
+    this.writer = options.writer
+    this.batch = options.role === "server" ? serverBatch : clientBatch
+    this.codec = options.codec
+    this.refused = options.refused
+    this.lock = options.codec === undefined ? undefined : Semaphore.makeUnsafe(1)
+  }
+
+  sendAll(messages: NonEmptyReadonlyArray<Message>): Effect.Effect<void, WebSocketError> {
+    return Effect.suspend(() => {
+      const error = this.refused()
+      if (error !== undefined) return Effect.fail(error)
+      if (this.lock === undefined) return this.plain(messages)
+      return this.lock.withPermits(1)(this.codec === undefined ? this.plain(messages) : this.compressed(messages))
+    })
+  }
+
+  private plain(messages: NonEmptyReadonlyArray<Message>): Effect.Effect<void, WebSocketError> {
+    return Effect.suspend(() => {
+      const { batch } = this
+      for (const message of messages) {
+        if (typeof message === "string") batch.string(textFrame, message)
+        else batch.frame(binaryFrame, message)
+      }
+      return this.flushData()
+    })
+  }
+
+  private readonly compressed = Effect.fnUntraced({ self: this }, function* (
+    this: Outbound,
+    messages: NonEmptyReadonlyArray<Message>
+  ) {
+    // compressing may take a while, so the frames are put together only when all are ready
+    const frames: Array<readonly [number, Uint8Array]> = []
+    for (const message of messages) {
+      const opcode = typeof message === "string" ? Opcode.text : Opcode.binary
+      const bytes = typeof message === "string" ? utf8.encode(message) : message
+      const deflated = yield* this.codec!.compress(bytes)
+      frames.push([FrameEncoder.firstByte(true, deflated !== undefined, opcode), deflated ?? bytes])
+    }
+    const error = this.refused()
+    if (error !== undefined) return yield* error
+    for (const [b0, payload] of frames) this.batch.frame(b0, payload)
+    yield* this.flushData()
+  })
+
+  /** Sends bytes as one binary message and frees their memory when they are written, if the transport can. */
+  sendOwned(bytes: Uint8Array): Effect.Effect<void, WebSocketError> {
+    const { batch, codec, lock, writer } = this
+    if (writer.writeOwned === undefined || codec !== undefined || lock !== undefined || batch !== serverBatch) {
+      return this.sendAll([bytes])
+    }
+    return Effect.suspend(() => {
+      const error = this.refused()
+      if (error !== undefined) return Effect.fail(error)
+      batch.frame(binaryFrame, bytes)
+      const buffers = batch.take()
+      this.bytes += bytes.length
+      this.active = true
+      return Effect.mapError(writer.writeOwned!(nonEmpty(buffers), bytes), toLost)
+    })
+  }
+
+  sendFragments<E, R>(
+    fragments: Stream.Stream<string, E, R> | Stream.Stream<Uint8Array, E, R>
+  ): Effect.Effect<void, WebSocketError | E, R> {
+    this.lock ??= Semaphore.makeUnsafe(1)
+    const { batch } = this
+    let opcode: Opcode.Opcode | undefined
+    let isText = false
+    const frame = (fin: boolean, payload: string | Uint8Array): Effect.Effect<void, WebSocketError> => {
+      const error = this.refused()
+      if (error !== undefined) return Effect.fail(error)
+      if (opcode === undefined) isText = typeof payload === "string"
+      const b0 = FrameEncoder.firstByte(fin, false, opcode ?? (isText ? Opcode.text : Opcode.binary))
+      opcode = Opcode.continuation
+      if (typeof payload === "string") batch.string(b0, payload)
+      else batch.frame(b0, payload)
+      return this.flushData()
+    }
+    // widened: a stream of strings or of bytes is a stream of either
+    const pieces = fragments as Stream.Stream<string | Uint8Array, E, R>
+    return pieces.pipe(
+      Stream.runForEach((piece) => Effect.suspend(() => frame(false, piece))),
+      Effect.andThen(Effect.suspend(() => frame(true, new Uint8Array(0)))),
+      this.lock.withPermits(1)
+    )
+  }
+
+  /** A control frame goes between whatever frames are on their way; it needs no lock. */
+  control(opcode: Opcode.ControlOpcode, payload: Uint8Array): Effect.Effect<void, WebSocketError> {
+    return Effect.suspend(() => {
+      this.batch.frame(FrameEncoder.firstByte(true, false, opcode), payload)
+      return this.flush()
+    })
+  }
+
+  /** Pongs, in the order of their pings, in one write. */
+  pongs(payloads: ReadonlyArray<Uint8Array>): Effect.Effect<void, WebSocketError> {
+    return Effect.suspend(() => {
+      for (const payload of payloads) this.batch.frame(FrameEncoder.firstByte(true, false, Opcode.pong), payload)
+      return this.flush()
+    })
+  }
+
+  private flushData(): Effect.Effect<void, WebSocketError> {
+    this.active = true
+    return this.flush()
+  }
+
+  private flush(): Effect.Effect<void, WebSocketError> {
+    const buffers = this.batch.take()
+    for (let i = 0; i < buffers.length; i++) this.bytes += buffers[i]!.length
+    return Effect.mapError(this.writer.writeAll(nonEmpty(buffers)), toLost)
+  }
+}

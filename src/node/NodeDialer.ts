@@ -1,0 +1,95 @@
+/**
+ * The {@link Dialer} over `node:net`: TCP to all addresses of a name in turn, IPv6 and IPv4 (RFC 8305 in what Node does of
+ * it), with a deadline for the whole.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
+import type * as Socket from "effect/socket/Socket"
+import * as Net from "node:net"
+import { DialError, Dialer } from "../proxy/Dialer.ts"
+import type { Target } from "../proxy/Target.ts"
+import * as NodeSocket from "./NodeSocket.ts"
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /** How long connecting may take, the look-up of the name included. Default: 10 seconds. */
+  readonly dialTimeout?: Duration.Input | undefined
+}
+
+const kinds: Record<string, DialError["kind"]> = {
+  ECONNREFUSED: "Refused",
+  ECONNRESET: "Refused",
+  EHOSTUNREACH: "Unreachable",
+  ENETUNREACH: "Unreachable",
+  EADDRNOTAVAIL: "Unreachable",
+  ENOTFOUND: "NameNotFound",
+  EAI_AGAIN: "NameNotFound",
+  EAI_FAIL: "NameNotFound",
+  ENODATA: "NameNotFound",
+  ETIMEDOUT: "TimedOut",
+  EMFILE: "Exhausted",
+  ENFILE: "Exhausted",
+  ENOBUFS: "Exhausted",
+  EACCES: "NotAllowed",
+  EPERM: "NotAllowed"
+}
+
+/** Connects, and gives the raw socket; an interruption destroys it. */
+const connect = (target: Target): Effect.Effect<Net.Socket, DialError> =>
+  Effect.callback<Net.Socket, DialError>((resume) => {
+    // the target's FIN must not end our side: what the client has sent is still to be delivered
+    const socket = Net.connect({ host: target.host, port: target.port, allowHalfOpen: true, noDelay: true })
+    const onError = (cause: NodeJS.ErrnoException) => {
+      socket.destroy()
+      resume(Effect.fail(new DialError({ target, kind: kinds[cause.code ?? ""] ?? "Failed", cause })))
+    }
+    socket.once("error", onError)
+    socket.once("connect", () => {
+      socket.off("error", onError)
+      resume(Effect.succeed(socket))
+    })
+    return Effect.sync(() => void socket.destroy())
+  })
+
+/**
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: Options = {}): Dialer["Service"] => {
+  const duration = Duration.fromInputUnsafe(options.dialTimeout ?? "10 seconds")
+  return {
+    dial: (target): Effect.Effect<Socket.Socket, DialError, Scope.Scope> =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.gen(function* () {
+          const scope = yield* Effect.scope
+          const socket = yield* restore(
+            Effect.timeoutOrElse(connect(target), {
+              duration,
+              orElse: () => Effect.fail(new DialError({ target, kind: "TimedOut" }))
+            })
+          )
+          // until a reader is acquired nobody else would destroy it
+          yield* Scope.addFinalizer(
+            scope,
+            Effect.sync(() => {
+              if (!socket.writableEnded) socket.destroy()
+            })
+          )
+          return NodeSocket.fromDuplex(socket)
+        })
+      )
+  }
+}
+
+/**
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options = {}): Layer.Layer<Dialer> => Layer.succeed(Dialer)(make(options))

@@ -1,0 +1,60 @@
+/**
+ * The {@link WebSocketServer} on Node: one layer that listens, and speaks permessage-deflate if asked to.
+ *
+ * @since 0.1.0
+ */
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as HttpServer from "effect/http/HttpServer"
+import * as Layer from "effect/Layer"
+import type { ListenError } from "../server/UpgradeListener.ts"
+import { UpgradeListener } from "../server/UpgradeListener.ts"
+import * as WebSocketServer from "../server/WebSocketServer.ts"
+import * as NodeUpgradeListener from "./NodeUpgradeListener.ts"
+import * as NodeZlib from "./NodeZlib.ts"
+
+/**
+ * Where to listen, what to accept, and how much of it. Only `port` has no default.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options extends NodeUpgradeListener.Options, WebSocketServer.Options {}
+
+/**
+ * A WebSocket server on a port of its own. Other HTTP requests are told that it speaks WebSocket (426).
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options): Layer.Layer<WebSocketServer.WebSocketServer, ListenError> =>
+  WebSocketServer.layer(options).pipe(
+    Layer.provide(Layer.effect(UpgradeListener)(Effect.map(NodeUpgradeListener.make(options), (_) => _.listener))),
+    Layer.provide(NodeZlib.layer)
+  )
+
+/**
+ * A WebSocket server and an `effect/http` server on one port: requests to upgrade to WebSocket go to the first, all others
+ * to the second, such as `HttpRouter.serve(routes)`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerHttp = (
+  options: Options
+): Layer.Layer<
+  WebSocketServer.WebSocketServer | HttpServer.HttpServer | Layer.Success<typeof NodeHttpServer.layerHttpServices>,
+  ListenError
+> =>
+  WebSocketServer.layer(options).pipe(
+    Layer.provideMerge(
+      Layer.effectContext(
+        Effect.map(NodeUpgradeListener.make(options), (_) =>
+          Context.make(UpgradeListener, _.listener).pipe(Context.add(HttpServer.HttpServer, _.http))
+        )
+      )
+    ),
+    Layer.provide(NodeZlib.layer),
+    Layer.merge(NodeHttpServer.layerHttpServices)
+  )

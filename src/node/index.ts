@@ -1,0 +1,10 @@
+/**
+ * What of effect-websocket runs on Node.
+ *
+ * @since 0.1.0
+ */
+export * as NodeDialer from "./NodeDialer.ts"
+export * as NodeSocket from "./NodeSocket.ts"
+export * as NodeUpgradeListener from "./NodeUpgradeListener.ts"
+export * as NodeWebSocketServer from "./NodeWebSocketServer.ts"
+export * as NodeZlib from "./NodeZlib.ts"

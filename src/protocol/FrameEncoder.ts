@@ -1,0 +1,190 @@
+/**
+ * The frame encoder (RFC 6455 section 5.2): headers in their shortest form, whole frames, and batches of messages in as
+ * few buffers as one write wants: small frames side by side in one buffer, large payloads never copied when unmasked.
+ *
+ * Small output lives in slabs that are handed out piece by piece and never reused, so what is returned stays valid for as
+ * long as anyone holds it.
+ *
+ * @since 0.1.0
+ */
+import * as Masking from "./Masking.ts"
+import * as Opcode from "./Opcode.ts"
+
+/** Payloads up to this many bytes are copied behind their header; larger ones are written as they are. */
+export const copyThreshold = 4096
+
+const slabSize = 65536
+let slab = new Uint8Array(slabSize)
+let slabUsed = 0
+
+/** Makes the slab have room for `size` bytes from `slabUsed` on. */
+const reserve = (size: number): void => {
+  if (slabUsed + size <= slab.length) return
+  slab = new Uint8Array(Math.max(slabSize, size))
+  slabUsed = 0
+}
+
+const utf8 = new TextEncoder()
+
+/**
+ * The size in bytes of the header of a frame.
+ *
+ * @category encoding
+ * @since 0.1.0
+ */
+export const headerSize = (length: number, masked: boolean): number =>
+  (length < 126 ? 2 : length < 65536 ? 4 : 10) + (masked ? 4 : 0)
+
+/**
+ * Writes a frame header at `at` and returns where it ends. `b0` is the first byte: FIN, reserved bits and opcode.
+ *
+ * @category encoding
+ * @since 0.1.0
+ */
+export const writeHeader = (
+  target: Uint8Array,
+  at: number,
+  b0: number,
+  length: number,
+  maskingKey?: Uint8Array | undefined
+): number => {
+  const mask = maskingKey === undefined ? 0 : 0x80
+  target[at++] = b0
+  if (length < 126) {
+    target[at++] = mask | length
+  } else if (length < 65536) {
+    target[at++] = mask | 126
+    target[at++] = length >>> 8
+    target[at++] = length
+  } else {
+    target[at++] = mask | 127
+    const high = Math.floor(length / 0x100000000)
+    const low = length >>> 0
+    target[at++] = high >>> 24
+    target[at++] = high >>> 16
+    target[at++] = high >>> 8
+    target[at++] = high
+    target[at++] = low >>> 24
+    target[at++] = low >>> 16
+    target[at++] = low >>> 8
+    target[at++] = low
+  }
+  if (maskingKey !== undefined) {
+    target.set(maskingKey, at)
+    at += 4
+  }
+  return at
+}
+
+/** The first byte of a frame: FIN, RSV1 and the opcode. */
+export const firstByte = (fin: boolean, rsv1: boolean, opcode: Opcode.Opcode): number =>
+  (fin ? 0x80 : 0) | (rsv1 ? 0x40 : 0) | opcode
+
+/**
+ * A whole frame in one buffer. With a masking key the payload is masked, in the copy.
+ *
+ * @category encoding
+ * @since 0.1.0
+ */
+export const encode = (b0: number, payload: Uint8Array, maskingKey?: Uint8Array | undefined): Uint8Array => {
+  const size = headerSize(payload.length, maskingKey !== undefined) + payload.length
+  reserve(size)
+  const start = slabUsed
+  const body = writeHeader(slab, start, b0, payload.length, maskingKey)
+  slab.set(payload, body)
+  if (maskingKey !== undefined) Masking.apply(slab, body, start + size, maskingKey, 0)
+  slabUsed = start + size
+  return slab.subarray(start, slabUsed)
+}
+
+/**
+ * Gathers frames for one write. `makeKey` gives a fresh masking key for each frame of a client (section 5.3); a server has
+ * none. Take the buffers with `take`; a batch is then empty and can be used again.
+ *
+ * **Gotchas**
+ *
+ * Only one batch may be filled at a time: fill it and take it without an interruption.
+ *
+ * @category encoding
+ * @since 0.1.0
+ */
+export class Batch {
+  private buffers: Array<Uint8Array> = []
+  /** Where the part of the slab that is not in `buffers` yet begins. */
+  private from = 0
+  private open = false
+  private readonly makeKey: (() => Uint8Array) | undefined
+
+  constructor(makeKey?: (() => Uint8Array) | undefined) {
+    this.makeKey = makeKey
+  }
+
+  /** Adds a frame. An unmasked payload over the threshold is not copied: it belongs to the batch until it is written. */
+  frame(b0: number, payload: Uint8Array): void {
+    const key = this.makeKey?.()
+    const length = payload.length
+    if (length <= copyThreshold || key !== undefined) {
+      this.room(headerSize(length, key !== undefined) + length)
+      const body = writeHeader(slab, slabUsed, b0, length, key)
+      slab.set(payload, body)
+      if (key !== undefined) Masking.apply(slab, body, body + length, key, 0)
+      slabUsed = body + length
+    } else {
+      this.room(10)
+      slabUsed = writeHeader(slab, slabUsed, b0, length)
+      this.cut()
+      this.buffers.push(payload)
+    }
+  }
+
+  /** Adds a frame whose payload is a string in UTF-8, encoded where it will be written from. */
+  string(b0: number, text: string): void {
+    // a UTF-16 code unit is at most three bytes of UTF-8
+    const most = text.length * 3
+    if (most > slabSize >> 1) return this.frame(b0, utf8.encode(text))
+    const key = this.makeKey?.()
+    this.room(14 + most)
+    const masked = key !== undefined
+    // leave room for the header that an ASCII text needs, and move the rare text that needs a longer one
+    const guess = headerSize(text.length, masked)
+    const target = slab.subarray(slabUsed + guess)
+    const { written } = utf8.encodeInto(text, target)
+    const header = headerSize(written, masked)
+    if (header !== guess) slab.copyWithin(slabUsed + header, slabUsed + guess, slabUsed + guess + written)
+    const body = writeHeader(slab, slabUsed, b0, written, key)
+    if (key !== undefined) Masking.apply(slab, body, body + written, key, 0)
+    slabUsed = body + written
+  }
+
+  /** Adds bytes that are frames already. */
+  raw(bytes: Uint8Array): void {
+    this.room(bytes.length)
+    slab.set(bytes, slabUsed)
+    slabUsed += bytes.length
+  }
+
+  /** The buffers to write, in order. */
+  take(): Array<Uint8Array> {
+    this.cut()
+    const buffers = this.buffers
+    this.buffers = []
+    return buffers
+  }
+
+  private room(size: number): void {
+    if (slabUsed + size > slab.length) {
+      this.cut()
+      reserve(size)
+    }
+    if (!this.open) {
+      this.from = slabUsed
+      this.open = true
+    }
+  }
+
+  private cut(): void {
+    if (!this.open) return
+    if (slabUsed > this.from) this.buffers.push(slab.subarray(this.from, slabUsed))
+    this.open = false
+  }
+}

@@ -1,0 +1,309 @@
+/**
+ * The opening handshake (RFC 6455 section 4) over HTTP/1.1, both sides, as values: a request and a policy in, an acceptance
+ * or a refusal out. HTTP itself is parsed and written elsewhere. The accept key needs a SHA-1 digest, which the caller
+ * brings, since this module computes nothing that a platform does better.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as Extension from "./Extension.ts"
+import * as PerMessageDeflate from "./PerMessageDeflate.ts"
+
+/**
+ * The `Sec-WebSocket-Key` of a client: the base64 form of 16 bytes (section 4.1).
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Key = Schema.String.pipe(
+  // 16 bytes are 21 digits, one digit whose four low bits are zero, and two of padding
+  Schema.check(Schema.isPattern(/^[A-Za-z0-9+/]{21}[AQgw]==$/, { description: "16 bytes in base64" })),
+  Schema.brand("effect-websocket/OpeningHandshake/Key")
+)
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type Key = typeof Key.Type
+
+/**
+ * The client's HTTP request. Header names are in lower case; a header that came more than once has its values joined by
+ * commas (RFC 9110 section 5.3).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Request extends Schema.Class<Request>("effect-websocket/OpeningHandshake/Request")({
+  method: Schema.String,
+  /** The request target as it came: path and query. */
+  target: Schema.String,
+  /** For example `1.1`. */
+  httpVersion: Schema.String,
+  headers: Schema.Record(Schema.String, Schema.String)
+}) {
+  /** The path of the request target, without the query; not decoded. */
+  get path(): string {
+    const query = this.target.indexOf("?")
+    return query === -1 ? this.target : this.target.slice(0, query)
+  }
+
+  /** The parameters of the query. */
+  get query(): URLSearchParams {
+    const query = this.target.indexOf("?")
+    return new URLSearchParams(query === -1 ? "" : this.target.slice(query + 1))
+  }
+
+  /** The subprotocols that the client offers, in its order of preference. */
+  get subprotocols(): ReadonlyArray<string> {
+    return list(this.headers["sec-websocket-protocol"])
+  }
+}
+
+/**
+ * The answer to a request that is not accepted: an HTTP response whose body is the reason.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Refusal extends Schema.TaggedError<Refusal>()("Refusal", {
+  /** The HTTP status, 400 to 599. */
+  status: Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 400, maximum: 599 }))),
+  /** What was expected and what came, for the person at the other end; sent as the body. */
+  reason: Schema.String,
+  headers: Schema.Record(Schema.String, Schema.String).pipe(Schema.withConstructorDefault(Effect.succeed({})))
+}) {
+  override get message(): string {
+    return `${this.status}: ${this.reason}`
+  }
+}
+
+/**
+ * Which pages may connect (section 10.2). A browser sends the origin of the page; a client that sends none is no browser and
+ * is not held back by this.
+ *
+ * - `"same-origin"`: the origin's host and port are those of the request.
+ * - a list: one of these origins, such as `https://app.example`; `https://*.app.example` takes any subdomain.
+ * - `"any"`: no check. Any page that a user opens can then connect in the user's name.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type OriginPolicy = "same-origin" | "any" | ReadonlyArray<string>
+
+/**
+ * What a server accepts.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Policy {
+  /** Default: `"same-origin"`. */
+  readonly origin?: OriginPolicy | undefined
+  /**
+   * The subprotocols that the server speaks, in its order of preference, or `"first"` to take the client's first. Without
+   * a match the connection opens with none, and the client decides whether it goes on (section 4.2.2). Default: none.
+   */
+  readonly subprotocols?: ReadonlyArray<string> | "first" | undefined
+  /** Whether and how to compress; `false` declines all offers. Default: `false`. */
+  readonly compression?: PerMessageDeflate.Policy | false | undefined
+}
+
+/**
+ * What a server agreed to.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Acceptance {
+  readonly key: Key
+  readonly subprotocol: string | undefined
+  readonly compression: PerMessageDeflate.Agreement | undefined
+  /** The headers of the 101 response that were negotiated, without the accept key. */
+  readonly headers: Readonly<Record<string, string>>
+}
+
+/** A comma-separated list, trimmed, without empty elements (RFC 9110 section 5.6.1). */
+const list = (header: string | undefined): ReadonlyArray<string> =>
+  header === undefined ? [] : header.split(",").flatMap((element) => element.trim() || [])
+
+const hasToken = (header: string | undefined, token: string): boolean =>
+  list(header).some((element) => element.toLowerCase() === token)
+
+const isKey = Schema.is(Key)
+const isToken = (text: string): boolean => /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(text)
+
+/** Shows a header's value in a reason: short, and as text that cannot break a line. */
+const shown = (value: string | undefined): string =>
+  value === undefined ? "none came" : `${JSON.stringify(value.length > 64 ? `${value.slice(0, 64)}…` : value)} came`
+
+const refuse = (status: number, reason: string, headers: Record<string, string> = {}): Result.Result<never, Refusal> =>
+  Result.fail(new Refusal({ status, reason, headers }))
+
+/**
+ * The server's side (section 4.2): what it agrees to, or why it refuses.
+ *
+ * @category negotiation
+ * @since 0.1.0
+ */
+export const negotiate = (request: Request, policy: Policy = {}): Result.Result<Acceptance, Refusal> => {
+  const { headers } = request
+  // section 4.2.1, in its order
+  if (request.method !== "GET") {
+    return refuse(405, `A WebSocket opens with GET; ${shown(request.method)}.`, { allow: "GET" })
+  }
+  if (!/^(1\.[1-9]|[2-9])/.test(request.httpVersion)) {
+    return refuse(400, `A WebSocket opens over HTTP/1.1 or later; HTTP/${request.httpVersion} came.`)
+  }
+  if (headers["host"] === undefined || headers["host"] === "") return refuse(400, "The Host header is missing.")
+  if (!hasToken(headers["upgrade"], "websocket")) {
+    return refuse(426, `This address speaks WebSocket: the Upgrade header must be "websocket"; ${shown(headers["upgrade"])}.`, {
+      upgrade: "websocket",
+      connection: "Upgrade"
+    })
+  }
+  if (!hasToken(headers["connection"], "upgrade")) {
+    return refuse(400, `The Connection header must name "Upgrade"; ${shown(headers["connection"])}.`)
+  }
+  // section 4.4
+  if (headers["sec-websocket-version"] !== "13") {
+    return refuse(426, `Sec-WebSocket-Version must be 13; ${shown(headers["sec-websocket-version"])}.`, {
+      "sec-websocket-version": "13",
+      upgrade: "websocket",
+      connection: "Upgrade"
+    })
+  }
+  const key = headers["sec-websocket-key"]
+  if (!isKey(key)) return refuse(400, `Sec-WebSocket-Key must be 16 bytes in base64; ${shown(key)}.`)
+  if (!originAllowed(request, policy.origin ?? "same-origin")) {
+    return refuse(403, `Pages of the origin ${headers["origin"]?.slice(0, 200)} may not connect here.`)
+  }
+  const offered = request.subprotocols
+  if (!offered.every(isToken) || new Set(offered).size < offered.length) {
+    return refuse(400, `Sec-WebSocket-Protocol must be a list of unique tokens; ${shown(headers["sec-websocket-protocol"])}.`)
+  }
+  const wanted = policy.subprotocols ?? []
+  const subprotocol = wanted === "first" ? offered[0] : wanted.find((name) => offered.includes(name))
+  const offers = headers["sec-websocket-extensions"]
+  const extensions = Extension.parse(offers ?? "")
+  if (Option.isNone(extensions)) {
+    return refuse(400, `Sec-WebSocket-Extensions must be a list of extensions; ${shown(offers)}.`)
+  }
+  const compression =
+    policy.compression === undefined || policy.compression === false
+      ? undefined
+      : Option.getOrUndefined(PerMessageDeflate.accept(extensions.value, policy.compression))
+  return Result.succeed({
+    key,
+    subprotocol,
+    compression: compression?.agreement,
+    headers: {
+      ...(subprotocol === undefined ? {} : { "sec-websocket-protocol": subprotocol }),
+      ...(compression === undefined ? {} : { "sec-websocket-extensions": compression.response })
+    }
+  })
+}
+
+/** Host and port as a URL of this scheme means them, or `undefined` if they are none. */
+const authority = (scheme: string, host: string): string | undefined =>
+  URL.canParse(`${scheme}//${host}`) ? new URL(`${scheme}//${host}`).host : undefined
+
+const originAllowed = (request: Request, policy: OriginPolicy): boolean => {
+  const origin = request.headers["origin"]
+  if (origin === undefined || policy === "any") return true
+  if (policy !== "same-origin") return policy.some((allowed) => originMatches(origin, allowed))
+  if (!URL.canParse(origin)) return false
+  const page = new URL(origin)
+  return page.host !== "" && page.host === authority(page.protocol, request.headers["host"] ?? "")
+}
+
+const originMatches = (origin: string, allowed: string): boolean => {
+  const [scheme, domain] = allowed.toLowerCase().split("://*.")
+  const came = origin.toLowerCase()
+  return domain === undefined
+    ? came === scheme?.replace(/\/$/, "")
+    : came.startsWith(`${scheme}://`) && came.endsWith(`.${domain}`)
+}
+
+const guid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+/**
+ * What the SHA-1 digest of `Sec-WebSocket-Accept` is taken of: the key and the RFC's own GUID (section 4.2.2, step 5.4). The
+ * header is the base64 form of that digest.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const acceptInput = (key: string): string => key + guid
+
+/**
+ * The client's side (section 4.1): the headers of its request but for `Host`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const requestHeaders = (options: {
+  readonly key: Key
+  readonly subprotocols?: ReadonlyArray<string> | undefined
+  readonly compression?: PerMessageDeflate.Policy | false | undefined
+}): Record<string, string> => ({
+  connection: "Upgrade",
+  upgrade: "websocket",
+  "sec-websocket-version": "13",
+  "sec-websocket-key": options.key,
+  ...(options.subprotocols === undefined || options.subprotocols.length === 0
+    ? {}
+    : { "sec-websocket-protocol": options.subprotocols.join(", ") }),
+  ...(options.compression === undefined || options.compression === false
+    ? {}
+    : { "sec-websocket-extensions": PerMessageDeflate.offer(options.compression) })
+})
+
+/**
+ * The client's side: checks the server's answer to {@link requestHeaders} (section 4.1, the numbered list at its end).
+ * `accept` is the accept key that the server must send.
+ *
+ * @category negotiation
+ * @since 0.1.0
+ */
+export const confirm = (
+  response: { readonly status: number; readonly headers: Readonly<Record<string, string>> },
+  asked: {
+    readonly accept: string
+    readonly subprotocols?: ReadonlyArray<string> | undefined
+    readonly compression?: PerMessageDeflate.Policy | false | undefined
+  }
+): Result.Result<Pick<Acceptance, "subprotocol" | "compression">, string> => {
+  const { headers } = response
+  if (response.status !== 101) return Result.fail(`the server answered ${response.status} instead of 101`)
+  if (headers["upgrade"]?.toLowerCase() !== "websocket") {
+    return Result.fail(`the server's Upgrade header must be "websocket"; ${shown(headers["upgrade"])}`)
+  }
+  if (!hasToken(headers["connection"], "upgrade")) {
+    return Result.fail(`the server's Connection header must name "Upgrade"; ${shown(headers["connection"])}`)
+  }
+  if (headers["sec-websocket-accept"] !== asked.accept) {
+    return Result.fail("the server's Sec-WebSocket-Accept does not answer the key that was sent")
+  }
+  const subprotocol = headers["sec-websocket-protocol"]
+  if (subprotocol !== undefined && !(asked.subprotocols ?? []).includes(subprotocol)) {
+    return Result.fail(`the server chose a subprotocol that was not offered; ${shown(subprotocol)}`)
+  }
+  const extensions = headers["sec-websocket-extensions"]
+  if (extensions === undefined) return Result.succeed({ subprotocol, compression: undefined })
+  const policy = asked.compression === undefined ? false : asked.compression
+  const compression = Extension.parse(extensions).pipe(
+    Option.flatMap(([first, ...more]) =>
+      first === undefined || more.length > 0 || policy === false
+        ? Option.none()
+        : PerMessageDeflate.confirm(first, policy)
+    )
+  )
+  return Option.match(compression, {
+    onNone: () => Result.fail(`the server chose extensions that were not offered; ${shown(extensions)}`),
+    onSome: (agreement) => Result.succeed({ subprotocol, compression: agreement })
+  })
+}

@@ -1,0 +1,72 @@
+/**
+ * Opening the connection to a target. A dialler either gives an open byte stream or says why not, in a word that a client's
+ * HTTP answer, a log line and a metric can share.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import type * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type * as Socket from "effect/socket/Socket"
+import { Refusal } from "../protocol/OpeningHandshake.ts"
+import type { Target } from "./Target.ts"
+
+const statuses = {
+  /** Nobody listens there. */
+  Refused: 502,
+  /** No route to the address. */
+  Unreachable: 502,
+  /** The name has no address. */
+  NameNotFound: 502,
+  /** No answer in time. */
+  TimedOut: 504,
+  /** This proxy may not connect there. */
+  NotAllowed: 403,
+  /** This machine has no resources left to connect with. */
+  Exhausted: 503,
+  /** Anything else. */
+  Failed: 502
+} as const
+
+const sentences: Record<keyof typeof statuses, string> = {
+  Refused: "The target refused the connection.",
+  Unreachable: "The target cannot be reached.",
+  NameNotFound: "The target's name was not found.",
+  TimedOut: "The target did not answer in time.",
+  NotAllowed: "The target is not allowed.",
+  Exhausted: "The proxy has no resources to reach the target now.",
+  Failed: "The target could not be connected to."
+}
+
+/**
+ * Why a target could not be connected to.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class DialError extends Data.TaggedError("DialError")<{
+  readonly target: Target
+  readonly kind: keyof typeof statuses
+  readonly cause?: unknown
+}> {
+  override get message(): string {
+    return `cannot connect to ${this.target}: ${sentences[this.kind]}`
+  }
+  /** The answer to the client. It does not name the target, which is not the client's to know. */
+  get refusal(): Refusal {
+    return new Refusal({ status: statuses[this.kind], reason: sentences[this.kind] })
+  }
+}
+
+/**
+ * @category services
+ * @since 0.1.0
+ */
+export class Dialer extends Context.Service<
+  Dialer,
+  {
+    /** Connects. The connection is open when this succeeds, and belongs to the scope. */
+    readonly dial: (target: Target) => Effect.Effect<Socket.Socket, DialError, Scope.Scope>
+  }
+>()("effect-websocket/proxy/Dialer") {}

@@ -1,0 +1,39 @@
+/**
+ * A client's request to open a connection, admitted and found correct, but not answered yet: the place to decide. Look at
+ * what it asks for, then `accept` it, or fail with a {@link Refusal}, which becomes the HTTP answer. Whatever takes time
+ * (a token to check, a target to dial) happens before, while the client waits for its 101.
+ *
+ * @since 0.1.0
+ */
+import type * as Effect from "effect/Effect"
+import type * as Socket from "effect/socket/Socket"
+import type { WebSocket } from "../connection/WebSocket.ts"
+import * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
+
+/**
+ * Why a request is refused: an HTTP status and a reason for the body. Fail with one to refuse.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export const Refusal = OpeningHandshake.Refusal
+
+/**
+ * @category errors
+ * @since 0.1.0
+ */
+export type Refusal = OpeningHandshake.Refusal
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface OpenRequest {
+  readonly request: OpeningHandshake.Request
+  /** The address of the client; `undefined` over a unix socket. */
+  readonly remoteAddress: string | undefined
+  /** The subprotocol that will be agreed on, and the same for compression. */
+  readonly acceptance: OpeningHandshake.Acceptance
+  /** Answers 101 and gives the connection, which lives until the handler ends. */
+  readonly accept: Effect.Effect<WebSocket, Socket.SocketError>
+}

@@ -1,0 +1,76 @@
+/**
+ * Where opening handshakes come from: something that listens, parses HTTP, and hands over each request to upgrade to
+ * WebSocket, not yet answered. The server knows nothing else of HTTP, so it is the same over TCP, TLS, HTTP/2 and a test's own
+ * pair of sockets.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import type * as Effect from "effect/Effect"
+import type * as NetAddress from "effect/net/NetAddress"
+import type * as Scope from "effect/Scope"
+import type * as Socket from "effect/socket/Socket"
+import type * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
+
+/**
+ * A request to upgrade. Exactly one of `accept` and `refuse` answers it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Upgrade {
+  readonly request: OpeningHandshake.Request
+  /** The address of the client, or of the proxy that speaks for it; `undefined` where there is none (unix sockets). */
+  readonly remoteAddress: string | undefined
+  /** Sends 101 with these headers and gives the byte stream behind it, from its very first byte. */
+  readonly accept: (acceptance: OpeningHandshake.Acceptance) => Effect.Effect<Socket.Socket, Socket.SocketError, Scope.Scope>
+  /** Sends the refusal as an HTTP response and ends the connection. */
+  readonly refuse: (refusal: OpeningHandshake.Refusal) => Effect.Effect<void>
+}
+
+/**
+ * The listener could not listen.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ListenError extends Data.TaggedError("ListenError")<{
+  /** Where it was to listen. */
+  readonly address: string
+  /** Why it could not, such as `EADDRINUSE`, for programs. */
+  readonly code: string
+  readonly cause: unknown
+}> {
+  override get message(): string {
+    switch (this.code) {
+      case "EADDRINUSE":
+        return `cannot listen on ${this.address}: the port is in use; choose another, or 0 to have one chosen`
+      case "EACCES":
+        return `cannot listen on ${this.address}: permission denied; ports below 1024 need privileges`
+      case "EADDRNOTAVAIL":
+        return `cannot listen on ${this.address}: this machine has no such address`
+      case "ENOTFOUND":
+      case "EAI_AGAIN":
+        return `cannot listen on ${this.address}: the host name is not known`
+      default:
+        return `cannot listen on ${this.address}: ${this.code}`
+    }
+  }
+}
+
+/**
+ * @category services
+ * @since 0.1.0
+ */
+export class UpgradeListener extends Context.Service<
+  UpgradeListener,
+  {
+    readonly address: NetAddress.SocketAddress
+    /**
+     * Runs the handler in a fiber of its own for each request. Interrupting it interrupts these fibers and waits for them;
+     * requests that come while nothing runs are refused with 503.
+     */
+    readonly run: <R>(handler: (upgrade: Upgrade) => Effect.Effect<void, never, R>) => Effect.Effect<never, never, R>
+  }
+>()("effect-websocket/server/UpgradeListener") {}

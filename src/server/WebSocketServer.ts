@@ -1,0 +1,201 @@
+/**
+ * The WebSocket server: opening handshakes from an {@link UpgradeListener}, decided by a policy and by the application, and a
+ * scoped connection for each that is accepted.
+ *
+ * **Example** (An echo server)
+ *
+ * ```ts
+ * import { NodeRuntime } from "@effect/platform-node"
+ * import { WebSocketServer } from "effect-websocket"
+ * import { NodeWebSocketServer } from "effect-websocket/node"
+ * import { Layer, Stream } from "effect"
+ *
+ * const Echo = WebSocketServer.layerHandler((socket) => 
+ *   Stream.runForEachArray(socket.messages, (batch) => socket.sendAll(batch))
+ * )
+ *
+ * Echo.pipe(Layer.provide(NodeWebSocketServer.layer({ port: 8080 })), Layer.launch, NodeRuntime.runMain)
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
+import type * as NetAddress from "effect/net/NetAddress"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import type * as Socket from "effect/socket/Socket"
+import * as SocketServer from "effect/socket/SocketServer"
+import * as Deflate from "../connection/Deflate.ts"
+import * as KeepAlive from "../connection/KeepAlive.ts"
+import * as Limits from "../connection/Limits.ts"
+import * as Telemetry from "../connection/Telemetry.ts"
+import * as WebSocket from "../connection/WebSocket.ts"
+import * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
+import type { OpenRequest } from "./OpenRequest.ts"
+import * as Admission from "./Admission.ts"
+import { type Upgrade, UpgradeListener } from "./UpgradeListener.ts"
+
+/**
+ * What a server accepts and how much of it. Every field has a safe default.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options extends OpeningHandshake.Policy, Limits.Options, Admission.Options {}
+
+/**
+ * The server.
+ *
+ * - `run` gives each accepted connection to the handler, in a fiber and scope of its own. When the handler ends, so does the
+ *   connection: 1000 after success, 1011 after a failure (which is logged), 1001 when `run` is interrupted.
+ * - `runRequests` gives each request to the handler before it is answered: see {@link OpenRequest}.
+ *
+ * Both run until they are interrupted, and then wait until all connections are closed.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class WebSocketServer extends Context.Service<
+  WebSocketServer,
+  {
+    readonly address: NetAddress.SocketAddress
+    readonly run: <R, E, _>(
+      handler: (webSocket: WebSocket.WebSocket, request: OpeningHandshake.Request) => Effect.Effect<_, E, R>
+    ) => Effect.Effect<never, never, Exclude<R, Scope.Scope>>
+    readonly runRequests: <R, E, _>(
+      handler: (open: OpenRequest) => Effect.Effect<_, E | OpeningHandshake.Refusal, R>
+    ) => Effect.Effect<never, never, Exclude<R, Scope.Scope>>
+    /** How many connections are open or opening. */
+    readonly connections: Effect.Effect<number>
+  }
+>()("effect-websocket/server/WebSocketServer") {}
+
+/**
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function* (
+  options: Options = {}
+): Effect.fn.Return<WebSocketServer["Service"], never, UpgradeListener | Scope.Scope> {
+  const listener = yield* UpgradeListener
+  const zlib = yield* Effect.serviceOption(Deflate.Zlib)
+  const limits = Limits.make(options)
+  const keepAlive = yield* KeepAlive.make(limits)
+  const admission = yield* Admission.make(options)
+  // compression needs an implementation, and is not agreed on without one
+  const compression = Option.isSome(zlib) ? (options.compression ?? false) : false
+  const policy: OpeningHandshake.Policy = { ...options, compression }
+
+  const open = (upgrade: Upgrade, acceptance: OpeningHandshake.Acceptance, scope: Scope.Scope): OpenRequest => ({
+    request: upgrade.request,
+    remoteAddress: upgrade.remoteAddress,
+    acceptance,
+    accept: Effect.gen(function* () {
+      const transport = yield* upgrade.accept(acceptance)
+      const agreement = acceptance.compression
+      const webSocket = yield* WebSocket.make(transport, {
+        role: "server",
+        subprotocol: acceptance.subprotocol,
+        limits,
+        codec:
+          agreement === undefined || Option.isNone(zlib) || compression === false
+            ? undefined
+            : Deflate.make({ zlib: zlib.value, role: "server", agreement, policy: compression })
+      })
+      yield* keepAlive.watch(webSocket)
+      return webSocket
+    }).pipe(Scope.provide(scope))
+  })
+
+  const runRequests = <R, E, _>(
+    handler: (open: OpenRequest) => Effect.Effect<_, E | OpeningHandshake.Refusal, R>
+  ): Effect.Effect<never, never, Exclude<R, Scope.Scope>> =>
+    listener.run((upgrade) =>
+      Effect.gen(function* () {
+        let answered = false
+        const refuse = (refusal: OpeningHandshake.Refusal) =>
+          Effect.andThen(Metric.update(Telemetry.refusals, String(refusal.status)), upgrade.refuse(refusal))
+        const decide = Effect.gen(function* () {
+          const scope = yield* Effect.scope
+          yield* admission.admit(upgrade.remoteAddress)
+          const acceptance = yield* Effect.fromResult(OpeningHandshake.negotiate(upgrade.request, policy))
+          const request = open(upgrade, acceptance, scope)
+          const accept = Effect.suspend(() => {
+            answered = true
+            return request.accept
+          })
+          yield* handler({ ...request, accept })
+          if (!answered) {
+            return yield* new OpeningHandshake.Refusal({ status: 500, reason: "The server made no decision." })
+          }
+        })
+        yield* decide.pipe(
+          Effect.scoped,
+          Effect.catch((error) => {
+            if (answered) return Effect.fail(error)
+            if (error instanceof OpeningHandshake.Refusal) return refuse(error)
+            return Effect.andThen(refuse(internalError), Effect.fail(error))
+          }),
+          Effect.onInterrupt(() => (answered ? Effect.void : refuse(shuttingDown))),
+          Effect.catchDefect((defect) =>
+            Effect.andThen(answered ? Effect.void : refuse(internalError), Effect.die(defect))
+          ),
+          Effect.ignoreCause({ log: "Error", message: "A WebSocket handler failed" })
+        )
+      })
+    )
+
+  return {
+    address: listener.address,
+    connections: Effect.sync(admission.size),
+    runRequests,
+    run: (handler) =>
+      runRequests((request) => Effect.flatMap(request.accept, (webSocket) => handler(webSocket, request.request)))
+  }
+})
+
+const internalError = new OpeningHandshake.Refusal({ status: 500, reason: "The server failed to handle the request." })
+const shuttingDown = new OpeningHandshake.Refusal({ status: 503, reason: "The server is shutting down." })
+
+/**
+ * The server over a listener. For Node there is `NodeWebSocketServer.layer`, which brings one.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options = {}): Layer.Layer<WebSocketServer, never, UpgradeListener> =>
+  Layer.effect(WebSocketServer)(make(options))
+
+/**
+ * Runs a handler for each connection for as long as the layer lives.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerHandler = <R, E, _>(
+  handler: (webSocket: WebSocket.WebSocket, request: OpeningHandshake.Request) => Effect.Effect<_, E, R>
+): Layer.Layer<never, never, WebSocketServer | Exclude<R, Scope.Scope>> =>
+  Layer.effectDiscard(Effect.forkScoped(WebSocketServer.use((server) => server.run(handler))))
+
+/**
+ * effect's own `SocketServer`, whose sockets are the WebSocket connections and whose chunks are messages: `effect/rpc` and
+ * whatever else takes a `SocketServer` runs on it unchanged.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerSocketServer: Layer.Layer<SocketServer.SocketServer, never, WebSocketServer> = Layer.effect(
+  SocketServer.SocketServer
+)(
+  Effect.map(WebSocketServer, (server) =>
+    SocketServer.SocketServer.of({
+      address: server.address,
+      run: <R, E, _>(handler: (socket: Socket.Socket) => Effect.Effect<_, E, R>) =>
+        // the handler's own need of a Scope is met by the connection's, as every SocketServer does
+        server.run((webSocket) => handler(webSocket.socket)) as Effect.Effect<never, never, R>
+    })
+  )
+)
