@@ -53,7 +53,7 @@ interface Rig extends AsyncDisposable {
 const patience = 30
 const slices = 4
 const shortestWarmUp = 0.25
-const fewConnections = 2000
+const fewConnections = 20
 const idleSettle = 5
 /** How long a dying server may take until its exit is known. */
 const deathSeconds = 0.2

@@ -103,6 +103,9 @@ export const unitOf = (row: Row): Unit => units[row.kind]
 const anyPort = "127.0.0.1:0"
 const overrides: Readonly<Record<Row["role"], string>> = { echo: "BENCH_ECHO", proxy: "BENCH_PROXY" }
 
+/** Whether another server stands in for ours. */
+export const overridden = (): boolean => Object.values(overrides).some((name) => process.env[name] !== undefined)
+
 /** The command line of a server for a row. */
 export const commandOf = (server: ServerName, role: Row["role"], target: string): ReadonlyArray<string> => {
   const own =

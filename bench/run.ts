@@ -8,7 +8,7 @@ import { measure } from "./measure.ts"
 import type { Run } from "./measure.ts"
 import { detail, machine, markdown, summary, writeReadme } from "./report.ts"
 import type { Result } from "./report.ts"
-import { rows } from "./rows.ts"
+import { overridden, rows } from "./rows.ts"
 import type { Row, ServerName } from "./rows.ts"
 
 interface Options {
@@ -67,6 +67,8 @@ const measureRow = async (row: Row, options: Options): Promise<Result> => {
 const main = async (): Promise<void> => {
   const argv = process.argv.slice(2)
   const options = optionsOf(argv)
+  if (options.write && overridden())
+    throw new Error("--write: the table is of our own servers, unset BENCH_ECHO and BENCH_PROXY")
   const chosen = rows.filter((row) => options.only.test(row.name))
   if (chosen.length === 0) throw new Error(`--only: no row matches; rows: ${rows.map((row) => row.name).join(" ")}`)
   console.log(`${machine()}; ${options.runs} runs of ${options.seconds} s; above 1 is better for us\n`)

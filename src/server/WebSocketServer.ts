@@ -33,6 +33,7 @@ import * as KeepAlive from "../connection/KeepAlive.ts"
 import * as Limits from "../connection/Limits.ts"
 import * as Telemetry from "../connection/Telemetry.ts"
 import * as WebSocket from "../connection/WebSocket.ts"
+import { WebSocketError } from "../connection/WebSocketError.ts"
 import * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
 import type { OpenRequest } from "./OpenRequest.ts"
 import * as Admission from "./Admission.ts"
@@ -135,6 +136,8 @@ export const make = Effect.fnUntraced(function* (
         yield* decide.pipe(
           Effect.scoped,
           Effect.catch((error) => {
+            // a fault of the peer is no failure of ours, and it was told
+            if (error instanceof WebSocketError) return Effect.logDebug(`A connection ended: ${error.message}`)
             if (answered) return Effect.fail(error)
             if (error instanceof OpeningHandshake.Refusal) return refuse(error)
             return Effect.andThen(refuse(internalError), Effect.fail(error))
