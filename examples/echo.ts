@@ -1,8 +1,20 @@
+/**
+ * An echo server: every message goes back to its sender.
+ *
+ *   npm run example examples/echo.ts
+ *
+ * `socket.messages` is a stream that ends when the client closes. Leaving the handler closes the connection, so there is
+ * nothing to clean up.
+ */
 import { NodeRuntime } from "@effect/platform-node"
-import { Layer, Stream } from "effect"
+import { Config, Layer, Stream } from "effect"
 import { WebSocketServer } from "effect-websocket"
 import { NodeWebSocketServer } from "effect-websocket/node"
 
-const Echo = WebSocketServer.layerHandler((socket) => Stream.runForEach(socket.messages, (m) => socket.send(m)))
+const Echo = WebSocketServer.layerHandler((socket) =>
+  Stream.runForEach(socket.messages, (message) => socket.send(message))
+)
 
-Echo.pipe(Layer.provide(NodeWebSocketServer.layer({ port: 9001 })), Layer.launch, NodeRuntime.runMain)
+const Server = NodeWebSocketServer.layerConfig({ port: Config.Int("PORT").pipe(Config.withDefault(8080)) })
+
+Layer.mergeAll(Echo, WebSocketServer.layerLogAddress).pipe(Layer.provide(Server), Layer.launch, NodeRuntime.runMain)

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as HttpServer from "effect/http/HttpServer"
@@ -33,6 +34,17 @@ export const layer = (options: Options): Layer.Layer<WebSocketServer.WebSocketSe
     Layer.provide(Layer.effect(UpgradeListener)(Effect.map(NodeUpgradeListener.make(options), (_) => _.listener))),
     Layer.provide(NodeZlib.layer)
   )
+
+/**
+ * The same with options from `Config`, such as `{ port: Config.Int("PORT") }`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig = (
+  options: Config.Wrap<Options>
+): Layer.Layer<WebSocketServer.WebSocketServer, ListenError | Config.ConfigError> =>
+  Layer.unwrap(Effect.map(Config.unwrap(options), layer))
 
 /**
  * A WebSocket server and an `effect/http` server on one port: requests to upgrade to WebSocket go to the first, all others

@@ -23,7 +23,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
-import type * as NetAddress from "effect/net/NetAddress"
+import * as NetAddress from "effect/net/NetAddress"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
@@ -182,6 +182,16 @@ export const layerHandler = <R, E, _>(
   handler: (webSocket: WebSocket.WebSocket, request: OpeningHandshake.Request) => Effect.Effect<_, E, R>
 ): Layer.Layer<never, never, WebSocketServer | Exclude<R, Scope.Scope>> =>
   Layer.effectDiscard(Effect.forkScoped(WebSocketServer.use((server) => server.run(handler))))
+
+/**
+ * Logs the address once the server listens.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerLogAddress: Layer.Layer<never, never, WebSocketServer> = Layer.effectDiscard(
+  WebSocketServer.use((server) => Effect.logInfo(`Listening on ws://${NetAddress.formatSocketAddress(server.address)}`))
+)
 
 /**
  * effect's own `SocketServer`, whose sockets are the WebSocket connections and whose chunks are messages: `effect/rpc` and

@@ -1,0 +1,100 @@
+/**
+ * Every example of `examples/` runs and does what its head says.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { once } from "node:events"
+import { readdirSync } from "node:fs"
+import { createServer, type AddressInfo, type Socket } from "node:net"
+import { Client, run, serve } from "./program.ts"
+
+/** A TCP service that answers each chunk with its name and the chunk. */
+const service = async (name: string) => {
+  const sockets = new Set<Socket>()
+  const server = createServer((socket) => {
+    sockets.add(socket)
+    socket.on("error", () => {}).on("data", (chunk) => socket.write(`${name}:${chunk.toString()}`))
+  }).listen(0, "127.0.0.1")
+  await once(server, "listening")
+  return {
+    // net.Server gives an AddressInfo for a port
+    address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    [Symbol.asyncDispose]: async () => {
+      for (const socket of sockets) socket.destroy()
+      server.close()
+      await once(server, "close")
+    }
+  }
+}
+
+const tested = new Set<string>()
+const example = (name: string, test: () => Promise<void>) => {
+  tested.add(`${name}.ts`)
+  it.concurrent(name, test)
+}
+
+describe("examples", () => {
+  example("echo", async () => {
+    await using program = await serve("echo")
+    await using client = await Client.connect(program.url)
+    client.send("hello")
+    assert.strictEqual(await client.next(), "hello")
+  })
+
+  example("chat", async () => {
+    await using program = await serve("chat")
+    await using ann = await Client.connect(program.url)
+    await using bob = await Client.connect(program.url)
+    await Promise.all([ann.next(), bob.next()])
+    ann.send("hi")
+    assert.strictEqual(await bob.next(), "hi")
+    bob.send("hi yourself")
+    // the first that Ann hears after her welcome is Bob, not herself
+    assert.strictEqual(await ann.next(), "hi yourself")
+  })
+
+  example("proxy", async () => {
+    await using target = await service("tcp")
+    await using program = await serve("proxy", { TARGET: target.address })
+    await using client = await Client.connect(program.url)
+    client.send("hello")
+    assert.strictEqual(await client.next(), "tcp:hello")
+  })
+
+  example("proxy-by-path", async () => {
+    await using vnc = await service("vnc")
+    await using db = await service("db")
+    await using program = await serve("proxy-by-path", { VNC: vnc.address, DB: db.address })
+    for (const name of ["vnc", "db"]) {
+      await using client = await Client.connect(`${program.url}/${name}`)
+      client.send("hello")
+      assert.strictEqual(await client.next(), `${name}:hello`)
+    }
+    const refused = await fetch(`${program.url.replace("ws:", "http:")}/other`)
+    assert.strictEqual(refused.status, 426)
+    const error = await Client.connect(`${program.url}/other`).then(
+      () => "opened",
+      (cause: Error) => cause.message
+    )
+    assert.include(error, "404")
+  })
+
+  example("rpc", async () => {
+    assert.deepStrictEqual(await run("rpc"), { code: 0, stdout: "Hello, WebSocket!\n" })
+  })
+
+  example("with-http", async () => {
+    await using program = await serve("with-http")
+    const response = await fetch(`${program.url.replace("ws:", "http:")}/health`)
+    assert.strictEqual(await response.text(), "ok\n")
+    await using client = await Client.connect(program.url)
+    client.send("hello")
+    assert.strictEqual(await client.next(), "hello")
+  })
+
+  it("are all tested", () => {
+    assert.deepStrictEqual(
+      readdirSync(new URL("../../examples", import.meta.url)).filter((name) => !tested.has(name)),
+      []
+    )
+  })
+})
