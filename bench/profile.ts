@@ -3,7 +3,8 @@
  * server with a row, samples its CPU in the measured time only, and prints where the self time went: by group (native
  * code and the engine, Node's internals, effect, this project, other packages) and by function. The sampler
  * takes a system call made outside of JavaScript (every read of a socket) for idle time; what `/proc` counts beyond the
- * samples, these and other threads' work, is the line "unsampled".
+ * samples, these and other threads' work, is the line "unsampled". Samples gather at system calls,
+ * so read the split of user and system time first: it is exact.
  */
 import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -15,6 +16,7 @@ import { measure } from "./measure.ts"
 import { detail } from "./report.ts"
 import { rows } from "./rows.ts"
 import type { ServerName } from "./rows.ts"
+import { cpuParts } from "./server.ts"
 import type { Server } from "./server.ts"
 
 interface CpuProfile {
@@ -102,19 +104,29 @@ const profileRow = async (
     process.kill(pid, "SIGUSR2")
     await within(30, () => "the server's profiler did not answer", appears(appearing))
   }
+  let before = { user: 0, system: 0, main: 0 }
+  let after = before
   const run = await measure(row, [name], {
     seconds,
     nodeArguments: ["--import", fileURLToPath(new URL("profiler.ts", import.meta.url))],
     environment: { BENCH_PROFILE: path },
-    begin: (server) => toggle(server, `${path}.started`),
-    end: (server) => toggle(server, path)
+    begin: async (server) => {
+      await toggle(server, `${path}.started`)
+      before = cpuParts(server.pid)
+    },
+    end: (server) => {
+      after = cpuParts(server.pid)
+      return toggle(server, path)
+    }
   })
+  const part = (of: keyof typeof before): string => `${(after[of] - before[of]).toFixed(2)} s`
   if (keep !== undefined) copyFileSync(path, keep)
   const profile = JSON.parse(readFileSync(path, "utf8")) as CpuProfile
   const groups = tally(profile, groupOf)
   const sampled = groups.reduce((sum, [, microseconds]) => sum + microseconds, 0)
   const total = Math.max(sampled, (run[name]?.cpu.server ?? 0) * 1e6)
-  console.log(`${row.title}, under the profiler\n${detail(row, 1, name, run[name])}\n\nself time by group`)
+  console.log(`${row.title}, under the profiler\n${detail(row, 1, name, run[name])}`)
+  console.log(`  user ${part("user")}, system ${part("system")}; main thread ${part("main")}\n\nself time by group`)
   print([...groups, ["unsampled (socket reads, polling, other threads)", total - sampled]], total)
   console.log("\nself time by function")
   print(tally(profile, (frame) => `${groupOf(frame).padEnd(9)} ${placeOf(frame)}`).slice(0, top), total)

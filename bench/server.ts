@@ -46,16 +46,26 @@ const family = (pid: number): ReadonlyArray<number> => {
   return [pid, ...children.filter((child) => child.trim() !== "").flatMap((child) => family(Number(child)))]
 }
 
-const cpuOf = (pid: number): number => {
+/** utime, stime, and the same of children waited for, in seconds: fields 14 to 17, the second is in parentheses. */
+const tickSeconds = (pid: number): ReadonlyArray<number> => {
   const stat = read(`/proc/${pid}/stat`)
-  // After the command in parentheses: utime, stime, and the same of children waited for, are fields 14 to 17.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
-  const [user = 0, system = 0, childUser = 0, childSystem = 0] = fields.slice(11, 15).map(Number)
-  let nanoseconds = 0
-  for (const thread of threadsOf(pid)) {
-    nanoseconds += Number(read(`/proc/${pid}/task/${thread}/schedstat`).split(" ")[0] ?? 0)
-  }
-  return Math.max(nanoseconds / 1e9, (user + system) / ticksPerSecond) + (childUser + childSystem) / ticksPerSecond
+  return fields.slice(11, 15).map((ticks) => Number(ticks) / ticksPerSecond)
+}
+
+const threadSeconds = (pid: number, thread: number | string): number =>
+  Number(read(`/proc/${pid}/task/${thread}/schedstat`).split(" ")[0] ?? 0) / 1e9
+
+const cpuOf = (pid: number): number => {
+  const [user = 0, system = 0, childUser = 0, childSystem = 0] = tickSeconds(pid)
+  const threads = threadsOf(pid).reduce((total, thread) => total + threadSeconds(pid, thread), 0)
+  return Math.max(threads, user + system) + childUser + childSystem
+}
+
+/** CPU seconds of one process in parts: user and system time, and the main thread's, which runs JavaScript. */
+export const cpuParts = (pid: number): { readonly user: number; readonly system: number; readonly main: number } => {
+  const [user = 0, system = 0] = tickSeconds(pid)
+  return { user, system, main: threadSeconds(pid, pid) }
 }
 
 const sum = (pid: number, of: (pid: number) => number): number =>

@@ -4,7 +4,7 @@
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Stream from "effect/Stream"
+import * as WebSocket from "../connection/WebSocket.ts"
 import * as NodeWebSocketServer from "../node/NodeWebSocketServer.ts"
 import * as WebSocketServer from "../server/WebSocketServer.ts"
 import * as Address from "./Address.ts"
@@ -27,7 +27,7 @@ export const echo = Command.make(
       Layer.effectDiscard(printReady).pipe(
         Layer.provideMerge(
           WebSocketServer.layerHandler((webSocket) =>
-            Stream.runForEachArray(webSocket.messages, (batch) => webSocket.sendAll(batch))
+            WebSocket.runForEachArray(webSocket, (messages) => webSocket.sendAll(messages))
           )
         ),
         Layer.provide(

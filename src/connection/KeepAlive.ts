@@ -11,7 +11,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import * as CloseCode from "../protocol/CloseCode.ts"
 import { Connection } from "./internal/connection.ts"
 import type { Limits } from "./Limits.ts"
@@ -24,18 +24,22 @@ import { peerTimeout } from "./WebSocketError.ts"
  * @since 0.1.0
  */
 export interface KeepAlive {
-  /** Watches a connection until the scope ends. */
-  readonly watch: (webSocket: WebSocket) => Effect.Effect<void, never, Scope.Scope>
+  /** Watches a connection until it is forgotten. */
+  readonly watch: (webSocket: WebSocket) => Effect.Effect<void>
+  readonly forget: (webSocket: WebSocket) => Effect.Effect<void>
   /** How many connections are watched. */
   readonly size: () => number
 }
 
-/** What the sweep remembers of a connection, all in milliseconds of the clock. */
+/** What the sweep remembers of a connection, in milliseconds since it began: small numbers, that take no memory of their own. */
 interface Watch {
   readonly openedAt: number
   seenAt: number
   activeAt: number
-  probedAt: number | undefined
+  /** When a ping was sent that is not answered, or 0. */
+  probedAt: number
+  /** The sweep has ended it. */
+  over: boolean
 }
 
 const maxTick = 5000
@@ -51,6 +55,8 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
   const scope = yield* Effect.scope
   const watched = new Map<Connection, Watch>()
   const clock = yield* Clock.Clock
+  // so that 0 is before everything
+  const start = clock.currentTimeMillisUnsafe() - 1
   const tick = Math.max(
     minTick,
     Math.min(maxTick, Math.min(limits.pingInterval, limits.pongTimeout, limits.idleTimeout, limits.maxLifetime) / 4)
@@ -62,24 +68,24 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
     if (connection.seen || !connection.reading) {
       connection.seen = false
       watch.seenAt = now
-      watch.probedAt = undefined
+      watch.probedAt = 0
     }
     if (connection.active || connection.outbound.active) {
       connection.active = connection.outbound.active = false
       watch.activeAt = now
     }
-    if (!connection.isOpen) return undefined
+    if (!connection.isOpen || watch.over) return undefined
     if (now - watch.openedAt >= limits.maxLifetime) {
-      watched.delete(connection)
+      watch.over = true
       return limitClose(connection, "maxLifetime", CloseCode.policyViolation, "the connection reached its maximum age")
     }
     if (now - watch.activeAt >= limits.idleTimeout) {
-      watched.delete(connection)
+      watch.over = true
       return limitClose(connection, "idleTimeout", CloseCode.goingAway, "the connection was idle for too long")
     }
-    if (watch.probedAt !== undefined) {
+    if (watch.probedAt !== 0) {
       if (now - watch.probedAt < limits.pongTimeout) return undefined
-      watched.delete(connection)
+      watch.over = true
       return act(Effect.andThen(Telemetry.limitHit("pongTimeout"), connection.abort(peerTimeout("pong"))))
     }
     if (now - watch.seenAt < limits.pingInterval) return undefined
@@ -91,7 +97,7 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
     act(Effect.andThen(Telemetry.limitHit(limit), connection.shutdown({ code, reason })))
 
   const sweep = Effect.gen(function* () {
-    const now = clock.currentTimeMillisUnsafe()
+    const now = clock.currentTimeMillisUnsafe() - start
     for (const [connection, watch] of watched) {
       const action = visit(connection, watch, now)
       if (action !== undefined) yield* action
@@ -102,22 +108,17 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
 
   return {
     size: () => watched.size,
-    watch: (webSocket) => {
-      // every WebSocket that this package makes is a Connection; another implementation is not ours to watch
-      if (!(webSocket instanceof Connection)) return Effect.void
-      return Effect.uninterruptible(
-        Effect.suspend(() => {
-          const now = clock.currentTimeMillisUnsafe()
-          watched.set(webSocket, { openedAt: now, seenAt: now, activeAt: now, probedAt: undefined })
-          return Effect.andThen(
-            Metric.modify(Telemetry.connections, 1),
-            Effect.addFinalizer(() => {
-              watched.delete(webSocket)
-              return Metric.modify(Telemetry.connections, -1)
-            })
-          )
-        })
+    // every WebSocket that this package makes is a Connection; another implementation is not ours to watch
+    watch: (webSocket) =>
+      Effect.suspend(() => {
+        if (!(webSocket instanceof Connection)) return Effect.void
+        const now = clock.currentTimeMillisUnsafe() - start
+        watched.set(webSocket, { openedAt: now, seenAt: now, activeAt: now, probedAt: 0, over: false })
+        return Metric.modify(Telemetry.connections, 1)
+      }),
+    forget: (webSocket) =>
+      Effect.suspend(() =>
+        webSocket instanceof Connection && watched.delete(webSocket) ? Metric.modify(Telemetry.connections, -1) : Effect.void
       )
-    }
   }
 })

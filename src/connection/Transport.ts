@@ -1,26 +1,29 @@
 /**
- * What a transport may promise beyond effect's `Socket`: who owns the memory of a chunk.
+ * What a connection needs of a byte stream, and what a transport may promise beyond effect's `Socket`: who owns the memory of
+ * a chunk, and ends that need no scope of their own.
  *
  * Each read of a busy socket is a buffer of 64 KiB outside the heap. Left to the garbage collector they pile up and force
  * full collections, so where one stage knows that it alone holds a chunk, it has the writer free it as soon as it is written.
- * That knowledge is by provenance, never by the look of a buffer: the reader must have promised `exclusive`, and the chunk
- * must have reached no one else. Any other `Socket` works without these promises.
+ * That knowledge is by provenance, never by the look of a buffer: the reader must have promised it, and the chunk must have
+ * reached no one else. Any other `Socket` works without these promises.
  *
  * @since 0.1.0
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 
 /**
- * A reader that may promise that every chunk it yields is the whole of its `ArrayBuffer` and that nobody else holds it.
+ * A reader that may promise of a chunk that it is the whole of its `ArrayBuffer` and that nobody else holds it.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Reader extends Socket.Reader {
   /** Says of a chunk that this reader has just yielded whether the promise holds for it. */
-  readonly isExclusive?: ((chunk: Uint8Array) => boolean) | undefined
+  isExclusive?(chunk: Uint8Array): boolean
 }
 
 /**
@@ -31,10 +34,76 @@ export interface Reader extends Socket.Reader {
  */
 export interface Writer extends Socket.Writer {
   /** Writes like `writeAll`, and frees the memory of `owned`, one of the chunks, once that is written. */
-  readonly writeOwned?:
-    | ((
-        chunks: NonEmptyReadonlyArray<Uint8Array>,
-        owned: Uint8Array
-      ) => Effect.Effect<void, Socket.SocketError>)
-    | undefined
+  writeOwned?(
+    chunks: NonEmptyReadonlyArray<Uint8Array>,
+    owned: Uint8Array
+  ): Effect.Effect<void, Socket.SocketError>
 }
+
+/**
+ * An open byte stream.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Transport {
+  readonly reader: Reader
+  readonly writer: Writer
+  readonly ends: Ends
+}
+
+/**
+ * How a byte stream is ended.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Ends {
+  /** Ends our side once all is sent. */
+  readonly end: Effect.Effect<void>
+  /** Ends both sides and releases what the stream holds. */
+  readonly destroy: Effect.Effect<void>
+}
+
+/**
+ * Marks a `Socket` that is a {@link Transport} by itself: open, and without a scope for each of its ends.
+ *
+ * @category type IDs
+ * @since 0.1.0
+ */
+export const OpenTypeId = "~effect-websocket/connection/Transport/Open"
+
+/**
+ * A `Socket` that is open already and can be had without scopes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface OpenSocket extends Socket.Socket {
+  readonly [OpenTypeId]: Transport
+}
+
+const isOpen = (socket: Socket.Socket): socket is OpenSocket => OpenTypeId in socket
+
+/**
+ * Opens a `Socket`. The caller must see to it that `ends.destroy` is run.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromSocket = (socket: Socket.Socket): Effect.Effect<Transport, Socket.SocketError> =>
+  isOpen(socket) ? Effect.succeed(socket[OpenTypeId]) : acquire(socket)
+
+const acquire = Effect.fnUntraced(function* (
+  socket: Socket.Socket
+): Effect.fn.Return<Transport, Socket.SocketError> {
+  const readScope = Scope.makeUnsafe()
+  const writeScope = Scope.makeUnsafe()
+  // acquiring the reader may dial, and be interrupted while it does
+  const reader = yield* Scope.provide(socket.reader, readScope).pipe(
+    Effect.onError((cause) => Scope.close(readScope, Exit.failCause(cause)))
+  )
+  const writer = yield* Scope.provide(socket.writer, writeScope)
+  const end = Scope.close(writeScope, Exit.void)
+  return { reader, writer, ends: { end, destroy: Effect.andThen(end, Scope.close(readScope, Exit.void)) } }
+})

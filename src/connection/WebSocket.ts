@@ -16,8 +16,8 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Pull from "effect/Pull"
-import * as Scope from "effect/Scope"
+import * as Pull from "effect/Pull"
+import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import type * as Stream from "effect/Stream"
 import type { CloseInfo } from "../protocol/ConnectionState.ts"
@@ -25,6 +25,7 @@ import type { Fragment, Message } from "../protocol/Message.ts"
 import * as Connection from "./internal/connection.ts"
 import type { Codec } from "./Deflate.ts"
 import * as Limits from "./Limits.ts"
+import * as Transport from "./Transport.ts"
 import type { WebSocketError } from "./WebSocketError.ts"
 
 /**
@@ -107,21 +108,35 @@ export const make = (
   transport: Socket.Socket,
   options: Options
 ): Effect.Effect<WebSocket, Socket.SocketError, Scope.Scope> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function* () {
-      const scope = yield* Effect.scope
-      const reader = yield* restore(transport.reader)
-      const writeScope = Scope.makeUnsafe()
-      const writer = yield* Scope.provide(transport.writer, writeScope)
-      const connection = new Connection.Connection({
-        ...options,
-        clock: yield* Clock.Clock,
-        limits: options.limits ?? Limits.defaults,
-        reader,
-        writer,
-        writeScope
-      })
-      yield* Scope.addFinalizerExit(scope, (exit) => connection.release(exit))
-      return connection
-    })
+  Effect.acquireRelease(makeConnection(transport, options), (connection, exit) => connection.release(exit), {
+    interruptible: true
+  })
+
+/**
+ * Runs an effect for each batch of messages, which is what one read of the transport brought, until the connection is
+ * closed. The same as `Stream.runForEachArray(webSocket.messages, f)`, at a third less memory for a connection that waits.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const runForEachArray = <A, E, R>(
+  webSocket: WebSocket,
+  f: (messages: NonEmptyReadonlyArray<Message>) => Effect.Effect<A, E, R>
+): Effect.Effect<void, WebSocketError | E, R> =>
+  Pull.catchDone(Effect.forever(Effect.flatMap(webSocket.pullMessages, f), { disableYield: true }), () => Effect.void)
+
+/**
+ * The connection without a scope, for who releases it itself.
+ *
+ * @internal
+ */
+export const makeConnection = (
+  transport: Socket.Socket,
+  options: Options
+): Effect.Effect<Connection.Connection, Socket.SocketError> =>
+  Effect.flatMap(Clock.Clock, (clock) =>
+    Effect.map(
+      Transport.fromSocket(transport),
+      (transport) => new Connection.Connection({ ...options, limits: options.limits ?? Limits.defaults, clock, transport })
+    )
   )

@@ -4,10 +4,10 @@
  *
  * - Reading: a chunk that comes while nobody pulls is kept, and the stream paused; so at most that chunk and the stream's
  *   own buffer (64 KiB) wait in memory.
- * - Writing: `write` and `writeAll` wait while more than the stream's high-water mark is unsent.
+ * - Writing: `write` and `writeAll` wait while more than the stream's high-water mark (64 KiB) is unsent.
  * - Releasing the writer ends our side (FIN) once all is sent. Releasing the reader destroys the stream once all is sent, or
  *   after 10 seconds, and waits until it is gone.
- *   Writing a `CloseEvent` with another code than 1000 resets the connection (RST) at once, so that the peer learns of it.
+ * - Writing a `CloseEvent` with another code than 1000 resets the connection (RST) at once, so that the peer learns of it.
  *
  * @since 0.1.0
  */
@@ -15,9 +15,9 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
-import type { Duplex } from "node:stream"
 import * as Net from "node:net"
-import type * as Transport from "../connection/Transport.ts"
+import type { Duplex } from "node:stream"
+import * as Transport from "../connection/Transport.ts"
 
 type Chunks = NonEmptyReadonlyArray<Uint8Array>
 type Waiter<A> = (effect: Effect.Effect<A, Socket.SocketError>) => void
@@ -28,7 +28,9 @@ const ownedThreshold = 16 * 1024
 /** How long a released stream may take to send what is buffered in it, in milliseconds. */
 const lingerMillis = 10_000
 
-const closeError = (code: number) => new Socket.SocketError({ reason: new Socket.SocketCloseError({ code }) })
+// an error takes a stack trace, which costs more than the rest of closing: those that say nothing of a cause are shared
+const ended = new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: 1000 }) })
+const gone = new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: 1006 }) })
 const readError = (cause: unknown) => new Socket.SocketError({ reason: new Socket.SocketReadError({ cause }) })
 const writeError = (cause: unknown) => new Socket.SocketError({ reason: new Socket.SocketWriteError({ cause }) })
 
@@ -42,7 +44,7 @@ function onData(this: Attached, chunk: Uint8Array): void {
   this[stateOf]?.onData(chunk)
 }
 function onEnd(this: Attached): void {
-  this[stateOf]?.onEnd(closeError(1000))
+  this[stateOf]?.onEnd(ended)
 }
 function onError(this: Attached, cause: Error): void {
   this[stateOf]?.onFailure(cause)
@@ -54,75 +56,75 @@ function onDrain(this: Attached): void {
   this[stateOf]?.onDrain()
 }
 
-const free = (chunk: Uint8Array): void => {
-  // transfer to nothing detaches the buffer and gives its memory back at once
-  ;(chunk.buffer as ArrayBuffer).transfer(0)
-}
-
-class NodeSocket implements Socket.Socket, Transport.Reader, Transport.Writer {
+/** The socket, its reader, its writer and its transport are one object: there are many of them. */
+class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Writer, Transport.Ends {
   declare readonly [Socket.TypeId]: typeof Socket.TypeId
   static {
     Object.defineProperty(this.prototype, Socket.TypeId, { value: Socket.TypeId })
   }
+  readonly pull: Effect.Effect<Chunks, Socket.SocketError>
   private readonly stream: Duplex
-  private waiter: Waiter<Chunks> | undefined
-  private kept: Array<Uint8Array> | undefined
-  private ended: Socket.SocketError | undefined
-  private failed: Socket.SocketError | undefined
-  private drains: Array<Waiter<void>> | undefined
-  /** The chunk that was given out last, if it came from the stream itself and so is ours alone. */
-  private fresh: Uint8Array | undefined
   /** Whether chunks of this stream are buffers of their own, which only streams over the system's sockets promise. */
   private readonly ownsChunks: boolean
+  private waiter: Waiter<Chunks> | undefined = undefined
+  private kept: Array<Uint8Array> | undefined = undefined
+  private over: Socket.SocketError | undefined = undefined
+  private drains: Array<Waiter<void>> | undefined = undefined
+  /** The chunk that was given out last, if it came from the stream itself and so is ours alone. */
+  private fresh: Uint8Array | undefined = undefined
   private paused = false
 
   constructor(stream: Duplex, head: Uint8Array | undefined) {
     this.stream = stream
     this.ownsChunks = stream instanceof Net.Socket
     if (head !== undefined && head.length > 0) this.kept = [head]
+    this.pull = Effect.callback<Chunks, Socket.SocketError>((resume) => this.read(resume))
     ;(stream as Attached)[stateOf] = this
     stream.on("data", onData).on("end", onEnd).on("error", onError).on("close", onClose).on("drain", onDrain)
-    if (stream.readableEnded) this.onEnd(closeError(1000))
+    if (stream.readableEnded) this.onEnd(ended)
     if (stream.destroyed) this.onClose()
     if (stream.isPaused()) stream.resume()
   }
 
   get reader(): Socket.Socket["reader"] {
-    return Effect.as(
-      Effect.contextWith<Scope.Scope, void, never, Scope.Scope>(() =>
-        Effect.flatMap(Effect.scope, (scope) => Scope.addFinalizer(scope, this.release))
-      ),
-      this as Socket.Reader
-    )
+    return Effect.flatMap(Effect.scope, (scope) => Effect.as(Scope.addFinalizer(scope, this.destroy), this))
   }
 
   get writer(): Socket.Socket["writer"] {
-    return Effect.acquireRelease(Effect.succeed(this as Socket.Writer), () =>
-      Effect.sync(() => {
-        if (!this.stream.writableEnded) this.stream.end()
-      })
-    )
+    return Effect.flatMap(Effect.scope, (scope) => Effect.as(Scope.addFinalizer(scope, this.end), this))
+  }
+
+  get [Transport.OpenTypeId](): Transport.Transport {
+    return { reader: this, writer: this, ends: this }
   }
 
   // ---- reading -------------------------------------------------------------------------------------------------------
 
-  readonly pull: Effect.Effect<Chunks, Socket.SocketError> = Effect.callback<Chunks, Socket.SocketError>((resume) => {
+  private read(resume: Waiter<Chunks>): Effect.Effect<void> | void {
     if (this.kept !== undefined) {
+      // chunks are kept whole or not at all
       const chunks = this.kept as unknown as Chunks
       this.kept = undefined
       this.fresh = undefined
       return resume(Effect.succeed(chunks))
     }
-    const end = this.failed ?? this.ended
-    if (end !== undefined) return resume(Effect.fail(end))
+    if (this.over !== undefined) return resume(Effect.fail(this.over))
     this.waiter = resume
-    this.unpause()
-    return Effect.sync(() => {
-      if (this.waiter === resume) this.waiter = undefined
-    })
-  })
+    if (this.paused) {
+      this.paused = false
+      this.stream.resume()
+    }
+    return this.forget
+  }
 
-  readonly upgrade: Socket.Reader["upgrade"] = Socket.SocketUpgradeError.unsupported
+  /** An interrupted pull loses nothing: what comes then is kept. */
+  private get forget(): Effect.Effect<void> {
+    return Effect.sync(() => void (this.waiter = undefined))
+  }
+
+  get upgrade(): Socket.Reader["upgrade"] {
+    return Socket.SocketUpgradeError.unsupported
+  }
 
   isExclusive(chunk: Uint8Array): boolean {
     return chunk === this.fresh
@@ -153,79 +155,78 @@ class NodeSocket implements Socket.Socket, Transport.Reader, Transport.Writer {
     )
   }
 
-  private unpause(): void {
-    if (!this.paused) return
-    this.paused = false
-    this.stream.resume()
-  }
-
   onEnd(error: Socket.SocketError): void {
-    this.ended ??= error
-    this.wake(error)
+    this.over ??= error
+    const { waiter } = this
+    this.waiter = undefined
+    waiter?.(Effect.fail(this.over))
   }
 
   onFailure(cause: unknown): void {
-    this.failed ??= readError(cause)
     this.kept = undefined
-    this.wake(this.failed)
+    if (this.over === undefined || this.over === ended) this.over = readError(cause)
+    this.onEnd(this.over)
     this.failDrains(cause)
   }
 
   onClose(): void {
-    this.onEnd(closeError(this.ended === undefined ? 1006 : 1000))
+    this.onEnd(gone)
     this.failDrains(new Error("the socket is closed"))
   }
 
-  private wake(error: Socket.SocketError): void {
-    const { waiter } = this
-    this.waiter = undefined
-    waiter?.(Effect.fail(error))
-  }
-
   /** Gives the stream its time to send what is buffered, and then it is gone. */
-  private get release(): Effect.Effect<void> {
+  get destroy(): Effect.Effect<void> {
     return Effect.callback<void>((resume) => {
       const { stream } = this
-      this.onEnd(closeError(1006))
-      stream.off("data", onData).off("end", onEnd).off("drain", onDrain)
-      if (stream.destroyed) return resume(Effect.void)
+      this.onEnd(gone)
+      stream.off("data", onData)
+      if (stream.closed) return resume(Effect.void)
       const timer = setTimeout(() => reset(stream), lingerMillis)
       stream.once("close", () => {
         clearTimeout(timer)
         resume(Effect.void)
       })
       if (!stream.writableEnded) stream.end()
-      if (stream.writableFinished) stream.destroy()
+      if (stream.writableFinished || stream.destroyed) stream.destroy()
       else stream.once("finish", () => stream.destroy())
     })
   }
 
   // ---- writing -------------------------------------------------------------------------------------------------------
 
+  get end(): Effect.Effect<void> {
+    return Effect.sync(() => {
+      if (!this.stream.writableEnded) this.stream.end()
+    })
+  }
+
   onDrain(): void {
-    const drains = this.drains
+    const { drains } = this
+    if (drains === undefined) return
     this.drains = undefined
-    for (const resume of drains ?? []) resume(Effect.void)
+    for (const resume of drains) resume(Effect.void)
   }
 
   private failDrains(cause: unknown): void {
-    const drains = this.drains
+    const { drains } = this
+    if (drains === undefined) return
     this.drains = undefined
-    for (const resume of drains ?? []) resume(Effect.fail(writeError(cause)))
+    const error = Effect.fail(writeError(cause))
+    for (const resume of drains) resume(error)
   }
 
-  private readonly drained: Effect.Effect<void, Socket.SocketError> = Effect.callback<void, Socket.SocketError>(
-    (resume) => {
+  private get drained(): Effect.Effect<void, Socket.SocketError> {
+    return Effect.callback<void, Socket.SocketError>((resume) => {
       if (this.stream.destroyed) return resume(Effect.fail(writeError(new Error("the socket is closed"))))
       if (!this.stream.writableNeedDrain) return resume(Effect.void)
       ;(this.drains ??= []).push(resume)
       return Effect.sync(() => void (this.drains = this.drains?.filter((other) => other !== resume)))
-    }
-  )
+    })
+  }
 
-  /** Whether the stream takes more, or why it takes none; `write` after the end would throw at somebody else. */
-  private get refusal(): Socket.SocketError | undefined {
-    return this.stream.writable ? undefined : writeError(new Error("the socket takes no more data"))
+  /** Why the stream takes nothing more, if so: writing after the end would throw at somebody else. */
+  private get refusal(): Effect.Effect<never, Socket.SocketError> | undefined {
+    return this.stream.writable ? undefined : Effect.fail(writeError(new Error("the socket takes no more data")))
   }
 
   write(chunk: Uint8Array | string | Socket.CloseEvent): Effect.Effect<void, Socket.SocketError> {
@@ -235,26 +236,24 @@ class NodeSocket implements Socket.Socket, Transport.Reader, Transport.Writer {
         else reset(this.stream)
         return Effect.void
       }
-      const { refusal, stream } = this
-      if (refusal !== undefined) return Effect.fail(refusal)
-      return stream.write(chunk) ? Effect.void : this.drained
+      return this.refusal ?? (this.stream.write(chunk) ? Effect.void : this.drained)
     })
   }
 
   writeAll(chunks: NonEmptyReadonlyArray<Uint8Array | string>): Effect.Effect<void, Socket.SocketError> {
-    return chunks.length === 1 ? this.write(chunks[0]) : Effect.suspend(() => this.writeMany(chunks, undefined))
+    return Effect.suspend(() => this.writeNow(chunks, undefined))
   }
 
   writeOwned(chunks: Chunks, owned: Uint8Array): Effect.Effect<void, Socket.SocketError> {
-    return Effect.suspend(() => this.writeMany(chunks, owned))
+    return Effect.suspend(() => this.writeNow(chunks, owned))
   }
 
-  private writeMany(
+  private writeNow(
     chunks: NonEmptyReadonlyArray<Uint8Array | string>,
     owned: Uint8Array | undefined
   ): Effect.Effect<void, Socket.SocketError> {
     const { refusal, stream } = this
-    if (refusal !== undefined) return Effect.fail(refusal)
+    if (refusal !== undefined) return refusal
     let flowing = true
     if (chunks.length > 1) stream.cork()
     for (const chunk of chunks) {
@@ -263,6 +262,12 @@ class NodeSocket implements Socket.Socket, Transport.Reader, Transport.Writer {
     if (chunks.length > 1) stream.uncork()
     return flowing ? Effect.void : this.drained
   }
+}
+
+/** Transfer to nothing detaches the buffer and gives its memory back at once. */
+const free = (chunk: Uint8Array): void => {
+  // what a stream reads is never in shared memory
+  ;(chunk.buffer as ArrayBuffer).transfer(0)
 }
 
 /** Tells the peer at once that the connection is no more; TLS and pipes can only be cut. */

@@ -17,6 +17,7 @@ import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import * as NodeCrypto from "node:crypto"
 import * as NodeHttp from "node:http"
+import * as Net from "node:net"
 import type { Duplex } from "node:stream"
 import * as Telemetry from "../connection/Telemetry.ts"
 import * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
@@ -83,6 +84,45 @@ const refuse = (socket: Duplex, why: OpeningHandshake.Refusal): Effect.Effect<vo
     return Effect.sync(done)
   })
 
+/** Until a reader listens, an error of a socket must find someone. */
+const ignoreError = () => {}
+
+/** One request to upgrade. It lives as long as the connection, and so holds no more than it needs. */
+class NodeUpgrade implements Upgrade {
+  readonly request: OpeningHandshake.Request
+  private readonly socket: Duplex
+  private head: Uint8Array | undefined
+
+  constructor(request: OpeningHandshake.Request, socket: Duplex, head: Uint8Array) {
+    this.request = request
+    this.socket = socket
+    this.head = head.length === 0 ? undefined : head
+  }
+
+  get remoteAddress(): string | undefined {
+    return this.socket instanceof Net.Socket ? this.socket.remoteAddress : undefined
+  }
+
+  refuse(why: OpeningHandshake.Refusal): Effect.Effect<void> {
+    return refuse(this.socket, why)
+  }
+
+  accept(acceptance: OpeningHandshake.Acceptance): Effect.Effect<Socket.Socket, Socket.SocketError> {
+    return Effect.suspend(() => {
+      const { head, socket } = this
+      if (socket.destroyed) return Effect.fail(socketClosed)
+      const accept = NodeCrypto.hash("sha1", OpeningHandshake.acceptInput(acceptance.key), "base64")
+      let text = `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n`
+      for (const name in acceptance.headers) text += `${name}: ${acceptance.headers[name]}\r\n`
+      socket.write(`${text}\r\n`)
+      this.head = undefined
+      return Effect.succeed(NodeSocket.fromDuplex(socket, head))
+    })
+  }
+}
+
+const socketClosed = new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: 1006 }) })
+
 const toRequest = (request: NodeHttp.IncomingMessage): OpeningHandshake.Request => {
   const headers: Record<string, string> = {}
   for (const name in request.headers) {
@@ -137,7 +177,6 @@ export const make = Effect.fnUntraced(function* (
   /** Refusals and other short work outside of a handler. */
   const background = (self: Effect.Effect<void>) => void Fiber.runIn(scope)(runFork(self))
 
-  const sockets = new Set<Duplex>()
   const server = NodeHttp.createServer({
     maxHeaderSize: options.maxHeaderSize ?? 16 * 1024,
     // the missing and the doubled Host header are ours to answer
@@ -165,11 +204,6 @@ export const make = Effect.fnUntraced(function* (
 
   const countRefusal = (why: OpeningHandshake.Refusal) => Metric.update(Telemetry.refusals, String(why.status))
 
-  server.on("connection", (socket) => {
-    sockets.add(socket)
-    socket.once("close", () => sockets.delete(socket))
-  })
-
   server.on("upgrade", (request, socket, head) => {
     const why = isWebSocketUpgrade(request)
       ? fault(request)
@@ -179,30 +213,8 @@ export const make = Effect.fnUntraced(function* (
       background(Effect.andThen(countRefusal(answer), refuse(socket, answer)))
       return
     }
-    // until a reader listens, an error of the socket must find someone
-    const ignore = () => {}
-    socket.on("error", ignore)
-    onUpgrade({
-      request: toRequest(request),
-      remoteAddress: request.socket.remoteAddress,
-      refuse: (why) => refuse(socket, why),
-      accept: (acceptance) =>
-        Effect.acquireRelease(
-          Effect.suspend(() => {
-            if (socket.destroyed) {
-              return Effect.fail(new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: 1006 }) }))
-            }
-            const accept = NodeCrypto.hash("sha1", OpeningHandshake.acceptInput(acceptance.key), "base64")
-            let text = `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n`
-            for (const name in acceptance.headers) text += `${name}: ${acceptance.headers[name]}\r\n`
-            socket.write(`${text}\r\n`)
-            const transport = NodeSocket.fromDuplex(socket, head)
-            socket.off("error", ignore)
-            return Effect.succeed(transport)
-          }),
-          () => Effect.void
-        )
-    })
+    socket.on("error", ignoreError)
+    onUpgrade(new NodeUpgrade(toRequest(request), socket, head))
   })
 
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
@@ -245,8 +257,8 @@ export const make = Effect.fnUntraced(function* (
   yield* Effect.addFinalizer(() =>
     Effect.callback<void>((resume) => {
       server.close(() => resume(Effect.void))
-      // what is left are HTTP connections and refusals: WebSockets ended with `run`
-      for (const socket of sockets) socket.destroy()
+      // what is left are HTTP connections: WebSockets ended with `run`, and refusals with the scope
+      server.closeAllConnections()
     })
   )
   yield* Effect.callback<void, ListenError>((resume) => {
@@ -267,8 +279,8 @@ export const make = Effect.fnUntraced(function* (
 
   const listener: UpgradeListener["Service"] = {
     address,
-    run: Effect.fnUntraced(function* <R>(handler: (upgrade: Upgrade) => Effect.Effect<void, never, R>) {
-      const connections = yield* FiberSet.make<void, never>()
+    run: Effect.fnUntraced(function* <R>(handler: (upgrade: Upgrade) => Effect.Effect<unknown, unknown, R>) {
+      const connections = yield* FiberSet.make()
       const fork = Effect.runForkWith(yield* Effect.context<R>())
       const previous = onUpgrade
       onUpgrade = (upgrade) => FiberSet.addUnsafe(connections, fork(handler(upgrade)))

@@ -11,6 +11,7 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import { FrameDecoder, type Options, type Sink } from "./FrameDecoder.ts"
 import * as FrameEncoder from "./FrameEncoder.ts"
+import * as Masking from "./Masking.ts"
 import * as Opcode from "./Opcode.ts"
 import { ProtocolError } from "./ProtocolError.ts"
 
@@ -83,7 +84,7 @@ export const decoder = (options: Options): { readonly push: (chunk: Uint8Array) 
   const frames = new FrameDecoder({ maxFrameSize: 1024 * 1024, allowRsv1: true, ...options })
   let out: Array<Frame> = []
   let payload = new Uint8Array(0)
-  const key = () => (frames.masked ? { maskingKey: frames.maskingKey.slice() } : {})
+  const key = () => (frames.masked ? { maskingKey: Masking.toBytes(frames.maskingKey) } : {})
   const sink: Sink = {
     frameStart: (frame) => {
       payload = new Uint8Array(frame.length)

@@ -71,8 +71,8 @@ export class FrameDecoder {
   length = 0
   /** How many bytes of the current frame's payload have not come yet. */
   remaining = 0
-  /** The key that masks the current frame's payload, if `masked`. Reused by the next frame. */
-  readonly maskingKey = new Uint8Array(4)
+  /** The key that masks the current frame's payload, if `masked`, as `Masking.key` gives it. */
+  maskingKey = 0
   /** Whether the current frame is masked. */
   masked = false
 
@@ -217,13 +217,7 @@ export class FrameDecoder {
       fail("FrameTooBig", `a frame of ${length} bytes came; at most ${this.maxFrameSize} are taken`)
     }
     if (available < size) return 0
-    if (masked) {
-      const key = this.maskingKey
-      key[0] = bytes[at + keyAt]!
-      key[1] = bytes[at + keyAt + 1]!
-      key[2] = bytes[at + keyAt + 2]!
-      key[3] = bytes[at + keyAt + 3]!
-    }
+    if (masked) this.maskingKey = Masking.key(bytes, at + keyAt)
     this.fin = fin
     this.rsv1 = (b0 & 0x40) !== 0
     this.opcode = opcode

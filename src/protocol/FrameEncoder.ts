@@ -92,7 +92,7 @@ export const encode = (b0: number, payload: Uint8Array, maskingKey?: Uint8Array 
   const start = slabUsed
   const body = writeHeader(slab, start, b0, payload.length, maskingKey)
   slab.set(payload, body)
-  if (maskingKey !== undefined) Masking.apply(slab, body, start + size, maskingKey, 0)
+  if (maskingKey !== undefined) Masking.apply(slab, body, start + size, Masking.key(maskingKey), 0)
   slabUsed = start + size
   return slab.subarray(start, slabUsed)
 }
@@ -127,7 +127,7 @@ export class Batch {
       this.room(headerSize(length, key !== undefined) + length)
       const body = writeHeader(slab, slabUsed, b0, length, key)
       slab.set(payload, body)
-      if (key !== undefined) Masking.apply(slab, body, body + length, key, 0)
+      if (key !== undefined) Masking.apply(slab, body, body + length, Masking.key(key), 0)
       slabUsed = body + length
     } else {
       this.room(10)
@@ -152,7 +152,7 @@ export class Batch {
     const header = headerSize(written, masked)
     if (header !== guess) slab.copyWithin(slabUsed + header, slabUsed + guess, slabUsed + guess + written)
     const body = writeHeader(slab, slabUsed, b0, written, key)
-    if (key !== undefined) Masking.apply(slab, body, body + written, key, 0)
+    if (key !== undefined) Masking.apply(slab, body, body + written, Masking.key(key), 0)
     slabUsed = body + written
   }
 

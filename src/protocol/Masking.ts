@@ -14,23 +14,36 @@ const keyBytes = new Uint8Array(4)
 const keyWord = new Int32Array(keyBytes.buffer)
 
 /**
- * Masks or unmasks `bytes[start, end)` in place with the key `k0 k1 k2 k3`. `phase` is the position of `start` in the
- * payload, of which only the two low bits matter: a payload may be unmasked in pieces as they arrive.
+ * The masking key of four bytes as a 32-bit number, the first byte in its highest bits.
  *
  * @category masking
  * @since 0.1.0
  */
-export const apply = (
-  bytes: Uint8Array,
-  start: number,
-  end: number,
-  key: Uint8Array,
-  phase: number
-): void => {
-  let k0 = key[phase & 3]!
-  let k1 = key[(phase + 1) & 3]!
-  let k2 = key[(phase + 2) & 3]!
-  let k3 = key[(phase + 3) & 3]!
+export const key = (bytes: Uint8Array, at = 0): number =>
+  (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!
+
+/**
+ * The four bytes of a masking key.
+ *
+ * @category masking
+ * @since 0.1.0
+ */
+export const toBytes = (key: number): Uint8Array => new Uint8Array([key >>> 24, key >>> 16, key >>> 8, key])
+
+/**
+ * Masks or unmasks `bytes[start, end)` in place. `phase` is the position of `start` in the payload, of which only the two low
+ * bits matter: a payload may be unmasked in pieces as they arrive.
+ *
+ * @category masking
+ * @since 0.1.0
+ */
+export const apply = (bytes: Uint8Array, start: number, end: number, key: number, phase: number): void => {
+  const turn = (phase & 3) << 3
+  const turned = turn === 0 ? key : (key << turn) | (key >>> (32 - turn))
+  let k0 = turned >>> 24
+  let k1 = (turned >>> 16) & 0xff
+  let k2 = (turned >>> 8) & 0xff
+  let k3 = turned & 0xff
   let i = start
   if (end - start >= wordThreshold) {
     // up to three bytes to the next word boundary of the underlying buffer; the key turns with each

@@ -144,7 +144,8 @@ abstract class Base implements Sink {
   /** Bytes of the open message that have come or are announced by the current frame. */
   protected size = 0
   private fragments = 0
-  protected readonly held = new Accumulator()
+  /** The bytes that are held of the open message, if any. */
+  private held: Accumulator | undefined
   protected readonly limits: Limits
   private readonly controls: Controls
 
@@ -177,6 +178,18 @@ abstract class Base implements Sink {
     }
   }
 
+  /** Holds a piece of the open message; `announced` is the most that it can become. */
+  protected hold(chunk: Uint8Array, start: number, end: number, announced: number): void {
+    ;(this.held ??= new Accumulator()).push(chunk, start, end, announced)
+  }
+
+  /** What is held, which is the whole message by now. */
+  protected take(): Uint8Array {
+    const bytes = this.held?.take() ?? noBytes
+    this.held = undefined
+    return bytes
+  }
+
   abstract frameStart(decoder: FrameDecoder): void
   abstract framePayload(chunk: Uint8Array, start: number, end: number, decoder: FrameDecoder): void
   abstract frameEnd(decoder: FrameDecoder): void
@@ -207,7 +220,7 @@ export class Messages extends Base {
       this.pieces ??= new TextPieces()
       this.text += this.pieces.push(chunk.subarray(start, end))
     } else {
-      this.held.push(chunk, start, end, decoder.fin ? this.size : this.limits.maxMessageSize)
+      this.hold(chunk, start, end, decoder.fin ? this.size : this.limits.maxMessageSize)
     }
   }
 
@@ -219,7 +232,7 @@ export class Messages extends Base {
       this.text = ""
       return
     }
-    const bytes = this.whole ?? this.held.take()
+    const bytes = this.whole ?? this.take()
     this.whole = undefined
     this.out.push(
       this.compressed ? new CompressedMessage(this.isText, bytes) : this.isText ? decodeText(bytes) : bytes
@@ -247,13 +260,13 @@ export class Fragments extends Base {
   }
 
   framePayload(chunk: Uint8Array, start: number, end: number, decoder: FrameDecoder): void {
-    if (this.compressed) return this.held.push(chunk, start, end, this.limits.maxMessageSize)
+    if (this.compressed) return this.hold(chunk, start, end, this.limits.maxMessageSize)
     this.add(chunk.subarray(start, end), decoder.fin && decoder.remaining === 0)
   }
 
   frameEnd(decoder: FrameDecoder): void {
     if (!decoder.fin) return
-    if (this.compressed) this.out.push(new CompressedMessage(this.isText, this.held.take()))
+    if (this.compressed) this.out.push(new CompressedMessage(this.isText, this.take()))
     else if (decoder.length === 0) this.add(noBytes, true)
   }
 
@@ -287,7 +300,7 @@ export class Payloads extends Base {
   }
 
   framePayload(chunk: Uint8Array, start: number, end: number): void {
-    if (this.compressed) return this.held.push(chunk, start, end, this.limits.maxMessageSize)
+    if (this.compressed) return this.hold(chunk, start, end, this.limits.maxMessageSize)
     this.pieces?.push(chunk.subarray(start, end))
     if (this.chunk !== chunk) {
       this.flush()
@@ -306,7 +319,7 @@ export class Payloads extends Base {
     this.pieces = undefined
     if (!this.compressed) return
     this.flush()
-    this.out.push(new CompressedMessage(this.isText, this.held.take()))
+    this.out.push(new CompressedMessage(this.isText, this.take()))
   }
 
   /** Puts what is gathered of the current chunk into `out`; call it after each chunk. */

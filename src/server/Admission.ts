@@ -6,8 +6,6 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Scope from "effect/Scope"
-import * as Telemetry from "../connection/Telemetry.ts"
 import { Refusal } from "../protocol/OpeningHandshake.ts"
 
 /**
@@ -28,10 +26,32 @@ export interface Options {
  * @since 0.1.0
  */
 export interface Admission {
-  /** Admits a request from this address until the scope ends, or refuses it. */
-  readonly admit: (address: string | undefined) => Effect.Effect<void, Refusal, Scope.Scope>
-  /** How many are admitted. */
+  /** Counts a request in, or says why not. Who is admitted must leave, once. */
+  readonly enter: (from: From) => Refused | undefined
+  readonly leave: (from: From) => void
+  /** How many are in. */
   readonly size: () => number
+}
+
+/**
+ * Where a request comes from. It is asked for only where a limit is by address.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface From {
+  readonly remoteAddress: string | undefined
+}
+
+/**
+ * The limit that bit, and what the client is told.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Refused {
+  readonly limit: keyof Options
+  readonly refusal: Refusal
 }
 
 interface Visitor {
@@ -43,7 +63,15 @@ interface Visitor {
 /** Addresses of the current second that have no connection are forgotten when this many are known. */
 const sweepThreshold = 4096
 
-const refuse = (limit: string, refusal: Refusal) => Effect.andThen(Telemetry.limitHit(limit), Effect.fail(refusal))
+const refused = (limit: keyof Options, status: number, reason: string, headers: Record<string, string> = {}): Refused => ({
+  limit,
+  refusal: new Refusal({ status, reason, headers })
+})
+const tooManyHandshakes = refused("maxHandshakeRatePerAddress", 429, "Too many handshakes from this address.", {
+  "retry-after": "1"
+})
+const tooManyFromAddress = refused("maxConnectionsPerAddress", 429, "Too many connections from this address.")
+const tooMany = refused("maxConnections", 503, "The server has as many connections as it takes.")
 
 /**
  * @category constructors
@@ -54,8 +82,9 @@ export const make = (options: Options): Effect.Effect<Admission> =>
     const maxConnections = options.maxConnections ?? 10_000
     const perAddress = options.maxConnectionsPerAddress ?? Infinity
     const rate = options.maxHandshakeRatePerAddress ?? Infinity
-    const visitors = new Map<string, Visitor>()
     const byAddress = perAddress !== Infinity || rate !== Infinity
+    const visitors = new Map<string, Visitor>()
+    const inside = new Map<From, Visitor>()
     let size = 0
 
     const visit = (address: string): Visitor => {
@@ -74,34 +103,27 @@ export const make = (options: Options): Effect.Effect<Admission> =>
       return visitor
     }
 
-    const admit = (address: string | undefined): Effect.Effect<void, Refusal, Scope.Scope> =>
-      Effect.uninterruptible(
-        Effect.suspend((): Effect.Effect<void, Refusal, Scope.Scope> => {
-          const visitor = byAddress && address !== undefined ? visit(address) : undefined
-          if (visitor !== undefined && ++visitor.handshakes > rate) {
-            return refuse(
-              "maxHandshakeRatePerAddress",
-              new Refusal({ status: 429, reason: "Too many handshakes from this address.", headers: { "retry-after": "1" } })
-            )
-          }
-          if (visitor !== undefined && visitor.connections >= perAddress) {
-            return refuse(
-              "maxConnectionsPerAddress",
-              new Refusal({ status: 429, reason: "Too many connections from this address." })
-            )
-          }
-          if (size >= maxConnections) {
-            return refuse("maxConnections", new Refusal({ status: 503, reason: "The server has as many connections as it takes." }))
-          }
-          size++
-          if (visitor !== undefined) visitor.connections++
-          return Effect.addFinalizer(() =>
-            Effect.sync(() => {
-              size--
-              if (visitor !== undefined) visitor.connections--
-            })
-          )
-        })
-      )
-    return { admit, size: () => size }
+    return {
+      size: () => size,
+      enter: (from) => {
+        const address = byAddress ? from.remoteAddress : undefined
+        const visitor = address === undefined ? undefined : visit(address)
+        if (visitor !== undefined && ++visitor.handshakes > rate) return tooManyHandshakes
+        if (visitor !== undefined && visitor.connections >= perAddress) return tooManyFromAddress
+        if (size >= maxConnections) return tooMany
+        size++
+        if (visitor !== undefined) {
+          visitor.connections++
+          inside.set(from, visitor)
+        }
+        return undefined
+      },
+      leave: (from) => {
+        size--
+        const visitor = inside.get(from)
+        if (visitor === undefined) return
+        visitor.connections--
+        inside.delete(from)
+      }
+    }
   })

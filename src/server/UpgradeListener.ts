@@ -9,7 +9,6 @@ import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import type * as Effect from "effect/Effect"
 import type * as NetAddress from "effect/net/NetAddress"
-import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import type * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
 
@@ -24,9 +23,9 @@ export interface Upgrade {
   /** The address of the client, or of the proxy that speaks for it; `undefined` where there is none (unix sockets). */
   readonly remoteAddress: string | undefined
   /** Sends 101 with these headers and gives the byte stream behind it, from its very first byte. */
-  readonly accept: (acceptance: OpeningHandshake.Acceptance) => Effect.Effect<Socket.Socket, Socket.SocketError, Scope.Scope>
+  accept(acceptance: OpeningHandshake.Acceptance): Effect.Effect<Socket.Socket, Socket.SocketError>
   /** Sends the refusal as an HTTP response and ends the connection. */
-  readonly refuse: (refusal: OpeningHandshake.Refusal) => Effect.Effect<void>
+  refuse(refusal: OpeningHandshake.Refusal): Effect.Effect<void>
 }
 
 /**
@@ -68,9 +67,9 @@ export class UpgradeListener extends Context.Service<
   {
     readonly address: NetAddress.SocketAddress
     /**
-     * Runs the handler in a fiber of its own for each request. Interrupting it interrupts these fibers and waits for them;
-     * requests that come while nothing runs are refused with 503.
+     * Runs the handler in a fiber of its own for each request; how it ends is its own business. Interrupting `run` interrupts
+     * these fibers and waits for them; requests that come while nothing runs are refused with 503.
      */
-    readonly run: <R>(handler: (upgrade: Upgrade) => Effect.Effect<void, never, R>) => Effect.Effect<never, never, R>
+    readonly run: <R>(handler: (upgrade: Upgrade) => Effect.Effect<unknown, unknown, R>) => Effect.Effect<never, never, R>
   }
 >()("effect-websocket/server/UpgradeListener") {}

@@ -19,13 +19,16 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as NetAddress from "effect/net/NetAddress"
 import * as Option from "effect/Option"
-import * as Scope from "effect/Scope"
+import * as Result from "effect/Result"
+import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import * as SocketServer from "effect/socket/SocketServer"
 import * as Deflate from "../connection/Deflate.ts"
@@ -34,7 +37,9 @@ import * as Limits from "../connection/Limits.ts"
 import * as Telemetry from "../connection/Telemetry.ts"
 import * as WebSocket from "../connection/WebSocket.ts"
 import { WebSocketError } from "../connection/WebSocketError.ts"
+import type { Connection } from "../connection/internal/connection.ts"
 import * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
+import type * as PerMessageDeflate from "../protocol/PerMessageDeflate.ts"
 import type { OpenRequest } from "./OpenRequest.ts"
 import * as Admission from "./Admission.ts"
 import { type Upgrade, UpgradeListener } from "./UpgradeListener.ts"
@@ -90,66 +95,99 @@ export const make = Effect.fnUntraced(function* (
   const compression = Option.isSome(zlib) ? (options.compression ?? false) : false
   const policy: OpeningHandshake.Policy = { ...options, compression }
 
-  const open = (upgrade: Upgrade, acceptance: OpeningHandshake.Acceptance, scope: Scope.Scope): OpenRequest => ({
-    request: upgrade.request,
-    remoteAddress: upgrade.remoteAddress,
-    acceptance,
-    accept: Effect.gen(function* () {
-      const transport = yield* upgrade.accept(acceptance)
-      const agreement = acceptance.compression
-      const webSocket = yield* WebSocket.make(transport, {
-        role: "server",
-        subprotocol: acceptance.subprotocol,
-        limits,
-        codec:
-          agreement === undefined || Option.isNone(zlib) || compression === false
-            ? undefined
-            : Deflate.make({ zlib: zlib.value, role: "server", agreement, policy: compression })
-      })
-      yield* keepAlive.watch(webSocket)
-      return webSocket
-    }).pipe(Scope.provide(scope))
-  })
+  const codecOf = (agreement: PerMessageDeflate.Agreement | undefined) =>
+    agreement === undefined || Option.isNone(zlib) || compression === false
+      ? undefined
+      : Deflate.make({ zlib: zlib.value, role: "server", agreement, policy: compression })
+
+  /** A request, from its admission to the end of its connection. */
+  class Visit implements OpenRequest {
+    readonly acceptance: OpeningHandshake.Acceptance
+    readonly upgrade: Upgrade
+    private connection: Connection | undefined = undefined
+
+    constructor(upgrade: Upgrade, acceptance: OpeningHandshake.Acceptance) {
+      this.upgrade = upgrade
+      this.acceptance = acceptance
+    }
+
+    get request(): OpeningHandshake.Request {
+      return this.upgrade.request
+    }
+    get remoteAddress(): string | undefined {
+      return this.upgrade.remoteAddress
+    }
+
+    get accept(): Effect.Effect<WebSocket.WebSocket, Socket.SocketError> {
+      const { acceptance, upgrade } = this
+      return Effect.uninterruptible(
+        Effect.flatMap(upgrade.accept(acceptance), (transport) =>
+          Effect.flatMap(
+            WebSocket.makeConnection(transport, {
+              role: "server",
+              subprotocol: acceptance.subprotocol,
+              limits,
+              codec: codecOf(acceptance.compression)
+            }),
+            (connection) => {
+              this.connection = connection
+              return Effect.as(keepAlive.watch(connection), connection)
+            }
+          )
+        )
+      )
+    }
+
+    get isAnswered(): boolean {
+      return this.connection !== undefined
+    }
+
+    /** The end of the handler. */
+    leave(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
+      const { connection } = this
+      admission.leave(this.upgrade)
+      return connection === undefined
+        ? Effect.void
+        : Effect.andThen(connection.release(exit), keepAlive.forget(connection))
+    }
+  }
+
+  /** Says no, for a reason that is the client's or ours. */
+  const refuse = (upgrade: Upgrade, refusal: OpeningHandshake.Refusal): Effect.Effect<void> =>
+    Effect.andThen(Metric.update(Telemetry.refusals, String(refusal.status)), upgrade.refuse(refusal))
+
+  /** Logs what is a failure of ours, and answers what is not answered yet. */
+  const conclude = (visit: Visit, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> => {
+    const { isAnswered, upgrade } = visit
+    if (Exit.isSuccess(exit)) return isAnswered ? Effect.void : refuse(upgrade, undecided)
+    const failure = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
+    if (failure instanceof OpeningHandshake.Refusal && !isAnswered) return refuse(upgrade, failure)
+    // a fault of the peer is no failure of ours, and it was told
+    if (failure instanceof WebSocketError) return Effect.logDebug(`A connection ended: ${failure.message}`)
+    if (Cause.hasInterruptsOnly(exit.cause)) return isAnswered ? Effect.void : refuse(upgrade, shuttingDown)
+    return Effect.andThen(
+      Effect.logError("A WebSocket handler failed", exit.cause),
+      isAnswered ? Effect.void : refuse(upgrade, internalError)
+    )
+  }
 
   const runRequests = <R, E, _>(
     handler: (open: OpenRequest) => Effect.Effect<_, E | OpeningHandshake.Refusal, R>
   ): Effect.Effect<never, never, Exclude<R, Scope.Scope>> =>
-    listener.run((upgrade) =>
-      Effect.gen(function* () {
-        let answered = false
-        const refuse = (refusal: OpeningHandshake.Refusal) =>
-          Effect.andThen(Metric.update(Telemetry.refusals, String(refusal.status)), upgrade.refuse(refusal))
-        const decide = Effect.gen(function* () {
-          const scope = yield* Effect.scope
-          yield* admission.admit(upgrade.remoteAddress)
-          const acceptance = yield* Effect.fromResult(OpeningHandshake.negotiate(upgrade.request, policy))
-          const request = open(upgrade, acceptance, scope)
-          const accept = Effect.suspend(() => {
-            answered = true
-            return request.accept
-          })
-          yield* handler({ ...request, accept })
-          if (!answered) {
-            return yield* new OpeningHandshake.Refusal({ status: 500, reason: "The server made no decision." })
-          }
-        })
-        yield* decide.pipe(
-          Effect.scoped,
-          Effect.catch((error) => {
-            // a fault of the peer is no failure of ours, and it was told
-            if (error instanceof WebSocketError) return Effect.logDebug(`A connection ended: ${error.message}`)
-            if (answered) return Effect.fail(error)
-            if (error instanceof OpeningHandshake.Refusal) return refuse(error)
-            return Effect.andThen(refuse(internalError), Effect.fail(error))
-          }),
-          Effect.onInterrupt(() => (answered ? Effect.void : refuse(shuttingDown))),
-          Effect.catchDefect((defect) =>
-            Effect.andThen(answered ? Effect.void : refuse(internalError), Effect.die(defect))
-          ),
-          Effect.ignoreCause({ log: "Error", message: "A WebSocket handler failed" })
-        )
-      })
-    )
+    listener.run((upgrade) => {
+      const acceptance = OpeningHandshake.negotiate(upgrade.request, policy)
+      if (Result.isFailure(acceptance)) return refuse(upgrade, acceptance.failure)
+      const refused = admission.enter(upgrade)
+      if (refused !== undefined) {
+        return Effect.andThen(Telemetry.limitHit(refused.limit), refuse(upgrade, refused.refusal))
+      }
+      const visit = new Visit(upgrade, acceptance.success)
+      return Effect.onExit(
+        // the handler's scope ends before the connection does
+        Effect.scoped(Effect.suspend(() => handler(visit))),
+        (exit) => Effect.andThen(visit.leave(exit), conclude(visit, exit))
+      )
+    })
 
   return {
     address: listener.address,
@@ -160,6 +198,7 @@ export const make = Effect.fnUntraced(function* (
   }
 })
 
+const undecided = new OpeningHandshake.Refusal({ status: 500, reason: "The server made no decision." })
 const internalError = new OpeningHandshake.Refusal({ status: 500, reason: "The server failed to handle the request." })
 const shuttingDown = new OpeningHandshake.Refusal({ status: 503, reason: "The server is shutting down." })
 

@@ -15,7 +15,6 @@ import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
 import type * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
-import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import * as Stream from "effect/Stream"
 import * as CloseCode from "../../protocol/CloseCode.ts"
@@ -56,10 +55,7 @@ export interface Options {
   readonly codec?: Codec | undefined
   readonly limits: Limits
   readonly clock: Clock.Clock
-  readonly reader: Transport.Reader
-  readonly writer: Transport.Writer
-  /** Releasing it ends our side of the byte stream. */
-  readonly writeScope: Scope.Closeable
+  readonly transport: Transport.Transport
 }
 
 export class Connection implements WebSocket {
@@ -84,9 +80,10 @@ export class Connection implements WebSocket {
   private readonly clock: Clock.Clock
   private readonly reader: Transport.Reader
   private readonly writer: Transport.Writer
-  private readonly writeScope: Scope.Closeable
+  private readonly ends: Transport.Ends
   private readonly decoder: FrameDecoder
   private readonly read: ItemPull
+  private readonly pull: ItemPull
   private sink: ActiveSink | undefined
   private state: ConnectionState.State = ConnectionState.open
 
@@ -115,9 +112,9 @@ export class Connection implements WebSocket {
     this.codec = options.codec
     this.limits = options.limits
     this.clock = options.clock
-    this.reader = options.reader
-    this.writer = options.writer
-    this.writeScope = options.writeScope
+    this.reader = options.transport.reader
+    this.writer = options.transport.writer
+    this.ends = options.transport.ends
     this.decoder = new FrameDecoder({
       masking: options.role === "server" ? "required" : "forbidden",
       allowRsv1: options.codec !== undefined,
@@ -125,14 +122,20 @@ export class Connection implements WebSocket {
     })
     this.outbound = new Outbound({
       role: options.role,
-      writer: options.writer,
+      writer: this.writer,
       codec: options.codec,
-      refused: () => (this.state._tag === "Open" ? undefined : connectionClosed(this.info))
+      gate: this
     })
-    this.read = Effect.matchEffect(options.reader.pull, {
+    this.read = Effect.matchEffect(this.reader.pull, {
       onSuccess: (chunks) => this.receive(chunks),
       onFailure: (error) => this.transportEnded(error)
     })
+    this.pull = Effect.suspend(() => this.next())
+  }
+
+  /** Why nothing can be sent any more, if so. */
+  get refusal(): WebSocketError | undefined {
+    return this.state._tag === "Open" ? undefined : connectionClosed(this.info)
   }
 
   get isCompressed(): boolean {
@@ -141,14 +144,14 @@ export class Connection implements WebSocket {
 
   // ---- reading -------------------------------------------------------------------------------------------------------
 
-  private readonly pull: ItemPull = Effect.suspend(() => {
-    if (this.backlog !== undefined) return this.inflate(this.backlog)
+  private next(): ItemPull {
+    if (this.backlog !== undefined) return inflate(this, this.backlog)
     if (this.terminal !== undefined) return this.terminal
     if (this.violated !== undefined) return this.failConnection(this.violated)
     if (this.closeFrame !== undefined) return this.answerClose(this.closeFrame)
     this.reading = true
     return this.read
-  })
+  }
 
   // Each sink yields its own kind of item, which the one `pull` cannot know: the sink chosen here is the reason of the casts.
   get pullMessages(): Pull.Pull<NonEmptyReadonlyArray<Message.Message>, WebSocketError> {
@@ -215,37 +218,21 @@ export class Connection implements WebSocket {
 
   private deliver(items: ReadonlyArray<Item>): ItemPull {
     if (items.length === 0) return this.pull
-    return this.codec === undefined ? Effect.succeed(items as Items) : this.inflate(items)
+    return this.codec === undefined ? Effect.succeed(items as Items) : inflate(this, items)
   }
 
-  private readonly inflate = Effect.fnUntraced({ self: this }, function* (
-    this: Connection,
-    items: ReadonlyArray<Item>
-  ): Effect.fn.Return<Items, WebSocketError | Cause.Done> {
-    const out: Array<Item> = []
-    let size = 0
-    let i = 0
-    while (i < items.length && size < inflatePortion && this.violated === undefined) {
-      const item = items[i++]!
-      if (!(item instanceof Message.CompressedMessage)) {
-        out.push(item)
-        continue
-      }
-      const result = yield* Effect.result(this.codec!.decompress(item.bytes, this.limits.maxMessageSize))
-      const opened = Result.flatMap(result, (bytes) => this.openMessage(item.isText, bytes))
-      if (Result.isFailure(opened)) {
-        this.violated = opened.failure
-        i = items.length
-      } else {
-        size += Result.isSuccess(result) ? result.success.length : 0
-        out.push(opened.success)
-      }
-    }
-    this.backlog = i < items.length ? items.slice(i) : undefined
-    return out.length > 0 ? (out as unknown as Items) : yield* this.pull
-  })
+  decompress(bytes: Uint8Array): Effect.Effect<Uint8Array, ProtocolError> {
+    return this.codec!.decompress(bytes, this.limits.maxMessageSize)
+  }
 
-  private openMessage(isText: boolean, bytes: Uint8Array): Result.Result<Item, ProtocolError> {
+  /** Delivers what is ready; what is left, and a violation, is for the next pull. */
+  postpone(out: Array<Item>, rest: ReadonlyArray<Item>, error: ProtocolError | undefined): ItemPull {
+    this.backlog = rest.length > 0 ? rest : undefined
+    this.violated ??= error
+    return out.length > 0 ? Effect.succeed(out as unknown as Items) : this.pull
+  }
+
+  openMessage(isText: boolean, bytes: Uint8Array): Result.Result<Item, ProtocolError> {
     return Result.try({
       try: (): Item => {
         const text = isText ? Message.decodeText(bytes) : undefined
@@ -373,9 +360,9 @@ export class Connection implements WebSocket {
   }
 
   /** Reads to the end of the connection for nobody. */
-  private readonly discard: Effect.Effect<void> = Effect.ignore(
-    Effect.forever(this.pull, { disableYield: true })
-  )
+  private get discard(): Effect.Effect<void> {
+    return Effect.ignore(Effect.forever(this.pull, { disableYield: true }))
+  }
 
   private sendClose(status: CloseCode.CloseStatus): Effect.Effect<void> {
     return this.outbound
@@ -388,8 +375,6 @@ export class Connection implements WebSocket {
       Effect.timeoutOrElse(Effect.interruptible(self), { duration: this.limits.closeTimeout, orElse: () => orElse })
   }
 
-  /** Ends our side of the byte stream. */
-  private readonly end: Effect.Effect<void> = Effect.suspend(() => Scope.close(this.writeScope, Exit.void))
 
   /** Section 5.5.1: a Close frame is answered by one; section 7.1.1: then the server ends the byte stream first. */
   private answerClose(received: CloseCode.CloseStatus): ItemPull {
@@ -398,7 +383,7 @@ export class Connection implements WebSocket {
     if (state._tag === "Closed") this.settle(state.info)
     this.terminal = Cause.done()
     return (send === undefined ? Effect.void : this.sendClose(send)).pipe(
-      Effect.andThen(this.role === "server" ? this.end : Effect.void),
+      Effect.andThen(this.role === "server" ? this.ends.end : Effect.void),
       Effect.andThen(this.terminal)
     )
   }
@@ -410,7 +395,7 @@ export class Connection implements WebSocket {
     const limit = limitKinds.has(error.kind) ? Telemetry.limitHit(error.kind) : Effect.void
     return limit.pipe(
       Effect.andThen(this.beginClose({ code: error.closeCode, reason: error.message })),
-      Effect.andThen(this.end),
+      Effect.andThen(this.ends.end),
       Effect.andThen(Effect.sync(() => this.settle({ code: error.closeCode, reason: error.message, wasClean: false }))),
       Effect.andThen(this.terminal)
     )
@@ -457,12 +442,12 @@ export class Connection implements WebSocket {
         this.state._tag === "Open" ? this.shutdown({ code, reason: "" }) : Effect.void,
         Effect.suspend(() => (this.transportLost ? Effect.void : this.linger))
       )
-    }).pipe(Effect.andThen(Effect.suspend(() => this.report)))
+    }).pipe(Effect.andThen(this.ends.destroy), Effect.andThen(Effect.suspend(() => this.report)))
   }
 
   /** Ends our side, and waits for the peer to end its own: to destroy what is unread would destroy what is unsent too. */
   private get linger(): Effect.Effect<void> {
-    return this.end.pipe(
+    return this.ends.end.pipe(
       Effect.andThen(Effect.forever(this.reader.pull, { disableYield: true })),
       Effect.ignore,
       this.bounded(Effect.void)
@@ -487,6 +472,29 @@ export class Connection implements WebSocket {
     })
   }
 }
+
+/** Inflates what is compressed of the items, up to a portion of output; the rest waits for the next pull. */
+const inflate = Effect.fnUntraced(function* (
+  self: Connection,
+  items: ReadonlyArray<Item>
+): Effect.fn.Return<Items, WebSocketError | Cause.Done> {
+  const out: Array<Item> = []
+  let size = 0
+  let i = 0
+  while (i < items.length && size < inflatePortion) {
+    const item = items[i++]!
+    if (!(item instanceof Message.CompressedMessage)) {
+      out.push(item)
+      continue
+    }
+    const inflated = yield* Effect.result(self.decompress(item.bytes))
+    const opened = Result.flatMap(inflated, (bytes) => self.openMessage(item.isText, bytes))
+    if (Result.isFailure(opened)) return yield* self.postpone(out, [], opened.failure)
+    size += Result.isSuccess(inflated) ? inflated.success.length : 0
+    out.push(opened.success)
+  }
+  return yield* self.postpone(out, items.slice(i), undefined)
+})
 
 const equalBytes = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && a.every((byte, i) => byte === b[i])
 

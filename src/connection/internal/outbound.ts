@@ -40,6 +40,12 @@ const toLost = (error: Socket.SocketError): WebSocketError => lost(error)
 /** Nobody looks at the buffers of a batch after it is written, and it never is empty. */
 const nonEmpty = (buffers: Array<Uint8Array>) => buffers as unknown as NonEmptyReadonlyArray<Uint8Array>
 
+/** Says whether messages may be sent. */
+export interface Gate {
+  /** Why nothing can be sent any more, if so. */
+  readonly refusal: WebSocketError | undefined
+}
+
 export class Outbound {
   /** Bytes given to the transport. */
   bytes = 0
@@ -48,8 +54,7 @@ export class Outbound {
   private readonly writer: Transport.Writer
   private readonly batch: FrameEncoder.Batch
   private readonly codec: Codec | undefined
-  /** Why nothing can be sent any more, if so. */
-  private readonly refused: () => WebSocketError | undefined
+  private readonly gate: Gate
   /** Orders messages that cannot be written in one step: fragmented ones, and all where there is compression. */
   private lock: Semaphore.Semaphore | undefined
 
@@ -57,52 +62,48 @@ export class Outbound {
     readonly role: "server" | "client"
     readonly writer: Transport.Writer
     readonly codec: Codec | undefined
-    readonly refused: () => WebSocketError | undefined
+    readonly gate: Gate
   }) {
     this.writer = options.writer
     this.batch = options.role === "server" ? serverBatch : clientBatch
     this.codec = options.codec
-    this.refused = options.refused
+    this.gate = options.gate
     this.lock = options.codec === undefined ? undefined : Semaphore.makeUnsafe(1)
   }
 
   sendAll(messages: NonEmptyReadonlyArray<Message>): Effect.Effect<void, WebSocketError> {
     return Effect.suspend(() => {
-      const error = this.refused()
+      const error = this.gate.refusal
       if (error !== undefined) return Effect.fail(error)
-      if (this.lock === undefined) return this.plain(messages)
-      return this.lock.withPermits(1)(this.codec === undefined ? this.plain(messages) : this.compressed(messages))
+      if (this.lock === undefined) return this.write(messages)
+      return this.lock.withPermits(1)(this.codec === undefined ? this.plain(messages) : compressed(this, messages, this.codec))
     })
   }
 
+  /** Behind the lock: the connection may have begun to close while it was waited for. */
   private plain(messages: NonEmptyReadonlyArray<Message>): Effect.Effect<void, WebSocketError> {
     return Effect.suspend(() => {
-      const { batch } = this
-      for (const message of messages) {
-        if (typeof message === "string") batch.string(textFrame, message)
-        else batch.frame(binaryFrame, message)
-      }
-      return this.flushData()
+      const error = this.gate.refusal
+      return error === undefined ? this.write(messages) : Effect.fail(error)
     })
   }
 
-  private readonly compressed = Effect.fnUntraced({ self: this }, function* (
-    this: Outbound,
-    messages: NonEmptyReadonlyArray<Message>
-  ) {
-    // compressing may take a while, so the frames are put together only when all are ready
-    const frames: Array<readonly [number, Uint8Array]> = []
+  private write(messages: NonEmptyReadonlyArray<Message>): Effect.Effect<void, WebSocketError> {
+    const { batch } = this
     for (const message of messages) {
-      const opcode = typeof message === "string" ? Opcode.text : Opcode.binary
-      const bytes = typeof message === "string" ? utf8.encode(message) : message
-      const deflated = yield* this.codec!.compress(bytes)
-      frames.push([FrameEncoder.firstByte(true, deflated !== undefined, opcode), deflated ?? bytes])
+      if (typeof message === "string") batch.string(textFrame, message)
+      else batch.frame(binaryFrame, message)
     }
-    const error = this.refused()
-    if (error !== undefined) return yield* error
+    return this.flushData()
+  }
+
+  /** Data frames that are ready but for their headers. */
+  writeFrames(frames: ReadonlyArray<readonly [b0: number, payload: Uint8Array]>): Effect.Effect<void, WebSocketError> {
+    const error = this.gate.refusal
+    if (error !== undefined) return Effect.fail(error)
     for (const [b0, payload] of frames) this.batch.frame(b0, payload)
-    yield* this.flushData()
-  })
+    return this.flushData()
+  }
 
   /** Sends bytes as one binary message and frees their memory when they are written, if the transport can. */
   sendOwned(bytes: Uint8Array): Effect.Effect<void, WebSocketError> {
@@ -111,7 +112,7 @@ export class Outbound {
       return this.sendAll([bytes])
     }
     return Effect.suspend(() => {
-      const error = this.refused()
+      const error = this.gate.refusal
       if (error !== undefined) return Effect.fail(error)
       batch.frame(binaryFrame, bytes)
       const buffers = batch.take()
@@ -129,7 +130,7 @@ export class Outbound {
     let opcode: Opcode.Opcode | undefined
     let isText = false
     const frame = (fin: boolean, payload: string | Uint8Array): Effect.Effect<void, WebSocketError> => {
-      const error = this.refused()
+      const error = this.gate.refusal
       if (error !== undefined) return Effect.fail(error)
       if (opcode === undefined) isText = typeof payload === "string"
       const b0 = FrameEncoder.firstByte(fin, false, opcode ?? (isText ? Opcode.text : Opcode.binary))
@@ -174,3 +175,19 @@ export class Outbound {
     return Effect.mapError(this.writer.writeAll(nonEmpty(buffers)), toLost)
   }
 }
+
+/** Compressing may take a while, so frames are put together only when all messages are ready. */
+const compressed = Effect.fnUntraced(function* (
+  self: Outbound,
+  messages: NonEmptyReadonlyArray<Message>,
+  codec: Codec
+): Effect.fn.Return<void, WebSocketError> {
+  const frames: Array<readonly [number, Uint8Array]> = []
+  for (const message of messages) {
+    const opcode = typeof message === "string" ? Opcode.text : Opcode.binary
+    const bytes = typeof message === "string" ? utf8.encode(message) : message
+    const deflated = yield* codec.compress(bytes)
+    frames.push([FrameEncoder.firstByte(true, deflated !== undefined, opcode), deflated ?? bytes])
+  }
+  yield* self.writeFrames(frames)
+})
