@@ -171,7 +171,7 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
 
   onClose(): void {
     this.onEnd(gone)
-    this.failDrains(new Error("the socket is closed"))
+    if (this.drains !== undefined) this.failDrains(new Error("the socket is closed"))
   }
 
   /** Gives the stream its time to send what is buffered, and then it is gone. */

@@ -123,22 +123,27 @@ class NodeUpgrade implements Upgrade {
 
 const socketClosed = new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: 1006 }) })
 
+/** Whether a header came more than once; Node keeps only the first of some. */
+const isDoubled = (name: string, rawHeaders: ReadonlyArray<string>): boolean => {
+  let seen = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    if (rawHeaders[i]!.length === name.length && rawHeaders[i]!.toLowerCase() === name) seen++
+  }
+  return seen > 1
+}
+
 const toRequest = (request: NodeHttp.IncomingMessage): OpeningHandshake.Request => {
   const headers: Record<string, string> = {}
   for (const name in request.headers) {
     const value = request.headers[name]
     if (value !== undefined) headers[name] = typeof value === "string" ? value : value.join(", ")
   }
-  return new OpeningHandshake.Request(
-    {
-      method: request.method ?? "",
-      target: request.url ?? "",
-      httpVersion: request.httpVersion,
-      headers
-    },
-    // node:http has just parsed these, and the types say the same
-    { disableChecks: true }
-  )
+  return new OpeningHandshake.Request({
+    method: request.method ?? "",
+    target: request.url ?? "",
+    httpVersion: request.httpVersion,
+    headers
+  })
 }
 
 const isWebSocketUpgrade = (request: NodeHttp.IncomingMessage): boolean =>
@@ -198,7 +203,7 @@ export const make = Effect.fnUntraced(function* (
       return refusal(431, `The request has more than ${maxHeaders} header lines.`)
     }
     // RFC 9112 section 3.2
-    if ((request.headersDistinct["host"]?.length ?? 0) > 1) return refusal(400, "The Host header came more than once.")
+    if (isDoubled("host", request.rawHeaders)) return refusal(400, "The Host header came more than once.")
     return undefined
   }
 

@@ -9,8 +9,12 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as Extension from "./Extension.ts"
 import * as PerMessageDeflate from "./PerMessageDeflate.ts"
+
+// 16 bytes are 21 digits, one digit whose four low bits are zero, and two of padding
+const keyPattern = /^[A-Za-z0-9+/]{21}[AQgw]==$/
 
 /**
  * The `Sec-WebSocket-Key` of a client: the base64 form of 16 bytes (section 4.1).
@@ -19,8 +23,7 @@ import * as PerMessageDeflate from "./PerMessageDeflate.ts"
  * @since 0.1.0
  */
 export const Key = Schema.String.pipe(
-  // 16 bytes are 21 digits, one digit whose four low bits are zero, and two of padding
-  Schema.check(Schema.isPattern(/^[A-Za-z0-9+/]{21}[AQgw]==$/, { description: "16 bytes in base64" })),
+  Schema.check(Schema.isPattern(keyPattern, { description: "16 bytes in base64" })),
   Schema.brand("effect-websocket/OpeningHandshake/Key")
 )
 
@@ -30,21 +33,46 @@ export const Key = Schema.String.pipe(
  */
 export type Key = typeof Key.Type
 
+/** The same check as the schema's, without its machinery: it runs for every request. */
+const isKey = (text: string | undefined): text is Key => text !== undefined && keyPattern.test(text)
+
 /**
- * The client's HTTP request. Header names are in lower case; a header that came more than once has its values joined by
- * commas (RFC 9110 section 5.3).
+ * What a request is made of.
  *
- * @category models
+ * @category schemas
  * @since 0.1.0
  */
-export class Request extends Schema.Class<Request>("effect-websocket/OpeningHandshake/Request")({
+export const RequestFields = Schema.Struct({
   method: Schema.String,
   /** The request target as it came: path and query. */
   target: Schema.String,
   /** For example `1.1`. */
   httpVersion: Schema.String,
+  /**
+   * Names in lower case; a header that came more than once has its values joined by commas (RFC 9110 section 5.3).
+   */
   headers: Schema.Record(Schema.String, Schema.String)
-}) {
+})
+
+/**
+ * The client's HTTP request.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Request {
+  readonly method: string
+  readonly target: string
+  readonly httpVersion: string
+  readonly headers: Readonly<Record<string, string>>
+
+  constructor(fields: typeof RequestFields.Type) {
+    this.method = fields.method
+    this.target = fields.target
+    this.httpVersion = fields.httpVersion
+    this.headers = fields.headers
+  }
+
   /** The path of the request target, without the query; not decoded. */
   get path(): string {
     const query = this.target.indexOf("?")
@@ -62,6 +90,22 @@ export class Request extends Schema.Class<Request>("effect-websocket/OpeningHand
     return list(this.headers["sec-websocket-protocol"])
   }
 }
+
+/**
+ * Schema between {@link Request} and its fields, for requests that are stored or sent.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const RequestFromFields = RequestFields.pipe(
+  Schema.decodeTo(
+    Schema.instanceOf(Request),
+    SchemaTransformation.transform<Request, typeof RequestFields.Type>({
+      decode: (fields) => new Request(fields),
+      encode: ({ headers, httpVersion, method, target }) => ({ method, target, httpVersion, headers })
+    })
+  )
+)
 
 /**
  * The answer to a request that is not accepted: an HTTP response whose body is the reason.
@@ -131,10 +175,14 @@ const list = (header: string | undefined): ReadonlyArray<string> =>
   header === undefined ? [] : header.split(",").flatMap((element) => element.trim() || [])
 
 const hasToken = (header: string | undefined, token: string): boolean =>
-  list(header).some((element) => element.toLowerCase() === token)
+  header?.toLowerCase() === token || list(header).some((element) => element.toLowerCase() === token)
 
-const isKey = Schema.is(Key)
 const isToken = (text: string): boolean => /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(text)
+
+// shared, so that a request that asks for nothing takes nothing
+const none: ReadonlyArray<string> = []
+const noExtensions = Option.some<ReadonlyArray<Extension.Extension>>([])
+const noHeaders = {}
 
 /** Shows a header's value in a reason: short, and as text that cannot break a line. */
 const shown = (value: string | undefined): string =>
@@ -181,16 +229,19 @@ export const negotiate = (request: Request, policy: Policy = {}): Result.Result<
   if (!originAllowed(request, policy.origin ?? "same-origin")) {
     return refuse(403, `Pages of the origin ${headers["origin"]?.slice(0, 200)} may not connect here.`)
   }
-  const offered = request.subprotocols
+  const offered = headers["sec-websocket-protocol"] === undefined ? none : request.subprotocols
   if (!offered.every(isToken) || new Set(offered).size < offered.length) {
     return refuse(400, `Sec-WebSocket-Protocol must be a list of unique tokens; ${shown(headers["sec-websocket-protocol"])}.`)
   }
   const wanted = policy.subprotocols ?? []
   const subprotocol = wanted === "first" ? offered[0] : wanted.find((name) => offered.includes(name))
   const offers = headers["sec-websocket-extensions"]
-  const extensions = Extension.parse(offers ?? "")
+  const extensions = offers === undefined ? noExtensions : Extension.parse(offers)
   if (Option.isNone(extensions)) {
     return refuse(400, `Sec-WebSocket-Extensions must be a list of extensions; ${shown(offers)}.`)
+  }
+  if (subprotocol === undefined && offers === undefined) {
+    return Result.succeed({ key, subprotocol: undefined, compression: undefined, headers: noHeaders })
   }
   const compression =
     policy.compression === undefined || policy.compression === false

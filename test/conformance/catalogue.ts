@@ -4,6 +4,7 @@
 import type { Group } from "./case.ts"
 import { byteStream } from "./cases/byte-stream.ts"
 import { closing } from "./cases/closing.ts"
+import { compressedContent, compressedParameters } from "./cases/compression.ts"
 import { fragmentation } from "./cases/fragmentation.ts"
 import { framing } from "./cases/framing.ts"
 import { handshake } from "./cases/handshake.ts"
@@ -26,5 +27,7 @@ export const catalogue: ReadonlyArray<Group> = [
   masking,
   limits,
   autoFragmentation,
-  byteStream
+  byteStream,
+  compressedContent,
+  compressedParameters
 ]

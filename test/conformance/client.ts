@@ -76,7 +76,12 @@ export class Peer {
 
   /** These frames, or parts of frames, in one write. */
   send(...parts: ReadonlyArray<Uint8Array>): void {
-    this.tcp.write(...parts)
+    this.tcp.write(parts)
+  }
+
+  /** The same for a list, which may be long. */
+  sendAll(parts: ReadonlyArray<Uint8Array>): void {
+    this.tcp.write(parts)
   }
 
   /** Each part in a write of its own; it stops when the server has sent its Close. */
@@ -96,7 +101,7 @@ export class Peer {
       content = await this.#compressor.compress(content)
     }
     const cut = options.fragment === undefined ? [content] : pieces(content, options.fragment)
-    this.send(...fragments(options.opcode, cut, options.compress === true ? { rsv: 4 } : undefined))
+    this.sendAll(fragments(options.opcode, cut, options.compress === true ? { rsv: 4 } : undefined))
   }
 
   /** Reads the server's compressed messages with this codec from now on. */
@@ -231,8 +236,8 @@ export class Peer {
 }
 
 export interface OpenOptions {
-  /** The value of Sec-WebSocket-Extensions. */
-  readonly offer?: string
+  /** The value of Sec-WebSocket-Extensions; each member of a list gets a header line of its own. */
+  readonly offer?: string | ReadonlyArray<string>
   readonly headers?: ReadonlyArray<Header>
   /** Octets that go out in one write with the head. */
   readonly behind?: Uint8Array
@@ -253,18 +258,15 @@ export const checkOpened = (response: Response, key: string): void => {
 export const open = async (tcp: Tcp, host: string, target: string, options: OpenOptions): Promise<Peer> => {
   const key = newKey()
   const base = requestHead(host, target, key)
-  const offer: ReadonlyArray<Header> = options.offer === undefined ? [] : [["Sec-WebSocket-Extensions", options.offer]]
-  const head = encodeHead({ ...base, headers: [...base.headers, ...offer, ...(options.headers ?? [])] })
-  tcp.write(head, options.behind ?? Buffer.alloc(0))
+  const lines = options.offer === undefined ? [] : typeof options.offer === "string" ? [options.offer] : options.offer
+  const offered = lines.map((line): Header => ["Sec-WebSocket-Extensions", line])
+  const head = encodeHead({ ...base, headers: [...base.headers, ...offered, ...(options.headers ?? [])] })
+  tcp.write([head, options.behind ?? Buffer.alloc(0)])
   const response = await tcp.response()
   checkOpened(response, key)
   const extensions = values(response, "Sec-WebSocket-Extensions")
-  if (options.offer === undefined) assert.deepEqual(extensions, [], "the server accepts what was not offered")
+  if (lines.length === 0) assert.deepEqual(extensions, [], "the server accepts what was not offered")
   assert.ok(extensions.length <= 1, "the server answers with more than one Sec-WebSocket-Extensions")
   const [answer] = extensions
-  return new Peer(
-    tcp,
-    response,
-    options.offer === undefined || answer === undefined ? undefined : agree(options.offer, answer)
-  )
+  return new Peer(tcp, response, answer === undefined ? undefined : agree(lines.join(", "), answer))
 }

@@ -116,6 +116,7 @@ describe("close", () => {
         yield* peer.send(text("work"))
         const closing = yield* Effect.forkChild(webSocket.close())
         assert.deepStrictEqual(yield* nextClose(peer), [Opcode.close, 1000, ""])
+        yield* settled
         yield* Deferred.succeed(busy, undefined)
         yield* settled
         yield* peer.send(close(1000))

@@ -33,7 +33,7 @@ const opens =
   (edit: Edit, key: string = newKey(), check: (response: Response) => void = () => {}): Case["run"] =>
   async (connect) => {
     const tcp = await connect.tcp()
-    tcp.write(encodeHead(edit(requestHead(connect.host, connect.target, key))))
+    tcp.write([encodeHead(edit(requestHead(connect.host, connect.target, key)))])
     await expectOpened(tcp, key, check)
   }
 
@@ -56,7 +56,7 @@ const refused =
   ): Case["run"] =>
   async (connect) => {
     const tcp = await connect.tcp()
-    tcp.write(octets(connect))
+    tcp.write([octets(connect)])
     const response = await tcp.response(bodyless)
     assert.ok(status(response.status), `got ${response.statusLine}: ${response.body.toString()}`)
     assert.deepEqual(values(response, "Sec-WebSocket-Accept"), [], "a refusal accepts no key")
@@ -127,7 +127,7 @@ const accepting = family("0.1", "RFC 6455 section 4.2", [
       const key = newKey()
       const tcp = await connect.tcp()
       const head = encodeHead(requestHead(connect.host, connect.target, key)).toString("latin1")
-      tcp.write(Buffer.from(head.replaceAll(": ", ":"), "latin1"))
+      tcp.write([Buffer.from(head.replaceAll(": ", ":"), "latin1")])
       await expectOpened(tcp, key)
     }
   },
@@ -296,7 +296,7 @@ const wrongHeads = family("0.5", "RFC 6455 section 4.2.1", [
     run: async (connect) => {
       const tcp = await connect.tcp()
       const head = encodeHead(requestHead(connect.host, connect.target, newKey()))
-      tcp.write(head.subarray(0, 60))
+      tcp.write([head.subarray(0, 60)])
       tcp.end()
       await tcp.ended()
     }

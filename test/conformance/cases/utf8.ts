@@ -85,7 +85,7 @@ const large = family("6.4", RFC, [
     member(`16 KiB of many scripts in fragments of ${size}`, async (connect) => {
       const peer = await connect()
       const content = scripts(16384)
-      peer.send(...fragments(TEXT, pieces(content, size)))
+      peer.sendAll(fragments(TEXT, pieces(content, size)))
       await peer.expectText(content)
       await peer.finish()
     })

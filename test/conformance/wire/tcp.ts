@@ -48,7 +48,7 @@ export class Tcp {
   }
 
   /** All of it in one write. */
-  write(...parts: ReadonlyArray<Uint8Array>): void {
+  write(parts: ReadonlyArray<Uint8Array>): void {
     const [only] = parts
     this.#socket.write(parts.length === 1 && only !== undefined ? only : Buffer.concat(parts))
   }
