@@ -63,6 +63,8 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
     Object.defineProperty(this.prototype, Socket.TypeId, { value: Socket.TypeId })
   }
   readonly pull: Effect.Effect<Chunks, Socket.SocketError>
+  /** An interrupted pull loses nothing: what comes then is kept. */
+  private readonly forget: Effect.Effect<void>
   private readonly stream: Duplex
   /** Whether chunks of this stream are buffers of their own, which only streams over the system's sockets promise. */
   private readonly ownsChunks: boolean
@@ -79,6 +81,7 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
     this.ownsChunks = stream instanceof Net.Socket
     if (head !== undefined && head.length > 0) this.kept = [head]
     this.pull = Effect.callback<Chunks, Socket.SocketError>((resume) => this.read(resume))
+    this.forget = Effect.sync(() => void (this.waiter = undefined))
     ;(stream as Attached)[stateOf] = this
     stream.on("data", onData).on("end", onEnd).on("error", onError).on("close", onClose).on("drain", onDrain)
     if (stream.readableEnded) this.onEnd(ended)
@@ -115,11 +118,6 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
       this.stream.resume()
     }
     return this.forget
-  }
-
-  /** An interrupted pull loses nothing: what comes then is kept. */
-  private get forget(): Effect.Effect<void> {
-    return Effect.sync(() => void (this.waiter = undefined))
   }
 
   get upgrade(): Socket.Reader["upgrade"] {

@@ -1,6 +1,6 @@
 /**
- * The proxy: bytes between a WebSocket (downstream) and a TCP target (upstream), a Stream each way. Both are pulled, so
- * what one side does not take stays in the kernel of the other, and no message is ever assembled.
+ * The proxy: bytes between a WebSocket (downstream) and a TCP target (upstream), a pull each way. What one side does not take
+ * stays in the kernel of the other, and no message is ever assembled.
  *
  * The target is dialled before the client's request is answered, so that a dead target is an honest HTTP status. How the
  * end of one side becomes the end of the other:
@@ -18,25 +18,25 @@
  *
  * @since 0.1.0
  */
+import * as Arr from "effect/Array"
 import type { NonEmptyReadonlyArray } from "effect/Array"
-import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
-import * as Scope from "effect/Scope"
+import * as Option from "effect/Option"
+import * as Pull from "effect/Pull"
+import type * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
-import * as Stream from "effect/Stream"
 import { Connection } from "../connection/internal/connection.ts"
-import type * as Transport from "../connection/Transport.ts"
+import * as Transport from "../connection/Transport.ts"
 import * as WebSocket from "../connection/WebSocket.ts"
 import { lost, type WebSocketError } from "../connection/WebSocketError.ts"
 import * as CloseCode from "../protocol/CloseCode.ts"
-import type { OpenRequest } from "../server/OpenRequest.ts"
 import type { Refusal } from "../protocol/OpeningHandshake.ts"
+import type { OpenRequest } from "../server/OpenRequest.ts"
 import { WebSocketServer } from "../server/WebSocketServer.ts"
-import { Dialer } from "./Dialer.ts"
+import { type DialError, Dialer } from "./Dialer.ts"
 import type { Target } from "./Target.ts"
 
 /**
@@ -90,92 +90,121 @@ export const pipeWebSocket = (
   webSocket: WebSocket.WebSocket,
   upstream: Socket.Socket,
   options: PipeOptions = {}
-): Effect.Effect<void, Socket.SocketError> =>
+): Effect.Effect<void, Socket.SocketError> => {
   // every WebSocket that this package makes is a Connection
-  webSocket instanceof Connection ? Effect.scoped(run(webSocket, upstream, options)) : Effect.die("not a connection")
-
-const run = Effect.fnUntraced(function* (client: Connection, upstream: Socket.Socket, options: PipeOptions) {
-  const reader: Transport.Reader = yield* upstream.reader
-  const writeScope = Scope.makeUnsafe()
-  const writer: Transport.Writer = yield* Scope.provide(upstream.writer, writeScope)
-  const finish = Scope.close(writeScope, Exit.void)
-  yield* Effect.addFinalizer(() => finish)
-  const reset = Effect.ignore(writer.write(new Socket.CloseEvent(CloseCode.abnormal)))
-  const { closeTimeout } = client.limits
-
-  const toTarget = Stream.fromPull(Effect.sync(() => client.pullPayloads)).pipe(
-    Stream.runForEachArray((chunks) =>
-      chunks.length === 1 && writer.writeOwned !== undefined && client.owns(chunks[0])
-        ? writer.writeOwned(chunks, chunks[0])
-        : writer.writeAll(chunks)
-    )
+  if (!(webSocket instanceof Connection)) return Effect.die(new TypeError("expected a WebSocket of this package"))
+  return Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(restore(Transport.fromSocket(upstream)), (target) => {
+      const pipe = new Pipe(webSocket, target, options.messages === "text" ? new TextDecoder("utf-8", utf8) : undefined)
+      return Effect.onExit(restore(pipe.run), () => pipe.release)
+    })
   )
-  const toClient = Stream.fromPull(Effect.succeed(reader.pull)).pipe(
-    Stream.runForEachArray(options.messages === "text" ? sendText(client) : sendBinary(client, reader))
-  )
+}
 
-  /** From the target: its end closes the client; once the client takes no more, read on for nobody to the target's end. */
-  const down = toClient.pipe(
-    Effect.catchTag("WebSocketError", () => Effect.forever(reader.pull, { disableYield: true })),
-    Effect.catch((error) =>
-      client
-        .beginClose(
-          isEnd(error)
-            ? { code: CloseCode.normal, reason: "" }
-            : { code: CloseCode.internalError, reason: "the target failed" }
-        )
-        .pipe(
-          Effect.andThen(Effect.timeoutOption(client.closed, closeTimeout)),
-          Effect.flatMap((closed) =>
-            closed._tag === "Some" ? Effect.void : client.abort(lost("no Close frame came in answer to ours"))
-          )
-        )
-    )
-  )
-  const fiber = yield* Effect.forkChild(down)
+const utf8 = { ignoreBOM: true } as const
 
-  const exit = yield* Effect.exit(toTarget)
-  if (Exit.isSuccess(exit)) {
-    yield* finish
-    yield* Effect.timeoutOption(Fiber.await(fiber), closeTimeout)
-    return
-  }
-  const failure = Cause.findErrorOption(exit.cause)
-  if (failure._tag === "None") return yield* Effect.failCause(exit.cause as Cause.Cause<never>)
-  if (failure.value._tag === "SocketError") {
-    yield* client.shutdown({ code: CloseCode.internalError, reason: "the target failed" })
-  }
-  yield* reset
-})
+/** Runs an effect for each batch of a pull until that is done: `Stream.runForEachArray`, without what a stream holds. */
+const forEachBatch = <A, E, E2>(
+  pull: Pull.Pull<A, E>,
+  f: (batch: A) => Effect.Effect<void, E2>
+): Effect.Effect<void, Pull.ExcludeDone<E> | E2> =>
+  Pull.catchDone(Effect.forever(Effect.flatMap(pull, f), { disableYield: true }), () => Effect.void)
 
 /** Whether the target ended its side in order, as against a reset or a failure. */
 const isEnd = (error: Socket.SocketError): boolean =>
   error.reason._tag === "SocketCloseError" && error.reason.code === 1000
 
-type Chunks = NonEmptyReadonlyArray<Uint8Array | string>
+const targetFailed: CloseCode.CloseStatus = { code: CloseCode.internalError, reason: "the target failed" }
+const targetEnded: CloseCode.CloseStatus = { code: CloseCode.normal, reason: "" }
 
-const utf8 = new TextEncoder()
+const encoder = new TextEncoder()
 
-const sendBinary =
-  (client: Connection, reader: Transport.Reader) =>
-  (chunks: Chunks): Effect.Effect<void, WebSocketError> => {
-    const first = chunks[0]
-    if (chunks.length === 1 && typeof first !== "string" && reader.isExclusive?.(first) === true) {
-      return client.outbound.sendOwned(first)
-    }
-    return client.sendAll(
-      chunks.map((chunk) =>
-        typeof chunk === "string" ? utf8.encode(chunk) : chunk
-      ) as unknown as NonEmptyReadonlyArray<Uint8Array>
-    )
+/** A client, a target, and the two directions between them: `up` in the fiber that runs the pipe, `down` in one beside it. */
+class Pipe {
+  private readonly client: Connection
+  private readonly target: Transport.Transport
+  private readonly text: TextDecoder | undefined
+  private down: Fiber.Fiber<void> | undefined = undefined
+
+  constructor(client: Connection, target: Transport.Transport, text: TextDecoder | undefined) {
+    this.client = client
+    this.target = target
+    this.text = text
   }
 
-const sendText = (client: Connection) => {
-  const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
-  return (chunks: Chunks): Effect.Effect<void, WebSocketError> => {
-    let text = ""
-    for (const chunk of chunks) text += typeof chunk === "string" ? chunk : decoder.decode(chunk, { stream: true })
-    return text === "" ? Effect.void : client.send(text)
+  get run(): Effect.Effect<void, Socket.SocketError> {
+    return Effect.flatMap(Effect.forkDetach(this.fromTarget, { startImmediately: true }), (fiber) => {
+      this.down = fiber
+      return Effect.matchEffect(this.fromClient, {
+        // the client closed: what it sent is with the target, which may finish what it has to say
+        onSuccess: () =>
+          Effect.andThen(
+            this.target.ends.end,
+            Effect.asVoid(Effect.timeoutOption(Fiber.await(fiber), this.client.limits.closeTimeout))
+          ),
+        onFailure: (error) =>
+          Effect.andThen(
+            error._tag === "SocketError" ? this.client.shutdown(targetFailed) : Effect.void,
+            Effect.ignore(this.target.writer.write(new Socket.CloseEvent(CloseCode.abnormal)))
+          )
+      })
+    })
+  }
+
+  get release(): Effect.Effect<void> {
+    return this.down === undefined
+      ? this.target.ends.destroy
+      : Effect.andThen(Fiber.interrupt(this.down), this.target.ends.destroy)
+  }
+
+  private get fromClient(): Effect.Effect<void, WebSocketError | Socket.SocketError> {
+    return forEachBatch(this.client.pullPayloads, (chunks) => this.toTarget(chunks))
+  }
+
+  private toTarget(chunks: NonEmptyReadonlyArray<Uint8Array>): Effect.Effect<void, Socket.SocketError> {
+    const { writer } = this.target
+    return chunks.length === 1 && writer.writeOwned !== undefined && this.client.owns(chunks[0])
+      ? writer.writeOwned(chunks, chunks[0])
+      : writer.writeAll(chunks)
+  }
+
+  /** Its end closes the client; once the client takes no more, it is read on for nobody to its end. */
+  private get fromTarget(): Effect.Effect<void> {
+    const { pull } = this.target.reader
+    return Effect.matchEffect(forEachBatch(pull, (chunks) => this.toClient(chunks)), {
+      onSuccess: () => Effect.void,
+      onFailure: (error) =>
+        error._tag === "SocketError"
+          ? this.closeClient(isEnd(error) ? targetEnded : targetFailed)
+          : Effect.ignore(Effect.forever(pull, { disableYield: true }))
+    })
+  }
+
+  private toClient(chunks: NonEmptyReadonlyArray<Uint8Array | string>): Effect.Effect<void, WebSocketError> {
+    const { client, target, text } = this
+    const first = chunks[0]
+    if (text !== undefined) {
+      let out = ""
+      for (const chunk of chunks) out += typeof chunk === "string" ? chunk : text.decode(chunk, { stream: true })
+      return out === "" ? Effect.void : client.send(out)
+    }
+    if (chunks.length === 1 && typeof first !== "string" && target.reader.isExclusive?.(first) === true) {
+      return client.outbound.sendOwned(first)
+    }
+    return client.sendAll(Arr.map(chunks, (chunk) => (typeof chunk === "string" ? encoder.encode(chunk) : chunk)))
+  }
+
+  /** Says that there is no more, and gives the client its time to say the same. */
+  private closeClient(status: CloseCode.CloseStatus): Effect.Effect<void> {
+    const { client, text } = this
+    const rest = text?.decode() ?? ""
+    return Effect.ignore(rest === "" ? Effect.void : client.send(rest)).pipe(
+      Effect.andThen(client.beginClose(status)),
+      Effect.andThen(Effect.timeoutOption(client.closed, client.limits.closeTimeout)),
+      Effect.flatMap((closed) =>
+        Option.isSome(closed) ? Effect.void : client.abort(lost("no Close frame came in answer to ours"))
+      )
+    )
   }
 }
 
@@ -200,24 +229,21 @@ export const serve = Effect.fnUntraced(function* <E = never, R = never>(options:
   const server = yield* WebSocketServer
   const dialer = yield* Dialer
   const { target } = options
-  return yield* server.runRequests(
-    Effect.fnUntraced(function* (open: OpenRequest) {
-      const chosen = typeof target === "function" ? yield* target(open) : target
-      const upstream = yield* dialer
-        .dial(chosen)
-        .pipe(
-          Effect.catch((error) =>
-            Effect.logWarning(error.message).pipe(
-              Effect.andThen(Metric.update(dialFailures, error.kind)),
-              Effect.andThen(Effect.fail(error.refusal))
-            )
-          )
-        )
-      const webSocket = yield* open.accept
-      yield* pipeWebSocket(webSocket, upstream, options)
-    })
+  const choose = (open: OpenRequest): Effect.Effect<Target, E | Refusal, R> =>
+    typeof target === "function" ? target(open) : Effect.succeed(target)
+  const dial = (target: Target) => Effect.catch(dialer.dial(target), refuse)
+  return yield* server.runRequests((open) =>
+    Effect.flatMap(Effect.flatMap(choose(open), dial), (upstream) =>
+      Effect.flatMap(open.accept, (webSocket) => pipeWebSocket(webSocket, upstream, options))
+    )
   )
 })
+
+const refuse = (error: DialError): Effect.Effect<never, Refusal> =>
+  Effect.logWarning(error.message).pipe(
+    Effect.andThen(Metric.update(dialFailures, error.kind)),
+    Effect.andThen(Effect.fail(error.refusal))
+  )
 
 /**
  * Proxies for as long as the layer lives.

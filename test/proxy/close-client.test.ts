@@ -1,0 +1,247 @@
+/**
+ * The close table of the proxy (`src/proxy/WebSocketProxy.ts`), seen from both wires: the rows that the client begins.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Frames from "./frames.ts"
+import * as Pattern from "./pattern.ts"
+import * as Proxy from "./proxy.ts"
+import * as RawClient from "./rawClient.ts"
+import * as RawTarget from "./rawTarget.ts"
+import { heldBack } from "./tcp.ts"
+import { pass, timed } from "./watch.ts"
+
+/** Soon: well under the close timeout that these tests set to tell waiting from acting at once. */
+const soon = 2000
+const farOff = "30 seconds"
+
+const connected = Effect.fnUntraced(function* (
+  options: Omit<Proxy.Options<never>, "target"> = {},
+  client: RawClient.Options = {},
+  accepting: RawTarget.Options = {}
+) {
+  const listener = yield* RawTarget.listen(accepting)
+  const proxy = yield* Proxy.serve({ closeTimeout: farOff, ...options, target: listener.target })
+  const downstream = yield* RawClient.open(proxy.port, client)
+  const upstream = yield* listener.accept
+  return { proxy, client: downstream, target: upstream }
+})
+
+describe("the client sends Close", () => {
+  it.live("it is echoed, then FIN; the target gets all bytes, then FIN", () =>
+    Effect.gen(function* () {
+      const { client, proxy, target } = yield* connected()
+      const total = 300_000
+      // in one write, Close right behind the data
+      yield* client.write(
+        Buffer.concat([
+          ...[...Pattern.pieces(1, total, 10_000)].map((piece) => Frames.frame(Frames.binary, piece)),
+          Frames.frame(Frames.close, Frames.closePayload(3001, "done"))
+        ])
+      )
+      yield* target.until("end", soon)
+      yield* client.until("end", soon)
+      assert.isTrue(target.bytes.equals(Pattern.bytes(1, total)))
+      assert.deepStrictEqual(client.log, ["open", "close 3001", "end"])
+      assert.deepStrictEqual(target.log, ["end"])
+      yield* target.end()
+      yield* client.end()
+      yield* proxy.idle(soon)
+      assert.deepStrictEqual(target.log, ["end", "closed"])
+      assert.deepStrictEqual(client.log, ["open", "close 3001", "end", "closed"])
+      assert.deepStrictEqual(proxy.log, [])
+    }))
+
+  it.live.each([
+    ["without a code", undefined, "close 1005"],
+    ["with a code", 1000, "close 1000"]
+  ] as const)("%s: the echo has the same", ([, code, echo]) =>
+    Effect.gen(function* () {
+      const { client } = yield* connected()
+      yield* client.sendClose(code)
+      yield* client.until("end", soon)
+      assert.deepStrictEqual(client.log, ["open", echo, "end"])
+      assert.strictEqual(client.closeReason, "")
+    }))
+
+  it.live("what the target sends after that is read and discarded to its EOF", () =>
+    Effect.gen(function* () {
+      const { client, proxy, target } = yield* connected()
+      yield* client.sendClose(1000)
+      yield* target.until("end", soon)
+      // more than all buffers on the way: it is gone only because it is read
+      assert.isTrue(yield* target.writeAll(Pattern.pieces(2, 20_000_000)))
+      yield* target.end()
+      yield* target.until("closed", soon)
+      yield* client.end()
+      yield* proxy.idle(soon)
+      assert.deepStrictEqual(target.log, ["end", "closed"], "the target sees no reset")
+      assert.strictEqual(client.payloadBytes, 0)
+      assert.deepStrictEqual(client.log, ["open", "close 1000", "end", "closed"])
+    }))
+
+  it.live("what was on its way to the client arrives before the echo, and whole", () =>
+    Effect.gen(function* () {
+      const { client, target } = yield* connected()
+      client.pause()
+      const sending = yield* Effect.forkChild(target.writeAll(Pattern.pieces(3, Infinity)), { startImmediately: true })
+      // all buffers on the way are full
+      yield* heldBack(target)
+      const checker = new Pattern.Checker(3)
+      client.sink = (piece) => checker.push(piece)
+      yield* client.sendClose(1000)
+      client.resume()
+      yield* client.until("end", soon)
+      assert.strictEqual(checker.fault, undefined)
+      assert.isAbove(checker.received, 100_000)
+      assert.deepStrictEqual(client.log, ["open", "close 1000", "end"])
+      yield* Fiber.interrupt(sending)
+    }))
+
+  it.live("a target that goes on after its FIN is waited for until the close timeout, and no longer", () =>
+    Effect.gen(function* () {
+      const { client, proxy, target } = yield* connected({ closeTimeout: 300 })
+      yield* client.sendClose(1000)
+      yield* client.until("end", soon)
+      yield* client.end()
+      yield* target.until("end", soon)
+      const [, millis] = yield* timed(proxy.idle())
+      assert.isAbove(millis, 150)
+      assert.isBelow(millis, 1500)
+    }))
+
+  it.live("a target that sends without end is cut off after the close timeout", () =>
+    Effect.gen(function* () {
+      const { client, proxy, target } = yield* connected({ closeTimeout: 300 })
+      yield* client.sendClose(1000)
+      yield* client.until("end", soon)
+      yield* client.end()
+      const [finished, millis] = yield* timed(target.writeAll(Pattern.pieces(4, Infinity)))
+      assert.isFalse(finished)
+      assert.isBelow(millis, 2000)
+      yield* proxy.idle(soon)
+    }))
+
+  it.live("a target that reads slowly gets all of it before FIN, however the client ends", () =>
+    Effect.gen(function* () {
+      const { client, target } = yield* connected({}, {}, { paused: true })
+      const total = 8_000_000
+      const sending = yield* Effect.forkChild(client.sendAll(Pattern.pieces(5, total)), { startImmediately: true })
+      yield* heldBack(client)
+      const checker = new Pattern.Checker(5)
+      target.sink = (chunk) => checker.push(chunk)
+      target.resume()
+      assert.isTrue(yield* Fiber.join(sending))
+      yield* client.sendClose(1000)
+      yield* client.end()
+      yield* target.until("end")
+      assert.strictEqual(checker.fault, undefined)
+      assert.strictEqual(checker.received, total)
+      assert.deepStrictEqual(target.log, ["end"])
+    }))
+
+  it.live("a client that never ends TCP after the two Closes is given up after the close timeout", () =>
+    Effect.gen(function* () {
+      const { client, proxy, target } = yield* connected({ closeTimeout: 300 })
+      yield* client.sendClose(1000)
+      yield* target.until("end", soon)
+      yield* target.end()
+      yield* client.until("end", soon)
+      const [, millis] = yield* timed(proxy.idle())
+      assert.isBelow(millis, 1500)
+    }))
+})
+
+describe("the client vanishes", () => {
+  const vanishes = (how: string, vanish: (client: RawClient.RawClient) => Effect.Effect<void>) =>
+    describe(how, () => {
+      it.live("the target is reset at once", () =>
+        Effect.gen(function* () {
+          const { client, proxy, target } = yield* connected()
+          yield* client.send(Frames.binary, "hello")
+          yield* target.untilReceived(5)
+          yield* vanish(client)
+          yield* target.until("closed", soon)
+          assert.deepStrictEqual(target.log, ["reset", "closed"])
+          yield* proxy.idle(soon)
+          assert.deepStrictEqual(proxy.log, [])
+        }))
+
+      it.live("also while the target is sending to it", () =>
+        Effect.gen(function* () {
+          const { client, proxy, target } = yield* connected()
+          const sending = yield* Effect.forkChild(target.writeAll(Pattern.pieces(1, Infinity)), {
+            startImmediately: true
+          })
+          yield* client.untilPayload(1_000_000)
+          client.pause()
+          yield* vanish(client)
+          yield* target.until("closed", soon)
+          assert.isFalse(yield* Fiber.join(sending))
+          assert.deepStrictEqual(target.log, ["reset", "closed"])
+          yield* proxy.idle(soon)
+        }))
+
+      it.live("also in the middle of a frame", () =>
+        Effect.gen(function* () {
+          const { client, target } = yield* connected()
+          yield* client.write(Frames.header(Frames.binary, 1000))
+          yield* client.write(Buffer.alloc(10))
+          yield* target.untilReceived(10)
+          yield* vanish(client)
+          yield* target.until("closed", soon)
+          assert.deepStrictEqual(target.log, ["reset", "closed"])
+        }))
+    })
+
+  vanishes("by RST", (client) => client.reset())
+  vanishes("by FIN without Close", (client) => client.end())
+
+  it.live("by answering no ping: both are reset", () =>
+    Effect.gen(function* () {
+      const { client, proxy, target } = yield* connected({ pingInterval: 100, pongTimeout: 100 }, { pongs: false })
+      yield* target.until("closed", soon)
+      assert.deepStrictEqual(target.log, ["reset", "closed"])
+      yield* client.until("closed", soon)
+      assert.deepStrictEqual(client.log, ["open", "ping", "reset", "closed"])
+      yield* proxy.idle(soon)
+      assert.deepStrictEqual(proxy.log, [])
+    }))
+
+  it.live("by RST while the target reads nothing: the connection is given up within the time of a ping", () =>
+    Effect.gen(function* () {
+      const options = { pingInterval: 100, pongTimeout: 100, closeTimeout: 300 }
+      const { client, proxy, target } = yield* connected(options, {}, { paused: true })
+      // fills every buffer up to the client
+      const sending = yield* Effect.forkChild(client.sendAll(Pattern.pieces(1, Infinity)), { startImmediately: true })
+      yield* heldBack(client)
+      yield* client.reset()
+      yield* Fiber.join(sending)
+      yield* proxy.idle(soon)
+      target.resume()
+      yield* target.until("reset", soon)
+    }))
+})
+
+describe("a client that reads slowly", () => {
+  it.live("is alive as long as it reads, however late its Pongs", () =>
+    Effect.gen(function* () {
+      const { client, target } = yield* connected({ pingInterval: 200, pongTimeout: 200 })
+      client.sink = () => {}
+      const sending = yield* Effect.forkChild(target.writeAll(Pattern.pieces(1, 30_000_000)), { startImmediately: true })
+      // a little at a time: what is in the system's buffers before a ping takes longer than the ping may
+      const before = client.payloadBytes
+      for (let i = 0; i < 100; i++) {
+        client.resume()
+        yield* client.watch.until("more, or the end", () => client.received > before + i * 20_000 || client.over)
+        assert.isFalse(client.over, `given up while it read: ${client.log}`)
+        client.pause()
+        yield* pass(15)
+      }
+      client.resume()
+      yield* client.untilPayload(30_000_000)
+      assert.isTrue(yield* Fiber.join(sending))
+      assert.isFalse(client.over)
+    }))
+})

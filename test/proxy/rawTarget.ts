@@ -1,0 +1,87 @@
+/**
+ * A TCP service under the control of a test: it accepts, and each connection does what the test says and nothing else. A
+ * client's FIN does not end it, so that a test can see what comes, and go, after.
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Net from "node:net"
+import { Tcp } from "./tcp.ts"
+import { Watch } from "./watch.ts"
+import { Target } from "../../src/proxy/Target.ts"
+
+export interface Options {
+  /** Connections read nothing until they are resumed. */
+  readonly paused?: boolean | undefined
+  /** Called with each connection at once, before anything of it is read. */
+  readonly onConnection?: ((connection: TargetConnection) => void) | undefined
+}
+
+export class TargetConnection extends Tcp {
+  /** Takes what comes in place of `bytes`. */
+  sink: ((chunk: Buffer) => void) | undefined
+  readonly #chunks: Array<Buffer> = []
+
+  protected override take(chunk: Buffer): void {
+    if (this.sink === undefined) this.#chunks.push(chunk)
+    else this.sink(chunk)
+  }
+  /** What came, if no sink took it. */
+  get bytes(): Buffer {
+    return Buffer.concat(this.#chunks)
+  }
+  get text(): string {
+    return this.bytes.toString()
+  }
+}
+
+export class RawTarget {
+  readonly server: Net.Server
+  readonly connections: Array<TargetConnection> = []
+  readonly watch = new Watch(() => `${this.connections.length} connections`)
+  #taken = 0
+
+  constructor(options: Options) {
+    this.server = Net.createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => {
+      const connection = new TargetConnection(socket)
+      this.connections.push(connection)
+      options.onConnection?.(connection)
+      if (options.paused !== true) socket.resume()
+      this.watch.changed()
+    })
+  }
+
+  get port(): number {
+    // net.Server gives an AddressInfo for a port
+    return (this.server.address() as Net.AddressInfo).port
+  }
+  get target(): Target {
+    return new Target({ host: "127.0.0.1", port: this.port })
+  }
+
+  /** The next connection that nobody has taken. */
+  get accept(): Effect.Effect<TargetConnection> {
+    return Effect.suspend(() => {
+      const index = this.#taken++
+      return this.watch.until(`connection ${index} to the target`, () => this.connections[index])
+    })
+  }
+}
+
+const close = (server: RawTarget) =>
+  Effect.callback<void>((resume) => {
+    server.server.close(() => resume(Effect.void))
+    for (const connection of server.connections) connection.socket.destroy()
+  })
+
+/** A target that listens, on a port of the system's choice. */
+export const listen = (options: Options = {}): Effect.Effect<RawTarget, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.callback<RawTarget>((resume) => {
+      const target = new RawTarget(options)
+      target.server.listen({ host: "127.0.0.1", port: 0 }, () => resume(Effect.succeed(target)))
+    }),
+    close
+  )
+
+/** An address where nobody listens: it was free just now. */
+export const nobody: Effect.Effect<Target> = Effect.scoped(Effect.map(listen(), (_) => _.target))
