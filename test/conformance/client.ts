@@ -8,7 +8,7 @@ import { type Agreement, agree, Compressor, Decompressor } from "./wire/deflate.
 import { BINARY, CLOSE, close, CONTINUATION, fragments, PING, pieces, PONG, TEXT } from "./wire/frame.ts"
 import { acceptOf, encodeHead, type Header, newKey, requestHead, type Response, tokens, values } from "./wire/http.ts"
 import { ServerFrameReader, type ServerFrame } from "./wire/reader.ts"
-import { type Ending, type Pause, Tcp } from "./wire/tcp.ts"
+import type { Ending, Pause, Tcp } from "./wire/tcp.ts"
 
 export type Event =
   | { readonly type: "message"; readonly opcode: number; readonly payload: Buffer; readonly compressed: boolean }

@@ -123,7 +123,7 @@ export const bytesOf = (role: Role, frames: ReadonlyArray<FrameParts>): Uint8Arr
     frames.map((frame) => Frame.toBytes(Frame.make(role === "client" ? { maskingKey: key, ...frame } : frame)))
   )
 
-const makePeer = Effect.fnUntraced(function* (end: End, role: Role) {
+export const makePeer = Effect.fnUntraced(function* (end: End, role: Role) {
   const scope = yield* Scope.make()
   const reader = yield* Scope.provide(end.socket.reader, scope)
   const writerScope = yield* Scope.make()

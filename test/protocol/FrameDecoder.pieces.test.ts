@@ -6,7 +6,7 @@ import { FrameDecoder, type Options } from "../../src/protocol/FrameDecoder.ts"
 import * as Opcode from "../../src/protocol/Opcode.ts"
 import type { Kind } from "../../src/protocol/ProtocolError.ts"
 import { cutAt, eachByte, hex, patterned, utf8 } from "./bytes.ts"
-import { cuts, decode, eventsOf, kindOf, message, messages, Recorder, wire } from "./frames.ts"
+import { cuts, decode, eventsOf, integer, kindOf, message, messages, Recorder, wire } from "./frames.ts"
 
 const key = hex("a1b2c3d4")
 
@@ -112,9 +112,7 @@ describe("5.2. Base Framing Protocol: a byte stream in pieces", () => {
     { arbitrary: { runs: 300 } }
   )
 
-  const garbage = Arbitrary.array(Arbitrary.schema(Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 0, maximum: 255 })))), {
-    maxLength: 64
-  })
+  const garbage = Arbitrary.array(integer(0, 255), { maxLength: 64 })
   it.prop(
     "any bytes are read to their end or fail with a ProtocolError, at the same place however they are cut",
     [garbage, cuts, Arbitrary.schema(Schema.Literals(["required", "forbidden", "either"])), Arbitrary.schema(Schema.Boolean)],
@@ -128,6 +126,20 @@ describe("5.2. Base Framing Protocol: a byte stream in pieces", () => {
       }
     },
     { arbitrary: { runs: 2000 } }
+  )
+
+  it.prop(
+    "legal messages with one bad byte do the same, and lose nothing of what came before it",
+    [messages, cuts, integer(0, 200_000), integer(1, 255)],
+    ([legal, places, place, change]) => {
+      const bytes = wire(legal.flat())
+      if (bytes.length === 0) return
+      bytes[place % bytes.length]! ^= change
+      const once = decode([bytes.slice()])
+      const again = decode(cutAt(bytes, places))
+      assert.deepStrictEqual([again.events, again.kind], [once.events, once.kind])
+    },
+    { arbitrary: { runs: 1000 } }
   )
 })
 

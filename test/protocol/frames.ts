@@ -97,7 +97,7 @@ export const message = (
     })
   )
 
-const integer = (minimum: number, maximum: number) =>
+export const integer = (minimum: number, maximum: number) =>
   Arbitrary.schema(Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum, maximum }))))
 const size = Arbitrary.flatMap(integer(0, 9), (choice) =>
   choice < 6 ? integer(0, 40) : choice < 9 ? integer(120, 132) : integer(65530, 65540)

@@ -4,29 +4,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import { connected, soon } from "./connected.ts"
 import * as Frames from "./frames.ts"
 import * as Pattern from "./pattern.ts"
-import * as Proxy from "./proxy.ts"
-import * as RawClient from "./rawClient.ts"
-import * as RawTarget from "./rawTarget.ts"
+import type * as RawClient from "./rawClient.ts"
 import { heldBack } from "./tcp.ts"
 import { pass, timed } from "./watch.ts"
-
-/** Soon: well under the close timeout that these tests set to tell waiting from acting at once. */
-const soon = 2000
-const farOff = "30 seconds"
-
-const connected = Effect.fnUntraced(function* (
-  options: Omit<Proxy.Options<never>, "target"> = {},
-  client: RawClient.Options = {},
-  accepting: RawTarget.Options = {}
-) {
-  const listener = yield* RawTarget.listen(accepting)
-  const proxy = yield* Proxy.serve({ closeTimeout: farOff, ...options, target: listener.target })
-  const downstream = yield* RawClient.open(proxy.port, client)
-  const upstream = yield* listener.accept
-  return { proxy, client: downstream, target: upstream }
-})
 
 describe("the client sends Close", () => {
   it.live("it is echoed, then FIN; the target gets all bytes, then FIN", () =>
@@ -123,12 +106,13 @@ describe("the client sends Close", () => {
       yield* proxy.idle(soon)
     }))
 
-  it.live("a target that reads slowly gets all of it before FIN, however the client ends", () =>
+  it.live("a target that reads slowly gets all of it before FIN", () =>
     Effect.gen(function* () {
-      const { client, target } = yield* connected({}, {}, { paused: true })
-      const total = 8_000_000
-      const sending = yield* Effect.forkChild(client.sendAll(Pattern.pieces(5, total)), { startImmediately: true })
+      const { client, target } = yield* connected({ accepting: { paused: true } })
+      const source = new Pattern.Source(5)
+      const sending = yield* Effect.forkChild(client.sendAll(source), { startImmediately: true })
       yield* heldBack(client)
+      source.stop()
       const checker = new Pattern.Checker(5)
       target.sink = (chunk) => checker.push(chunk)
       target.resume()
@@ -137,7 +121,7 @@ describe("the client sends Close", () => {
       yield* client.end()
       yield* target.until("end")
       assert.strictEqual(checker.fault, undefined)
-      assert.strictEqual(checker.received, total)
+      assert.strictEqual(checker.received, source.sent)
       assert.deepStrictEqual(target.log, ["end"])
     }))
 
@@ -200,7 +184,7 @@ describe("the client vanishes", () => {
 
   it.live("by answering no ping: both are reset", () =>
     Effect.gen(function* () {
-      const { client, proxy, target } = yield* connected({ pingInterval: 100, pongTimeout: 100 }, { pongs: false })
+      const { client, proxy, target } = yield* connected({ pingInterval: 100, pongTimeout: 100, client: { pongs: false } })
       yield* target.until("closed", soon)
       assert.deepStrictEqual(target.log, ["reset", "closed"])
       yield* client.until("closed", soon)
@@ -211,8 +195,12 @@ describe("the client vanishes", () => {
 
   it.live("by RST while the target reads nothing: the connection is given up within the time of a ping", () =>
     Effect.gen(function* () {
-      const options = { pingInterval: 100, pongTimeout: 100, closeTimeout: 300 }
-      const { client, proxy, target } = yield* connected(options, {}, { paused: true })
+      const { client, proxy, target } = yield* connected({
+        pingInterval: 100,
+        pongTimeout: 100,
+        closeTimeout: 300,
+        accepting: { paused: true }
+      })
       // fills every buffer up to the client
       const sending = yield* Effect.forkChild(client.sendAll(Pattern.pieces(1, Infinity)), { startImmediately: true })
       yield* heldBack(client)

@@ -37,6 +37,29 @@ export function* pieces(seed: number, total: number, size: number = 64 * 1024): 
   }
 }
 
+/** A stream without an end of its own: its pieces until it is stopped, and how much they were. */
+export class Source implements Iterable<Buffer> {
+  sent = 0
+  #stopped = false
+  readonly #seed: number
+  readonly #size: number
+
+  constructor(seed: number, size = 64 * 1024) {
+    this.#seed = seed
+    this.#size = size
+  }
+  stop(): void {
+    this.#stopped = true
+  }
+  *[Symbol.iterator](): Generator<Buffer> {
+    while (!this.#stopped) {
+      const piece = slice(this.#seed, this.sent, this.#size)
+      this.sent += piece.length
+      yield piece
+    }
+  }
+}
+
 /** The whole stream in one buffer: for small ones. */
 export const bytes = (seed: number, total: number): Buffer => Buffer.concat([...pieces(seed, total)])
 

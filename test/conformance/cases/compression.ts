@@ -22,14 +22,21 @@ const full = process.env["CONFORMANCE_FULL"] === "1"
 
 const count = (size: number): number => (full || size < 8192 ? 1000 : size < 65536 ? 100 : 50)
 
+const countInFragments = (size: number): number => (full ? 1000 : size < 65536 ? 100 : 20)
+
 const PLANS: ReadonlyArray<Plan> = [
   ...[16, 64, 256, 1024, 4096, 8192, 16384, 32768, 65536, 131072].map((size) => ({
     size,
     count: count(size),
     inFlight: 8
   })),
-  ...[8192, 16384, 32768, 65536, 131072].map((size) => ({ size, count: count(size), fragment: 256, inFlight: 1 })),
-  ...[1024, 4096, 32768].map((fragment) => ({ size: 131072, count: count(131072), fragment, inFlight: 1 }))
+  ...[8192, 16384, 32768, 65536, 131072].map((size) => ({
+    size,
+    count: countInFragments(size),
+    fragment: 256,
+    inFlight: 1
+  })),
+  ...[1024, 4096, 32768].map((fragment) => ({ size: 131072, count: countInFragments(131072), fragment, inFlight: 1 }))
 ]
 
 const title = (plan: Plan, name: string): string =>

@@ -8,7 +8,7 @@ import type { Peer } from "../client.ts"
 import { ascii, noise } from "../payload.ts"
 import { Decompressor } from "../wire/deflate.ts"
 import { BINARY, TEXT, text } from "../wire/frame.ts"
-import { values } from "../wire/http.ts"
+import { encodeHead, newKey, plus, requestHead, values } from "../wire/http.ts"
 
 const TEXT_4K = ascii(64).toString().repeat(64)
 
@@ -50,7 +50,7 @@ const ACCEPTED: ReadonlyArray<string | ReadonlyArray<string>> = [
     "server_no_context_takeover",
   "permessage-deflate, permessage-deflate",
   "x-unheard-of, permessage-deflate",
-  'x-unheard-of; a=1; b="two, three", permessage-deflate; client_max_window_bits, y-neither',
+  'x-unheard-of; a=1; b="two", permessage-deflate; client_max_window_bits, y-neither',
   "permessage-deflate; unheard_of, permessage-deflate",
   "permessage-deflate; unheard_of=1, permessage-deflate; server_max_window_bits=9",
   "permessage-deflate; server_max_window_bits=7, permessage-deflate; server_max_window_bits=10",
@@ -59,42 +59,27 @@ const ACCEPTED: ReadonlyArray<string | ReadonlyArray<string>> = [
   ["permessage-deflate; server_no_context_takeover", "permessage-deflate"]
 ]
 
-const accepted = family("13.20", "RFC 7692 section 7.1", [
-  ...ACCEPTED.map((offer) =>
-    member(
-      `accepted: ${typeof offer === "string" ? offer.trim() : offer.join(" (and in a second header) ")}`,
-      accepts(offer)
-    )
-  )
-])
+const accepted = family(
+  "13.20",
+  "RFC 7692 section 7.1",
+  ACCEPTED.map((offer) => {
+    const title = typeof offer === "string" ? offer.trim() : offer.join(" (and in a second header) ")
+    return member(`accepted: ${title}`, accepts(offer))
+  })
+)
 
 const DECLINED: ReadonlyArray<string> = [
   "permessage-deflate; unheard_of",
   "permessage-deflate; unheard_of=1",
   "permessage-deflate; client_no_context_takeover; unheard_of",
-  ...[
-    "",
-    "=7",
-    "=16",
-    "=08",
-    "=0",
-    "=10.0",
-    "=0x0a",
-    "=1e1",
-    "=abc",
-    "=-10",
-    "=010",
-    '="08"',
-    '="16"',
-    '=""',
-    "=100"
-  ].map((value) => `permessage-deflate; server_max_window_bits${value}`),
-  ...["=7", "=16", "=08", "=0", "=10.0", "=abc", '="08"', '=""'].map(
+  ...["", "=7", "=16", "=08", "=0", "=10.0", "=0x0a", "=1e1", "=abc", "=-10", "=010", '="08"', '="16"', "=100"].map(
+    (value) => `permessage-deflate; server_max_window_bits${value}`
+  ),
+  ...["=7", "=16", "=08", "=0", "=10.0", "=abc", '="08"'].map(
     (value) => `permessage-deflate; client_max_window_bits${value}`
   ),
   "permessage-deflate; server_no_context_takeover=1",
   "permessage-deflate; server_no_context_takeover=true",
-  'permessage-deflate; server_no_context_takeover=""',
   "permessage-deflate; client_no_context_takeover=1",
   "permessage-deflate; server_no_context_takeover; server_no_context_takeover",
   "permessage-deflate; client_no_context_takeover; client_no_context_takeover",
@@ -102,17 +87,54 @@ const DECLINED: ReadonlyArray<string> = [
   "permessage-deflate; server_max_window_bits=10; server_max_window_bits=11",
   "permessage-deflate; client_max_window_bits; client_max_window_bits",
   "permessage-deflate; client_max_window_bits=10; client_max_window_bits",
-  "permessage-deflate; server_max_window_bits=16, permessage-deflate; unheard_of",
-  "x-webkit-deflate-frame",
-  "permessage-bzip2",
-  "permessage-deflate-x",
-  "deflate"
+  "permessage-deflate; server_max_window_bits=16, permessage-deflate; unheard_of"
 ]
+
+const OTHERS = ["x-webkit-deflate-frame", "permessage-bzip2", "permessage-deflate-x", "deflate", "permessage"]
 
 const declined = family(
   "13.21",
   "RFC 7692 section 7.1",
   DECLINED.map((offer) => member(`declined: ${offer}`, declines(offer)))
+)
+
+const others = family(
+  "13.25",
+  "RFC 6455 section 9.1",
+  OTHERS.map((offer) => member(`declined: the extension ${offer}`, declines(offer)))
+)
+
+/** What does not even have the form of the header; a quoted value has to be a token, too. */
+const MALFORMED: ReadonlyArray<string> = [
+  'permessage-deflate; server_max_window_bits=""',
+  'permessage-deflate; x="two words"',
+  'permessage-deflate; x="a, b"',
+  'permessage-deflate; x="unterminated',
+  'permessage-deflate; x="a" b',
+  "permessage-deflate; =1",
+  "permessage-deflate; x=",
+  "permessage-deflate; x=1=2",
+  "permessage-deflate; x y",
+  "permessage-deflate;",
+  "permessage-deflate;; x",
+  "permessage deflate",
+  "; x",
+  "permessage-deflate/1"
+]
+
+const malformed = family(
+  "13.24",
+  "RFC 6455 section 9.1",
+  MALFORMED.map((offer) =>
+    member(`malformed, 400: ${offer}`, async (connect) => {
+      const tcp = await connect.tcp()
+      const head = requestHead(connect.host, connect.target, newKey())
+      tcp.write([encodeHead(plus(head, "Sec-WebSocket-Extensions", offer))])
+      const response = await tcp.response()
+      assert.equal(response.status, 400, response.statusLine)
+      assert.ok(response.body.toString().trim().length > 0, "the refusal says no reason")
+    })
+  )
 )
 
 /** Noise that repeats at a distance beyond the window: a server that keeps to the window cannot refer back to it. */
@@ -187,4 +209,4 @@ const resets = family("13.23", "RFC 7692 section 7.1.1", [
   })
 ])
 
-export const negotiation = [...accepted, ...declined, ...windows, ...resets]
+export const negotiation = [...accepted, ...declined, ...windows, ...resets, ...malformed, ...others]

@@ -116,7 +116,9 @@ export const INVALID: ReadonlyArray<readonly [family: string, members: ReadonlyA
       ...[0x00, 0x2f, 0x7f].flatMap((value) => [2, 3, 4, 5, 6].map((length) => [value, length] as const)),
       ...[0x80, 0x7ff].flatMap((value) => [3, 4, 5, 6].map((length) => [value, length] as const)),
       ...[0x800, 0xffff].flatMap((value) => [4, 5, 6].map((length) => [value, length] as const)),
-      ...[[0x1fffff, 5] as const, [0x1fffff, 6] as const, [0x3ffffff, 6] as const]
+      [0x1fffff, 5] as const,
+      [0x1fffff, 6] as const,
+      [0x3ffffff, 6] as const
     ].map(([value, length]) => named(`U+${upper(value, 4)} in ${length} octets`, spread(value, length)))
   ],
   [

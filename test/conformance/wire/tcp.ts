@@ -145,6 +145,6 @@ export class Tcp {
   }
 
   #changed(): void {
-    for (const watcher of [...this.#watchers]) watcher()
+    for (const watcher of this.#watchers) watcher()
   }
 }

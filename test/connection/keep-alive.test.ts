@@ -1,0 +1,287 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Exit, Fiber, Metric, Stream } from "effect"
+import type { Duration } from "effect"
+import { TestClock } from "effect/testing"
+import * as Telemetry from "../../src/connection/Telemetry.ts"
+import type { WebSocket } from "../../src/connection/WebSocket.ts"
+import type { WebSocketError } from "../../src/connection/WebSocketError.ts"
+import * as Opcode from "../../src/protocol/Opcode.ts"
+import type * as WebSocketServer from "../../src/server/WebSocketServer.ts"
+import { memoryServer } from "../server/memory-listener.ts"
+import { close, type FrameParts, settled, shown, text } from "./connected.ts"
+import { countingLimit } from "./metrics.ts"
+
+/** One connection of a server whose handler is this, and how the handler ended. */
+const serve = Effect.fnUntraced(function* (
+  options: WebSocketServer.Options,
+  handler: (webSocket: WebSocket) => Effect.Effect<unknown, WebSocketError>
+) {
+  const { open, server } = yield* memoryServer(options)
+  const ended = yield* Deferred.make<unknown, WebSocketError>()
+  yield* Effect.forkChild(
+    server.run((webSocket) => Effect.onExit(handler(webSocket), (exit) => Deferred.done(ended, exit)))
+  )
+  yield* settled
+  const client = yield* open()
+  yield* client.answer
+  return { ...client, server, ended }
+})
+
+const drain = (webSocket: WebSocket) => Stream.runDrain(webSocket.messages)
+
+/** Lets time pass in steps, so that everything has its turn between. */
+const pass = (duration: Duration.Input, steps = 20) =>
+  Effect.repeat(Effect.andThen(TestClock.adjust(duration), settled), { times: steps - 1 })
+
+describe("pings", () => {
+  it.effect("go to a peer that was silent for 30 seconds; each Pong keeps the connection alive", () =>
+    Effect.gen(function* () {
+      const { ended, peer, server } = yield* serve({}, drain)
+      yield* pass("1 second", 29)
+      const first = yield* Effect.forkChild(peer.next)
+      yield* settled
+      assert.isUndefined(first.pollUnsafe(), "not before")
+      yield* pass("1 second", 6)
+      let ping = yield* Fiber.join(first)
+      for (let i = 0; i < 10; i++) {
+        assert.strictEqual(ping.opcode, Opcode.ping)
+        yield* peer.send({ opcode: Opcode.pong, payload: ping.payload })
+        yield* pass("5 seconds", 7)
+        ping = yield* peer.next
+      }
+      assert.isFalse(yield* Deferred.isDone(ended))
+      assert.strictEqual(yield* server.connections, 1)
+    })
+  )
+
+  it.effect("do not go to a peer that speaks, whatever it says", () =>
+    Effect.gen(function* () {
+      const { end, peer } = yield* serve({ pingInterval: "10 seconds" }, drain)
+      const said: ReadonlyArray<FrameParts> = [
+        text("x"),
+        { opcode: Opcode.pong },
+        { opcode: Opcode.text, fin: false },
+        { opcode: Opcode.continuation }
+      ]
+      for (let i = 0; i < 20; i++) {
+        yield* peer.send(said[i % said.length]!)
+        yield* pass("2 seconds", 4)
+      }
+      assert.strictEqual(end.writes.length, 0)
+    })
+  )
+
+  it.effect("unanswered for 20 seconds, fail the reader with PeerTimeout, reset the transport, and are counted", () =>
+    Effect.gen(function* () {
+      const { end, ended, peer, server } = yield* serve({}, drain)
+      const bites = yield* countingLimit("pongTimeout", pass("1 second", 60))
+      const error = yield* Effect.flip(Deferred.await(ended))
+      assert.deepStrictEqual([error.reason._tag, error.closeCode], ["PeerTimeout", 1006])
+      assert.strictEqual(bites, 1)
+      assert.isFalse(end.isOpen())
+      const frames = yield* peer.rest
+      assert.isFalse(
+        frames.some((frame) => frame.opcode === Opcode.close),
+        "a dead peer is told nothing"
+      )
+      yield* settled
+      assert.strictEqual(yield* server.connections, 0)
+      assert.strictEqual(end.held(), 0)
+    })
+  )
+
+  it.effect("any byte after the ping is life, not the Pong alone", () =>
+    Effect.gen(function* () {
+      const { ended, peer } = yield* serve({ pingInterval: "10 seconds", pongTimeout: "10 seconds" }, drain)
+      for (let i = 0; i < 5; i++) {
+        yield* pass("3 seconds", 5)
+        yield* peer.sendBytes(new Uint8Array([[0x81, 0x82, 0, 0, 0][i % 5]!]))
+      }
+      yield* settled
+      assert.isFalse(yield* Deferred.isDone(ended))
+    })
+  )
+
+  it.effect("never condemn a peer whose bytes nobody reads", () =>
+    Effect.gen(function* () {
+      const work = yield* Deferred.make<void>()
+      const { ended, peer } = yield* serve({}, (webSocket) =>
+        Stream.runForEach(webSocket.messages, () => Deferred.await(work))
+      )
+      yield* peer.send(text("a long task"))
+      yield* peer.send({ opcode: Opcode.ping })
+      yield* pass("10 seconds", 60)
+      assert.isFalse(yield* Deferred.isDone(ended))
+      yield* Deferred.succeed(work, undefined)
+      yield* settled
+      yield* peer.send(close(1000))
+      yield* Deferred.await(ended)
+    })
+  )
+
+  it.effect(
+    "nor one whose reader was interrupted",
+    () =>
+      Effect.gen(function* () {
+        const work = yield* Deferred.make<void>()
+        const { ended, peer } = yield* serve({}, (webSocket) =>
+          Effect.gen(function* () {
+            yield* Effect.timeoutOption(drain(webSocket), "1 second")
+            yield* Deferred.await(work)
+            yield* drain(webSocket)
+          })
+        )
+        yield* pass("10 seconds", 60)
+        // the peer did its part: it has answered every ping
+        yield* peer.send({ opcode: Opcode.pong })
+        yield* Deferred.succeed(work, undefined)
+        yield* settled
+        yield* peer.send(close(1000))
+        yield* Deferred.await(ended)
+      }),
+    2000
+  )
+
+  it.effect("Infinity switches them off", () =>
+    Effect.gen(function* () {
+      const { end } = yield* serve({ pingInterval: "Infinity" }, drain)
+      yield* pass("1 minute", 100)
+      assert.strictEqual(end.writes.length, 0)
+    })
+  )
+})
+
+describe("idleTimeout", () => {
+  it.effect("closes with 1001 a connection without data in either direction, and is counted", () =>
+    Effect.gen(function* () {
+      const { ended, peer } = yield* serve({ pingInterval: "Infinity", idleTimeout: "1 minute" }, drain)
+      const bites = yield* countingLimit("idleTimeout", pass("5 seconds", 13))
+      assert.deepStrictEqual(shown(yield* peer.next).slice(0, 2), [Opcode.close, 1001])
+      yield* peer.send(close(1001))
+      yield* Deferred.await(ended)
+      assert.strictEqual(bites, 1)
+    })
+  )
+
+  it.effect("is not put off by pings and pongs, and is by messages of either side", () =>
+    Effect.gen(function* () {
+      for (const [alive, say] of [
+        [false, "ping"],
+        [true, "client"],
+        [true, "server"]
+      ] as const) {
+        const sockets: Array<WebSocket> = []
+        const { end, peer } = yield* serve({ pingInterval: "Infinity", idleTimeout: "1 minute" }, (webSocket) => {
+          sockets.push(webSocket)
+          return drain(webSocket)
+        })
+        for (let i = 0; i < 10; i++) {
+          if (say === "ping") yield* Effect.ignoreCause(peer.send({ opcode: Opcode.ping }, { opcode: Opcode.pong }))
+          else yield* say === "client" ? peer.send(text("x")) : sockets[0]!.send("x")
+          yield* pass("5 seconds", 4)
+        }
+        assert.strictEqual(end.isOpen(), alive, say)
+      }
+    })
+  )
+
+  it.effect("is put off by the frames of a message that is not complete yet", () =>
+    Effect.gen(function* () {
+      const { end, ended, peer } = yield* serve({ pingInterval: "Infinity", idleTimeout: "1 minute" }, drain)
+      yield* peer.send({ ...text("a long message"), fin: false })
+      for (let i = 0; i < 10; i++) {
+        yield* pass("5 seconds", 4)
+        yield* Effect.ignoreCause(peer.send({ opcode: Opcode.continuation, fin: false, payload: Buffer.from("more") }))
+      }
+      assert.isTrue(end.isOpen())
+      assert.isFalse(yield* Deferred.isDone(ended))
+    })
+  )
+
+  it.effect(
+    "closes also while the handler is busy, which then finds the stream ended",
+    () =>
+      Effect.gen(function* () {
+        const work = yield* Deferred.make<void>()
+        const { ended, peer } = yield* serve({ pingInterval: "Infinity", idleTimeout: "1 minute" }, (webSocket) =>
+          Stream.runForEach(webSocket.messages, () => Deferred.await(work))
+        )
+        yield* peer.send(text("a long task"))
+        yield* pass("5 seconds", 13)
+        assert.deepStrictEqual(shown(yield* peer.next).slice(0, 2), [Opcode.close, 1001])
+        yield* Deferred.succeed(work, undefined)
+        yield* settled
+        yield* peer.send(close(1001))
+        yield* settled
+        assert.isTrue(Exit.isSuccess(yield* Effect.exit(Deferred.await(ended))))
+      }),
+    2000
+  )
+})
+
+describe("maxLifetime", () => {
+  it.effect("closes with 1008 a connection as old as this, however busy it is, and is counted", () =>
+    Effect.gen(function* () {
+      const { ended, peer } = yield* serve({ maxLifetime: "1 minute" }, drain)
+      const bites = yield* countingLimit(
+        "maxLifetime",
+        Effect.repeat(Effect.andThen(Effect.ignoreCause(peer.send(text("busy"))), pass("5 seconds", 1)), { times: 12 })
+      )
+      assert.deepStrictEqual(shown(yield* peer.next).slice(0, 2), [Opcode.close, 1008])
+      yield* peer.send(close(1008))
+      yield* Deferred.await(ended)
+      assert.strictEqual(bites, 1)
+    })
+  )
+
+  it.effect("a peer that does not answer it is cut off after closeTimeout", () =>
+    Effect.gen(function* () {
+      const { end, ended, server } = yield* serve({ maxLifetime: "1 minute", closeTimeout: "3 seconds" }, drain)
+      yield* pass("5 seconds", 14)
+      assert.isTrue(yield* Deferred.isDone(ended))
+      assert.strictEqual(end.held(), 0)
+      assert.strictEqual(yield* server.connections, 0)
+    })
+  )
+})
+
+describe("the sweep", () => {
+  it.effect("watches each connection while it is open, and the gauge tells how many", () =>
+    Effect.gen(function* () {
+      const gauge = Effect.map(Metric.value(Telemetry.connections), (state) => state.value)
+      const before = yield* gauge
+      const { open, server } = yield* memoryServer()
+      yield* Effect.forkChild(server.run(drain))
+      yield* settled
+      const clients = yield* Effect.forEach(Array.from({ length: 20 }), () => open())
+      yield* settled
+      assert.strictEqual((yield* gauge) - before, 20)
+      for (const { peer } of clients) {
+        yield* peer.send(close(1000))
+        yield* peer.end
+      }
+      yield* settled
+      assert.strictEqual((yield* gauge) - before, 0)
+    })
+  )
+
+  it.effect("reports the bytes that passed, each once", () =>
+    Effect.gen(function* () {
+      const bytes = Effect.all([Metric.value(Telemetry.receivedBytes), Metric.value(Telemetry.sentBytes)])
+      const [receivedBefore, sentBefore] = yield* bytes
+      const { client, end, peer } = yield* serve({}, (webSocket) =>
+        Stream.runForEach(webSocket.messages, (message) => webSocket.send(message))
+      )
+      yield* peer.send(text("x".repeat(1000)))
+      yield* settled
+      yield* pass("5 seconds", 2)
+      yield* peer.send(text("y".repeat(500)), close(1000))
+      yield* peer.end
+      yield* pass("5 seconds", 2)
+      const [received, sent] = yield* bytes
+      const total = (writes: ReadonlyArray<Uint8Array>) => writes.reduce((sum, write) => sum + write.length, 0)
+      assert.strictEqual(Number(received.count) - Number(receivedBefore.count), total(client.writes))
+      assert.strictEqual(Number(sent.count) - Number(sentBefore.count), total(end.writes))
+    })
+  )
+})
