@@ -34,7 +34,9 @@ export interface KeepAlive {
 /** What the sweep remembers of a connection, in milliseconds since it began: small numbers, that take no memory of their own. */
 interface Watch {
   readonly openedAt: number
+  bytes: number
   seenAt: number
+  progress: number
   activeAt: number
   /** When a ping was sent that is not answered, or 0. */
   probedAt: number
@@ -65,13 +67,15 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
   const act = (self: Effect.Effect<void>) => Effect.asVoid(Effect.forkIn(self, scope))
 
   const visit = (connection: Connection, watch: Watch, now: number): Effect.Effect<void> | undefined => {
-    if (connection.seen || !connection.reading) {
-      connection.seen = false
+    const { inbound, outbound } = connection
+    if (inbound.bytes !== watch.bytes || !inbound.reading) {
+      watch.bytes = inbound.bytes
       watch.seenAt = now
       watch.probedAt = 0
     }
-    if (connection.active || connection.outbound.active) {
-      connection.active = connection.outbound.active = false
+    const progress = inbound.decoder.progress + outbound.progress
+    if (progress !== watch.progress) {
+      watch.progress = progress
       watch.activeAt = now
     }
     if (!connection.isOpen || watch.over) return undefined
@@ -113,7 +117,7 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
       Effect.suspend(() => {
         if (!(webSocket instanceof Connection)) return Effect.void
         const now = clock.currentTimeMillisUnsafe() - start
-        watched.set(webSocket, { openedAt: now, seenAt: now, activeAt: now, probedAt: 0, over: false })
+        watched.set(webSocket, { openedAt: now, bytes: 0, seenAt: now, progress: 0, activeAt: now, probedAt: 0, over: false })
         return Metric.modify(Telemetry.connections, 1)
       }),
     forget: (webSocket) =>

@@ -75,6 +75,8 @@ export class FrameDecoder {
   maskingKey = 0
   /** Whether the current frame is masked. */
   masked = false
+  /** Grows with every piece of data: as long as it stays, none came. */
+  progress = 0
 
   private readonly masking: Options["masking"]
   private readonly allowRsv1: boolean
@@ -143,7 +145,8 @@ export class FrameDecoder {
         this.inPayload = true
         if (Opcode.isControl(this.opcode)) this.control = this.length === 0 ? noBytes : new Uint8Array(this.length)
         else {
-          this.orderFragments()
+          this.messageOpen = !this.fin
+          this.progress++
           sink.frameStart(this)
         }
       }
@@ -154,7 +157,10 @@ export class FrameDecoder {
         if (this.masked) Masking.apply(chunk, at, at + size, this.maskingKey, done)
         this.remaining -= size
         if (Opcode.isControl(this.opcode)) this.control.set(chunk.subarray(at, at + size), done)
-        else sink.framePayload(chunk, at, at + size, this)
+        else {
+          this.progress++
+          sink.framePayload(chunk, at, at + size, this)
+        }
         at += size
         if (this.remaining > 0) return
       }
@@ -162,16 +168,6 @@ export class FrameDecoder {
       if (Opcode.isControl(this.opcode)) sink.control(this.opcode, this.control, this)
       else sink.frameEnd(this)
     }
-  }
-
-  /** A message is one frame, or a first one and continuations up to the one with FIN (section 5.4). */
-  private orderFragments(): void {
-    if (this.opcode === Opcode.continuation) {
-      if (!this.messageOpen) fail("UnexpectedContinuation", "a continuation frame came while no message is open")
-    } else if (this.messageOpen) {
-      fail("ExpectedContinuation", "a new message began before the last fragment of the open one")
-    }
-    this.messageOpen = !this.fin
   }
 
   /**
@@ -186,7 +182,13 @@ export class FrameDecoder {
       return fail("ReservedOpcode", `opcode 0x${opcode.toString(16)} is reserved`)
     }
     const fin = (b0 & 0x80) !== 0
-    if (!fin && Opcode.isControl(opcode)) fail("FragmentedControlFrame", "a control frame came without FIN")
+    if (Opcode.isControl(opcode)) {
+      if (!fin) fail("FragmentedControlFrame", "a control frame came without FIN")
+    } else if ((opcode === Opcode.continuation) !== this.messageOpen) {
+      // a message is one frame, or a first one and continuations up to the one with FIN (section 5.4)
+      if (this.messageOpen) fail("ExpectedContinuation", "a new message began before the last fragment of the open one")
+      fail("UnexpectedContinuation", "a continuation frame came while no message is open")
+    }
     const available = end - at
     if (available < 2) return 0
     const b1 = bytes[at + 1]!
@@ -199,6 +201,9 @@ export class FrameDecoder {
     if (short > 125 && Opcode.isControl(opcode)) {
       fail("ControlFrameTooLong", "a control frame came with a payload of more than 125 bytes")
     }
+    if (short === 127 && available > 2 && bytes[at + 2]! >= 0x80) {
+      fail("InvalidLength", "the most significant bit of a 64-bit length is set")
+    }
     const keyAt = short < 126 ? 2 : short === 126 ? 4 : 10
     const size = masked ? keyAt + 4 : keyAt
     if (available < keyAt) return 0
@@ -209,7 +214,6 @@ export class FrameDecoder {
     } else if (short === 127) {
       const high = bytes[at + 2]! * 0x1000000 + ((bytes[at + 3]! << 16) | (bytes[at + 4]! << 8) | bytes[at + 5]!)
       const low = bytes[at + 6]! * 0x1000000 + ((bytes[at + 7]! << 16) | (bytes[at + 8]! << 8) | bytes[at + 9]!)
-      if (high >= 0x80000000) fail("InvalidLength", "the most significant bit of a 64-bit length is set")
       length = high * 0x100000000 + low
       if (length < 65536) fail("NonMinimalLength", `the 64-bit form was used for a length of ${length}`)
     }

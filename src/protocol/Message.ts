@@ -4,7 +4,7 @@
  * and `Discard` nothing. All but the last hold text to UTF-8 as it arrives, so that a bad byte fails the connection within
  * the piece that carries it (section 8.1).
  *
- * A sink collects into `out`; whoever pushed takes what is there. What it holds is bounded: `Messages` by the size of a
+ * A sink collects what is ready; whoever pushed takes it with `take`. What it holds is bounded: `Messages` by the size of a
  * message, the others by nothing more than the chunk at hand and, for compressed messages, the size of one of these.
  *
  * @since 0.1.0
@@ -138,7 +138,9 @@ class Accumulator {
 }
 
 /** What all sinks that deliver share: the kind of the open message, its size, and its compressed bytes. */
-abstract class Base implements Sink {
+abstract class Base<Item> implements Sink {
+  /** What is ready; see `take`. */
+  protected out: Array<Item> = []
   protected isText = false
   protected compressed = false
   /** Bytes of the open message that have come or are announced by the current frame. */
@@ -156,6 +158,13 @@ abstract class Base implements Sink {
 
   control(opcode: Opcode.ControlOpcode, payload: Uint8Array, decoder: FrameDecoder): void {
     this.controls.control(opcode, payload, decoder)
+  }
+
+  /** Takes what is ready. */
+  take(): ReadonlyArray<Item> {
+    const { out } = this
+    if (out.length > 0) this.out = []
+    return out
   }
 
   /** Begins or continues the message; `assembled` says whether its bytes will be held, and so must be bounded. */
@@ -184,7 +193,7 @@ abstract class Base implements Sink {
   }
 
   /** What is held, which is the whole message by now. */
-  protected take(): Uint8Array {
+  protected release(): Uint8Array {
     const bytes = this.held?.take() ?? noBytes
     this.held = undefined
     return bytes
@@ -201,8 +210,7 @@ abstract class Base implements Sink {
  * @category sinks
  * @since 0.1.0
  */
-export class Messages extends Base {
-  out: Array<Message | CompressedMessage> = []
+export class Messages extends Base<Message | CompressedMessage> {
   /** Set while a text message comes in more than one piece. */
   private pieces: TextPieces | undefined
   private text = ""
@@ -232,7 +240,7 @@ export class Messages extends Base {
       this.text = ""
       return
     }
-    const bytes = this.whole ?? this.take()
+    const bytes = this.whole ?? this.release()
     this.whole = undefined
     this.out.push(
       this.compressed ? new CompressedMessage(this.isText, bytes) : this.isText ? decodeText(bytes) : bytes
@@ -246,8 +254,7 @@ export class Messages extends Base {
  * @category sinks
  * @since 0.1.0
  */
-export class Fragments extends Base {
-  out: Array<Fragment | CompressedMessage> = []
+export class Fragments extends Base<Fragment | CompressedMessage> {
   private pieces: TextPieces | undefined
   private first = true
 
@@ -266,7 +273,7 @@ export class Fragments extends Base {
 
   frameEnd(decoder: FrameDecoder): void {
     if (!decoder.fin) return
-    if (this.compressed) this.out.push(new CompressedMessage(this.isText, this.take()))
+    if (this.compressed) this.out.push(new CompressedMessage(this.isText, this.release()))
     else if (decoder.length === 0) this.add(noBytes, true)
   }
 
@@ -285,8 +292,7 @@ export class Fragments extends Base {
  * @category sinks
  * @since 0.1.0
  */
-export class Payloads extends Base {
-  out: Array<Uint8Array | CompressedMessage> = []
+export class Payloads extends Base<Uint8Array | CompressedMessage> {
   private pieces: TextPieces | undefined
   private chunk = noBytes
   private from = 0
@@ -319,7 +325,7 @@ export class Payloads extends Base {
     this.pieces = undefined
     if (!this.compressed) return
     this.flush()
-    this.out.push(new CompressedMessage(this.isText, this.take()))
+    this.out.push(new CompressedMessage(this.isText, this.release()))
   }
 
   /** Puts what is gathered of the current chunk into `out`; call it after each chunk. */

@@ -24,14 +24,13 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
-import * as Option from "effect/Option"
 import * as Pull from "effect/Pull"
 import type * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import { Connection } from "../connection/internal/connection.ts"
 import * as Transport from "../connection/Transport.ts"
 import * as WebSocket from "../connection/WebSocket.ts"
-import { lost, type WebSocketError } from "../connection/WebSocketError.ts"
+import type { WebSocketError } from "../connection/WebSocketError.ts"
 import * as CloseCode from "../protocol/CloseCode.ts"
 import type { Refusal } from "../protocol/OpeningHandshake.ts"
 import type { OpenRequest } from "../server/OpenRequest.ts"
@@ -163,7 +162,7 @@ class Pipe {
 
   private toTarget(chunks: NonEmptyReadonlyArray<Uint8Array>): Effect.Effect<void, Socket.SocketError> {
     const { writer } = this.target
-    return chunks.length === 1 && writer.writeOwned !== undefined && this.client.owns(chunks[0])
+    return chunks.length === 1 && writer.writeOwned !== undefined && this.client.inbound.owns(chunks[0])
       ? writer.writeOwned(chunks, chunks[0])
       : writer.writeAll(chunks)
   }
@@ -200,10 +199,8 @@ class Pipe {
     const rest = text?.decode() ?? ""
     return Effect.ignore(rest === "" ? Effect.void : client.send(rest)).pipe(
       Effect.andThen(client.beginClose(status)),
-      Effect.andThen(Effect.timeoutOption(client.closed, client.limits.closeTimeout)),
-      Effect.flatMap((closed) =>
-        Option.isSome(closed) ? Effect.void : client.abort(lost("no Close frame came in answer to ours"))
-      )
+      // `run` goes on reading what the client still sends
+      Effect.andThen(client.awaitClose(Effect.never))
     )
   }
 }

@@ -15,7 +15,8 @@ const wellFormed = Schema.String.pipe(Schema.check(Schema.makeFilter((text: stri
 
 describe("7.4. Status Codes", () => {
   const valid = (code: number) =>
-    [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014].includes(code) || (code >= 3000 && code < 5000)
+    [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014].includes(code) ||
+    (code >= 3000 && code < 5000)
 
   it("of 0 to 65535 those may be sent that the RFC and the IANA registry say, and 3000 to 4999", () => {
     const isCloseCode = Schema.is(CloseCode.CloseCode)
@@ -37,7 +38,8 @@ describe("7.4. Status Codes", () => {
   })
 
   it("the names have the RFC's and the registry's numbers", () => {
-    const { abnormal, badGateway, goingAway, internalError, invalidPayload, messageTooBig, noStatus, normal } = CloseCode
+    const { abnormal, badGateway, goingAway, internalError, invalidPayload, messageTooBig, noStatus, normal } =
+      CloseCode
     const { policyViolation, protocolError, serviceRestart, tryAgainLater, unsupportedData } = CloseCode
     assert.deepStrictEqual([normal, goingAway, protocolError, unsupportedData], [1000, 1001, 1002, 1003])
     assert.deepStrictEqual([noStatus, abnormal, invalidPayload, policyViolation], [1005, 1006, 1007, 1008])

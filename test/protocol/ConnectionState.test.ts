@@ -14,7 +14,10 @@ const theirs: CloseStatus = { code: 3000, reason: "theirs" }
 const empty: CloseStatus = { code: undefined, reason: "" }
 
 const closeSent: State = { _tag: "CloseSent", status: ours }
-const closed = (code: number, reason: string, wasClean: boolean): State => ({ _tag: "Closed", info: { code, reason, wasClean } })
+const closed = (code: number, reason: string, wasClean: boolean): State => ({
+  _tag: "Closed",
+  info: { code, reason, wasClean }
+})
 const close = (status: CloseStatus): Event => ({ _tag: "Close", status })
 const closeReceived = (status: CloseStatus): Event => ({ _tag: "CloseReceived", status })
 const transportEnd: Event = { _tag: "TransportEnd" }
@@ -22,17 +25,43 @@ const lost = closed(1006, "", false)
 const clean = closed(4000, "before", true)
 
 describe("7.1. Definitions", () => {
-  const table: ReadonlyArray<readonly [name: string, from: State, event: Event, to: State, send: CloseStatus | undefined]> = [
+  const table: ReadonlyArray<
+    readonly [name: string, from: State, event: Event, to: State, send: CloseStatus | undefined]
+  > = [
     // 7.1.2. Start the WebSocket Closing Handshake
     ["open: our Close is sent", open, close(ours), closeSent, ours],
     ["open: our Close without a code is sent so", open, close(empty), { _tag: "CloseSent", status: empty }, empty],
     // 5.5.1: "the endpoint typically echos the status code it received"
-    ["open: their Close is answered with its code", open, closeReceived(theirs), closed(3000, "theirs", true), { code: 3000, reason: "" }],
+    [
+      "open: their Close is answered with its code",
+      open,
+      closeReceived(theirs),
+      closed(3000, "theirs", true),
+      { code: 3000, reason: "" }
+    ],
     // 7.1.5. The WebSocket Connection Close Code
-    ["open: their Close without a code is 1005, and answered without one", open, closeReceived(empty), closed(1005, "", true), empty],
+    [
+      "open: their Close without a code is 1005, and answered without one",
+      open,
+      closeReceived(empty),
+      closed(1005, "", true),
+      empty
+    ],
     ["open: an end without a Close is 1006", open, transportEnd, lost, undefined],
-    ["Close sent: another Close of ours is nothing", closeSent, close({ code: 1011, reason: "late" }), closeSent, undefined],
-    ["Close sent: theirs ends it with their code", closeSent, closeReceived(theirs), closed(3000, "theirs", true), undefined],
+    [
+      "Close sent: another Close of ours is nothing",
+      closeSent,
+      close({ code: 1011, reason: "late" }),
+      closeSent,
+      undefined
+    ],
+    [
+      "Close sent: theirs ends it with their code",
+      closeSent,
+      closeReceived(theirs),
+      closed(3000, "theirs", true),
+      undefined
+    ],
     ["Close sent: theirs without a code is 1005", closeSent, closeReceived(empty), closed(1005, "", true), undefined],
     ["Close sent: an end without theirs is 1006", closeSent, transportEnd, lost, undefined],
     ["closed: our Close is nothing", clean, close(ours), clean, undefined],

@@ -32,15 +32,18 @@ describe("9.1. Negotiating Extensions", () => {
     ['foo; bar = "a.b" ; baz', extension("foo", ["bar", "a.b"], ["baz", undefined])],
     ['foo; bar="\\1\\0"', extension("foo", ["bar", "10"])],
     // empty elements
-    ["", ...[]],
-    [",", ...[]],
-    [" , ,\t,", ...[]],
+    [""],
+    [","],
+    [" , ,\t,"],
     [",foo", extension("foo")],
     ["foo,", extension("foo")],
     [", ,foo,, ,bar;a=1,,", extension("foo"), extension("bar", ["a", "1"])],
     // order and repetition
     ["foo; a; a=1; a, foo", extension("foo", ["a", undefined], ["a", "1"], ["a", undefined]), extension("foo")],
-    [`${tokenCharacters}; ${tokenCharacters}=${tokenCharacters}`, extension(tokenCharacters, [tokenCharacters, tokenCharacters])]
+    [
+      `${tokenCharacters}; ${tokenCharacters}=${tokenCharacters}`,
+      extension(tokenCharacters, [tokenCharacters, tokenCharacters])
+    ]
   ]
   for (const [header, ...extensions] of cases) {
     it(`${JSON.stringify(header)} names ${extensions.length} extensions`, () => {
@@ -99,7 +102,13 @@ describe("9.1. Negotiating Extensions", () => {
     })
   }
 
-  for (const header of ['foo; bar="\\,"', 'foo; bar="a\\;b"', 'foo; bar="\\""', 'foo; bar="a\\\\b"', 'foo; bar="\\="']) {
+  for (const header of [
+    'foo; bar="\\,"',
+    'foo; bar="a\\;b"',
+    'foo; bar="\\""',
+    'foo; bar="a\\\\b"',
+    'foo; bar="\\="'
+  ]) {
     it(`${header} is malformed: the value after unescaping must be a token`, () => {
       assert.deepStrictEqual(parse(header), Option.none())
     })
@@ -119,15 +128,15 @@ describe("9.1. Negotiating Extensions", () => {
         parse(make(n))
         return performance.now() - started
       }
-      // a time that doubled with each character would be a second at 28, and an age at 16,000
-      assert.isBelow(time(23), 10)
-      assert.isBelow(time(25), 10)
+      // a time that doubles with each character is a second at 28, and an age at the most that a header holds
+      assert.isBelow(time(28), 200)
       assert.isBelow(time(16_000), 200)
     })
   }
 
-  const token = Arbitrary.map(Arbitrary.array(integer(0, tokenCharacters.length - 1), { minLength: 1, maxLength: 12 }), (indices) =>
-    indices.map((i) => tokenCharacters[i]).join("")
+  const token = Arbitrary.map(
+    Arbitrary.array(integer(0, tokenCharacters.length - 1), { minLength: 1, maxLength: 12 }),
+    (indices) => indices.map((i) => tokenCharacters[i]).join("")
   )
   const parameter = Arbitrary.map(
     Arbitrary.all([token, token, Arbitrary.schema(Schema.Boolean)]),
@@ -155,7 +164,12 @@ describe("9.1. Negotiating Extensions", () => {
     ([extensions]) => {
       const header = extensions
         .map(({ name, parameters }) =>
-          [name, ...parameters.map(([name, value]) => (value === undefined ? name : `${name} = "${value.replaceAll(/./g, "\\$&")}"`))].join("\t; ")
+          [
+            name,
+            ...parameters.map(([name, value]) =>
+              value === undefined ? name : `${name} = "${value.replaceAll(/./g, "\\$&")}"`
+            )
+          ].join("\t; ")
         )
         .join(" ,, ")
       assert.deepStrictEqual(parse(header), Option.some(extensions))
@@ -163,7 +177,10 @@ describe("9.1. Negotiating Extensions", () => {
     { arbitrary: { runs: 500 } }
   )
 
-  const soup = Arbitrary.array(Arbitrary.schema(Schema.Literals(["a", "b", ",", ";", "=", " ", "\t", '"', "\\", "@"])), { maxLength: 16 })
+  const soup = Arbitrary.array(
+    Arbitrary.schema(Schema.Literals(["a", "b", ",", ";", "=", " ", "\t", '"', "\\", "@"])),
+    { maxLength: 16 }
+  )
   it.prop(
     "whatever text is taken is of the grammar: written again and read it is the same",
     [soup],
@@ -171,7 +188,10 @@ describe("9.1. Negotiating Extensions", () => {
       const parsed = parse(pieces.join(""))
       if (Option.isNone(parsed)) return
       for (const { name, parameters } of parsed.value) {
-        for (const text of [name, ...parameters.flatMap(([name, value]) => (value === undefined ? [name] : [name, value]))]) {
+        for (const text of [
+          name,
+          ...parameters.flatMap(([name, value]) => (value === undefined ? [name] : [name, value]))
+        ]) {
           assert.match(text, /^[ab]+$/)
         }
       }

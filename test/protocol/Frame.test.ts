@@ -12,13 +12,33 @@ const hello = utf8("Hello")
 const maskingKey = hex("37fa213d")
 const examples: ReadonlyArray<readonly [name: string, bytes: string, frame: Frame.Frame]> = [
   ["a single-frame unmasked text message", "810548656c6c6f", Frame.make({ opcode: Opcode.text, payload: hello })],
-  ["a single-frame masked text message", "818537fa213d7f9f4d5158", Frame.make({ opcode: Opcode.text, payload: hello, maskingKey })],
-  ["the first fragment of an unmasked text message", "010348656c", Frame.make({ opcode: Opcode.text, fin: false, payload: utf8("Hel") })],
+  [
+    "a single-frame masked text message",
+    "818537fa213d7f9f4d5158",
+    Frame.make({ opcode: Opcode.text, payload: hello, maskingKey })
+  ],
+  [
+    "the first fragment of an unmasked text message",
+    "010348656c",
+    Frame.make({ opcode: Opcode.text, fin: false, payload: utf8("Hel") })
+  ],
   ["its last fragment", "80026c6f", Frame.make({ opcode: Opcode.continuation, payload: utf8("lo") })],
   ["an unmasked Ping request", "890548656c6c6f", Frame.make({ opcode: Opcode.ping, payload: hello })],
-  ["its masked Ping response", "8a8537fa213d7f9f4d5158", Frame.make({ opcode: Opcode.pong, payload: hello, maskingKey })],
-  ["256 bytes of binary data", `827e0100${toHex(patterned(256))}`, Frame.make({ opcode: Opcode.binary, payload: patterned(256) })],
-  ["64 KiB of binary data", `827f0000000000010000${toHex(patterned(65536))}`, Frame.make({ opcode: Opcode.binary, payload: patterned(65536) })]
+  [
+    "its masked Ping response",
+    "8a8537fa213d7f9f4d5158",
+    Frame.make({ opcode: Opcode.pong, payload: hello, maskingKey })
+  ],
+  [
+    "256 bytes of binary data",
+    `827e0100${toHex(patterned(256))}`,
+    Frame.make({ opcode: Opcode.binary, payload: patterned(256) })
+  ],
+  [
+    "64 KiB of binary data",
+    `827f0000000000010000${toHex(patterned(65536))}`,
+    Frame.make({ opcode: Opcode.binary, payload: patterned(65536) })
+  ]
 ]
 
 const decodeSchema = Schema.decodeUnknownEffect(Frame.FromBytes)
@@ -46,7 +66,12 @@ describe("5.7. Examples", () => {
 
 describe("Frame", () => {
   it("make gives a final, empty frame", () => {
-    assert.deepStrictEqual(Frame.make({ opcode: Opcode.ping }), { fin: true, rsv1: false, opcode: 9, payload: new Uint8Array(0) })
+    assert.deepStrictEqual(Frame.make({ opcode: Opcode.ping }), {
+      fin: true,
+      rsv1: false,
+      opcode: 9,
+      payload: new Uint8Array(0)
+    })
   })
 
   it("a masking key has four bytes", () => {
@@ -155,12 +180,18 @@ describe("decoder", () => {
 
   it("the largest frame is 1 MiB by default", () => {
     failsWith("FrameTooBig", () => Frame.decoder({ masking: "either" }).push(hex("827f0000000000100001")))
-    assert.strictEqual(kindOf(() => Frame.decoder({ masking: "either" }).push(hex("827f0000000000100000"))), undefined)
+    assert.strictEqual(
+      kindOf(() => Frame.decoder({ masking: "either" }).push(hex("827f0000000000100000"))),
+      undefined
+    )
   })
 
   it("an option that is undefined is an option that is absent", () => {
     const options = { masking: "either", maxFrameSize: undefined, allowRsv1: undefined } as const
     failsWith("FrameTooBig", () => Frame.decoder(options).push(hex("827f0000000000100001")))
-    assert.strictEqual(kindOf(() => Frame.decoder(options).push(hex("c100"))), undefined)
+    assert.strictEqual(
+      kindOf(() => Frame.decoder(options).push(hex("c100"))),
+      undefined
+    )
   })
 })

@@ -40,7 +40,8 @@ describe("5.2. Base Framing Protocol: a byte stream in pieces", () => {
   it("a stream cut in three at any two near places reads as it does whole", () => {
     const bytes = wire(stream)
     for (let at = 0; at <= bytes.length; at++) {
-      for (let gap = 1; gap <= 15; gap++) whole(cutAt(bytes, [at, Math.min(at + gap, bytes.length)]), stream, `cut at ${at}, ${gap}`)
+      for (let gap = 1; gap <= 15; gap++)
+        whole(cutAt(bytes, [at, Math.min(at + gap, bytes.length)]), stream, `cut at ${at}, ${gap}`)
     }
   })
 
@@ -115,7 +116,12 @@ describe("5.2. Base Framing Protocol: a byte stream in pieces", () => {
   const garbage = Arbitrary.array(integer(0, 255), { maxLength: 64 })
   it.prop(
     "any bytes are read to their end or fail with a ProtocolError, at the same place however they are cut",
-    [garbage, cuts, Arbitrary.schema(Schema.Literals(["required", "forbidden", "either"])), Arbitrary.schema(Schema.Boolean)],
+    [
+      garbage,
+      cuts,
+      Arbitrary.schema(Schema.Literals(["required", "forbidden", "either"])),
+      Arbitrary.schema(Schema.Boolean)
+    ],
     ([numbers, places, masking, allowRsv1]) => {
       const bytes = new Uint8Array(numbers)
       // `decode` throws what is no ProtocolError
@@ -160,7 +166,13 @@ describe("7.1.7. Fail the WebSocket Connection: at the first byte that is wrong"
     ["a length that fits in 16 bits in 64", server, "82 ff 000000000000ffff 00000000", 9, "NonMinimalLength"],
     ["a frame over the limit", { ...server, maxFrameSize: 10 }, "82 8b 00000000", 1, "FrameTooBig"],
     ["a frame over the limit in 16 bits", { ...server, maxFrameSize: 200 }, "82 fe 00c9 00000000", 3, "FrameTooBig"],
-    ["a frame over the limit in 64 bits", { ...server, maxFrameSize: 1e6 }, "82 ff 00000000 000f4241 0000", 9, "FrameTooBig"],
+    [
+      "a frame over the limit in 64 bits",
+      { ...server, maxFrameSize: 1e6 },
+      "82 ff 00000000 000f4241 0000",
+      9,
+      "FrameTooBig"
+    ],
     ["the most significant bit of a length", server, "82 ff 8000000000000000 00000000", 2, "InvalidLength"],
     ["a continuation of nothing", server, "80 81 00000000 61", 0, "UnexpectedContinuation"]
   ]
@@ -178,7 +190,10 @@ describe("7.1.7. Fail the WebSocket Connection: at the first byte that is wrong"
 
   it("a new message in the midst of another fails with its first byte", () => {
     const decoder = new FrameDecoder(client)
-    assert.strictEqual(kindOf(() => decoder.push(hex("0100 81"), new Recorder())), "ExpectedContinuation")
+    assert.strictEqual(
+      kindOf(() => decoder.push(hex("0100 81"), new Recorder())),
+      "ExpectedContinuation"
+    )
   })
 })
 

@@ -94,7 +94,12 @@ describe("5.2. Base Framing Protocol: payload length", () => {
       assert.strictEqual(decode([hex(header)]).kind, "NonMinimalLength")
     })
   }
-  for (const header of ["827f0000000000000000", "827f000000000000007d", "827f000000000000007e", "827f000000000000ffff"]) {
+  for (const header of [
+    "827f0000000000000000",
+    "827f000000000000007d",
+    "827f000000000000007e",
+    "827f000000000000ffff"
+  ]) {
     it(`${header} is not the minimal form of a length below 65536`, () => {
       assert.strictEqual(decode([hex(header)]).kind, "NonMinimalLength")
     })
@@ -104,7 +109,11 @@ describe("5.2. Base Framing Protocol: payload length", () => {
 describe("10.4. Implementation-Specific Limits", () => {
   for (const limit of [0, 1, 125, 126, 65535, 65536, 1_000_000]) {
     const header = (length: number) =>
-      length < 126 ? new Uint8Array([0x82, length]) : length < 65536 ? hex(`827e${length.toString(16).padStart(4, "0")}`) : announced(BigInt(length))
+      length < 126
+        ? new Uint8Array([0x82, length])
+        : length < 65536
+          ? hex(`827e${length.toString(16).padStart(4, "0")}`)
+          : announced(BigInt(length))
     it(`a frame of exactly maxFrameSize, ${limit}, is taken, and one of a byte more fails at its header`, () => {
       assert.strictEqual(decode([header(limit)], { maxFrameSize: limit }).kind, undefined)
       const over = decode([header(limit + 1)], { maxFrameSize: limit })

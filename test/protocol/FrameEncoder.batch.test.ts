@@ -125,7 +125,12 @@ describe("a batch", () => {
 
   it("takes bytes that are frames already, of any size and none", () => {
     const batch = new Batch()
-    const sent = [new Uint8Array(0), hex("8900"), Frame.toBytes(Frame.make({ opcode: Opcode.binary, payload: patterned(200_000) })), hex("8a00")]
+    const sent = [
+      new Uint8Array(0),
+      hex("8900"),
+      Frame.toBytes(Frame.make({ opcode: Opcode.binary, payload: patterned(200_000) })),
+      hex("8a00")
+    ]
     for (const bytes of sent) batch.raw(bytes)
     assert.strictEqual(toHex(concat(batch.take())), toHex(concat(sent)))
     batch.raw(new Uint8Array(0))
@@ -161,21 +166,29 @@ describe("a batch's strings", () => {
     [[0, 1, 2, 3, 4, 5], "the shortest"],
     [[124, 125, 126, 127, 128, 129], "about the end of the 7-bit length"],
     [[255, 256, 257, 378, 379, 380], "about three times that"],
-    [[10920, 10921, 10922, 10923, 10924, 32767, 32768, 32769], "about half a slab, with room for three bytes a character"],
+    [
+      [10920, 10921, 10922, 10923, 10924, 32767, 32768, 32769],
+      "about half a slab, with room for three bytes a character"
+    ],
     [[65533, 65534, 65535, 65536, 65537, 65538], "about the end of the 16-bit length"]
   ] as const) {
     for (const makeKey of [undefined, keys()]) {
       it(`of characters of one to four bytes are UTF-8, ${why}, ${makeKey ? "masked" : "unmasked"}`, () => {
         for (const length of lengths) {
           // by bytes and by characters: which of the two the header's size was guessed from must not show
-          for (const sent of texts(length).concat(length < 1000 ? ["a", "é", "€", "𝄞"].map((c) => c.repeat(length)) : [])) {
+          for (const sent of texts(length).concat(
+            length < 1000 ? ["a", "é", "€", "𝄞"].map((c) => c.repeat(length)) : []
+          )) {
             const batch = new Batch(makeKey)
             batch.frame(0x89, hex("01"))
             batch.string(text, sent)
             batch.frame(0x8a, hex("02"))
             const frames = read(batch.take(), makeKey ? "required" : "forbidden")
             assert.deepStrictEqual(payloads(frames), ["01", toHex(utf8(sent)), "02"], `${sent.slice(0, 1)} ${length}`)
-            assert.deepStrictEqual(frames.map((frame) => frame.opcode), [Opcode.ping, Opcode.text, Opcode.pong])
+            assert.deepStrictEqual(
+              frames.map((frame) => frame.opcode),
+              [Opcode.ping, Opcode.text, Opcode.pong]
+            )
           }
         }
       })
@@ -186,7 +199,10 @@ describe("a batch's strings", () => {
     const batch = new Batch()
     for (const sent of ["\ud834", "\udd1e", "a\ud834b", "\udd1e\ud834", "\ud834".repeat(126)]) batch.string(text, sent)
     const replaced = ["\ufffd", "\ufffd", "a\ufffdb", "\ufffd\ufffd", "\ufffd".repeat(126)]
-    assert.deepStrictEqual(payloads(read(batch.take())), replaced.map((sent) => toHex(utf8(sent))))
+    assert.deepStrictEqual(
+      payloads(read(batch.take())),
+      replaced.map((sent) => toHex(utf8(sent)))
+    )
   })
 
   it.prop(

@@ -32,7 +32,11 @@ describe("5.3. Client-to-Server Masking", () => {
           const bytes = before.slice()
           const start = 8 + alignment
           Masking.apply(bytes, start, start + length, key, phase)
-          assert.deepStrictEqual(bytes, reference(before, start, start + length, keyBytes, phase), `${length} at ${alignment}`)
+          assert.deepStrictEqual(
+            bytes,
+            reference(before, start, start + length, keyBytes, phase),
+            `${length} at ${alignment}`
+          )
         }
       }
     })

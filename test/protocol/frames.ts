@@ -23,7 +23,7 @@ export class Recorder implements Sink {
         (frame.masked ? ` ${toHex(Masking.toBytes(frame.maskingKey))}` : "")
     )
   }
-  framePayload(chunk: Uint8Array, start: number, end: number) {
+  framePayload(chunk: Uint8Array, start: number, end: number, _frame: FrameDecoder) {
     this.payload.push(chunk.slice(start, end))
   }
   frameEnd() {
@@ -70,6 +70,7 @@ export const decode = (
 export const kindOf = (run: () => void): Kind | undefined => {
   try {
     run()
+    return undefined
   } catch (error) {
     if (error instanceof ProtocolError) return error.kind
     throw error
@@ -107,7 +108,11 @@ const maskingKey = Arbitrary.map(integer(0, 2 ** 32 - 1), (key) =>
   key % 4 === 0 ? {} : { maskingKey: new Uint8Array([key, key >>> 8, key >>> 16, key >>> 24]) }
 )
 const control = Arbitrary.map(
-  Arbitrary.all([Arbitrary.schema(Schema.Literals([Opcode.ping, Opcode.pong, Opcode.close])), integer(0, 125), maskingKey]),
+  Arbitrary.all([
+    Arbitrary.schema(Schema.Literals([Opcode.ping, Opcode.pong, Opcode.close])),
+    integer(0, 125),
+    maskingKey
+  ]),
   ([opcode, length, key]) => Frame.make({ opcode, payload: patterned(length, 3), ...key })
 )
 const fragment = Arbitrary.map(

@@ -6,7 +6,10 @@ import type * as Opcode from "../../src/protocol/Opcode.ts"
 import { toHex } from "./bytes.ts"
 import { wire } from "./frames.ts"
 
-export const noLimits: Message.Limits = { maxMessageSize: Number.MAX_SAFE_INTEGER, maxFragments: Number.MAX_SAFE_INTEGER }
+export const noLimits: Message.Limits = {
+  maxMessageSize: Number.MAX_SAFE_INTEGER,
+  maxFragments: Number.MAX_SAFE_INTEGER
+}
 
 /** Control frames, as text. */
 export class Controls implements Message.Controls {

@@ -217,9 +217,11 @@ describe("SIGTERM", () => {
       // it is being dialled: nothing says so, but the proxy answers others meanwhile
       const other = yield* RawClient.request(proxy.port, { headers: ["Origin: https://elsewhere.example"] })
       yield* other.until("403", soon)
+      yield* other.end()
       assert.strictEqual(client.received, 0)
       yield* proxy.signal("SIGTERM")
       yield* client.until("503", soon)
+      yield* client.end()
       assert.deepStrictEqual(yield* proxy.exit(), { code: 0, signal: null })
     }))
 })

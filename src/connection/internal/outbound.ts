@@ -49,8 +49,8 @@ export interface Gate {
 export class Outbound {
   /** Bytes given to the transport. */
   bytes = 0
-  /** Set for the sweep when a message was sent. */
-  active = false
+  /** Grows with every write of data: as long as it stays, none was sent. */
+  progress = 0
   private readonly writer: Transport.Writer
   private readonly batch: FrameEncoder.Batch
   private readonly codec: Codec | undefined
@@ -90,9 +90,15 @@ export class Outbound {
 
   private write(messages: NonEmptyReadonlyArray<Message>): Effect.Effect<void, WebSocketError> {
     const { batch } = this
-    for (const message of messages) {
-      if (typeof message === "string") batch.string(textFrame, message)
-      else batch.frame(binaryFrame, message)
+    try {
+      for (const message of messages) {
+        if (typeof message === "string") batch.string(textFrame, message)
+        else batch.frame(binaryFrame, message)
+      }
+    } catch (defect) {
+      // bytes that cannot be read, such as those of a detached buffer: nothing of the batch may stay for the next one
+      batch.take()
+      throw defect
     }
     return this.flushData()
   }
@@ -116,8 +122,8 @@ export class Outbound {
       if (error !== undefined) return Effect.fail(error)
       batch.frame(binaryFrame, bytes)
       const buffers = batch.take()
-      this.bytes += bytes.length
-      this.active = true
+      for (let i = 0; i < buffers.length; i++) this.bytes += buffers[i]!.length
+      this.progress++
       return Effect.mapError(writer.writeOwned!(nonEmpty(buffers), bytes), toLost)
     })
   }
@@ -165,7 +171,7 @@ export class Outbound {
   }
 
   private flushData(): Effect.Effect<void, WebSocketError> {
-    this.active = true
+    this.progress++
     return this.flush()
   }
 

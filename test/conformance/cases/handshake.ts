@@ -14,11 +14,10 @@ import {
   requestHead,
   type RequestHead,
   type Response,
-  tokens,
-  values,
-  without
+  values
 } from "../wire/http.ts"
 import type { Pause, Tcp } from "../wire/tcp.ts"
+import { refusals } from "./refusals.ts"
 
 type Edit = (head: RequestHead) => RequestHead
 

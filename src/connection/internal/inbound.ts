@@ -1,0 +1,285 @@
+/**
+ * The receiving half of a connection: the transport's reader through the decoder into a sink, a batch at each pull. It keeps
+ * order by one rule: what a read brought is delivered before anything that read also decided (a violation, a Close frame) is
+ * acted upon. So a message is answered before the Close frame that came right behind it is.
+ *
+ * One fiber reads the transport at a time; another that pulls meanwhile waits for its turn. Control frames are handled in
+ * passing. What is decided is acted upon by the `Owner`.
+ */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import type * as Cause from "effect/Cause"
+import type * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type * as Pull from "effect/Pull"
+import * as Result from "effect/Result"
+import type * as Socket from "effect/socket/Socket"
+import * as CloseCode from "../../protocol/CloseCode.ts"
+import { FrameDecoder } from "../../protocol/FrameDecoder.ts"
+import * as Message from "../../protocol/Message.ts"
+import * as Opcode from "../../protocol/Opcode.ts"
+import { ProtocolError } from "../../protocol/ProtocolError.ts"
+import type { Codec } from "../Deflate.ts"
+import type { Limits } from "../Limits.ts"
+import type * as Transport from "../Transport.ts"
+import type { WebSocketError } from "../WebSocketError.ts"
+
+type Item = Message.Message | Message.Fragment | Message.CompressedMessage
+type Items = NonEmptyReadonlyArray<Item>
+export type ItemPull = Pull.Pull<Items, WebSocketError>
+
+/** Acts upon what was read. */
+export interface Owner {
+  /** Pings came, in this order. Must not wait: the peer may be waiting for us to read. */
+  answerPings(payloads: ReadonlyArray<Uint8Array>): Effect.Effect<void>
+  pongReceived(payload: Uint8Array): void
+  /** The peer's fault; gives what every further pull gives. */
+  violated(error: ProtocolError): ItemPull
+  closeReceived(status: CloseCode.CloseStatus): ItemPull
+  transportEnded(error: Socket.SocketError): ItemPull
+}
+
+const utf8 = new TextEncoder()
+
+/** Compressed messages of one read are inflated in portions of about this many bytes, so that memory stays bounded. */
+const inflatePortion = 256 * 1024
+
+export class Inbound implements Message.Controls {
+  /** Bytes that came. */
+  bytes = 0
+  /** Whether a fiber waits for the transport, so that silence is the peer's. */
+  reading = false
+  readonly decoder: FrameDecoder
+  readonly pull: ItemPull
+  private readonly read: ItemPull
+  private readonly reader: Transport.Reader
+  private readonly owner: Owner
+  private readonly limits: Limits
+  private readonly clock: Clock.Clock
+  private readonly codec: Codec | undefined
+  private sink: Message.Messages | Message.Fragments | Message.Payloads | Message.Discard | undefined
+  /** Who else wants to read, and what they do then. */
+  private queue: Array<() => void> | undefined
+
+  // decided by a read, and acted upon at the next pull
+  private violation: ProtocolError | undefined
+  private closeFrame: CloseCode.CloseStatus | undefined
+  private backlog: ReadonlyArray<Item> | undefined
+  /** What every further pull gives. */
+  private terminal: ItemPull | undefined
+
+  private pings: Array<Uint8Array> | undefined
+  private controlFrames = 0
+  private controlWindow = 0
+  /** The buffer of the chunk that was decoded last, if nobody else holds it. */
+  private exclusive: ArrayBufferLike | undefined
+
+  constructor(options: {
+    readonly role: "server" | "client"
+    readonly reader: Transport.Reader
+    readonly owner: Owner
+    readonly limits: Limits
+    readonly clock: Clock.Clock
+    readonly codec: Codec | undefined
+  }) {
+    this.reader = options.reader
+    this.owner = options.owner
+    this.limits = options.limits
+    this.clock = options.clock
+    this.codec = options.codec
+    this.decoder = new FrameDecoder({
+      masking: options.role === "server" ? "required" : "forbidden",
+      allowRsv1: options.codec !== undefined,
+      maxFrameSize: options.limits.maxFrameSize
+    })
+    this.read = Effect.matchEffect(
+      Effect.onInterrupt(options.reader.pull, () => Effect.sync(() => this.endTurn())),
+      {
+        onSuccess: (chunks) => this.receive(chunks),
+        onFailure: (error) => this.end(error)
+      }
+    )
+    this.pull = Effect.suspend(() => this.next())
+  }
+
+  // Each sink yields its own kind of item, which the one `pull` cannot know: the sink chosen here is the reason of the casts.
+  get pullMessages(): Pull.Pull<NonEmptyReadonlyArray<Message.Message>, WebSocketError> {
+    if (!(this.sink instanceof Message.Messages)) this.use(new Message.Messages(this.limits, this))
+    return this.pull as Pull.Pull<NonEmptyReadonlyArray<Message.Message>, WebSocketError>
+  }
+  get pullFragments(): Pull.Pull<NonEmptyReadonlyArray<Message.Fragment>, WebSocketError> {
+    if (!(this.sink instanceof Message.Fragments)) this.use(new Message.Fragments(this.limits, this))
+    return this.pull as Pull.Pull<NonEmptyReadonlyArray<Message.Fragment>, WebSocketError>
+  }
+  get pullPayloads(): Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, WebSocketError> {
+    if (!(this.sink instanceof Message.Payloads)) this.use(new Message.Payloads(this.limits, this))
+    return this.pull as Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, WebSocketError>
+  }
+
+  /** What is discarded stays discarded: a sink that begins in the midst of a message would not understand it. */
+  private use(sink: Message.Messages | Message.Fragments | Message.Payloads): void {
+    if (!(this.sink instanceof Message.Discard)) this.sink = sink
+  }
+
+  /** Reads to the end for nobody, once it is its turn. */
+  get discard(): Effect.Effect<void> {
+    return Effect.ignore(Effect.forever(this.discardNext, { disableYield: true }))
+  }
+
+  private get discardNext(): ItemPull {
+    return Effect.suspend(() => {
+      if (this.reading) return this.turn(this.discardNext)
+      if (!(this.sink instanceof Message.Discard)) this.sink = new Message.Discard(this)
+      this.backlog = undefined
+      return this.pull
+    })
+  }
+
+  /** Whether these bytes, just pulled, are all that is left of a chunk that nobody else holds. */
+  owns(payload: Uint8Array): boolean {
+    return this.exclusive !== undefined && payload.buffer === this.exclusive
+  }
+
+  private next(): ItemPull {
+    if (this.backlog !== undefined) return inflate(this, this.backlog)
+    if (this.terminal !== undefined) return this.terminal
+    if (this.violation !== undefined) return (this.terminal = this.owner.violated(this.violation))
+    if (this.closeFrame !== undefined) return (this.terminal = this.owner.closeReceived(this.closeFrame))
+    if (this.reading) return this.turn(this.pull)
+    this.reading = true
+    return this.read
+  }
+
+  private turn(then: ItemPull): ItemPull {
+    return Effect.callback((resume) => {
+      const go = () => resume(then)
+      ;(this.queue ??= []).push(go)
+      return Effect.sync(() => void (this.queue = this.queue?.filter((other) => other !== go)))
+    })
+  }
+
+  private endTurn(): void {
+    this.reading = false
+    const { queue } = this
+    if (queue === undefined) return
+    this.queue = undefined
+    for (const go of queue) go()
+  }
+
+  private end(error: Socket.SocketError): ItemPull {
+    this.terminal ??= this.owner.transportEnded(error)
+    this.endTurn()
+    return this.terminal
+  }
+
+  private receive(chunks: NonEmptyReadonlyArray<Uint8Array | string>): ItemPull {
+    const sink = (this.sink ??= new Message.Messages(this.limits, this))
+    try {
+      for (let i = 0; i < chunks.length; i++) {
+        const chunk = chunks[i]!
+        const bytes = typeof chunk === "string" ? utf8.encode(chunk) : chunk
+        this.bytes += bytes.length
+        this.exclusive = chunks.length === 1 && this.reader.isExclusive?.(bytes) === true ? bytes.buffer : undefined
+        this.decoder.push(bytes, sink)
+        if (sink instanceof Message.Payloads) sink.flush()
+      }
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      if (sink instanceof Message.Payloads) sink.flush()
+      this.decoder.stop()
+      this.violation = error
+    }
+    const items = sink instanceof Message.Discard ? [] : sink.take()
+    this.endTurn()
+    if (this.pings === undefined) return this.deliver(items)
+    const { pings } = this
+    this.pings = undefined
+    return Effect.flatMap(this.owner.answerPings(pings), () => this.deliver(items))
+  }
+
+  private deliver(items: ReadonlyArray<Item>): ItemPull {
+    if (items.length === 0) return this.pull
+    // it is not empty
+    return this.codec === undefined ? Effect.succeed(items as unknown as Items) : inflate(this, items)
+  }
+
+  decompress(bytes: Uint8Array): Effect.Effect<Uint8Array, ProtocolError> {
+    return this.codec!.decompress(bytes, this.limits.maxMessageSize)
+  }
+
+  /** Delivers what is ready; what is left, and a violation, is for the next pull. */
+  postpone(ready: ReadonlyArray<Item>, rest: ReadonlyArray<Item>, error: ProtocolError | undefined): ItemPull {
+    this.backlog = rest.length > 0 ? rest : undefined
+    if (error !== undefined) {
+      // what came behind it in the same read is void, and so is what was decided there
+      this.decoder.stop()
+      this.closeFrame = undefined
+      this.violation = error
+    }
+    return ready.length > 0 ? Effect.succeed(ready as unknown as Items) : this.pull
+  }
+
+  openMessage(isText: boolean, bytes: Uint8Array): Result.Result<Item, ProtocolError> {
+    return Result.try({
+      try: (): Item => {
+        const text = isText ? Message.decodeText(bytes) : undefined
+        if (this.sink instanceof Message.Messages) return text ?? bytes
+        return this.sink instanceof Message.Fragments ? { isText, first: true, last: true, payload: bytes } : bytes
+      },
+      catch: (error) => {
+        if (error instanceof ProtocolError) return error
+        throw error
+      }
+    })
+  }
+
+  /** Called by the decoder for each control frame, inside `receive`. */
+  control(opcode: Opcode.ControlOpcode, payload: Uint8Array, decoder: FrameDecoder): void {
+    this.countControlFrame()
+    if (opcode === Opcode.ping) {
+      ;(this.pings ??= []).push(payload)
+    } else if (opcode === Opcode.pong) {
+      this.owner.pongReceived(payload)
+    } else {
+      const status = CloseCode.decodeStatus(payload)
+      if (Result.isFailure(status)) throw status.failure
+      this.closeFrame = status.success
+      decoder.stop()
+    }
+  }
+
+  private countControlFrame(): void {
+    if (++this.controlFrames <= this.limits.maxControlFrameRate) return
+    const now = this.clock.currentTimeMillisUnsafe()
+    if (now - this.controlWindow < 1000) {
+      throw new ProtocolError({
+        kind: "TooManyControlFrames",
+        message: `more than ${this.limits.maxControlFrameRate} control frames came in a second`
+      })
+    }
+    this.controlWindow = now
+    this.controlFrames = 1
+  }
+}
+
+/** Inflates what is compressed of the items, up to a portion of output; the rest waits for the next pull. */
+const inflate = Effect.fnUntraced(function* (
+  self: Inbound,
+  items: ReadonlyArray<Item>
+): Effect.fn.Return<Items, WebSocketError | Cause.Done> {
+  const ready: Array<Item> = []
+  let size = 0
+  let i = 0
+  while (i < items.length && size < inflatePortion) {
+    const item = items[i++]!
+    if (!(item instanceof Message.CompressedMessage)) {
+      ready.push(item)
+      continue
+    }
+    const inflated = yield* Effect.result(self.decompress(item.bytes))
+    const opened = Result.flatMap(inflated, (bytes) => self.openMessage(item.isText, bytes))
+    if (Result.isFailure(opened)) return yield* self.postpone(ready, [], opened.failure)
+    size += Result.isSuccess(inflated) ? inflated.success.length : 0
+    ready.push(opened.success)
+  }
+  return yield* self.postpone(ready, items.slice(i), undefined)
+})

@@ -1,0 +1,34 @@
+/**
+ * What the README shows is what is there: its code is an example's, its commands are run by CI, its links lead somewhere.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { existsSync, readFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+
+const root = new URL("../../", import.meta.url)
+const read = (path: string) => readFileSync(new URL(path, root), "utf8")
+const readme = read("README.md")
+
+/** A file without the comment at its head. */
+const code = (path: string) => read(path).replace(/^\/\*\*[\s\S]*?\*\/\n/, "")
+
+describe("README", () => {
+  it("shows code that is an example's, to the letter", () => {
+    const shown = [...readme.matchAll(/<!-- (\S+) -->\n\n```ts\n([\s\S]*?)```/g)]
+    assert.strictEqual(shown.length, [...readme.matchAll(/```ts\n/g)].length)
+    for (const [, path, text] of shown) assert.strictEqual(text, code(path!))
+  })
+
+  it("gives commands that CI runs", () => {
+    const commands = [...readme.matchAll(/```sh\n([\s\S]*?)```/g)].flatMap((match) => match[1]!.trim().split("\n"))
+    const ci = read(".ci/run")
+    assert.isAbove(commands.length, 3)
+    for (const command of commands) assert.include(ci, command)
+  })
+
+  it("has links that lead somewhere", () => {
+    for (const [, link] of readme.matchAll(/\]\(([^)]+)\)/g)) {
+      if (!/^https?:/.test(link!)) assert.isTrue(existsSync(fileURLToPath(new URL(link!, root))), link)
+    }
+  })
+})

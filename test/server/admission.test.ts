@@ -1,0 +1,165 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Exit } from "effect"
+import { TestClock } from "effect/testing"
+import * as Telemetry from "../../src/connection/Telemetry.ts"
+import type { Refusal } from "../../src/server/OpenRequest.ts"
+import type * as WebSocketServer from "../../src/server/WebSocketServer.ts"
+import { close, type Peer, settled } from "../connection/connected.ts"
+import { counting, countingLimit } from "../connection/metrics.ts"
+import { memoryServer } from "./memory-listener.ts"
+import { drain } from "./serving.ts"
+
+const serve = Effect.fnUntraced(function* (options: WebSocketServer.Options) {
+  const memory = yield* memoryServer(options)
+  yield* Effect.forkChild(memory.server.run(drain))
+  yield* settled
+  /** What a request of this address is answered with: 101 or the status of the refusal. */
+  const status = (remoteAddress?: string) =>
+    Effect.gen(function* () {
+      const client = yield* memory.open(remoteAddress === undefined ? {} : { remoteAddress })
+      const exit = yield* Effect.exit(client.answer)
+      return {
+        ...client,
+        status: Exit.isSuccess(exit) ? 101 : yield* Effect.map(Effect.flip(client.answer), (_) => _.status)
+      }
+    })
+  return { ...memory, status }
+})
+
+const bye = (client: { readonly peer: Pick<Peer, "send" | "end"> }) =>
+  Effect.gen(function* () {
+    yield* client.peer.send(close(1000))
+    yield* client.peer.end
+    yield* settled
+  })
+
+const refusalOf = (answer: Effect.Effect<unknown, Refusal>) => Effect.flip(answer)
+
+describe("maxConnections", () => {
+  it.effect("refuses more with 503 and counts them; one that ends makes room", () =>
+    Effect.gen(function* () {
+      const { server, status } = yield* serve({ maxConnections: 2 })
+      const one = yield* status()
+      const two = yield* status()
+      assert.deepStrictEqual([one.status, two.status], [101, 101])
+      const refused = yield* counting(
+        Telemetry.refusals,
+        "503",
+        Effect.gen(function* () {
+          const bites = yield* countingLimit("maxConnections", Effect.replicateEffect(status(), 3))
+          assert.strictEqual(bites, 3)
+        })
+      )
+      assert.strictEqual(refused, 3)
+      assert.strictEqual(yield* server.connections, 2)
+      yield* bye(one)
+      assert.strictEqual((yield* status()).status, 101)
+      assert.strictEqual((yield* status()).status, 503)
+    })
+  )
+
+  it.effect("is 10,000 unless told, and counts requests that are not decided yet", () =>
+    Effect.gen(function* () {
+      const { open, server } = yield* memoryServer()
+      const decision = yield* Deferred.make<void>()
+      yield* Effect.forkChild(server.runRequests(() => Deferred.await(decision)))
+      yield* settled
+      for (let i = 0; i < 10_000; i++) yield* Effect.scoped(open())
+      assert.strictEqual(yield* server.connections, 10_000)
+      const more = yield* open()
+      assert.strictEqual((yield* refusalOf(more.answer)).status, 503)
+      yield* Deferred.succeed(decision, undefined)
+      yield* settled
+      yield* Effect.yieldNow
+    })
+  )
+
+  it.effect("a connection counts until it is gone, not until its handler is done", () =>
+    Effect.gen(function* () {
+      const { open, server } = yield* memoryServer({ maxConnections: 1 })
+      yield* Effect.forkChild(server.run(() => Effect.void))
+      yield* settled
+      const one = yield* open()
+      yield* one.answer
+      // the handler is done, and the client has not answered the Close frame
+      yield* settled
+      assert.isAbove(one.end.held(), 0)
+      assert.strictEqual(yield* server.connections, 1)
+      const two = yield* open()
+      assert.strictEqual((yield* refusalOf(two.answer)).status, 503)
+      yield* bye(one)
+      assert.strictEqual(yield* server.connections, 0)
+    })
+  )
+})
+
+describe("maxConnectionsPerAddress", () => {
+  it.effect("refuses more from one address with 429 and counts them; other addresses are not held back", () =>
+    Effect.gen(function* () {
+      const { status } = yield* serve({ maxConnectionsPerAddress: 2 })
+      const one = yield* status("192.0.2.1")
+      yield* status("192.0.2.1")
+      const bites = yield* countingLimit(
+        "maxConnectionsPerAddress",
+        Effect.gen(function* () {
+          assert.strictEqual((yield* status("192.0.2.1")).status, 429)
+        })
+      )
+      assert.strictEqual(bites, 1)
+      assert.strictEqual((yield* status("192.0.2.2")).status, 101)
+      assert.strictEqual((yield* status()).status, 101)
+      yield* bye(one)
+      assert.strictEqual((yield* status("192.0.2.1")).status, 101)
+    })
+  )
+
+  it.effect("has no limit unless told", () =>
+    Effect.gen(function* () {
+      const { status } = yield* serve({})
+      for (let i = 0; i < 500; i++) assert.strictEqual((yield* status("192.0.2.1")).status, 101)
+    })
+  )
+})
+
+describe("maxHandshakeRatePerAddress", () => {
+  it.effect("refuses more in one second with 429 and Retry-After, and counts them; a second later it takes them", () =>
+    Effect.gen(function* () {
+      yield* TestClock.adjust("1 hour")
+      const { status } = yield* serve({ maxHandshakeRatePerAddress: 3 })
+      const attempt = Effect.gen(function* () {
+        const client = yield* status("192.0.2.1")
+        if (client.status === 101) yield* bye(client)
+        return client
+      })
+      for (let i = 0; i < 3; i++) assert.strictEqual((yield* attempt).status, 101)
+      const bites = yield* countingLimit(
+        "maxHandshakeRatePerAddress",
+        Effect.gen(function* () {
+          const { answer } = yield* attempt
+          const refusal = yield* refusalOf(answer)
+          assert.strictEqual(refusal.status, 429)
+          assert.isAtLeast(Number(refusal.headers["retry-after"]), 1)
+        })
+      )
+      assert.strictEqual(bites, 1)
+      assert.strictEqual((yield* status("192.0.2.2")).status, 101)
+      yield* TestClock.adjust("1 second")
+      for (let i = 0; i < 3; i++) assert.strictEqual((yield* attempt).status, 101)
+      assert.strictEqual((yield* attempt).status, 429)
+    })
+  )
+
+  it.effect("forgets addresses that went, so that many of them take no memory for ever", () =>
+    Effect.gen(function* () {
+      const { status } = yield* serve({ maxHandshakeRatePerAddress: 1, maxConnectionsPerAddress: 1 })
+      const kept = yield* status("192.0.2.1")
+      for (let i = 0; i < 5000; i++) yield* Effect.scoped(Effect.flatMap(status(`2001:db8::${i.toString(16)}`), bye))
+      yield* TestClock.adjust("2 seconds")
+      // one of those that stayed is still known
+      assert.strictEqual((yield* status("192.0.2.1")).status, 429)
+      yield* bye(kept)
+      yield* TestClock.adjust("2 seconds")
+      assert.strictEqual((yield* status("192.0.2.1")).status, 101)
+    })
+  )
+})
