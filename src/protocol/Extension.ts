@@ -18,47 +18,70 @@ export interface Extension {
   readonly parameters: ReadonlyArray<readonly [name: string, value: string | undefined]>
 }
 
-// RFC 9110 section 5.6.2
-const token = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-const item = new RegExp(`[ \\t]*([;,=])?[ \\t]*(?:(${token})|"((?:${token}|\\\\[!-~])*)")?[ \\t]*`, "y")
+/** The characters of a token (RFC 9110 section 5.6.2). */
+const tokenCharacter = /[!#$%&'*+.^_`|~0-9A-Za-z-]/
 
 /**
- * Reads the header, or `None` if it is not of its grammar. Empty list elements are skipped (RFC 9110 section 5.6.1).
+ * Reads the header, or `None` if it is not of its grammar. Empty list elements are skipped (RFC 9110 section 5.6.1). Takes a
+ * time that grows with the length of the header alone.
  *
  * @category decoding
  * @since 0.1.0
  */
 export const parse = (header: string): Option.Option<ReadonlyArray<Extension>> => {
-  const out: Array<{ name: string; parameters: Array<[string, string | undefined]> }> = []
-  let current: (typeof out)[number] | undefined
-  let parameter: [string, string | undefined] | undefined
-  item.lastIndex = 0
-  while (item.lastIndex < header.length) {
-    const match = item.exec(header)
-    if (match === null || match[0].length === 0) return Option.none()
-    const [, separator = ",", name, quoted] = match
-    if (separator === "=") {
-      const value = name ?? quoted?.replace(/\\(.)/g, "$1")
-      if (parameter === undefined || parameter[1] !== undefined || value === undefined || value === "") {
-        return Option.none()
-      }
-      parameter[1] = value
-    } else if (separator === ";") {
-      if (current === undefined || name === undefined) return Option.none()
-      parameter = [name, undefined]
-      current.parameters.push(parameter)
-    } else {
-      // two elements need a comma between them
-      if (match[1] === undefined && (current !== undefined || name === undefined)) return Option.none()
-      if (quoted !== undefined) return Option.none()
-      parameter = undefined
-      current = undefined
-      if (name === undefined) continue
-      current = { name, parameters: [] }
-      out.push(current)
-    }
+  let at = 0
+  const space = () => {
+    while (header[at] === " " || header[at] === "\t") at++
   }
-  return Option.some(out)
+  /** The character, with the white space about it, if it is next. */
+  const take = (character: string): boolean => {
+    space()
+    if (header[at] !== character) return false
+    at++
+    space()
+    return true
+  }
+  /** A token, or the empty string. */
+  const token = (): string => {
+    const start = at
+    while (at < header.length && tokenCharacter.test(header[at]!)) at++
+    return header.slice(start, at)
+  }
+  /** A quoted string whose value is a token (section 9.1), or the empty string. */
+  const quoted = (): string => {
+    let value = ""
+    for (at++; at < header.length && header[at] !== '"'; at++) {
+      if (header[at] === "\\") at++
+      if (at === header.length || !tokenCharacter.test(header[at]!)) return ""
+      value += header[at]!
+    }
+    if (at === header.length) return ""
+    at++
+    return value
+  }
+
+  const extensions: Array<Extension> = []
+  space()
+  while (at < header.length) {
+    if (take(",")) continue
+    const name = token()
+    if (name === "") return Option.none()
+    const parameters: Array<readonly [string, string | undefined]> = []
+    while (take(";")) {
+      const parameter = token()
+      if (parameter === "") return Option.none()
+      let value: string | undefined
+      if (take("=")) {
+        value = header[at] === '"' ? quoted() : token()
+        if (value === "") return Option.none()
+      }
+      parameters.push([parameter, value])
+    }
+    extensions.push({ name, parameters })
+    space()
+    if (at < header.length && !take(",")) return Option.none()
+  }
+  return Option.some(extensions)
 }
 
 /**

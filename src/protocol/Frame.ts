@@ -81,7 +81,8 @@ export const toBytes = (frame: Frame): Uint8Array =>
  * @since 0.1.0
  */
 export const decoder = (options: Options): { readonly push: (chunk: Uint8Array) => ReadonlyArray<Frame> } => {
-  const frames = new FrameDecoder({ maxFrameSize: 1024 * 1024, allowRsv1: true, ...options })
+  const { allowRsv1 = true, masking, maxFrameSize = 1024 * 1024 } = options
+  const frames = new FrameDecoder({ masking, allowRsv1, maxFrameSize })
   let out: Array<Frame> = []
   let payload = new Uint8Array(0)
   const key = () => (frames.masked ? { maskingKey: Masking.toBytes(frames.maskingKey) } : {})

@@ -143,7 +143,7 @@ export class FrameDecoder {
         }
         this.remaining = this.length
         this.inPayload = true
-        if (Opcode.isControl(this.opcode)) this.control = this.length === 0 ? noBytes : new Uint8Array(this.length)
+        if (Opcode.isControl(this.opcode)) this.control = new Uint8Array(this.length)
         else {
           this.messageOpen = !this.fin
           this.progress++

@@ -119,6 +119,13 @@ export class Batch {
     this.makeKey = makeKey
   }
 
+  /** Forgets what was added. Bytes that cannot be read, such as those of a detached buffer, must not leave half a batch. */
+  private fail(defect: unknown): never {
+    this.open = false
+    this.buffers = []
+    throw defect
+  }
+
   /** Adds a frame. An unmasked payload over the threshold is not copied: it belongs to the batch until it is written. */
   frame(b0: number, payload: Uint8Array): void {
     const key = this.makeKey?.()
@@ -126,7 +133,11 @@ export class Batch {
     if (length <= copyThreshold || key !== undefined) {
       this.room(headerSize(length, key !== undefined) + length)
       const body = writeHeader(slab, slabUsed, b0, length, key)
-      slab.set(payload, body)
+      try {
+        slab.set(payload, body)
+      } catch (defect) {
+        this.fail(defect)
+      }
       if (key !== undefined) Masking.apply(slab, body, body + length, Masking.key(key), 0)
       slabUsed = body + length
     } else {

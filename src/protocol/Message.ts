@@ -139,8 +139,8 @@ class Accumulator {
 
 /** What all sinks that deliver share: the kind of the open message, its size, and its compressed bytes. */
 abstract class Base<Item> implements Sink {
-  /** What is ready; see `take`. */
-  protected out: Array<Item> = []
+  /** What is ready. */
+  out: Array<Item> = []
   protected isText = false
   protected compressed = false
   /** Bytes of the open message that have come or are announced by the current frame. */
@@ -194,7 +194,8 @@ abstract class Base<Item> implements Sink {
 
   /** What is held, which is the whole message by now. */
   protected release(): Uint8Array {
-    const bytes = this.held?.take() ?? noBytes
+    // not a shared one: it is the receiver's own, who may transfer it
+    const bytes = this.held?.take() ?? new Uint8Array(0)
     this.held = undefined
     return bytes
   }
@@ -274,7 +275,7 @@ export class Fragments extends Base<Fragment | CompressedMessage> {
   frameEnd(decoder: FrameDecoder): void {
     if (!decoder.fin) return
     if (this.compressed) this.out.push(new CompressedMessage(this.isText, this.release()))
-    else if (decoder.length === 0) this.add(noBytes, true)
+    else if (decoder.length === 0) this.add(new Uint8Array(0), true)
   }
 
   private add(payload: Uint8Array, last: boolean): void {

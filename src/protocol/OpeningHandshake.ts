@@ -172,7 +172,18 @@ export interface Acceptance {
 
 /** A comma-separated list, trimmed, without empty elements (RFC 9110 section 5.6.1). */
 const list = (header: string | undefined): ReadonlyArray<string> =>
-  header === undefined ? [] : header.split(",").flatMap((element) => element.trim() || [])
+  header === undefined ? [] : header.split(",").flatMap((element) => trim(element) || [])
+
+const isSpace = (character: string | undefined): boolean => character === " " || character === "\t"
+
+/** Without the optional white space of RFC 9110 section 5.6.3, which is less than what `String.trim` takes away. */
+const trim = (text: string): string => {
+  let start = 0
+  let end = text.length
+  while (start < end && isSpace(text[start])) start++
+  while (end > start && isSpace(text[end - 1])) end--
+  return text.slice(start, end)
+}
 
 const hasToken = (header: string | undefined, token: string): boolean =>
   header?.toLowerCase() === token || list(header).some((element) => element.toLowerCase() === token)
@@ -271,12 +282,27 @@ const originAllowed = (request: Request, policy: OriginPolicy): boolean => {
   return page.host !== "" && page.host === authority(page.protocol, request.headers["host"] ?? "")
 }
 
+/** One origin as a browser writes it (RFC 6454 section 6.2), or an entry of a list; a trailing slash is forgiven there. */
+const originPattern = /^([a-z][a-z0-9+.-]*):\/\/(\*\.)?([a-z0-9._~-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?$/
+
+const defaultPorts: Record<string, string> = { http: "80", https: "443", ws: "80", wss: "443" }
+
+const parseOrigin = (text: string) => {
+  const match = originPattern.exec(text.toLowerCase())
+  if (match === null) return undefined
+  const [, scheme = "", star, host = "", port = defaultPorts[scheme]] = match
+  return { scheme, star: star !== undefined, host, port }
+}
+
 const originMatches = (origin: string, allowed: string): boolean => {
-  const [scheme, domain] = allowed.toLowerCase().split("://*.")
-  const came = origin.toLowerCase()
-  return domain === undefined
-    ? came === scheme?.replace(/\/$/, "")
-    : came.startsWith(`${scheme}://`) && came.endsWith(`.${domain}`)
+  const came = parseOrigin(origin)
+  const entry = parseOrigin(allowed.replace(/\/$/, ""))
+  // an origin that is none, such as "null", can only be named to the letter
+  if (came === undefined || entry === undefined) return origin === allowed
+  if (came.star || came.scheme !== entry.scheme || came.port !== entry.port) return false
+  return entry.star
+    ? came.host.endsWith(`.${entry.host}`) && came.host.length > entry.host.length + 1
+    : came.host === entry.host
 }
 
 const guid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"

@@ -50,6 +50,7 @@ describe("10.2. Origin Considerations: same origin, the default", () => {
     ["null", "app.example"],
     ["", "app.example"],
     ["file://", "app.example"],
+    ["file://", "localhost"],
     ["data:,app.example", "app.example"],
     ["app.example", "app.example"],
     ["http://app.example, http://app.example", "app.example"],

@@ -90,15 +90,9 @@ export class Outbound {
 
   private write(messages: NonEmptyReadonlyArray<Message>): Effect.Effect<void, WebSocketError> {
     const { batch } = this
-    try {
-      for (const message of messages) {
-        if (typeof message === "string") batch.string(textFrame, message)
-        else batch.frame(binaryFrame, message)
-      }
-    } catch (defect) {
-      // bytes that cannot be read, such as those of a detached buffer: nothing of the batch may stay for the next one
-      batch.take()
-      throw defect
+    for (const message of messages) {
+      if (typeof message === "string") batch.string(textFrame, message)
+      else batch.frame(binaryFrame, message)
     }
     return this.flushData()
   }
