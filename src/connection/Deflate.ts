@@ -58,8 +58,16 @@ const tail = new Uint8Array([0, 0, 0xff, 0xff])
  * @since 0.1.0
  */
 export interface Codec {
-  /** The compressed form, or `undefined` if the message is below the threshold or does not get smaller. */
-  readonly compress: (message: Uint8Array) => Effect.Effect<Uint8Array | undefined>
+  /** The window that the messages sent so far have left at the peer, if there is context takeover. */
+  window: Uint8Array | undefined
+  /**
+   * The compressed form by this window, and the window that it leaves once it is sent; or `undefined` if the message is
+   * below the threshold or does not get smaller.
+   */
+  readonly compress: (
+    message: Uint8Array,
+    window: Uint8Array | undefined
+  ) => Effect.Effect<{ readonly bytes: Uint8Array; readonly window: Uint8Array | undefined } | undefined>
   readonly decompress: (compressed: Uint8Array, maxSize: number) => Effect.Effect<Uint8Array, ProtocolError>
 }
 
@@ -79,16 +87,18 @@ export const make = (options: {
   const [ours, theirs] = role === "server" ? [server, client] : [client, server]
   const threshold = options.policy.threshold ?? 1024
   const level = options.policy.level ?? 6
-  let sent: Uint8Array | undefined
   let received: Uint8Array | undefined
   return {
-    compress: Effect.fnUntraced(function* (message) {
+    window: undefined,
+    compress: Effect.fnUntraced(function* (message, window) {
       if (message.length < threshold) return undefined
-      const deflated = yield* zlib.deflate(message, { windowBits: ours.bits, level, dictionary: sent })
+      const deflated = yield* zlib.deflate(message, { windowBits: ours.bits, level, dictionary: window })
       // section 7.2.1: the four bytes of the flush are not sent
       if (deflated.length - tail.length >= message.length) return undefined
-      if (!ours.fresh) sent = slide(sent, message, ours.bits)
-      return deflated.subarray(0, deflated.length - tail.length)
+      return {
+        bytes: deflated.subarray(0, deflated.length - tail.length),
+        window: ours.fresh ? undefined : slide(window, message, ours.bits)
+      }
     }),
     decompress: Effect.fnUntraced(function* (compressed, maxSize) {
       // section 7.2.2

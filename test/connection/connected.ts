@@ -11,7 +11,7 @@ import * as WebSocket from "../../src/connection/WebSocket.ts"
 import * as NodeZlib from "../../src/node/NodeZlib.ts"
 import * as Frame from "../../src/protocol/Frame.ts"
 import * as Opcode from "../../src/protocol/Opcode.ts"
-import type { Agreement } from "../../src/protocol/PerMessageDeflate.ts"
+import type { Agreement, Policy } from "../../src/protocol/PerMessageDeflate.ts"
 import { type End, makePair, type Pair } from "./pair.ts"
 
 export type Role = "server" | "client"
@@ -22,12 +22,12 @@ export interface Options {
   readonly subprotocol?: string
   /** The parameters of permessage-deflate, if it was agreed on. */
   readonly deflate?: Partial<Agreement>
-  /** Messages of fewer bytes are not compressed. Here everything is, unless told. */
-  readonly threshold?: number
+  /** When to compress. Here everything is, unless told. */
+  readonly policy?: Policy
   readonly zlib?: Deflate.Zlib["Service"]
 }
 
-export const agreement = (given: Partial<Agreement> = {}): Agreement => ({
+const agreement = (given: Partial<Agreement> = {}): Agreement => ({
   serverNoContextTakeover: false,
   clientNoContextTakeover: false,
   serverMaxWindowBits: 15,
@@ -35,14 +35,14 @@ export const agreement = (given: Partial<Agreement> = {}): Agreement => ({
   ...given
 })
 
-export const codec = (role: Role, options: Options): Deflate.Codec | undefined =>
+const codec = (role: Role, options: Options): Deflate.Codec | undefined =>
   options.deflate === undefined
     ? undefined
     : Deflate.make({
         zlib: options.zlib ?? NodeZlib.make,
         role,
         agreement: agreement(options.deflate),
-        policy: { threshold: options.threshold ?? 0 }
+        policy: options.policy ?? { threshold: 0 }
       })
 
 export interface Opened {

@@ -1,11 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Stream } from "effect"
 import * as Zlib from "node:zlib"
-import * as Deflate from "../../src/connection/Deflate.ts"
-import * as NodeZlib from "../../src/node/NodeZlib.ts"
 import * as Opcode from "../../src/protocol/Opcode.ts"
 import * as Classic from "./classic-deflate.ts"
-import { agreement, close, codec, connected, type FrameParts, shown, text, withPeer } from "./connected.ts"
+import { close, connected, type FrameParts, shown, text, withPeer } from "./connected.ts"
 
 const plain = (message: string | Uint8Array) =>
   typeof message === "string" ? message : Buffer.from(message).toString("latin1")
@@ -84,7 +82,7 @@ describe("permessage-deflate between the two roles", () => {
 
   it.effect("uncompressed messages between compressed ones leave the window alone, fragmented ones too", () =>
     Effect.gen(function* () {
-      const { client, server } = yield* connected({ deflate: {}, threshold: 100 })
+      const { client, server } = yield* connected({ deflate: {}, policy: { threshold: 100 } })
       const received = yield* Effect.forkChild(Stream.runCollect(Stream.take(server.messages, 5)))
       const long = "words and more words, ".repeat(20)
       yield* client.send(long)
@@ -101,19 +99,22 @@ describe("permessage-deflate with a peer that keeps zlib streams", () => {
     for (const fresh of flags) {
       it.effect(`windows of ${bits} bits, ${fresh ? "no " : ""}context takeover`, () =>
         Effect.gen(function* () {
-          const parameters = agreement({
-            serverNoContextTakeover: fresh,
-            clientNoContextTakeover: fresh,
-            serverMaxWindowBits: bits,
-            clientMaxWindowBits: bits
-          })
           const classic = yield* Classic.make({ ours: { bits, fresh }, theirs: { bits, fresh } })
-          const self = codec("server", { deflate: parameters })!
+          const { peer, webSocket } = yield* withPeer("server", {
+            highWaterMark: 1 << 24,
+            deflate: {
+              serverNoContextTakeover: fresh,
+              clientNoContextTakeover: fresh,
+              serverMaxWindowBits: bits,
+              clientMaxWindowBits: bits
+            }
+          })
           for (const message of [...around(bits), ...around(bits)]) {
-            const theirs = yield* classic.compress(message)
-            assert.strictEqual(plain(yield* self.decompress(theirs, 1 << 20)), plain(message))
-            const ours = yield* self.compress(message)
-            if (ours !== undefined) assert.strictEqual(plain(yield* classic.decompress(ours)), plain(message))
+            yield* peer.send({ opcode: Opcode.binary, rsv1: true, payload: yield* classic.compress(message) })
+            assert.strictEqual(plain((yield* webSocket.pullMessages)[0]), plain(message))
+            yield* webSocket.send(message)
+            const { payload, rsv1 } = yield* peer.next
+            assert.strictEqual(plain(rsv1 ? yield* classic.decompress(payload) : payload), plain(message))
           }
         })
       )
@@ -131,10 +132,12 @@ describe("what is compressed", () => {
 
   it.effect("messages from the threshold on; 1,024 bytes unless told", () =>
     Effect.gen(function* () {
-      const self = Deflate.make({ zlib: NodeZlib.make, role: "server", agreement: agreement(), policy: {} })
-      assert.isUndefined(yield* self.compress(Buffer.alloc(1023)))
-      assert.isDefined(yield* self.compress(Buffer.alloc(1024)))
-      const frames = yield* sent(["a".repeat(99), "a".repeat(100)], { threshold: 100 })
+      const defaults = yield* sent(["a".repeat(1023), "a".repeat(1024)], { policy: {} })
+      assert.deepStrictEqual(
+        defaults.map((frame) => frame.rsv1),
+        [false, true]
+      )
+      const frames = yield* sent(["a".repeat(99), "a".repeat(100)], { policy: { threshold: 100 } })
       assert.deepStrictEqual(
         frames.map((frame) => frame.rsv1),
         [false, true]

@@ -7,16 +7,17 @@ import { close, connected, settled, text, withPeer } from "./connected.ts"
 /** A zlib whose calls on large inputs wait for the test, as the thread pool may have them wait. */
 const gated = Effect.gen(function* () {
   const gate = yield* Deferred.make<void>()
-  const large = (bytes: Uint8Array) => (bytes.length > 1000 ? Deferred.await(gate) : Effect.void)
+  const wait = (bytes: Uint8Array) => (bytes.length > 500 ? Deferred.await(gate) : Effect.void)
   const zlib: Deflate.Zlib["Service"] = {
-    deflate: (bytes, options) => Effect.andThen(large(bytes), NodeZlib.make.deflate(bytes, options)),
-    inflate: (bytes, options) => Effect.andThen(large(bytes), NodeZlib.make.inflate(bytes, options))
+    deflate: (bytes, options) => Effect.andThen(wait(bytes), NodeZlib.make.deflate(bytes, options)),
+    inflate: (bytes, options) => Effect.andThen(wait(bytes), NodeZlib.make.inflate(bytes, options))
   }
   return { zlib, open: Deferred.succeed(gate, undefined) }
 })
 
-/** Does not get smaller, so that it passes the gate in both directions. */
-const noise = Uint8Array.from({ length: 5000 }, (_, i) => (Math.imul(i + 1, 0x9e3779b1) >>> 13) & 0xff)
+/** Large in both forms, and compressed all the same, so that it meets the gate in both directions. */
+const large = new Uint8Array(10_000)
+for (let i = 0; i < 5000; i++) large[i] = (Math.imul(i + 1, 0x9e3779b1) >>> 13) & 0xff
 
 describe("an interrupted reader", () => {
   for (const way of ["messages", "fragments", "payloads"] as const) {
@@ -39,7 +40,7 @@ describe("an interrupted reader", () => {
     Effect.gen(function* () {
       const { open, zlib } = yield* gated
       const { client, server } = yield* connected({ deflate: {}, server: { zlib } })
-      yield* client.sendAll(["small", noise, "last"])
+      yield* client.sendAll(["small", large, "last"])
       const reader = yield* Effect.forkChild(server.pullMessages)
       yield* settled
       const interrupting = yield* Effect.forkChild(Fiber.interrupt(reader))
@@ -55,7 +56,7 @@ describe("an interrupted reader", () => {
       yield* client.send("after")
       yield* settled
       yield* Fiber.interrupt(rest)
-      assert.deepStrictEqual(got, ["small", 5000, "last", "after"])
+      assert.deepStrictEqual(got, ["small", 10_000, "last", "after"])
     })
   )
 
@@ -80,20 +81,26 @@ describe("an interrupted reader", () => {
 })
 
 describe("an interrupted sender", () => {
-  it.effect("that waits for the transport has sent its message whole", () =>
-    Effect.gen(function* () {
-      const { client, server } = yield* connected({ highWaterMark: 1000 })
-      const sending = yield* Effect.forkChild(client.send(new Uint8Array(5000).fill(1)))
-      yield* settled
-      yield* Fiber.interrupt(sending)
-      yield* Effect.forkChild(client.send("next"))
-      const got = yield* Stream.runCollect(Stream.take(server.messages, 2))
-      assert.deepStrictEqual(
-        got.map((message) => message.length),
-        [5000, 4]
-      )
-    })
-  )
+  for (const deflate of [undefined, {}]) {
+    it.effect(
+      `that waits for the transport${deflate === undefined ? "" : " with a compressed message"} goes at once, and has sent it whole`,
+      () =>
+        Effect.gen(function* () {
+          const { client, server } = yield* connected({ highWaterMark: 1000, ...(deflate && { deflate }) })
+          const sending = yield* Effect.forkChild(client.send(large))
+          yield* settled
+          assert.isUndefined(sending.pollUnsafe())
+          yield* Fiber.interrupt(sending)
+          yield* Effect.forkChild(client.send("next"))
+          const got = yield* Stream.runCollect(Stream.take(server.messages, 2))
+          assert.deepStrictEqual(
+            got.map((message) => message.length),
+            [large.length, 4]
+          )
+        }),
+      2000
+    )
+  }
 
   it.effect("that waits its turn has sent nothing", () =>
     Effect.gen(function* () {
@@ -121,7 +128,7 @@ describe("an interrupted sender", () => {
       const received = yield* Effect.forkChild(Stream.runCollect(Stream.take(server.messages, 1)))
       const similar = "the same words again and again, as messages of one application are; ".repeat(4)
       // the first of the batch is compressed, the second is on its way
-      const sending = yield* Effect.forkChild(client.sendAll([similar, noise]))
+      const sending = yield* Effect.forkChild(client.sendAll([similar, large]))
       yield* settled
       const interrupting = yield* Effect.forkChild(Fiber.interrupt(sending))
       yield* settled

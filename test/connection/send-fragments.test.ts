@@ -147,7 +147,7 @@ describe("sendFragments", () => {
   it.effect("a failed one ends cleanly when the scope is left: the peer's Close is waited for and told", () =>
     Effect.gen(function* () {
       const { leave, peer, webSocket } = yield* withPeer("server")
-      yield* Effect.exit(webSocket.sendFragments(Stream.fail("boom")))
+      yield* Effect.exit(webSocket.sendFragments(Stream.concat(Stream.make("half"), Stream.fail("boom"))))
       const leaving = yield* Effect.forkChild(leave())
       let frame = yield* peer.next
       while (frame.opcode !== Opcode.close) frame = yield* peer.next

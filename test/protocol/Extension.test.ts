@@ -34,6 +34,7 @@ describe("9.1. Negotiating Extensions", () => {
     // empty elements
     [""],
     [","],
+    [" \t"],
     [" , ,\t,"],
     [",foo", extension("foo")],
     ["foo,", extension("foo")],

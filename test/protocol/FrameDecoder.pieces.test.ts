@@ -103,6 +103,19 @@ describe("5.2. Base Framing Protocol: a byte stream in pieces", () => {
     ])
   })
 
+  it("progress is made by what comes of data, and by nothing else", () => {
+    const decoder = new FrameDecoder({ masking: "either" })
+    const progress = (bytes: string) => {
+      const before = decoder.progress
+      decoder.push(hex(bytes), new Recorder())
+      return decoder.progress > before
+    }
+    for (const bytes of ["", "8900", "8a0161", "89", "01", "aa"]) assert.isFalse(progress(bytes), bytes)
+    for (const bytes of ["0202", "61", "62"]) assert.isTrue(progress(bytes), bytes)
+    for (const bytes of ["8900", "", "80"]) assert.isFalse(progress(bytes), bytes)
+    for (const bytes of ["00", "8200", "89008200", "820161"]) assert.isTrue(progress(bytes), bytes)
+  })
+
   it.prop(
     "any messages, with control frames in between, read the same however they are cut",
     [messages, cuts],

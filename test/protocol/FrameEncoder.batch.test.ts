@@ -148,17 +148,37 @@ describe("a batch", () => {
     }
   })
 
-  it("is left empty by a frame that cannot be made, so that the next to fill it does not send what was not theirs", () => {
-    const detached = patterned(10)
-    structuredClone(detached, { transfer: [detached.buffer] })
-    const batch = new Batch()
-    assert.throws(() => {
-      batch.frame(binary, utf8("of the first"))
-      batch.frame(binary, detached)
+  const detached = patterned(10)
+  structuredClone(detached, { transfer: [detached.buffer] })
+  const noKey = () => {
+    let calls = 0
+    return () => {
+      if (++calls === 3) throw new Error("no randomness")
+      return hex("01020304")
+    }
+  }
+  for (const [why, makeKey, add] of [
+    ["a payload whose buffer was transferred", undefined, (batch: Batch) => batch.frame(binary, detached)],
+    ["raw bytes whose buffer was transferred", undefined, (batch: Batch) => batch.raw(detached)],
+    // what JavaScript may do that TypeScript does not let
+    ["no payload", undefined, (batch: Batch) => batch.frame(binary, undefined as never)],
+    ["no text", undefined, (batch: Batch) => batch.string(text, null as never)],
+    ["no masking key", noKey(), (batch: Batch) => batch.frame(binary, patterned(10))],
+    ["no masking key for a text", noKey(), (batch: Batch) => batch.string(text, "Hello")]
+  ] as const) {
+    it(`is left empty by ${why}, so that the next to fill it does not send what was not theirs`, () => {
+      const batch = new Batch(makeKey)
+      const large = patterned(copyThreshold + 1)
+      assert.throws(() => {
+        batch.frame(binary, large)
+        batch.frame(binary, utf8("of the first"))
+        add(batch)
+      })
+      assert.deepStrictEqual(batch.take(), [])
+      batch.raw(hex("8900"))
+      assert.deepStrictEqual(batch.take().map(toHex), ["8900"])
     })
-    batch.frame(binary, utf8("of the second"))
-    assert.deepStrictEqual(payloads(read(batch.take())), [toHex(utf8("of the second"))])
-  })
+  }
 })
 
 describe("a batch's strings", () => {

@@ -264,6 +264,28 @@ describe("RFC 7692 6.2. Receiving a Compressed Message", () => {
   })
 })
 
+describe("what a sink has ready", () => {
+  it("is taken once, in order", () => {
+    const { push, sink } = make()
+    assert.deepStrictEqual(sink.take(), [])
+    push(...text("a"), ...binary("01"))
+    assert.deepStrictEqual(sink.take().map(shown), ['"a"', "01"])
+    assert.deepStrictEqual(sink.take(), [])
+    push(...text("b"))
+    assert.deepStrictEqual(sink.take().map(shown), ['"b"'])
+  })
+
+  it("is the taker's: it does not grow when more comes, be it empty", () => {
+    const { push, sink } = make()
+    const nothing = sink.take()
+    push(...text("a"))
+    const one = sink.take()
+    push(...text("b"))
+    assert.deepStrictEqual([nothing, one.map(shown)], [[], ['"a"']])
+    assert.deepStrictEqual(sink.take().map(shown), ['"b"'])
+  })
+})
+
 describe("the bytes of a message", () => {
   it("do not change when later messages come", () => {
     const { push, sink } = make()

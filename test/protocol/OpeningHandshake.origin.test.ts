@@ -96,6 +96,7 @@ describe("10.2. Origin Considerations: a list", () => {
     "http://app.example",
     "https://app.example:8443",
     "https://sub.app.example",
+    "https://*.app.example",
     "https://evilapp.example",
     "https://app.example.evil.example",
     "https://app.exampl",
@@ -125,6 +126,15 @@ describe("10.2. Origin Considerations: a list", () => {
     assert.isTrue(allows("null", "server.example", ["null"]))
   })
 
+  it("origins of apps, extensions and files may be listed, to the letter", () => {
+    const listed = ["chrome-extension://abcdefghijklmnop", "tauri://localhost", "capacitor://localhost", "file://"]
+    for (const origin of listed) {
+      assert.isTrue(allows(origin, "server.example", listed), origin)
+      assert.isFalse(allows(origin, "server.example", ["https://app.example"]), origin)
+      assert.isFalse(allows(`${origin}x`, "server.example", listed), origin)
+    }
+  })
+
   it("an entry may name the default port of its scheme, which an origin leaves out", () => {
     assert.isTrue(allows("https://app.example", "server.example", ["https://app.example:443"]))
     assert.isTrue(allows("http://app.example", "server.example", ["http://app.example:80"]))
@@ -151,6 +161,7 @@ describe("10.2. Origin Considerations: subdomains", () => {
     // the domain itself is no subdomain
     "https://app.example",
     "http://a.app.example",
+    "https://*.a.app.example",
     "wss://a.app.example",
     "https://a.app.example:8443",
     "https://evilapp.example",

@@ -131,7 +131,8 @@ export class Connection implements WebSocket, Owner, Gate {
   sendFragments<E, R>(
     fragments: Stream.Stream<string, E, R> | Stream.Stream<Uint8Array, E, R>
   ): Effect.Effect<void, WebSocketError | E, R> {
-    return Effect.onError(this.outbound.sendFragments(fragments), () =>
+    return this.outbound.sendFragments(
+      fragments,
       this.beginClose({ code: CloseCode.internalError, reason: "a message could not be completed" })
     )
   }
@@ -354,7 +355,7 @@ const once = (first: Effect.Effect<void>, end: ItemPull): ItemPull => {
   return Effect.suspend(() => {
     if (isDone) return end
     isDone = true
-    return Effect.andThen(first, end)
+    return Effect.andThen(Effect.uninterruptible(first), end)
   })
 }
 

@@ -69,7 +69,7 @@ export class Inbound implements Message.Controls {
 
   private pings: Array<Uint8Array> | undefined
   private controlFrames = 0
-  private controlWindow = 0
+  private controlSecond = 0
   /** The buffer of the chunk that was decoded last, if nobody else holds it. */
   private exclusive: ArrayBufferLike | undefined
 
@@ -248,16 +248,22 @@ export class Inbound implements Message.Controls {
   }
 
   private countControlFrame(): void {
-    if (++this.controlFrames <= this.limits.maxControlFrameRate) return
     const now = this.clock.currentTimeMillisUnsafe()
-    if (now - this.controlWindow < 1000) {
+    if (now - this.controlSecond >= 1000) {
+      this.controlSecond = now
+      this.controlFrames = 0
+    }
+    if (++this.controlFrames > this.limits.maxControlFrameRate) {
       throw new ProtocolError({
         kind: "TooManyControlFrames",
         message: `more than ${this.limits.maxControlFrameRate} control frames came in a second`
       })
     }
-    this.controlWindow = now
-    this.controlFrames = 1
+  }
+
+  /** What is being inflated: an interruption leaves it to the next pull. */
+  keep(items: ReadonlyArray<Item>): void {
+    this.backlog = items
   }
 }
 
@@ -266,20 +272,18 @@ const inflate = Effect.fnUntraced(function* (
   self: Inbound,
   items: ReadonlyArray<Item>
 ): Effect.fn.Return<Items, WebSocketError | Cause.Done> {
-  const ready: Array<Item> = []
+  const work = items.slice()
+  self.keep(work)
   let size = 0
   let i = 0
-  while (i < items.length && size < inflatePortion) {
-    const item = items[i++]!
-    if (!(item instanceof Message.CompressedMessage)) {
-      ready.push(item)
-      continue
-    }
+  for (; i < work.length && size < inflatePortion; i++) {
+    const item = work[i]!
+    if (!(item instanceof Message.CompressedMessage)) continue
     const inflated = yield* Effect.result(self.decompress(item.bytes))
     const opened = Result.flatMap(inflated, (bytes) => self.openMessage(item.isText, bytes))
-    if (Result.isFailure(opened)) return yield* self.postpone(ready, [], opened.failure)
+    if (Result.isFailure(opened)) return yield* self.postpone(work.slice(0, i), [], opened.failure)
     size += Result.isSuccess(inflated) ? inflated.success.length : 0
-    ready.push(opened.success)
+    work[i] = opened.success
   }
-  return yield* self.postpone(ready, items.slice(i), undefined)
+  return yield* self.postpone(work.slice(0, i), work.slice(i), undefined)
 })

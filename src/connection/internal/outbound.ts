@@ -122,8 +122,10 @@ export class Outbound {
     })
   }
 
+  /** `abandon` is run if the message fails when it has begun. */
   sendFragments<E, R>(
-    fragments: Stream.Stream<string, E, R> | Stream.Stream<Uint8Array, E, R>
+    fragments: Stream.Stream<string, E, R> | Stream.Stream<Uint8Array, E, R>,
+    abandon: Effect.Effect<void>
   ): Effect.Effect<void, WebSocketError | E, R> {
     this.lock ??= Semaphore.makeUnsafe(1)
     const { batch } = this
@@ -144,6 +146,7 @@ export class Outbound {
     return pieces.pipe(
       Stream.runForEach((piece) => Effect.suspend(() => frame(false, piece))),
       Effect.andThen(Effect.suspend(() => frame(true, new Uint8Array(0)))),
+      Effect.onError(() => (opcode === undefined ? Effect.void : abandon)),
       this.lock.withPermits(1)
     )
   }
@@ -176,18 +179,25 @@ export class Outbound {
   }
 }
 
-/** Compressing may take a while, so frames are put together only when all messages are ready. */
+/**
+ * Compressing may take a while, so frames are put together only when all messages are ready. The window moves on when they are
+ * written; if that is interrupted, nobody knows what the peer has, and the next message refers to none before it.
+ */
 const compressed = Effect.fnUntraced(function* (
   self: Outbound,
   messages: NonEmptyReadonlyArray<Message>,
   codec: Codec
 ): Effect.fn.Return<void, WebSocketError> {
   const frames: Array<readonly [number, Uint8Array]> = []
+  let { window } = codec
   for (const message of messages) {
     const opcode = typeof message === "string" ? Opcode.text : Opcode.binary
     const bytes = typeof message === "string" ? utf8.encode(message) : message
-    const deflated = yield* codec.compress(bytes)
-    frames.push([FrameEncoder.firstByte(true, deflated !== undefined, opcode), deflated ?? bytes])
+    const deflated = yield* codec.compress(bytes, window)
+    frames.push([FrameEncoder.firstByte(true, deflated !== undefined, opcode), deflated?.bytes ?? bytes])
+    window = deflated?.window ?? window
   }
+  codec.window = undefined
   yield* self.writeFrames(frames)
+  codec.window = window
 })

@@ -1,0 +1,337 @@
+/**
+ * `WebSocketProxy.pipe` alone: two in-memory sockets, no server and no network, and its timeouts under `TestClock`.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import type * as Scope from "effect/Scope"
+import * as Socket from "effect/socket/Socket"
+import { TestClock } from "effect/testing"
+import * as Limits from "../../src/connection/Limits.ts"
+import * as WebSocket from "../../src/connection/WebSocket.ts"
+import * as WebSocketProxy from "../../src/proxy/WebSocketProxy.ts"
+import { makePair, type Pair } from "../connection/pair.ts"
+import * as Frames from "./frames.ts"
+import { MemoryClient, MemoryPeer, readAll } from "./memoryPeer.ts"
+import * as Pattern from "./pattern.ts"
+import { eventually } from "./watch.ts"
+
+interface Options extends WebSocketProxy.PipeOptions {
+  readonly clientReads?: boolean
+  readonly targetReads?: boolean
+  readonly highWaterMark?: number
+  readonly limits?: Limits.Options
+}
+
+interface Piped {
+  readonly client: MemoryClient
+  readonly target: MemoryPeer
+  readonly fiber: Fiber.Fiber<void, Socket.SocketError>
+  readonly pairs: { readonly down: Pair; readonly up: Pair }
+  /** Nothing of the pipe's own ends is held any more. */
+  readonly assertReleased: () => void
+}
+
+/** A test that leaves a pipe open must not wait for the timeouts of its end: no clock moves then. */
+const cutOff = (down: Pair, up: Pair) =>
+  Effect.addFinalizer(() => Effect.andThen(down.client.reset, up.server.reset))
+
+const piped = Effect.fnUntraced(function* (options: Options = {}): Effect.fn.Return<Piped, never, Scope.Scope> {
+  const down = makePair(options.highWaterMark)
+  const up = makePair(options.highWaterMark)
+  const client = yield* MemoryClient.make(down.client, options.clientReads)
+  const target = yield* MemoryPeer.make(up.server, options.targetReads)
+  const limits = Limits.make({ closeTimeout: "10 seconds", ...options.limits })
+  const fiber = yield* Effect.forkScoped(
+    WebSocketProxy.pipe(down.server.socket, up.client.socket, { messages: options.messages, limits }),
+    { startImmediately: true }
+  )
+  yield* cutOff(down, up)
+  return {
+    client,
+    target,
+    fiber,
+    pairs: { down, up },
+    assertReleased: () => {
+      assert.strictEqual(down.server.held(), 0, "the client's socket is released")
+      assert.strictEqual(up.client.held(), 0, "the target's socket is released")
+    }
+  }
+})
+
+const isDone = (fiber: Fiber.Fiber<unknown, unknown>): boolean => fiber.pollUnsafe() !== undefined
+
+describe("pipe", () => {
+  it.effect("carries both ways, and ends when both sides have", () =>
+    Effect.gen(function* () {
+      const { assertReleased, client, fiber, target } = yield* piped()
+      yield* client.send(Frames.binary, "ping")
+      yield* target.untilBytes(4)
+      yield* target.write("pong")
+      yield* client.untilBytes(4)
+      assert.strictEqual(target.bytes.toString(), "ping")
+      assert.strictEqual(client.bytes.toString(), "pong")
+      yield* client.sendClose(1000)
+      yield* target.until("end")
+      yield* client.until("end")
+      assert.isFalse(isDone(fiber))
+      yield* target.finish
+      yield* client.finish
+      yield* Fiber.join(fiber)
+      assert.deepStrictEqual(client.log, ["close 1000", "end"])
+      assertReleased()
+    }))
+
+  it.effect("the client closes and the target does not: FIN, and the end after the close timeout", () =>
+    Effect.gen(function* () {
+      const { assertReleased, client, fiber, target } = yield* piped()
+      yield* client.sendClose(1000)
+      yield* target.until("end")
+      yield* client.finish
+      yield* TestClock.adjust("9 seconds")
+      assert.isFalse(isDone(fiber))
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(fiber)
+      assertReleased()
+    }))
+
+  it.effect("the target ends and the client does not: no FIN before the close timeout, and the end after it", () =>
+    Effect.gen(function* () {
+      const { assertReleased, client, fiber, target } = yield* piped()
+      yield* target.write("last words")
+      yield* target.finish
+      yield* client.until("close 1000")
+      assert.strictEqual(client.bytes.toString(), "last words")
+      yield* TestClock.adjust("9 seconds")
+      assert.deepStrictEqual(client.log, ["close 1000"])
+      assert.deepStrictEqual(target.log, [])
+      yield* TestClock.adjust("1 second")
+      yield* client.watch.until("the end", () => client.log.length === 2)
+      // what is left is bounded too
+      yield* TestClock.adjust("30 seconds")
+      yield* Fiber.join(fiber)
+      assertReleased()
+    }))
+
+  it.effect("the target ends, and what the client still sends reaches it", () =>
+    Effect.gen(function* () {
+      const { assertReleased, client, fiber, target } = yield* piped()
+      yield* target.finish
+      yield* client.until("close 1000")
+      yield* client.send(Frames.binary, "still here")
+      yield* target.untilBytes(10)
+      yield* client.sendClose(1000)
+      yield* target.until("end")
+      yield* client.until("end")
+      yield* client.finish
+      yield* Fiber.join(fiber)
+      assertReleased()
+    }))
+
+  it.effect("a client that does not end after the two Closes is waited for until the close timeout", () =>
+    Effect.gen(function* () {
+      const { assertReleased, client, fiber, target } = yield* piped()
+      yield* client.sendClose(1000)
+      yield* target.until("end")
+      yield* target.finish
+      yield* client.until("end")
+      yield* TestClock.adjust("9 seconds")
+      assert.isFalse(isDone(fiber))
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(fiber)
+      assertReleased()
+    }))
+
+  it.effect("the client vanishes: the target is reset", () =>
+    Effect.gen(function* () {
+      const { assertReleased, client, fiber, pairs, target } = yield* piped()
+      yield* client.send(Frames.binary, "x")
+      yield* target.untilBytes(1)
+      yield* pairs.down.client.reset
+      yield* target.until("reset")
+      yield* Fiber.join(fiber)
+      assertReleased()
+    }))
+
+  it.effect("the client ends without Close: the target is reset", () =>
+    Effect.gen(function* () {
+      const { assertReleased, client, fiber, target } = yield* piped()
+      yield* client.finish
+      yield* target.until("reset")
+      yield* Fiber.join(fiber)
+      assertReleased()
+    }))
+
+  it.effect("the target is reset: Close 1011", () =>
+    Effect.gen(function* () {
+      const { assertReleased, client, fiber, pairs } = yield* piped()
+      yield* pairs.up.server.reset
+      yield* client.until("close 1011")
+      assert.deepStrictEqual(client.log, ["close 1011"])
+      yield* client.sendClose(1011)
+      yield* client.until("end")
+      yield* client.finish
+      yield* Fiber.join(fiber)
+      assertReleased()
+    }))
+
+  it.effect("a protocol error: Close 1002, and the target is reset", () =>
+    Effect.gen(function* () {
+      const { assertReleased, client, fiber, target } = yield* piped()
+      yield* client.send(3, "")
+      yield* target.until("reset")
+      yield* client.until("end")
+      assert.deepStrictEqual(client.log, ["close 1002", "end"])
+      yield* TestClock.adjust("10 seconds")
+      yield* Fiber.join(fiber)
+      assertReleased()
+    }))
+
+  it.effect("interruption: Close 1001, and the target gets what is left and FIN", () =>
+    Effect.gen(function* () {
+      const { assertReleased, client, fiber, target } = yield* piped()
+      yield* client.send(Frames.binary, "hello")
+      yield* target.untilBytes(5)
+      const interrupting = yield* Effect.forkChild(Fiber.interrupt(fiber), { startImmediately: true })
+      yield* client.until("close 1001")
+      yield* client.sendClose(1001)
+      yield* target.until("end")
+      yield* target.finish
+      yield* client.until("end")
+      yield* client.finish
+      yield* Fiber.join(interrupting)
+      assert.deepStrictEqual(client.log, ["close 1001", "end"])
+      assert.deepStrictEqual(target.log, ["end"])
+      assertReleased()
+    }))
+
+  it.effect("interruption while neither side does anything is bounded", () =>
+    Effect.gen(function* () {
+      const { assertReleased, client, fiber } = yield* piped()
+      const interrupting = yield* Effect.forkChild(Fiber.interrupt(fiber), { startImmediately: true })
+      yield* client.until("close 1001")
+      for (let i = 0; i < 4; i++) yield* TestClock.adjust("10 seconds")
+      yield* Fiber.join(interrupting)
+      assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(fiber)))
+      assertReleased()
+    }))
+
+  it.effect("interruption while the target takes nothing: the client is told at once", () =>
+    Effect.gen(function* () {
+      const { assertReleased, client, fiber } = yield* piped({ targetReads: false, highWaterMark: 1000 })
+      for (let i = 0; i < 3; i++) yield* Effect.forkChild(client.send(Frames.binary, Pattern.bytes(1, 1001)))
+      yield* eventually("the pipe to be held back", () => client.end.unread() > 0)
+      const interrupting = yield* Effect.forkChild(Fiber.interrupt(fiber), { startImmediately: true })
+      yield* client.until("close 1001")
+      for (let i = 0; i < 4; i++) yield* TestClock.adjust("10 seconds")
+      yield* Fiber.join(interrupting)
+      assertReleased()
+    }))
+})
+
+describe("backpressure", () => {
+  it.effect("a target that takes nothing holds the client back, and nothing piles up", () =>
+    Effect.gen(function* () {
+      const { client, pairs, target } = yield* piped({ targetReads: false, highWaterMark: 1000 })
+      const payload = Pattern.bytes(1, 100_000)
+      const sending = yield* Effect.forkChild(
+        Effect.forEach(Pattern.pieces(1, 100_000, 1001), (piece) => client.send(Frames.binary, piece), { discard: true }),
+        { startImmediately: true }
+      )
+      yield* eventually("the client to be held back", () => client.end.unread() > 1000 && pairs.up.client.unread() > 1000)
+      // what is on its way is what each buffer takes, and a piece
+      assert.isBelow(pairs.up.client.unread() + pairs.down.client.unread(), 6000)
+      yield* Effect.forkScoped(readAll(target), { startImmediately: true })
+      yield* Fiber.join(sending)
+      yield* target.untilBytes(payload.length)
+      assert.isTrue(target.bytes.equals(payload))
+    }))
+
+  it.effect("a client that takes nothing holds the target back, and nothing piles up", () =>
+    Effect.gen(function* () {
+      const { client, pairs, target } = yield* piped({ clientReads: false, highWaterMark: 1000 })
+      const payload = Pattern.bytes(2, 100_000)
+      const sending = yield* Effect.forkChild(
+        Effect.forEach(Pattern.pieces(2, 100_000, 1001), (piece) => target.write(piece), { discard: true }),
+        { startImmediately: true }
+      )
+      yield* eventually("the target to be held back", () => target.end.unread() > 1000 && pairs.down.server.unread() > 1000)
+      assert.isBelow(pairs.up.server.unread() + pairs.down.server.unread(), 6000)
+      yield* Effect.forkScoped(readAll(client), { startImmediately: true })
+      yield* Fiber.join(sending)
+      yield* client.untilBytes(payload.length)
+      assert.isTrue(client.bytes.equals(payload))
+    }))
+})
+
+describe("pipeWebSocket, closed by somebody else", () => {
+  /** The pipe of a connection that an administrator holds as well. */
+  const administered = Effect.fnUntraced(function* (options: Options = {}) {
+    const down = makePair(options.highWaterMark)
+    const up = makePair(options.highWaterMark)
+    const client = yield* MemoryClient.make(down.client, options.clientReads)
+    const target = yield* MemoryPeer.make(up.server, options.targetReads)
+    const webSocket = yield* Effect.orDie(
+      WebSocket.make(down.server.socket, { role: "server", limits: Limits.make({ closeTimeout: "10 seconds" }) })
+    )
+    const fiber = yield* Effect.forkScoped(WebSocketProxy.pipeWebSocket(webSocket, up.client.socket), {
+      startImmediately: true
+    })
+    yield* cutOff(down, up)
+    return { client, target, webSocket, fiber }
+  })
+
+  it.effect("the client is told, and what it sent and sends until its Close reaches the target", () =>
+    Effect.gen(function* () {
+      const { client, fiber, target, webSocket } = yield* administered()
+      yield* client.send(Frames.binary, "one ")
+      const closing = yield* Effect.forkChild(webSocket.close(1008, "enough"), { startImmediately: true })
+      yield* client.until("close 1008")
+      yield* client.send(Frames.binary, "two")
+      yield* client.sendClose(1008)
+      yield* target.until("end")
+      assert.strictEqual(target.bytes.toString(), "one two")
+      yield* target.finish
+      yield* Fiber.join(closing)
+      yield* Fiber.join(fiber)
+    }))
+
+  it.effect("the same while the target takes nothing: not a byte is missing", () =>
+    Effect.gen(function* () {
+      const { client, fiber, target, webSocket } = yield* administered({ targetReads: false, highWaterMark: 1000 })
+      const total = 20_000
+      const sending = yield* Effect.forkChild(
+        Effect.andThen(
+          Effect.forEach(Pattern.pieces(3, total, 1001), (piece) => client.send(Frames.binary, piece), { discard: true }),
+          client.sendClose(1008)
+        ),
+        { startImmediately: true }
+      )
+      yield* eventually("the client to be held back", () => client.end.unread() > 1000)
+      const closing = yield* Effect.forkChild(webSocket.close(1008, "enough"), { startImmediately: true })
+      yield* client.until("close 1008")
+      yield* Effect.forkScoped(readAll(target), { startImmediately: true })
+      yield* Fiber.join(sending)
+      yield* target.until("end")
+      assert.strictEqual(target.bytes.length, total)
+      assert.isTrue(target.bytes.equals(Pattern.bytes(3, total)))
+      yield* target.finish
+      yield* Fiber.join(closing)
+      yield* Fiber.join(fiber)
+    }))
+
+  it.effect("a target that takes nothing at all does not hold the end up beyond the close timeouts", () =>
+    Effect.gen(function* () {
+      const { client, fiber, target, webSocket } = yield* administered({ targetReads: false, highWaterMark: 1000 })
+      for (let i = 0; i < 5; i++) yield* Effect.forkChild(client.send(Frames.binary, Pattern.bytes(1, 1001)))
+      yield* eventually("the client to be held back", () => client.end.unread() > 1000)
+      const closing = yield* Effect.forkChild(webSocket.close(1008, "enough"), { startImmediately: true })
+      yield* client.until("close 1008")
+      for (let i = 0; i < 4; i++) yield* TestClock.adjust("10 seconds")
+      yield* Fiber.join(closing)
+      yield* eventually("the end of the pipe", () => isDone(fiber))
+      yield* readAll(target)
+      assert.isAbove(target.log.length, 0)
+    }))
+})

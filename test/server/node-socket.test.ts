@@ -1,0 +1,302 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Exit, Fiber, Scope } from "effect"
+import { Socket } from "effect/socket"
+import { once } from "node:events"
+import * as Net from "node:net"
+import { type Duplex, duplexPair } from "node:stream"
+import type * as Transport from "../../src/connection/Transport.ts"
+import * as NodeSocket from "../../src/node/NodeSocket.ts"
+import { eventually } from "./serving.ts"
+
+/** Two TCP sockets of this machine that are each other's peer, destroyed with the scope. */
+const tcp = Effect.acquireRelease(
+  Effect.promise(async () => {
+    const server = Net.createServer({ allowHalfOpen: true, pauseOnConnect: true })
+    server.listen(0, "127.0.0.1")
+    await once(server, "listening")
+    const address = server.address() as Net.AddressInfo
+    const near = Net.connect({ port: address.port, host: "127.0.0.1", allowHalfOpen: true })
+    const [[far]] = (await Promise.all([once(server, "connection"), once(near, "connect")])) as [[Net.Socket], unknown]
+    near.on("error", () => {})
+    far.on("error", () => {})
+    server.close()
+    return { near, far }
+  }),
+  ({ far, near }) =>
+    Effect.sync(() => {
+      near.destroy()
+      far.destroy()
+    })
+)
+
+const open = Effect.fnUntraced(function* (stream: Duplex, head?: Uint8Array) {
+  const readScope = yield* Scope.make()
+  const writeScope = yield* Scope.make()
+  const socket = NodeSocket.fromDuplex(stream, head)
+  const reader: Transport.Reader = yield* Scope.provide(socket.reader, readScope)
+  const writer: Transport.Writer = yield* Scope.provide(socket.writer, writeScope)
+  return {
+    reader,
+    writer,
+    releaseReader: Scope.close(readScope, Exit.void),
+    releaseWriter: Scope.close(writeScope, Exit.void)
+  }
+})
+
+const text = (chunks: ReadonlyArray<Uint8Array | string>) =>
+  Buffer.concat(chunks.map((chunk) => Buffer.from(chunk))).toString()
+const reasonOf = (effect: Effect.Effect<unknown, Socket.SocketError>) =>
+  Effect.map(Effect.flip(effect), ({ reason }) => (reason._tag === "SocketCloseError" ? reason.code : reason._tag))
+
+/** What a stream gives to its end. */
+const all = (stream: Duplex) =>
+  Effect.promise(async () => {
+    const chunks: Array<Buffer> = []
+    stream.on("data", (chunk: Buffer) => chunks.push(chunk)).resume()
+    if (!stream.readableEnded) await Promise.race([once(stream, "end"), once(stream, "close")])
+    return Buffer.concat(chunks)
+  })
+
+describe("reading", () => {
+  it.live("gives the head first, then what comes, and its end as SocketCloseError 1000", () =>
+    Effect.gen(function* () {
+      const { far, near } = yield* tcp
+      const { reader } = yield* open(near, Buffer.from("head"))
+      far.end("body")
+      assert.strictEqual(text(yield* reader.pull), "head")
+      assert.strictEqual(text(yield* reader.pull), "body")
+      assert.strictEqual(yield* reasonOf(reader.pull), 1000)
+      assert.strictEqual(yield* reasonOf(reader.pull), 1000)
+    })
+  )
+
+  it.live("a reset is a SocketReadError, a destroyed stream SocketCloseError 1006", () =>
+    Effect.gen(function* () {
+      const one = yield* tcp
+      const first = yield* open(one.near)
+      const pulling = yield* Effect.forkChild(reasonOf(first.reader.pull))
+      yield* Effect.yieldNow
+      one.far.resetAndDestroy()
+      assert.strictEqual(yield* Fiber.join(pulling), "SocketReadError")
+      const two = yield* tcp
+      const second = yield* open(two.near)
+      two.near.destroy()
+      assert.strictEqual(yield* reasonOf(second.reader.pull), 1006)
+      const gone = yield* tcp
+      gone.near.destroy()
+      assert.strictEqual(yield* reasonOf((yield* open(gone.near)).reader.pull), 1006)
+    })
+  )
+
+  it.live("what nobody pulls stays in the network", () =>
+    Effect.gen(function* () {
+      const { far, near } = yield* tcp
+      const { reader } = yield* open(near)
+      const size = 32 * 1024 * 1024
+      far.write(Buffer.alloc(size, 1))
+      yield* Effect.sleep("100 millis")
+      assert.isBelow(near.bytesRead, 1024 * 1024)
+      let got = 0
+      while (got < size) for (const chunk of yield* reader.pull) got += chunk.length
+      assert.strictEqual(got, size)
+    })
+  )
+
+  it.live("an interrupted pull loses nothing", () =>
+    Effect.gen(function* () {
+      const { far, near } = yield* tcp
+      const { reader } = yield* open(near)
+      let got = ""
+      for (let i = 0; i < 20; i++) {
+        const pulling = yield* Effect.forkChild(reader.pull)
+        yield* Effect.yieldNow
+        if (i % 2 === 0) far.write(`${i},`)
+        const exit = yield* Fiber.interrupt(pulling).pipe(Effect.andThen(Fiber.await(pulling)))
+        if (Exit.isSuccess(exit)) got += text(exit.value)
+      }
+      far.end("end")
+      while (!got.endsWith("end")) got += text(yield* reader.pull)
+      assert.strictEqual(got, "0,2,4,6,8,10,12,14,16,18,end")
+    })
+  )
+
+  it.live("what has come before the end is still given after it", () =>
+    Effect.gen(function* () {
+      const { far, near } = yield* tcp
+      const { reader } = yield* open(near)
+      far.end("last words")
+      yield* Effect.sleep("30 millis")
+      assert.strictEqual(text(yield* reader.pull), "last words")
+      assert.strictEqual(yield* reasonOf(reader.pull), 1000)
+    })
+  )
+
+  it.live("releasing it fails a pull that waits, sends what is buffered, and waits until the stream is gone", () =>
+    Effect.gen(function* () {
+      const { far, near } = yield* tcp
+      const { reader, releaseReader, writer } = yield* open(near)
+      const pulling = yield* Effect.forkChild(reasonOf(reader.pull))
+      yield* Effect.forkChild(Effect.ignore(writer.write(new Uint8Array(4 * 1024 * 1024))))
+      yield* Effect.yieldNow
+      const releasing = yield* Effect.forkChild(releaseReader)
+      assert.strictEqual(yield* Fiber.join(pulling), 1006)
+      assert.strictEqual((yield* all(far)).length, 4 * 1024 * 1024)
+      yield* Fiber.join(releasing)
+      assert.isTrue(near.destroyed)
+      assert.strictEqual(near.listenerCount("data"), 0)
+    })
+  )
+})
+
+describe("writing", () => {
+  it.live("takes strings and bytes, one or many, in order", () =>
+    Effect.gen(function* () {
+      const { far, near } = yield* tcp
+      const { releaseWriter, writer } = yield* open(near)
+      yield* writer.write("ü")
+      yield* writer.write(Buffer.from("b"))
+      yield* writer.writeAll(["c", Buffer.from("d"), "e"])
+      yield* releaseWriter
+      assert.strictEqual((yield* all(far)).toString(), "übcde")
+    })
+  )
+
+  it.live("waits while more than the high-water mark is unsent, and goes on when it is taken", () =>
+    Effect.gen(function* () {
+      const { far, near } = yield* tcp
+      const { writer } = yield* open(near)
+      const chunk = new Uint8Array(256 * 1024)
+      const state = { written: 0 }
+      const writing = yield* Effect.forkChild(
+        Effect.forever(
+          Effect.andThen(
+            writer.write(chunk),
+            Effect.sync(() => void state.written++)
+          )
+        )
+      )
+      yield* Effect.sleep("100 millis")
+      const stuck = state.written
+      assert.isBelow(near.writableLength, 512 * 1024)
+      yield* Effect.sleep("50 millis")
+      assert.strictEqual(state.written, stuck)
+      far.resume()
+      yield* eventually(
+        "it goes on",
+        Effect.sync(() => state.written > stuck + 10)
+      )
+      yield* Fiber.interrupt(writing)
+    })
+  )
+
+  it.live("fails with SocketWriteError after the end, and while it waits when the stream is lost", () =>
+    Effect.gen(function* () {
+      const one = yield* tcp
+      const first = yield* open(one.near)
+      yield* first.releaseWriter
+      for (const write of [first.writer.write("x"), first.writer.writeAll(["x", "y"])]) {
+        assert.strictEqual(yield* reasonOf(write), "SocketWriteError")
+      }
+      const two = yield* tcp
+      const second = yield* open(two.near)
+      const writing = yield* Effect.forkChild(reasonOf(second.writer.write(new Uint8Array(32 * 1024 * 1024))))
+      yield* Effect.yieldNow
+      two.far.resetAndDestroy()
+      assert.strictEqual(yield* Fiber.join(writing), "SocketWriteError")
+    })
+  )
+
+  it.live("releasing it ends this side alone", () =>
+    Effect.gen(function* () {
+      const { far, near } = yield* tcp
+      const { reader, releaseWriter, writer } = yield* open(near)
+      yield* writer.write("bye")
+      yield* releaseWriter
+      assert.strictEqual((yield* all(far)).toString(), "bye")
+      far.end("and you")
+      assert.strictEqual(text(yield* reader.pull), "and you")
+    })
+  )
+
+  it.live("a CloseEvent of 1000 ends this side, any other resets the connection at once", () =>
+    Effect.gen(function* () {
+      const one = yield* tcp
+      const first = yield* open(one.near)
+      yield* first.writer.write(new Socket.CloseEvent(1000))
+      assert.strictEqual((yield* all(one.far)).length, 0)
+      const two = yield* tcp
+      const second = yield* open(two.near)
+      const broken = Effect.promise(() => once(two.far, "error"))
+      two.far.resume()
+      const waiting = yield* Effect.forkChild(broken)
+      yield* Effect.yieldNow
+      yield* second.writer.write(new Socket.CloseEvent(1006))
+      const [error] = yield* Fiber.join(waiting)
+      assert.strictEqual(error.code, "ECONNRESET")
+    })
+  )
+})
+
+describe("the memory of chunks", () => {
+  it.live("belongs to the reader's caller alone for large chunks that came from the network while it waited", () =>
+    Effect.gen(function* () {
+      const { far, near } = yield* tcp
+      const { reader } = yield* open(near, new Uint8Array(64 * 1024))
+      const [head] = yield* reader.pull
+      assert.isFalse(reader.isExclusive?.(head as Uint8Array))
+      const seen: Array<boolean> = []
+      far.end(Buffer.alloc(1024 * 1024))
+      yield* Effect.ignore(
+        Effect.forever(
+          Effect.map(reader.pull, (chunks) => {
+            const [chunk] = chunks as ReadonlyArray<Uint8Array>
+            const exclusive = reader.isExclusive?.(chunk!) ?? false
+            if (exclusive) assert.strictEqual(chunk!.buffer.byteLength, chunk!.length)
+            assert.isFalse(reader.isExclusive?.(new Uint8Array(64 * 1024)), "a stranger's")
+            seen.push(exclusive)
+          })
+        )
+      )
+      assert.include(seen, true)
+    })
+  )
+
+  it.live("is freed when an owned chunk is written, and that chunk's alone", () =>
+    Effect.gen(function* () {
+      const { far, near } = yield* tcp
+      const { releaseWriter, writer } = yield* open(near)
+      const owned = new Uint8Array(100_000).fill(2)
+      const kept = new Uint8Array(100_000).fill(1)
+      yield* writer.writeOwned!([kept, owned], owned)
+      yield* releaseWriter
+      const got = yield* all(far)
+      assert.strictEqual(got.length, 200_000)
+      assert.isTrue(got.subarray(0, 100_000).every((byte) => byte === 1))
+      assert.isTrue(got.subarray(100_000).every((byte) => byte === 2))
+      assert.strictEqual(owned.buffer.byteLength, 0)
+      assert.strictEqual(kept.buffer.byteLength, 100_000)
+    })
+  )
+})
+
+describe("over any stream", () => {
+  it.live("reads, writes and ends as over TCP, and owns none of its chunks", () =>
+    Effect.gen(function* () {
+      const [near, far] = duplexPair()
+      const { reader, releaseReader, releaseWriter, writer } = yield* open(near)
+      const done = yield* Deferred.make<Buffer>()
+      yield* Effect.forkChild(Effect.flatMap(all(far), (bytes) => Deferred.succeed(done, bytes)))
+      yield* Effect.yieldNow
+      far.write(Buffer.alloc(64 * 1024))
+      const [chunk] = yield* reader.pull
+      assert.isFalse(reader.isExclusive?.(chunk as Uint8Array))
+      yield* writer.writeAll(["a", "b"])
+      yield* releaseWriter
+      assert.strictEqual((yield* Deferred.await(done)).toString(), "ab")
+      far.end()
+      assert.strictEqual(yield* reasonOf(reader.pull), 1000)
+      yield* releaseReader
+      assert.isTrue(near.destroyed)
+    })
+  )
+})
