@@ -93,10 +93,24 @@ class NodeUpgrade implements Upgrade {
   private readonly socket: Duplex
   private head: Uint8Array | undefined
 
+  /** Ends the handler, if the client goes away before it is answered. */
+  private interrupt: (() => void) | undefined
+
   constructor(request: OpeningHandshake.Request, socket: Duplex, head: Uint8Array) {
     this.request = request
     this.socket = socket
     this.head = head.length === 0 ? undefined : head
+  }
+
+  whenGone(interrupt: () => void): void {
+    if (this.socket.destroyed) return interrupt()
+    this.interrupt = interrupt
+    this.socket.once("close", interrupt)
+  }
+
+  private answered(): void {
+    if (this.interrupt !== undefined) this.socket.off("close", this.interrupt)
+    this.interrupt = undefined
   }
 
   get remoteAddress(): string | undefined {
@@ -104,7 +118,10 @@ class NodeUpgrade implements Upgrade {
   }
 
   refuse(why: OpeningHandshake.Refusal): Effect.Effect<void> {
-    return refuse(this.socket, why)
+    return Effect.suspend(() => {
+      this.answered()
+      return refuse(this.socket, why)
+    })
   }
 
   accept(acceptance: OpeningHandshake.Acceptance): Effect.Effect<Socket.Socket, Socket.SocketError> {
@@ -115,6 +132,7 @@ class NodeUpgrade implements Upgrade {
       let text = `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n`
       for (const name in acceptance.headers) text += `${name}: ${acceptance.headers[name]}\r\n`
       socket.write(`${text}\r\n`)
+      this.answered()
       this.head = undefined
       return Effect.succeed(NodeSocket.fromDuplex(socket, head))
     })
@@ -175,7 +193,7 @@ export const make = Effect.fnUntraced(function* (
   ListenError,
   Scope.Scope
 > {
-  const timeout = Duration.toMillis(options.handshakeTimeout ?? "10 seconds")
+  const timeout = Math.ceil(Duration.toMillis(options.handshakeTimeout ?? "10 seconds"))
   const maxHeaders = options.maxHeaders ?? 100
   const scope = yield* Effect.scope
   const runFork = Effect.runForkWith(yield* Effect.context<never>())
@@ -188,13 +206,16 @@ export const make = Effect.fnUntraced(function* (
     requireHostHeader: false,
     // 0 means no timeout to Node
     headersTimeout: timeout === Infinity ? 0 : timeout,
-    connectionsCheckingInterval: Math.max(20, Math.min(1000, timeout / 4)),
+    requestTimeout: timeout === Infinity ? 0 : Math.max(timeout, 300_000),
+    connectionsCheckingInterval: Math.ceil(Math.max(20, Math.min(1000, timeout / 4))),
     noDelay: true,
     shouldUpgradeCallback: isWebSocketUpgrade
   })
   server.maxHeadersCount = maxHeaders + 1
 
-  let onUpgrade: ((upgrade: Upgrade) => void) | undefined
+  let onUpgrade: ((upgrade: NodeUpgrade) => void) | undefined
+  /** The answer that a connection waits for: a client may send its next request before it has come. */
+  const answering = new WeakMap<Duplex, NodeHttp.ServerResponse>()
 
   /** What is wrong with a head before anybody looks at what it asks for. */
   const fault = (request: NodeHttp.IncomingMessage): OpeningHandshake.Refusal | undefined => {
@@ -209,7 +230,7 @@ export const make = Effect.fnUntraced(function* (
 
   const countRefusal = (why: OpeningHandshake.Refusal) => Metric.update(Telemetry.refusals, String(why.status))
 
-  server.on("upgrade", (request, socket, head) => {
+  const upgrade = (request: NodeHttp.IncomingMessage, socket: Duplex, head: Uint8Array): void => {
     const why = isWebSocketUpgrade(request)
       ? fault(request)
       : refusal(426, "This address speaks WebSocket and no other upgrade.")
@@ -220,6 +241,11 @@ export const make = Effect.fnUntraced(function* (
     }
     socket.on("error", ignoreError)
     onUpgrade(new NodeUpgrade(toRequest(request), socket, head))
+  }
+  server.on("upgrade", (request, socket, head) => {
+    const before = answering.get(socket)
+    if (before === undefined) return upgrade(request, socket, head)
+    before.once("close", () => upgrade(request, socket, head))
   })
 
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
@@ -254,6 +280,11 @@ export const make = Effect.fnUntraced(function* (
   }
   let onRequest: NodeHttp.RequestListener = answerPlain
   server.on("request", (request, response) => {
+    const { socket } = request
+    answering.set(socket, response)
+    response.once("close", () => {
+      if (answering.get(socket) === response) answering.delete(socket)
+    })
     const isUpgrade = isWebSocketUpgrade(request)
     if (isUpgrade || fault(request) !== undefined) answerPlain(request, response)
     else onRequest(request, response)
@@ -270,10 +301,15 @@ export const make = Effect.fnUntraced(function* (
     const onError = (cause: NodeJS.ErrnoException) =>
       resume(Effect.fail(new ListenError({ address: addressOf(options), code: cause.code ?? "unknown", cause })))
     server.once("error", onError)
-    server.listen({ host: options.host ?? "127.0.0.1", port: options.port, backlog: options.backlog }, () => {
-      server.off("error", onError)
-      resume(Effect.void)
-    })
+    try {
+      server.listen({ host: options.host ?? "127.0.0.1", port: options.port, backlog: options.backlog }, () => {
+        server.off("error", onError)
+        resume(Effect.void)
+      })
+    } catch (cause) {
+      // a port that is none is thrown and not emitted
+      onError(cause instanceof Error ? cause : new Error(String(cause)))
+    }
   })
 
   const bound = server.address()
@@ -288,7 +324,11 @@ export const make = Effect.fnUntraced(function* (
       const connections = yield* FiberSet.make()
       const fork = Effect.runForkWith(yield* Effect.context<R>())
       const previous = onUpgrade
-      onUpgrade = (upgrade) => FiberSet.addUnsafe(connections, fork(handler(upgrade)))
+      onUpgrade = (upgrade) => {
+        const fiber = fork(handler(upgrade))
+        FiberSet.addUnsafe(connections, fiber)
+        if (fiber.pollUnsafe() === undefined) upgrade.whenGone(() => fiber.interruptUnsafe())
+      }
       const drain = FiberSet.awaitEmpty(connections).pipe(
         Effect.interruptible,
         Effect.timeoutOption(options.drainTimeout ?? 0)

@@ -52,6 +52,8 @@ export class ListenError extends Data.TaggedError("ListenError")<{
       case "ENOTFOUND":
       case "EAI_AGAIN":
         return `cannot listen on ${this.address}: the host name is not known`
+      case "ERR_SOCKET_BAD_PORT":
+        return `cannot listen on ${this.address}: expected a port from 0 to 65535`
       default:
         return `cannot listen on ${this.address}: ${this.code}`
     }

@@ -105,6 +105,8 @@ export const make = Effect.fnUntraced(function* (
     readonly acceptance: OpeningHandshake.Acceptance
     readonly upgrade: Upgrade
     private connection: Connection | undefined = undefined
+    /** The client went away before it was answered. */
+    isGone = false
 
     constructor(upgrade: Upgrade, acceptance: OpeningHandshake.Acceptance) {
       this.upgrade = upgrade
@@ -119,22 +121,31 @@ export const make = Effect.fnUntraced(function* (
     }
 
     get accept(): Effect.Effect<WebSocket.WebSocket, Socket.SocketError> {
-      const { acceptance, upgrade } = this
       return Effect.uninterruptible(
-        Effect.flatMap(upgrade.accept(acceptance), (transport) =>
-          Effect.flatMap(
-            WebSocket.makeConnection(transport, {
-              role: "server",
-              subprotocol: acceptance.subprotocol,
-              limits,
-              codec: codecOf(acceptance.compression)
-            }),
-            (connection) => {
-              this.connection = connection
-              return Effect.as(keepAlive.watch(connection), connection)
-            }
-          )
-        )
+        Effect.suspend(() => (this.connection === undefined ? this.open : Effect.succeed(this.connection)))
+      )
+    }
+
+    private get open(): Effect.Effect<WebSocket.WebSocket, Socket.SocketError> {
+      const { acceptance, upgrade } = this
+      const options = {
+        role: "server",
+        subprotocol: acceptance.subprotocol,
+        limits,
+        codec: codecOf(acceptance.compression)
+      } as const
+      return Effect.matchEffect(
+        Effect.flatMap(upgrade.accept(acceptance), (transport) => WebSocket.makeConnection(transport, options)),
+        {
+          onSuccess: (connection) => {
+            this.connection = connection
+            return Effect.as(keepAlive.watch(connection), connection)
+          },
+          onFailure: (error) => {
+            this.isGone = true
+            return Effect.fail(error)
+          }
+        }
       )
     }
 
@@ -145,10 +156,14 @@ export const make = Effect.fnUntraced(function* (
     /** The end of the handler. */
     leave(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
       const { connection } = this
-      admission.leave(this.upgrade)
-      return connection === undefined
-        ? Effect.void
-        : Effect.andThen(connection.release(exit), keepAlive.forget(connection))
+      const released =
+        connection === undefined
+          ? Effect.void
+          : Effect.andThen(connection.release(exit), keepAlive.forget(connection))
+      return Effect.andThen(
+        released,
+        Effect.sync(() => admission.leave(this.upgrade))
+      )
     }
   }
 
@@ -162,8 +177,11 @@ export const make = Effect.fnUntraced(function* (
     if (Exit.isSuccess(exit)) return isAnswered ? Effect.void : refuse(upgrade, undecided)
     const failure = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
     if (failure instanceof OpeningHandshake.Refusal && !isAnswered) return refuse(upgrade, failure)
+    if (visit.isGone) return Effect.logDebug("A client went away before it was answered")
     // a fault of the peer is no failure of ours, and it was told
-    if (failure instanceof WebSocketError) return Effect.logDebug(`A connection ended: ${failure.message}`)
+    if (failure instanceof WebSocketError && isAnswered && failure.reason._tag !== "InvalidUsage") {
+      return Effect.logDebug(`A connection ended: ${failure.message}`)
+    }
     if (Cause.hasInterruptsOnly(exit.cause)) return isAnswered ? Effect.void : refuse(upgrade, shuttingDown)
     return Effect.andThen(
       Effect.logError("A WebSocket handler failed", exit.cause),

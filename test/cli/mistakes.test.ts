@@ -1,0 +1,153 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { once } from "node:events"
+import * as Net from "node:net"
+import { run } from "./command.ts"
+
+const taken = Effect.acquireRelease(
+  Effect.promise(async () => {
+    const server = Net.createServer().listen(0, "127.0.0.1")
+    await once(server, "listening")
+    return { server, port: (server.address() as Net.AddressInfo).port }
+  }),
+  ({ server }) => Effect.sync(() => void server.close())
+)
+
+/** What the user typed, and what the one line that tells the mistake must mention. */
+const mistakes: ReadonlyArray<readonly [ReadonlyArray<string>, ReadonlyArray<string>]> = [
+  [
+    ["echo", "nonsense"],
+    ["nonsense", "port"]
+  ],
+  [
+    ["echo", "127.0.0.1:"],
+    ["127.0.0.1:", "port"]
+  ],
+  [
+    ["echo", "::1:8080"],
+    ["::1:8080", "[::1]"]
+  ],
+  [
+    ["echo", "65536"],
+    ["65536", "65535"]
+  ],
+  [["echo", "0", "1"], ["argument", "\"1\""]],
+  [
+    ["echo", "no-such-host.invalid:0"],
+    ["no-such-host.invalid", "not known"]
+  ],
+  [
+    ["echo", "192.0.2.1:0"],
+    ["192.0.2.1", "no such address"]
+  ],
+  [["proxy"], ["TARGET"]],
+  [
+    ["proxy", "0", "nonsense"],
+    ["nonsense", "host:port"]
+  ],
+  [
+    ["proxy", "0", "localhost:0"],
+    ["localhost:0", "65535"]
+  ],
+  [
+    ["proxy", "0", "http://localhost:80"],
+    ["http://localhost:80", "host:port"]
+  ],
+  [["proxy", "0", "a:1", "b:2"], ["argument", "b:2"]],
+  [["echo", "0", "--frobnicate"], ["--frobnicate"]],
+  [["echo", "0", "--idle-timeout"], ["--idle-timeout"]],
+  [["frobnicate"], ["frobnicate"]],
+  [
+    ["echo", "0", "--idle-timeout", "soon"],
+    ["--idle-timeout", "soon", "30s"]
+  ],
+  [["echo", "0", "--close-timeout", "-5s"], ["--close-timeout"]],
+  [
+    ["proxy", "0", "a:1", "--dial-timeout", "never"],
+    ["--dial-timeout", "never"]
+  ],
+  [
+    ["echo", "0", "--max-connections", "0"],
+    ["--max-connections", "0"]
+  ],
+  [
+    ["echo", "0", "--max-connections", "many"],
+    ["--max-connections", "many"]
+  ],
+  [
+    ["echo", "0", "--max-handshake-rate", "1.5"],
+    ["--max-handshake-rate", "1.5"]
+  ],
+  [
+    ["echo", "0", "--origin", "app.example"],
+    ["--origin", "app.example", "https://"]
+  ],
+  [
+    ["echo", "0", "--origin", "https://a.example", "--origin", "https://b.example/path"],
+    ["--origin", "b.example/path"]
+  ]
+]
+
+describe("a mistake of the user", () => {
+  it.live(
+    "is one line on stderr and a failure, without a stack trace and without a word on stdout",
+    () =>
+      Effect.gen(function* () {
+        const { port } = yield* taken
+        const all = [
+          ...mistakes,
+          [
+            ["echo", `${port}`],
+            [`127.0.0.1:${port}`, "in use", "another"]
+          ] as const
+        ]
+        const wrong: Array<string> = []
+        yield* Effect.forEach(
+          all,
+          ([args, words]) =>
+            Effect.map(run(...args), ({ code, stderr, stdout }) => {
+              const lines = stderr.split("\n")
+              const fine =
+                code !== 0 &&
+                code !== null &&
+                stdout === "" &&
+                lines.length === 2 &&
+                lines[1] === "" &&
+                lines[0]!.startsWith("effect-websocket: ") &&
+                lines[0]!.length < 300 &&
+                words.every((word) => stderr.includes(word))
+              if (!fine) wrong.push(`${args.join(" ")}\n  -> ${code}, stdout ${JSON.stringify(stdout)}\n${stderr}`)
+            }),
+          { concurrency: 4, discard: true }
+        )
+        assert.strictEqual(wrong.join("\n"), "")
+      }),
+    40_000
+  )
+})
+
+describe("help", () => {
+  it.live(
+    "is on stdout, for the whole and for each command, and --version is the package's",
+    () =>
+      Effect.gen(function* () {
+        const [all, proxy, echo, version] = yield* Effect.all(
+          [run("--help"), run("proxy", "--help"), run("echo", "--help"), run("--version")],
+          { concurrency: 4 }
+        )
+        for (const { code, stderr } of [all, proxy, echo, version]) assert.deepStrictEqual([code, stderr], [0, ""])
+        assert.include(all.stdout, "proxy")
+        assert.include(all.stdout, "echo")
+        for (const flag of ["--compress", "--text", "--dial-timeout", "--origin", "TARGET", "LISTEN"]) {
+          assert.include(proxy.stdout, flag)
+        }
+        for (const flag of ["--max-connections", "--idle-timeout", "--drain-timeout", "[::1]:port"]) {
+          assert.include(echo.stdout, flag)
+        }
+        const manifest = yield* Effect.promise(() => import("../../package.json", { with: { type: "json" } }))
+        assert.include(version.stdout, manifest.default.version)
+        assert.strictEqual(version.stdout.trim().split("\n").length, 1)
+      }),
+    20_000
+  )
+})
