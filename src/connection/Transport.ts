@@ -61,8 +61,10 @@ export interface Transport {
 export interface Ends {
   /** Ends our side once all is sent. */
   readonly end: Effect.Effect<void>
-  /** Ends both sides and releases what the stream holds. */
-  readonly destroy: Effect.Effect<void>
+  /**
+   * Ends both sides and releases what the stream holds, once all is sent or after `lingerMillis`; then what is left is lost.
+   */
+  destroy(lingerMillis: number): Effect.Effect<void>
 }
 
 /**
@@ -105,5 +107,5 @@ const acquire = Effect.fnUntraced(function* (
   )
   const writer = yield* Scope.provide(socket.writer, writeScope)
   const end = Scope.close(writeScope, Exit.void)
-  return { reader, writer, ends: { end, destroy: Effect.andThen(end, Scope.close(readScope, Exit.void)) } }
+  return { reader, writer, ends: { end, destroy: () => Effect.andThen(end, Scope.close(readScope, Exit.void)) } }
 })

@@ -90,7 +90,7 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
   }
 
   get reader(): Socket.Socket["reader"] {
-    return Effect.flatMap(Effect.scope, (scope) => Effect.as(Scope.addFinalizer(scope, this.destroy), this))
+    return Effect.flatMap(Effect.scope, (scope) => Effect.as(Scope.addFinalizer(scope, this.destroy(lingerMillis)), this))
   }
 
   get writer(): Socket.Socket["writer"] {
@@ -173,7 +173,7 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
   }
 
   /** Gives the stream its time to send what is buffered, and then it is gone. */
-  get destroy(): Effect.Effect<void> {
+  destroy(lingerMillis: number): Effect.Effect<void> {
     return Effect.callback<void>((resume) => {
       const { stream } = this
       this.onEnd(gone)

@@ -6,7 +6,7 @@
  *
  * Nothing here is allocated for a data frame: the sink reads the current frame's fields from the decoder, and a piece of
  * payload is a range of the chunk. A fault is thrown as a `ProtocolError` from `push`, after the sink got all that came
- * before it; a decoder that has failed, or was stopped by its sink, refuses further use.
+ * before it; a decoder that has failed refuses further use, and one that was stopped by its sink ignores what comes.
  *
  * @since 0.1.0
  */

@@ -119,7 +119,7 @@ export class Batch {
     this.makeKey = makeKey
   }
 
-  /** Forgets what was added. Bytes that cannot be read, such as those of a detached buffer, must not leave half a batch. */
+  /** Forgets what was added. What cannot be written, such as a detached buffer, must not leave half a batch to the next. */
   private fail(defect: unknown): never {
     this.open = false
     this.buffers = []
@@ -128,16 +128,20 @@ export class Batch {
 
   /** Adds a frame. An unmasked payload over the threshold is not copied: it belongs to the batch until it is written. */
   frame(b0: number, payload: Uint8Array): void {
+    try {
+      this.frameUnsafe(b0, payload)
+    } catch (defect) {
+      this.fail(defect)
+    }
+  }
+
+  private frameUnsafe(b0: number, payload: Uint8Array): void {
     const key = this.makeKey?.()
     const length = payload.length
     if (length <= copyThreshold || key !== undefined) {
       this.room(headerSize(length, key !== undefined) + length)
       const body = writeHeader(slab, slabUsed, b0, length, key)
-      try {
-        slab.set(payload, body)
-      } catch (defect) {
-        this.fail(defect)
-      }
+      slab.set(payload, body)
       if (key !== undefined) Masking.apply(slab, body, body + length, Masking.key(key), 0)
       slabUsed = body + length
     } else {
@@ -150,9 +154,17 @@ export class Batch {
 
   /** Adds a frame whose payload is a string in UTF-8, encoded where it will be written from. */
   string(b0: number, text: string): void {
+    try {
+      this.stringUnsafe(b0, text)
+    } catch (defect) {
+      this.fail(defect)
+    }
+  }
+
+  private stringUnsafe(b0: number, text: string): void {
     // a UTF-16 code unit is at most three bytes of UTF-8
     const most = text.length * 3
-    if (most > slabSize >> 1) return this.frame(b0, utf8.encode(text))
+    if (most > slabSize >> 1) return this.frameUnsafe(b0, utf8.encode(text))
     const key = this.makeKey?.()
     this.room(14 + most)
     const masked = key !== undefined
@@ -169,6 +181,14 @@ export class Batch {
 
   /** Adds bytes that are frames already. */
   raw(bytes: Uint8Array): void {
+    try {
+      this.rawUnsafe(bytes)
+    } catch (defect) {
+      this.fail(defect)
+    }
+  }
+
+  private rawUnsafe(bytes: Uint8Array): void {
     this.room(bytes.length)
     slab.set(bytes, slabUsed)
     slabUsed += bytes.length

@@ -14,8 +14,9 @@ import * as Opcode from "./Opcode.ts"
 import { type Kind, ProtocolError } from "./ProtocolError.ts"
 
 /**
- * A message: a text message is a string, a binary message its bytes. The bytes may be a view of a larger buffer that nobody
- * else uses; `slice()` what you keep for long.
+ * A message: a text message is a string, a binary message its bytes. The bytes may be a view of a buffer
+ * that they share with the messages that came with them: change them as you like, but `slice()` what you keep for long or
+ * transfer.
  *
  * @category models
  * @since 0.1.0
@@ -75,6 +76,7 @@ export interface Controls {
 const utf8Options = { fatal: true, ignoreBOM: true } as const
 const wholeText = new TextDecoder("utf-8", utf8Options)
 const streaming = { stream: true } as const
+const nothing: ReadonlyArray<never> = Object.freeze([])
 const noBytes: Uint8Array = new Uint8Array(0)
 
 const fail = (kind: Kind, message: string): never => {
@@ -163,7 +165,9 @@ abstract class Base<Item> implements Sink {
   /** Takes what is ready. */
   take(): ReadonlyArray<Item> {
     const { out } = this
-    if (out.length > 0) this.out = []
+    // a shared one, not `out`: that will be filled
+    if (out.length === 0) return nothing
+    this.out = []
     return out
   }
 

@@ -129,7 +129,7 @@ export class Refusal extends Schema.TaggedError<Refusal>()("Refusal", {
  * Which pages may connect (section 10.2). A browser sends the origin of the page; a client that sends none is no browser and
  * is not held back by this.
  *
- * - `"same-origin"`: the origin's host and port are those of the request.
+ * - `"same-origin"`: the origin's host and port are those of the request; the scheme cannot be seen from here.
  * - a list: one of these origins, such as `https://app.example`; `https://*.app.example` takes any subdomain.
  * - `"any"`: no check. Any page that a user opens can then connect in the user's name.
  *
@@ -193,7 +193,7 @@ const isToken = (text: string): boolean => /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(
 // shared, so that a request that asks for nothing takes nothing
 const none: ReadonlyArray<string> = []
 const noExtensions = Option.some<ReadonlyArray<Extension.Extension>>([])
-const noHeaders = {}
+const noHeaders = Object.freeze({})
 
 /** Shows a header's value in a reason: short, and as text that cannot break a line. */
 const shown = (value: string | undefined): string =>

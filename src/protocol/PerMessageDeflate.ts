@@ -11,7 +11,7 @@ import * as Extension from "./Extension.ts"
 export const name = "permessage-deflate"
 
 /**
- * What both sides agreed on. Window sizes are the base-2 logarithm of the LZ77 window, 9 to 15.
+ * What both sides agreed on. Window sizes are the base-2 logarithm of the LZ77 window, 8 to 15.
  *
  * @category models
  * @since 0.1.0

@@ -151,9 +151,8 @@ class Pipe {
   }
 
   get release(): Effect.Effect<void> {
-    return this.down === undefined
-      ? this.target.ends.destroy
-      : Effect.andThen(Fiber.interrupt(this.down), this.target.ends.destroy)
+    const destroy = this.target.ends.destroy(this.client.limits.closeTimeout)
+    return this.down === undefined ? destroy : Effect.andThen(Fiber.interrupt(this.down), destroy)
   }
 
   private get fromClient(): Effect.Effect<void, WebSocketError | Socket.SocketError> {

@@ -308,7 +308,7 @@ export class Connection implements WebSocket, Owner, Gate {
         : CloseCode.internalError
     return Effect.suspend(() => (this.transportLost ? Effect.void : this.finish({ code, reason: "" }))).pipe(
       Effect.andThen(Effect.suspend(() => (this.ponging === undefined ? Effect.void : Fiber.interrupt(this.ponging)))),
-      Effect.andThen(this.transport.ends.destroy),
+      Effect.andThen(this.transport.ends.destroy(this.limits.closeTimeout)),
       Effect.andThen(Effect.suspend(() => this.report))
     )
   }
