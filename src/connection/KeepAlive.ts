@@ -17,7 +17,7 @@ import { Connection } from "./internal/connection.ts"
 import type { Limits } from "./Limits.ts"
 import * as Telemetry from "./Telemetry.ts"
 import type { WebSocket } from "./WebSocket.ts"
-import { peerTimeout } from "./WebSocketError.ts"
+import { lost, peerTimeout } from "./WebSocketError.ts"
 
 /**
  * @category models
@@ -35,6 +35,8 @@ export interface KeepAlive {
 interface Watch {
   readonly openedAt: number
   bytes: number
+  unsent: number
+  taken: number
   seenAt: number
   progress: number
   activeAt: number
@@ -67,18 +69,26 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
   const act = (self: Effect.Effect<void>) => Effect.asVoid(Effect.forkIn(self, scope))
 
   const visit = (connection: Connection, watch: Watch, now: number): Effect.Effect<void> | undefined => {
-    const { inbound, outbound } = connection
-    if (inbound.bytes !== watch.bytes || !inbound.reading) {
-      watch.bytes = inbound.bytes
+    const { inbound, outbound, taken } = connection
+    // a peer that takes what waits for it is alive, even if its pongs wait behind that
+    if (inbound.bytes !== watch.bytes || (watch.unsent > 0 && taken !== watch.taken)) {
       watch.seenAt = now
       watch.probedAt = 0
     }
+    watch.bytes = inbound.bytes
+    watch.unsent = connection.unsent
+    watch.taken = taken
     const progress = inbound.decoder.progress + outbound.progress
     if (progress !== watch.progress) {
       watch.progress = progress
       watch.activeAt = now
     }
-    if (!connection.isOpen || watch.over) return undefined
+    if (watch.over) return undefined
+    if (connection.isForsaken) {
+      watch.over = true
+      return act(connection.abort(lost("the transport is gone")))
+    }
+    if (!connection.isOpen) return undefined
     if (now - watch.openedAt >= limits.maxLifetime) {
       watch.over = true
       return limitClose(connection, "maxLifetime", CloseCode.policyViolation, "the connection reached its maximum age")
@@ -86,6 +96,13 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
     if (now - watch.activeAt >= limits.idleTimeout) {
       watch.over = true
       return limitClose(connection, "idleTimeout", CloseCode.goingAway, "the connection was idle for too long")
+    }
+    if (!inbound.reading) {
+      // its silence is ours; but a ping still finds out that it is gone
+      if (now - watch.seenAt < limits.pingInterval) return undefined
+      watch.seenAt = now
+      watch.probedAt = 0
+      return act(connection.probe)
     }
     if (watch.probedAt !== 0) {
       if (now - watch.probedAt < limits.pongTimeout) return undefined
@@ -117,7 +134,7 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
       Effect.suspend(() => {
         if (!(webSocket instanceof Connection)) return Effect.void
         const now = clock.currentTimeMillisUnsafe() - start
-        watched.set(webSocket, { openedAt: now, bytes: 0, seenAt: now, progress: 0, activeAt: now, probedAt: 0, over: false })
+        watched.set(webSocket, { openedAt: now, bytes: 0, unsent: 0, taken: 0, seenAt: now, progress: 0, activeAt: now, probedAt: 0, over: false })
         return Metric.modify(Telemetry.connections, 1)
       }),
     forget: (webSocket) =>

@@ -1,6 +1,6 @@
 /**
- * What a connection needs of a byte stream, and what a transport may promise beyond effect's `Socket`: who owns the memory of
- * a chunk, and ends that need no scope of their own.
+ * What a connection needs of a byte stream, and what a transport may tell beyond effect's `Socket`: who owns the memory of a
+ * chunk, how far its sending is, and ends that need no scope of their own.
  *
  * Each read of a busy socket is a buffer of 64 KiB outside the heap. Left to the garbage collector they pile up and force
  * full collections, so where one stage knows that it alone holds a chunk, it has the writer free it as soon as it is written.
@@ -13,7 +13,7 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
-import type * as Socket from "effect/socket/Socket"
+import * as Socket from "effect/socket/Socket"
 
 /**
  * A reader that may promise of a chunk that it is the whole of its `ArrayBuffer` and that nobody else holds it.
@@ -22,6 +22,8 @@ import type * as Socket from "effect/socket/Socket"
  * @since 0.1.0
  */
 export interface Reader extends Socket.Reader {
+  /** Whether the stream is gone, which a reader that does not pull would not learn. */
+  readonly isGone?: boolean
   /** Says of a chunk that this reader has just yielded whether the promise holds for it. */
   isExclusive?(chunk: Uint8Array): boolean
 }
@@ -33,6 +35,10 @@ export interface Reader extends Socket.Reader {
  * @since 0.1.0
  */
 export interface Writer extends Socket.Writer {
+  /** How many bytes were written that the system has not taken yet. */
+  readonly unsent?: number
+  /** How many bytes the system has taken. While there are some unsent, its growth says that the peer takes them. */
+  readonly taken?: number
   /** Writes like `writeAll`, and frees the memory of `owned`, one of the chunks, once that is written. */
   writeOwned?(
     chunks: NonEmptyReadonlyArray<Uint8Array>,
@@ -65,6 +71,8 @@ export interface Ends {
    * Ends both sides and releases what the stream holds, once all is sent or after `lingerMillis`; then what is left is lost.
    */
   destroy(lingerMillis: number): Effect.Effect<void>
+  /** Ends both sides now: what the system has taken is still delivered, and a pull that waits fails. */
+  readonly cut: Effect.Effect<void>
 }
 
 /**
@@ -107,5 +115,13 @@ const acquire = Effect.fnUntraced(function* (
   )
   const writer = yield* Scope.provide(socket.writer, writeScope)
   const end = Scope.close(writeScope, Exit.void)
-  return { reader, writer, ends: { end, destroy: () => Effect.andThen(end, Scope.close(readScope, Exit.void)) } }
+  return {
+    reader,
+    writer,
+    ends: {
+      end,
+      destroy: () => Effect.andThen(end, Scope.close(readScope, Exit.void)),
+      cut: Effect.ignore(writer.write(new Socket.CloseEvent(1006)))
+    }
+  }
 })

@@ -25,6 +25,9 @@ type Waiter<A> = (effect: Effect.Effect<A, Socket.SocketError>) => void
 /** Chunks below this size are not worth freeing by hand: the call costs a microsecond. */
 const ownedThreshold = 16 * 1024
 
+/** The longest time that a timer takes; beyond it Node would fire at once. */
+const maxTimer = 2 ** 31 - 1
+
 /** How long a released stream may take to send what is buffered in it, in milliseconds. */
 const lingerMillis = 10_000
 
@@ -172,14 +175,29 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
     if (this.drains !== undefined) this.failDrains(new Error("the socket is closed"))
   }
 
-  /** Gives the stream its time to send what is buffered, and then it is gone. */
+  get isGone(): boolean {
+    return this.stream.destroyed
+  }
+
+  get cut(): Effect.Effect<void> {
+    return Effect.sync(() => void this.stream.destroy())
+  }
+
+  /** Gives the stream its time to send what is buffered, anew as long as that goes on, and then it is gone. */
   destroy(lingerMillis: number): Effect.Effect<void> {
     return Effect.callback<void>((resume) => {
       const { stream } = this
       this.onEnd(gone)
       stream.off("data", onData)
       if (stream.closed) return resume(Effect.void)
-      const timer = setTimeout(() => reset(stream), lingerMillis)
+      const patience = Math.min(lingerMillis, maxTimer)
+      let { taken } = this
+      const check = () => {
+        if (this.taken === taken) return reset(stream)
+        ;({ taken } = this)
+        timer = setTimeout(check, patience)
+      }
+      let timer = setTimeout(check, patience)
       stream.once("close", () => {
         clearTimeout(timer)
         resume(Effect.void)
@@ -196,6 +214,15 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
     return Effect.sync(() => {
       if (!this.stream.writableEnded) this.stream.end()
     })
+  }
+
+  get unsent(): number {
+    return this.stream.writableLength
+  }
+
+  get taken(): number {
+    const { stream } = this
+    return stream instanceof Net.Socket ? stream.bytesWritten - stream.writableLength : 0
   }
 
   onDrain(): void {

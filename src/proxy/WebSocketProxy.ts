@@ -20,7 +20,10 @@
  */
 import * as Arr from "effect/Array"
 import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Cause from "effect/Cause"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
@@ -95,7 +98,10 @@ export const pipeWebSocket = (
   return Effect.uninterruptibleMask((restore) =>
     Effect.flatMap(restore(Transport.fromSocket(upstream)), (target) => {
       const pipe = new Pipe(webSocket, target, options.messages === "text" ? new TextDecoder("utf-8", utf8) : undefined)
-      return Effect.onExit(restore(pipe.run), () => pipe.release)
+      return Effect.contextWith((context: Context.Context<never>) => {
+        pipe.watch(Effect.runForkWith(context))
+        return Effect.onExit(restore(pipe.run), (exit) => pipe.release(exit))
+      })
     })
   )
 }
@@ -114,6 +120,7 @@ const isEnd = (error: Socket.SocketError): boolean =>
   error.reason._tag === "SocketCloseError" && error.reason.code === 1000
 
 const targetFailed: CloseCode.CloseStatus = { code: CloseCode.internalError, reason: "the target failed" }
+const goingAway: CloseCode.CloseStatus = { code: CloseCode.goingAway, reason: "" }
 const targetEnded: CloseCode.CloseStatus = { code: CloseCode.normal, reason: "" }
 
 const encoder = new TextEncoder()
@@ -124,6 +131,9 @@ class Pipe {
   private readonly target: Transport.Transport
   private readonly text: TextDecoder | undefined
   private down: Fiber.Fiber<void> | undefined = undefined
+  /** The target's writer has all that the client sent. */
+  private isDelivered = false
+  private warden: Fiber.Fiber<void> | undefined = undefined
 
   constructor(client: Connection, target: Transport.Transport, text: TextDecoder | undefined) {
     this.client = client
@@ -134,25 +144,72 @@ class Pipe {
   get run(): Effect.Effect<void, Socket.SocketError> {
     return Effect.flatMap(Effect.forkDetach(this.fromTarget, { startImmediately: true }), (fiber) => {
       this.down = fiber
+      this.client.keepsReading = true
       return Effect.matchEffect(this.fromClient, {
         // the client closed: what it sent is with the target, which may finish what it has to say
-        onSuccess: () =>
-          Effect.andThen(
+        onSuccess: () => {
+          this.isDelivered = true
+          return Effect.andThen(
             this.target.ends.end,
             Effect.asVoid(Effect.timeoutOption(Fiber.await(fiber), this.client.limits.closeTimeout))
-          ),
-        onFailure: (error) =>
-          Effect.andThen(
-            error._tag === "SocketError" ? this.client.shutdown(targetFailed) : Effect.void,
-            Effect.ignore(this.target.writer.write(new Socket.CloseEvent(CloseCode.abnormal)))
           )
+        },
+        onFailure: (error) =>
+          Effect.andThen(error._tag === "SocketError" ? this.failClient : Effect.void, this.reset)
       })
     })
   }
 
-  get release(): Effect.Effect<void> {
-    const destroy = this.target.ends.destroy(this.client.limits.closeTimeout)
-    return this.down === undefined ? destroy : Effect.andThen(Fiber.interrupt(this.down), destroy)
+  /** The target takes no more: nothing reads on for it. */
+  private get failClient(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.client.keepsReading = false
+      return this.client.shutdown(targetFailed)
+    })
+  }
+
+  release(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
+    const { client, down, target } = this
+    return Effect.andThen(down === undefined ? Effect.void : Fiber.interrupt(down), this.leave(exit)).pipe(
+      Effect.andThen(target.ends.destroy(client.limits.closeTimeout)),
+      Effect.andThen(this.warden === undefined ? Effect.void : Fiber.interrupt(this.warden))
+    )
+  }
+
+  /** An interruption tells the client that it is over, and lets what it has sent by then go its way. */
+  private leave(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
+    const { client } = this
+    if (Exit.isSuccess(exit) || !Cause.hasInterruptsOnly(exit.cause)) return Effect.void
+    return Effect.andThen(
+      client.beginClose(goingAway),
+      Effect.ignore(
+        Effect.timeoutOption(Effect.interruptible(this.fromClient), client.limits.closeTimeout)
+      )
+    )
+  }
+
+  /** When the client is gone, a target that takes nothing for the close timeout does not hold the end up. */
+  watch(fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>): void {
+    this.client.whenSettled = () => {
+      if (!this.isDelivered) this.warden = fork(this.guard)
+    }
+  }
+
+  private get guard(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const { taken } = this.target.writer
+      return Effect.delay(
+        Effect.suspend(() => {
+          if (this.isDelivered) return Effect.void
+          return this.target.writer.taken === taken ? this.reset : this.guard
+        }),
+        this.client.limits.closeTimeout
+      )
+    })
+  }
+
+  private get reset(): Effect.Effect<void> {
+    return Effect.ignore(this.target.writer.write(new Socket.CloseEvent(CloseCode.abnormal)))
   }
 
   private get fromClient(): Effect.Effect<void, WebSocketError | Socket.SocketError> {

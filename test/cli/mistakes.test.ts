@@ -31,7 +31,10 @@ const mistakes: ReadonlyArray<readonly [ReadonlyArray<string>, ReadonlyArray<str
     ["echo", "65536"],
     ["65536", "65535"]
   ],
-  [["echo", "0", "1"], ["argument", "\"1\""]],
+  [
+    ["echo", "0", "1"],
+    ["argument", '"1"']
+  ],
   [
     ["echo", "no-such-host.invalid:0"],
     ["no-such-host.invalid", "not known"]
@@ -53,7 +56,10 @@ const mistakes: ReadonlyArray<readonly [ReadonlyArray<string>, ReadonlyArray<str
     ["proxy", "0", "http://localhost:80"],
     ["http://localhost:80", "host:port"]
   ],
-  [["proxy", "0", "a:1", "b:2"], ["argument", "b:2"]],
+  [
+    ["proxy", "0", "a:1", "b:2"],
+    ["argument", "b:2"]
+  ],
   [["echo", "0", "--frobnicate"], ["--frobnicate"]],
   [["echo", "0", "--idle-timeout"], ["--idle-timeout"]],
   [["frobnicate"], ["frobnicate"]],

@@ -150,10 +150,20 @@ describe("close", () => {
       const reading = yield* Effect.forkChild(Stream.runCollect(webSocket.messages))
       const closing = yield* Effect.forkChild(webSocket.close())
       yield* peer.next
-      yield* peer.send(text("on its way"))
+      // each read of its own, and one message in two of them
+      const reads = [
+        [text("on")],
+        [text("its")],
+        [{ ...text("w"), fin: false }],
+        [{ ...text("ay"), opcode: 0 as const }]
+      ]
+      for (const frames of reads) {
+        yield* peer.send(...frames)
+        yield* settled
+      }
       yield* peer.send(text("already"), close(1000))
       yield* Fiber.join(closing)
-      assert.deepStrictEqual(yield* Fiber.join(reading), ["on its way", "already"])
+      assert.deepStrictEqual(yield* Fiber.join(reading), ["on", "its", "way", "already"])
     })
   )
 

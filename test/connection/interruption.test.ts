@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Stream } from "effect"
-import * as Deflate from "../../src/connection/Deflate.ts"
+import type * as Deflate from "../../src/connection/Deflate.ts"
 import * as NodeZlib from "../../src/node/NodeZlib.ts"
 import { close, connected, settled, text, withPeer } from "./connected.ts"
 

@@ -73,7 +73,7 @@ describe("messages between the two roles", () => {
       const sent = Array.from({ length: 50 }, (_, i) => `${i} `.repeat(i * 20))
       const received = yield* Effect.forkChild(Stream.runCollect(Stream.take(server.messages, sent.length)))
       yield* Effect.forEach(sent, (message) => client.send(message), { concurrency: "unbounded", discard: true })
-      assert.deepStrictEqual([...(yield* Fiber.join(received))].sort(), [...sent].sort())
+      assert.deepStrictEqual((yield* Fiber.join(received)).toSorted(), sent.toSorted())
     })
   )
 

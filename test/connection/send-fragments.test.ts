@@ -133,6 +133,19 @@ describe("sendFragments", () => {
     })
   )
 
+  it.effect("a stream that fails before its first element has sent nothing: the connection goes on", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* connected()
+      assert.strictEqual(
+        yield* Effect.flip(client.sendFragments(Stream.fail("nothing to say" as const))),
+        "nothing to say"
+      )
+      const received = yield* Effect.forkChild(Stream.runCollect(Stream.take(server.messages, 1)))
+      yield* client.send("but this")
+      assert.deepStrictEqual(yield* Fiber.join(received), ["but this"])
+    })
+  )
+
   it.effect("interrupted in the middle, it fails the connection with 1011: the message cannot be completed", () =>
     Effect.gen(function* () {
       const { peer, webSocket } = yield* withPeer("client")

@@ -92,7 +92,10 @@ export const transfer = (options: Options): Effect.Effect<Report> =>
         assert.isTrue(yield* target.writeAll(Pattern.pieces(seed, bytes)))
         yield* target.end()
         yield* client.watch.until("the end", () => client.over || client.closeCode !== undefined, bound)
-        assert.deepStrictEqual(client.log.filter((event) => event !== "ping"), ["open", "close 1000"])
+        assert.deepStrictEqual(
+          client.log.filter((event) => event !== "ping"),
+          ["open", "close 1000"]
+        )
         yield* client.sendClose(1000)
       }
       yield* client.until("end")

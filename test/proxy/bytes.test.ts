@@ -10,8 +10,8 @@ import * as Pattern from "./pattern.ts"
 
 /** The lengths where the form of the header, or what the proxy does with a payload, changes. */
 const lengths = [
-  0, 1, 2, 3, 4, 5, 47, 48, 49, 124, 125, 126, 127, 128, 4095, 4096, 4097, 16383, 16384, 16385, 65523, 65535, 65536, 65537,
-  131072, 1_000_003
+  0, 1, 2, 3, 4, 5, 47, 48, 49, 124, 125, 126, 127, 128, 4095, 4096, 4097, 16383, 16384, 16385, 65523, 65535, 65536,
+  65537, 131072, 1_000_003
 ]
 
 describe("from the client to the target", () => {
@@ -28,7 +28,8 @@ describe("from the client to the target", () => {
         yield* target.untilReceived(at, soon)
       }
       assert.isTrue(target.bytes.equals(Buffer.concat(expected)))
-    }))
+    })
+  )
 
   it.live("frames of all sizes, all of them in one write", () =>
     Effect.gen(function* () {
@@ -41,7 +42,8 @@ describe("from the client to the target", () => {
       )
       yield* target.untilReceived(total, soon)
       assert.isTrue(target.bytes.equals(source))
-    }))
+    })
+  )
 
   it.live("frames cut at any byte", () =>
     Effect.gen(function* () {
@@ -61,7 +63,8 @@ describe("from the client to the target", () => {
         yield* target.untilReceived(expected, soon)
       }
       assert.isTrue(target.bytes.equals(Buffer.concat(Array.from({ length: wire.length - 1 }, () => payload))))
-    }))
+    })
+  )
 
   it.live("byte by byte", () =>
     Effect.gen(function* () {
@@ -70,7 +73,8 @@ describe("from the client to the target", () => {
       for (const byte of Frames.frame(Frames.binary, payload)) yield* client.write(Buffer.from([byte]))
       yield* target.untilReceived(payload.length, soon)
       assert.isTrue(target.bytes.equals(payload))
-    }))
+    })
+  )
 
   it.live("many small frames in one packet: in order, and in far fewer writes than frames", () =>
     Effect.gen(function* () {
@@ -81,15 +85,14 @@ describe("from the client to the target", () => {
       const source = Pattern.bytes(5, count * 7)
       yield* client.write(
         Buffer.concat(
-          Array.from({ length: count }, (_, i) =>
-            Frames.frame(Frames.binary, source.subarray(i * 7, i * 7 + 7))
-          )
+          Array.from({ length: count }, (_, i) => Frames.frame(Frames.binary, source.subarray(i * 7, i * 7 + 7)))
         )
       )
       yield* target.untilReceived(source.length, soon)
       assert.isTrue(target.bytes.equals(source))
       assert.isBelow(reads, count / 100)
-    }))
+    })
+  )
 
   it.live("text and binary, fragments of both, empty ones, and control frames between them", () =>
     Effect.gen(function* () {
@@ -115,7 +118,8 @@ describe("from the client to the target", () => {
       yield* target.untilReceived(7, soon)
       assert.strictEqual(target.text, "abc€d")
       yield* client.watch.until("two Pongs", () => client.log.filter((event) => event === "pong").length === 2, soon)
-    }))
+    })
+  )
 
   it.live("empty messages alone send nothing, and are no end", () =>
     Effect.gen(function* () {
@@ -124,7 +128,8 @@ describe("from the client to the target", () => {
       yield* client.send(Frames.binary, "!")
       yield* target.untilReceived(1, soon)
       assert.strictEqual(target.text, "!")
-    }))
+    })
+  )
 
   it.live("a message of a great many fragments, and one of a great many bytes, are no limit to a proxy", () =>
     Effect.gen(function* () {
@@ -140,7 +145,8 @@ describe("from the client to the target", () => {
       )
       yield* target.until("end", soon)
       assert.isTrue(target.bytes.equals(Pattern.bytes(6, total)))
-    }))
+    })
+  )
 })
 
 describe("from the target to the client", () => {
@@ -159,7 +165,8 @@ describe("from the target to the client", () => {
         assert.strictEqual(message.frames, 1)
         assert.isAbove(message.payload.length, 0)
       }
-    }))
+    })
+  )
 
   it.live("what is not UTF-8, and what looks like frames, passes as it is", () =>
     Effect.gen(function* () {
@@ -169,7 +176,8 @@ describe("from the target to the client", () => {
       yield* client.untilPayload(bytes.length, soon)
       assert.isTrue(client.bytes.equals(bytes))
       assert.deepStrictEqual(client.log, ["open", "binary"])
-    }))
+    })
+  )
 
   it.live("a target that speaks first is heard", () =>
     Effect.gen(function* () {
@@ -178,5 +186,6 @@ describe("from the target to the client", () => {
       })
       yield* client.untilPayload(11, soon)
       assert.strictEqual(client.bytes.toString(), "220 hello\r\n")
-    }))
+    })
+  )
 })

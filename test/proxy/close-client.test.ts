@@ -34,7 +34,8 @@ describe("the client sends Close", () => {
       assert.deepStrictEqual(target.log, ["end", "closed"])
       assert.deepStrictEqual(client.log, ["open", "close 3001", "end", "closed"])
       assert.deepStrictEqual(proxy.log, [])
-    }))
+    })
+  )
 
   it.live.each([
     ["without a code", undefined, "close 1005"],
@@ -46,7 +47,8 @@ describe("the client sends Close", () => {
       yield* client.until("end", soon)
       assert.deepStrictEqual(client.log, ["open", echo, "end"])
       assert.strictEqual(client.closeReason, "")
-    }))
+    })
+  )
 
   it.live("what the target sends after that is read and discarded to its EOF", () =>
     Effect.gen(function* () {
@@ -62,7 +64,8 @@ describe("the client sends Close", () => {
       assert.deepStrictEqual(target.log, ["end", "closed"], "the target sees no reset")
       assert.strictEqual(client.payloadBytes, 0)
       assert.deepStrictEqual(client.log, ["open", "close 1000", "end", "closed"])
-    }))
+    })
+  )
 
   it.live("what was on its way to the client arrives before the echo, and whole", () =>
     Effect.gen(function* () {
@@ -80,7 +83,8 @@ describe("the client sends Close", () => {
       assert.isAbove(checker.received, 100_000)
       assert.deepStrictEqual(client.log, ["open", "close 1000", "end"])
       yield* Fiber.interrupt(sending)
-    }))
+    })
+  )
 
   it.live("a target that goes on after its FIN is waited for until the close timeout, and no longer", () =>
     Effect.gen(function* () {
@@ -92,7 +96,8 @@ describe("the client sends Close", () => {
       const [, millis] = yield* timed(proxy.idle())
       assert.isAbove(millis, 150)
       assert.isBelow(millis, 1500)
-    }))
+    })
+  )
 
   it.live("a target that sends without end is cut off after the close timeout", () =>
     Effect.gen(function* () {
@@ -104,7 +109,8 @@ describe("the client sends Close", () => {
       assert.isFalse(finished)
       assert.isBelow(millis, 2000)
       yield* proxy.idle(soon)
-    }))
+    })
+  )
 
   it.live("a target that reads slowly gets all of it before FIN", () =>
     Effect.gen(function* () {
@@ -123,7 +129,8 @@ describe("the client sends Close", () => {
       assert.strictEqual(checker.fault, undefined)
       assert.strictEqual(checker.received, source.sent)
       assert.deepStrictEqual(target.log, ["end"])
-    }))
+    })
+  )
 
   it.live("a client that never ends TCP after the two Closes is given up after the close timeout", () =>
     Effect.gen(function* () {
@@ -134,7 +141,8 @@ describe("the client sends Close", () => {
       yield* client.until("end", soon)
       const [, millis] = yield* timed(proxy.idle())
       assert.isBelow(millis, 1500)
-    }))
+    })
+  )
 })
 
 describe("the client vanishes", () => {
@@ -150,7 +158,8 @@ describe("the client vanishes", () => {
           assert.deepStrictEqual(target.log, ["reset", "closed"])
           yield* proxy.idle(soon)
           assert.deepStrictEqual(proxy.log, [])
-        }))
+        })
+      )
 
       it.live("also while the target is sending to it", () =>
         Effect.gen(function* () {
@@ -165,7 +174,8 @@ describe("the client vanishes", () => {
           assert.isFalse(yield* Fiber.join(sending))
           assert.deepStrictEqual(target.log, ["reset", "closed"])
           yield* proxy.idle(soon)
-        }))
+        })
+      )
 
       it.live("also in the middle of a frame", () =>
         Effect.gen(function* () {
@@ -176,7 +186,8 @@ describe("the client vanishes", () => {
           yield* vanish(client)
           yield* target.until("closed", soon)
           assert.deepStrictEqual(target.log, ["reset", "closed"])
-        }))
+        })
+      )
     })
 
   vanishes("by RST", (client) => client.reset())
@@ -184,14 +195,19 @@ describe("the client vanishes", () => {
 
   it.live("by answering no ping: both are reset", () =>
     Effect.gen(function* () {
-      const { client, proxy, target } = yield* connected({ pingInterval: 100, pongTimeout: 100, client: { pongs: false } })
+      const { client, proxy, target } = yield* connected({
+        pingInterval: 100,
+        pongTimeout: 100,
+        client: { pongs: false }
+      })
       yield* target.until("closed", soon)
       assert.deepStrictEqual(target.log, ["reset", "closed"])
       yield* client.until("closed", soon)
       assert.deepStrictEqual(client.log, ["open", "ping", "reset", "closed"])
       yield* proxy.idle(soon)
       assert.deepStrictEqual(proxy.log, [])
-    }))
+    })
+  )
 
   it.live("by RST while the target reads nothing: the connection is given up within the time of a ping", () =>
     Effect.gen(function* () {
@@ -209,7 +225,8 @@ describe("the client vanishes", () => {
       yield* proxy.idle(soon)
       target.resume()
       yield* target.until("reset", soon)
-    }))
+    })
+  )
 })
 
 describe("a client that reads slowly", () => {
@@ -217,7 +234,9 @@ describe("a client that reads slowly", () => {
     Effect.gen(function* () {
       const { client, target } = yield* connected({ pingInterval: 200, pongTimeout: 200 })
       client.sink = () => {}
-      const sending = yield* Effect.forkChild(target.writeAll(Pattern.pieces(1, 30_000_000)), { startImmediately: true })
+      const sending = yield* Effect.forkChild(target.writeAll(Pattern.pieces(1, 30_000_000)), {
+        startImmediately: true
+      })
       // a little at a time: what is in the system's buffers before a ping takes longer than the ping may
       const before = client.payloadBytes
       for (let i = 0; i < 100; i++) {
@@ -231,5 +250,6 @@ describe("a client that reads slowly", () => {
       yield* client.untilPayload(30_000_000)
       assert.isTrue(yield* Fiber.join(sending))
       assert.isFalse(client.over)
-    }))
+    })
+  )
 })

@@ -37,7 +37,8 @@ describe("the client breaks the protocol", () => {
       yield* client.end()
       yield* proxy.idle(soon)
       assert.deepStrictEqual(proxy.log, [])
-    }))
+    })
+  )
 
   it.live("what came before the fault reaches the target that reads it", () =>
     Effect.gen(function* () {
@@ -47,7 +48,8 @@ describe("the client breaks the protocol", () => {
       yield* client.send(3, "")
       yield* target.until("reset", soon)
       assert.strictEqual(target.text, "before")
-    }))
+    })
+  )
 
   it.live("a client that goes on sending still reads its Close, and is destroyed after the close timeout", () =>
     Effect.gen(function* () {
@@ -63,7 +65,8 @@ describe("the client breaks the protocol", () => {
       assert.isFalse(finished)
       assert.isBelow(millis, 2000)
       yield* proxy.idle(soon)
-    }))
+    })
+  )
 
   it.live("a client that does nothing is destroyed after the close timeout", () =>
     Effect.gen(function* () {
@@ -72,7 +75,8 @@ describe("the client breaks the protocol", () => {
       yield* client.until("end", soon)
       const [, millis] = yield* timed(proxy.idle(soon))
       assert.isBelow(millis, 1500)
-    }))
+    })
+  )
 
   it.live("a client that reads nothing, with all buffers full, is destroyed after the close timeouts", () =>
     Effect.gen(function* () {
@@ -84,7 +88,8 @@ describe("the client breaks the protocol", () => {
       yield* target.until("reset", soon)
       yield* proxy.idle(soon)
       yield* Fiber.join(sending)
-    }))
+    })
+  )
 
   it.live("data behind the fault is not delivered", () =>
     Effect.gen(function* () {
@@ -92,7 +97,8 @@ describe("the client breaks the protocol", () => {
       yield* client.write(Buffer.concat([Frames.frame(3, ""), Frames.frame(Frames.binary, "after")]))
       yield* target.until("closed", soon)
       assert.strictEqual(target.text, "")
-    }))
+    })
+  )
 })
 
 describe("a limit of the connection", () => {
@@ -115,7 +121,8 @@ describe("a limit of the connection", () => {
       yield* proxy.idle(soon)
       assert.deepStrictEqual(target.log, ["end", "closed"])
       assert.deepStrictEqual(proxy.log, [])
-    }))
+    })
+  )
 
   it.live.each(["idleTimeout", "maxLifetime"] as const)("%s: a client that does not answer is cut off", (limit) =>
     Effect.gen(function* () {
@@ -127,7 +134,8 @@ describe("a limit of the connection", () => {
       yield* target.end()
       yield* client.end()
       yield* proxy.idle(soon)
-    }))
+    })
+  )
 
   it.live("idleTimeout spares a connection with data in one direction", () =>
     Effect.gen(function* () {
@@ -136,30 +144,37 @@ describe("a limit of the connection", () => {
         yield* i % 2 === 0 ? target.write(Buffer.from("x")) : client.send(Frames.binary, "x")
         yield* pass(75)
       }
-      assert.deepStrictEqual(client.log.filter((event) => event !== "binary"), ["open"])
+      assert.deepStrictEqual(
+        client.log.filter((event) => event !== "binary"),
+        ["open"]
+      )
       yield* client.until("close 1001", soon)
-    }))
+    })
+  )
 
-  it.live("maxLifetime in the middle of an upload to a slow target loses nothing of what came before the client's Close", () =>
-    Effect.gen(function* () {
-      const { client, proxy, target } = yield* connected({ maxLifetime: 600, accepting: { paused: true } })
-      const source = new Pattern.Source(1)
-      const sending = yield* Effect.forkChild(client.sendAll(source), { startImmediately: true })
-      yield* client.until("close 1008", soon)
-      source.stop()
-      const checker = new Pattern.Checker(1)
-      target.sink = (chunk) => checker.push(chunk)
-      yield* pass(100)
-      target.resume()
-      assert.isTrue(yield* Fiber.join(sending))
-      yield* client.sendClose(1008)
-      yield* target.until("end")
-      assert.strictEqual(checker.fault, undefined)
-      assert.strictEqual(checker.received, source.sent)
-      yield* target.end()
-      yield* client.end()
-      yield* proxy.idle(soon)
-    }))
+  it.live(
+    "maxLifetime in the middle of an upload to a slow target loses nothing of what came before the client's Close",
+    () =>
+      Effect.gen(function* () {
+        const { client, proxy, target } = yield* connected({ maxLifetime: 600, accepting: { paused: true } })
+        const source = new Pattern.Source(1)
+        const sending = yield* Effect.forkChild(client.sendAll(source), { startImmediately: true })
+        yield* client.until("close 1008", soon)
+        source.stop()
+        const checker = new Pattern.Checker(1)
+        target.sink = (chunk) => checker.push(chunk)
+        yield* pass(100)
+        target.resume()
+        assert.isTrue(yield* Fiber.join(sending))
+        yield* client.sendClose(1008)
+        yield* target.until("end")
+        assert.strictEqual(checker.fault, undefined)
+        assert.strictEqual(checker.received, source.sent)
+        yield* target.end()
+        yield* client.end()
+        yield* proxy.idle(soon)
+      })
+  )
 
   it.live("maxLifetime in the middle of a download: a prefix arrives, then Close 1008, and the target sees FIN", () =>
     Effect.gen(function* () {
@@ -178,7 +193,8 @@ describe("a limit of the connection", () => {
       yield* proxy.idle(soon)
       assert.strictEqual(checker.fault, undefined)
       assert.deepStrictEqual(target.log, ["end", "closed"])
-    }))
+    })
+  )
 
   it.live.each(["idleTimeout", "maxLifetime"] as const)("%s ends a connection whose target reads nothing", (limit) =>
     Effect.gen(function* () {
@@ -193,5 +209,6 @@ describe("a limit of the connection", () => {
       yield* proxy.idle(soon)
       target.resume()
       yield* target.watch.until("the end", () => target.over, soon)
-    }))
+    })
+  )
 })

@@ -4,6 +4,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as CommandLine from "./commandLine.ts"
 import { connected, soon } from "./connected.ts"
 import * as Frames from "./frames.ts"
 import * as Pattern from "./pattern.ts"
@@ -43,7 +44,8 @@ describe("the target sends FIN", () => {
       yield* client.end()
       yield* proxy.idle(soon)
       assert.deepStrictEqual(proxy.log, [])
-    }))
+    })
+  )
 
   it.live("a client that does not answer is not ended before the close timeout, and is ended then", () =>
     Effect.gen(function* () {
@@ -55,7 +57,8 @@ describe("the target sends FIN", () => {
       yield* target.until("closed", soon)
       yield* client.end()
       yield* proxy.idle(soon)
-    }))
+    })
+  )
 
   it.live("a client that goes on sending for longer than the timeout is ended too", () =>
     Effect.gen(function* () {
@@ -69,7 +72,8 @@ describe("the target sends FIN", () => {
       yield* target.until("closed", soon)
       assert.isTrue(target.bytes.equals(Pattern.bytes(1, target.received)))
       yield* proxy.idle(soon)
-    }))
+    })
+  )
 
   it.live("what the client had sent before is delivered to a target that reads slowly", () =>
     Effect.gen(function* () {
@@ -89,7 +93,8 @@ describe("the target sends FIN", () => {
       assert.strictEqual(checker.fault, undefined)
       assert.strictEqual(checker.received, source.sent)
       assert.deepStrictEqual(target.log.at(0), "end")
-    }))
+    })
+  )
 
   it.live("a client that is slow for less than the close timeout gets everything", () =>
     Effect.gen(function* () {
@@ -98,10 +103,9 @@ describe("the target sends FIN", () => {
       const total = 20_000_000
       const checker = new Pattern.Checker(3)
       client.sink = (piece) => checker.push(piece)
-      const sending = yield* Effect.forkChild(
-        Effect.andThen(target.writeAll(Pattern.pieces(3, total)), target.end()),
-        { startImmediately: true }
-      )
+      const sending = yield* Effect.forkChild(Effect.andThen(target.writeAll(Pattern.pieces(3, total)), target.end()), {
+        startImmediately: true
+      })
       yield* heldBack(target)
       yield* pass(800)
       client.resume()
@@ -109,54 +113,62 @@ describe("the target sends FIN", () => {
       yield* Fiber.join(sending)
       assert.strictEqual(checker.fault, undefined)
       assert.strictEqual(checker.received, total)
-    }))
+    })
+  )
 
-  it.live("a client that reads at a steady slow pace gets everything, however long that takes", () =>
-    Effect.gen(function* () {
-      // the timeout is for a client that does nothing, not for one whose buffers are long
-      const { client, target } = yield* connected({ closeTimeout: 500 })
-      client.pause()
-      const source = new Pattern.Source(4)
-      const checker = new Pattern.Checker(4)
-      client.sink = (piece) => checker.push(piece)
-      const sending = yield* Effect.forkChild(Effect.andThen(target.writeAll(source), target.end()), {
-        startImmediately: true
-      })
-      yield* heldBack(target)
-      source.stop()
-      // two seconds for what is in the buffers
-      const step = source.sent / 40
-      for (let next = step; !client.over && !client.has("close 1000"); next += step) {
-        client.resume()
-        yield* client.watch.until("more", () => client.received >= next || client.over || client.has("close 1000"))
+  it.live(
+    "a client that reads at a steady slow pace gets everything, however long that takes",
+    () =>
+      Effect.gen(function* () {
+        // the timeout is for a client that does nothing, not for one whose buffers are long
+        const { client, target } = yield* connected({ closeTimeout: 500 })
         client.pause()
-        yield* pass(50)
-      }
-      assert.deepStrictEqual(client.log.slice(0, 2), ["open", "close 1000"])
-      yield* Fiber.join(sending)
-      assert.strictEqual(checker.fault, undefined)
-      assert.strictEqual(checker.received, source.sent)
-    }), 15_000)
+        const source = new Pattern.Source(4)
+        const checker = new Pattern.Checker(4)
+        client.sink = (piece) => checker.push(piece)
+        const sending = yield* Effect.forkChild(Effect.andThen(target.writeAll(source), target.end()), {
+          startImmediately: true
+        })
+        yield* heldBack(target)
+        source.stop()
+        // two seconds for what is in the buffers
+        const step = source.sent / 40
+        for (let next = step; !client.over && !client.has("close 1000"); next += step) {
+          client.resume()
+          yield* client.watch.until("more", () => client.received >= next || client.over || client.has("close 1000"))
+          client.pause()
+          yield* pass(50)
+        }
+        assert.deepStrictEqual(client.log.slice(0, 2), ["open", "close 1000"])
+        yield* Fiber.join(sending)
+        assert.strictEqual(checker.fault, undefined)
+        assert.strictEqual(checker.received, source.sent)
+      }),
+    15_000
+  )
 
-  it.live("a target that ends for good right after its answer: the answer arrives while the client goes on sending", () =>
-    Effect.gen(function* () {
-      const { client, target } = yield* connected()
-      client.pause()
-      const source = new Pattern.Source(5)
-      const checker = new Pattern.Checker(5)
-      client.sink = (piece) => checker.push(piece)
-      const sending = yield* Effect.forkChild(target.writeAll(source), { startImmediately: true })
-      yield* heldBack(target)
-      source.stop()
-      // close(2): from now on the target's system answers whatever comes with RST
-      yield* target.destroySoon()
-      client.resume()
-      yield* client.send(Frames.binary, "one more question")
-      yield* client.watch.until("Close", () => client.closeCode !== undefined)
-      yield* Fiber.interrupt(sending)
-      assert.strictEqual(checker.fault, undefined)
-      assert.strictEqual(checker.received, source.sent)
-    }))
+  it.live(
+    "a target that ends for good right after its answer: the answer arrives while the client goes on sending",
+    () =>
+      Effect.gen(function* () {
+        const { client, target } = yield* connected()
+        client.pause()
+        const source = new Pattern.Source(5)
+        const checker = new Pattern.Checker(5)
+        client.sink = (piece) => checker.push(piece)
+        const sending = yield* Effect.forkChild(target.writeAll(source), { startImmediately: true })
+        yield* heldBack(target)
+        source.stop()
+        // close(2): from now on the target's system answers whatever comes with RST
+        yield* target.destroySoon()
+        client.resume()
+        yield* client.send(Frames.binary, "one more question")
+        yield* client.watch.until("Close", () => client.closeCode !== undefined)
+        yield* Fiber.interrupt(sending)
+        assert.strictEqual(checker.fault, undefined)
+        assert.strictEqual(checker.received, source.sent)
+      })
+  )
 })
 
 describe("the target fails", () => {
@@ -177,7 +189,8 @@ describe("the target fails", () => {
       yield* client.end()
       yield* proxy.idle(soon)
       assert.deepStrictEqual(proxy.log, [])
-    }))
+    })
+  )
 
   it.live("by RST while the client is sending", () =>
     Effect.gen(function* () {
@@ -194,7 +207,8 @@ describe("the target fails", () => {
       yield* proxy.idle(soon)
       assert.deepStrictEqual(client.log, ["open", "close 1011", "end", "closed"])
       assert.deepStrictEqual(proxy.log, [])
-    }))
+    })
+  )
 
   it.live("by RST while it reads nothing and the client is held back", () =>
     Effect.gen(function* () {
@@ -208,7 +222,8 @@ describe("the target fails", () => {
       yield* client.until("end", soon)
       yield* client.end()
       yield* proxy.idle(soon)
-    }))
+    })
+  )
 
   it.live("by RST while the client reads nothing: what came before goes first, then Close 1011", () =>
     Effect.gen(function* () {
@@ -228,7 +243,36 @@ describe("the target fails", () => {
       yield* client.until("end", soon)
       yield* client.end()
       yield* proxy.idle(soon)
-    }))
+    })
+  )
+
+  it.live(
+    "by RST with data on its way in both directions, many times: never Close 1000, as if that were all",
+    () =>
+      Effect.gen(function* () {
+        const listener = yield* RawTarget.listen()
+        const proxy = yield* CommandLine.proxy(listener)
+        const codes: Record<number, number> = {}
+        const once = Effect.scoped(
+          Effect.gen(function* () {
+            const client = yield* RawClient.open(proxy.port)
+            const target = yield* listener.meet(client)
+            client.sink = () => {}
+            target.pause()
+            yield* Effect.forkChild(client.sendAll(new Pattern.Source(1)), { startImmediately: true })
+            yield* Effect.forkChild(target.writeAll(new Pattern.Source(2)), { startImmediately: true })
+            yield* heldBack(client)
+            yield* target.reset()
+            const code = yield* client.watch.until("a Close", () => client.closeCode)
+            codes[code] = (codes[code] ?? 0) + 1
+            yield* client.reset()
+          })
+        )
+        yield* Effect.forEach(Array.from({ length: 60 }), () => once, { concurrency: 6, discard: true })
+        assert.deepStrictEqual(codes, { 1011: 60 })
+      }),
+    30_000
+  )
 
   it.live("after its FIN, when the client goes on sending: the client is told, once", () =>
     Effect.gen(function* () {
@@ -244,7 +288,8 @@ describe("the target fails", () => {
       yield* proxy.idle(soon)
       assert.deepStrictEqual(client.log.slice(0, 3), ["open", "close 1000", "end"])
       assert.deepStrictEqual(proxy.log, [])
-    }))
+    })
+  )
 
   it.live("a client that does not answer the Close 1011 is ended after the close timeout", () =>
     Effect.gen(function* () {
@@ -255,7 +300,8 @@ describe("the target fails", () => {
       assert.isAbove(millis, 200)
       yield* client.end()
       yield* proxy.idle(soon)
-    }))
+    })
+  )
 
   it.live("a target that resets as soon as it accepts, many times: a refusal or Close 1011, and nothing else", () =>
     Effect.gen(function* () {
@@ -271,6 +317,10 @@ describe("the target fails", () => {
       )
       yield* Effect.forEach(Array.from({ length: 200 }), () => once, { concurrency: 10, discard: true })
       yield* proxy.idle(soon)
-      assert.deepStrictEqual(proxy.log.filter((line) => !line.startsWith("Warn cannot connect to")), [])
-    }))
+      assert.deepStrictEqual(
+        proxy.log.filter((line) => !line.startsWith("Warn cannot connect to")),
+        []
+      )
+    })
+  )
 })

@@ -80,7 +80,8 @@ describe("--compress", () => {
       const text = Buffer.from(lines(10_000))
       yield* target.untilReceived(total + text.length)
       assert.isTrue(target.bytes.equals(Buffer.concat([source, text])))
-    }))
+    })
+  )
 
   it.live("what the target sends reaches the client, compressed where that is worth it", () =>
     Effect.gen(function* () {
@@ -94,7 +95,8 @@ describe("--compress", () => {
       yield* target.write(Buffer.from("short"))
       yield* client.watch.until("all", () => client.received === text.length + noise.length + 5)
       assert.isTrue(Buffer.concat(chunks).equals(Buffer.concat([text, noise, Buffer.from("short")])))
-    }))
+    })
+  )
 
   it.live("it takes far fewer bytes on the wire", () =>
     Effect.gen(function* () {
@@ -107,7 +109,8 @@ describe("--compress", () => {
       yield* target.end()
       yield* client.until("close 1000")
       assert.isBelow(client.payloadBytes, text.length / 4)
-    }))
+    })
+  )
 
   it.live("a client that does not offer it is served without", () =>
     Effect.gen(function* () {
@@ -121,7 +124,8 @@ describe("--compress", () => {
       yield* target.write(Buffer.from(lines(1000)))
       yield* client.untilPayload(lines(1000).length)
       assert.strictEqual(client.bytes.toString(), lines(1000))
-    }))
+    })
+  )
 
   it.live("without the flag it is not agreed on", () =>
     Effect.gen(function* () {
@@ -129,7 +133,8 @@ describe("--compress", () => {
       const proxy = yield* CommandLine.proxy(listener)
       const client = yield* open(proxy.port)
       assert.strictEqual(client.socket.extensions, "")
-    }))
+    })
+  )
 
   it.live("with --text the messages are text", () =>
     Effect.gen(function* () {
@@ -138,7 +143,8 @@ describe("--compress", () => {
       yield* target.write(Buffer.from(text))
       yield* client.watch.until("all", () => client.received === Buffer.byteLength(text))
       assert.isTrue(client.texts.join("") === text)
-    }))
+    })
+  )
 
   it.live.each([
     ["context takeover", {}],
@@ -162,7 +168,8 @@ describe("--compress", () => {
       yield* target.untilReceived(total)
       yield* client.watch.until("all", () => client.received === total)
       assert.deepStrictEqual([up.fault, down.fault], [undefined, undefined])
-    }))
+    })
+  )
 
   it.live("nothing is lost when the target closes at once, nor when the client does", () =>
     Effect.gen(function* () {
@@ -186,7 +193,8 @@ describe("--compress", () => {
       yield* second.end()
       yield* other.watch.until("the end", () => other.closeCode !== undefined)
       assert.strictEqual(other.closeCode, 1000)
-    }))
+    })
+  )
 
   it.live("a message that inflates to more than the limit: Close 1009, and the target is reset", () =>
     Effect.gen(function* () {
@@ -201,7 +209,8 @@ describe("--compress", () => {
       assert.strictEqual(client.closeCode, 1009)
       yield* target.until("reset", soon)
       assert.strictEqual(target.received, 100_000)
-    }))
+    })
+  )
 
   it.live("compressed bytes that do not inflate: Close 1007, and the target is reset", () =>
     Effect.gen(function* () {
@@ -212,5 +221,6 @@ describe("--compress", () => {
       yield* client.send(Frames.binary, Buffer.from([0xff, 0xff, 0xff]), { rsv: 4 })
       yield* client.until("close 1007", soon)
       yield* target.until("reset", soon)
-    }))
+    })
+  )
 })

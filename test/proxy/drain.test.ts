@@ -59,7 +59,8 @@ describe("SIGTERM", () => {
       assert.deepStrictEqual(target.log, ["end", "closed"])
       assert.strictEqual(target.text, "hello")
       assert.deepStrictEqual(proxy.errors, [])
-    }))
+    })
+  )
 
   it.live("SIGINT does the same", () =>
     Effect.gen(function* () {
@@ -68,7 +69,8 @@ describe("SIGTERM", () => {
       yield* politely(all)
       assert.deepStrictEqual(yield* all.proxy.exit(), { code: 0, signal: null })
       assert.strictEqual(all.client.closeCode, 1001)
-    }))
+    })
+  )
 
   it.live("without connections it exits at once", () =>
     Effect.gen(function* () {
@@ -76,7 +78,8 @@ describe("SIGTERM", () => {
       const proxy = yield* CommandLine.proxy(listener, "--drain-timeout", "30s")
       yield* proxy.signal("SIGTERM")
       assert.deepStrictEqual(yield* proxy.exit(soon), { code: 0, signal: null })
-    }))
+    })
+  )
 
   it.live("during --drain-timeout connections go on, upgrades get 503, and the last end ends it", () =>
     Effect.gen(function* () {
@@ -101,7 +104,8 @@ describe("SIGTERM", () => {
       yield* target.end()
       assert.deepStrictEqual(yield* proxy.exit(soon), { code: 0, signal: null })
       assert.strictEqual(client.closeCode, 1000)
-    }))
+    })
+  )
 
   it.live("at the end of --drain-timeout they get Close 1001", () =>
     Effect.gen(function* () {
@@ -111,7 +115,8 @@ describe("SIGTERM", () => {
       assert.isAbove(millis, 400)
       assert.strictEqual(all.client.closeCode, 1001)
       assert.deepStrictEqual(yield* all.proxy.exit(soon), { code: 0, signal: null })
-    }))
+    })
+  )
 
   it.live("a second signal exits at once", () =>
     Effect.gen(function* () {
@@ -122,7 +127,8 @@ describe("SIGTERM", () => {
       yield* proxy.signal("SIGTERM")
       const { code, signal } = yield* proxy.exit(soon)
       assert.isTrue(code === 143 || signal === "SIGTERM", `code ${code}, signal ${signal}`)
-    }))
+    })
+  )
 
   it.live("clients and targets that do nothing hold it up for the close timeouts and no longer", () =>
     Effect.gen(function* () {
@@ -132,63 +138,76 @@ describe("SIGTERM", () => {
       const [exit, millis] = yield* timed(proxy.exit())
       assert.deepStrictEqual(exit, { code: 0, signal: null })
       assert.isBelow(millis, 2000)
-    }))
+    })
+  )
 
-  it.live("a target that reads nothing holds it up for the close timeouts and no longer, and the client is told before", () =>
-    Effect.gen(function* () {
-      const { client, proxy } = yield* started(["--close-timeout", "300ms"], { paused: true })
-      const sending = yield* Effect.forkChild(client.sendAll(new Pattern.Source(1)), { startImmediately: true })
-      yield* heldBack(client)
-      yield* proxy.signal("SIGTERM")
-      const [exit, millis] = yield* timed(proxy.exit(15_000))
-      yield* Fiber.join(sending)
-      assert.deepStrictEqual(exit, { code: 0, signal: null })
-      assert.strictEqual(client.closeCode, 1001)
-      assert.isBelow(millis, 3000)
-    }), 25_000)
+  it.live(
+    "a target that reads nothing holds it up for the close timeouts and no longer, and the client is told before",
+    () =>
+      Effect.gen(function* () {
+        const { client, proxy } = yield* started(["--close-timeout", "300ms"], { paused: true })
+        const sending = yield* Effect.forkChild(client.sendAll(new Pattern.Source(1)), { startImmediately: true })
+        yield* heldBack(client)
+        yield* proxy.signal("SIGTERM")
+        const [exit, millis] = yield* timed(proxy.exit(15_000))
+        yield* Fiber.join(sending)
+        assert.deepStrictEqual(exit, { code: 0, signal: null })
+        assert.strictEqual(client.closeCode, 1001)
+        assert.isBelow(millis, 3000)
+      }),
+    25_000
+  )
 
-  it.live("a client that reads nothing holds it up for the close timeouts and no longer", () =>
-    Effect.gen(function* () {
-      const { client, proxy, target } = yield* started(["--close-timeout", "300ms"])
-      client.pause()
-      const sending = yield* Effect.forkChild(target.writeAll(new Pattern.Source(1)), { startImmediately: true })
-      yield* heldBack(target)
-      yield* proxy.signal("SIGTERM")
-      const [exit, millis] = yield* timed(proxy.exit(15_000))
-      yield* Fiber.join(sending)
-      assert.deepStrictEqual(exit, { code: 0, signal: null })
-      assert.isBelow(millis, 3000)
-    }), 25_000)
+  it.live(
+    "a client that reads nothing holds it up for the close timeouts and no longer",
+    () =>
+      Effect.gen(function* () {
+        const { client, proxy, target } = yield* started(["--close-timeout", "300ms"])
+        client.pause()
+        const sending = yield* Effect.forkChild(target.writeAll(new Pattern.Source(1)), { startImmediately: true })
+        yield* heldBack(target)
+        yield* proxy.signal("SIGTERM")
+        const [exit, millis] = yield* timed(proxy.exit(15_000))
+        yield* Fiber.join(sending)
+        assert.deepStrictEqual(exit, { code: 0, signal: null })
+        assert.isBelow(millis, 3000)
+      }),
+    25_000
+  )
 
-  it.live("a target gets all that was accepted from the client, also while it is sending itself", () =>
-    Effect.gen(function* () {
-      const all = yield* started()
-      const { client, proxy, target } = all
-      client.sink = () => {}
-      const source = new Pattern.Source(1)
-      const talking = yield* Effect.forkChild(target.writeAll(source), { startImmediately: true })
-      target.pause()
-      const total = 300_000
-      yield* client.sendAll(Pattern.pieces(2, total))
-      // the proxy has long read it: it sends on what the target says, and the target's system holds it
-      yield* pass(200)
-      yield* proxy.signal("SIGTERM")
-      yield* client.until("close 1001", soon)
-      yield* client.sendClose(1001)
-      yield* client.end()
-      yield* pass(100)
-      const checker = new Pattern.Checker(2)
-      target.sink = (chunk) => checker.push(chunk)
-      target.resume()
-      yield* target.watch.until("the end", () => target.over, soon)
-      source.stop()
-      yield* Fiber.join(talking)
-      assert.strictEqual(checker.fault, undefined)
-      assert.strictEqual(checker.received, total)
-      assert.strictEqual(target.log[0], "end", "the target's FIN is no reset")
-      yield* target.end()
-      assert.deepStrictEqual(yield* proxy.exit(15_000), { code: 0, signal: null })
-    }), 25_000)
+  it.live(
+    "a target gets all that was accepted from the client, also while it is sending itself",
+    () =>
+      Effect.gen(function* () {
+        const all = yield* started()
+        const { client, proxy, target } = all
+        client.sink = () => {}
+        const source = new Pattern.Source(1)
+        const talking = yield* Effect.forkChild(target.writeAll(source), { startImmediately: true })
+        target.pause()
+        const total = 300_000
+        yield* client.sendAll(Pattern.pieces(2, total))
+        // the proxy has long read it: it sends on what the target says, and the target's system holds it
+        yield* pass(200)
+        yield* proxy.signal("SIGTERM")
+        yield* client.until("close 1001", soon)
+        yield* client.sendClose(1001)
+        yield* client.end()
+        yield* pass(100)
+        const checker = new Pattern.Checker(2)
+        target.sink = (chunk) => checker.push(chunk)
+        target.resume()
+        yield* target.watch.until("the end", () => target.over, soon)
+        source.stop()
+        yield* Fiber.join(talking)
+        assert.strictEqual(checker.fault, undefined)
+        assert.strictEqual(checker.received, total)
+        assert.strictEqual(target.log[0], "end", "the target's FIN is no reset")
+        yield* target.end()
+        assert.deepStrictEqual(yield* proxy.exit(15_000), { code: 0, signal: null })
+      }),
+    25_000
+  )
 
   it.live("what the client sends before it learns of the end reaches the target", () =>
     Effect.gen(function* () {
@@ -196,7 +215,9 @@ describe("SIGTERM", () => {
       const { client, proxy, target } = all
       const source = new Pattern.Source(3, 1000)
       const sending = yield* Effect.forkChild(
-        Effect.forEach(source, (piece) => Effect.andThen(client.send(Frames.binary, piece), pass(1)), { discard: true }),
+        Effect.forEach(source, (piece) => Effect.andThen(client.send(Frames.binary, piece), pass(1)), {
+          discard: true
+        }),
         { startImmediately: true }
       )
       yield* target.untilReceived(50_000)
@@ -208,7 +229,8 @@ describe("SIGTERM", () => {
       assert.strictEqual(target.received, source.sent)
       assert.isTrue(target.bytes.equals(Pattern.bytes(3, source.sent)))
       assert.deepStrictEqual(yield* proxy.exit(), { code: 0, signal: null })
-    }))
+    })
+  )
 
   it.live("a request whose target is still being dialled gets 503", () =>
     Effect.gen(function* () {
@@ -223,5 +245,6 @@ describe("SIGTERM", () => {
       yield* client.until("503", soon)
       yield* client.end()
       assert.deepStrictEqual(yield* proxy.exit(), { code: 0, signal: null })
-    }))
+    })
+  )
 })

@@ -33,7 +33,11 @@ function* upload(seed: number): Generator<Uint8Array> {
 }
 
 const many = <A>(one: (seed: number) => Effect.Effect<A>) =>
-  Effect.forEach(Array.from({ length: transfers }, (_, i) => i + 1), one, { concurrency: atATime, discard: true })
+  Effect.forEach(
+    Array.from({ length: transfers }, (_, i) => i + 1),
+    one,
+    { concurrency: atATime, discard: true }
+  )
 
 describe("nothing is lost at the close", () => {
   it.live(
@@ -134,7 +138,9 @@ describe("nothing is lost at the close", () => {
             const down = new Pattern.Checker(2)
             target.sink = (chunk) => up.push(chunk)
             client.sink = (piece) => down.push(piece)
-            const sending = yield* Effect.forkChild(target.writeAll(Pattern.pieces(2, size)), { startImmediately: true })
+            const sending = yield* Effect.forkChild(target.writeAll(Pattern.pieces(2, size)), {
+              startImmediately: true
+            })
             yield* client.sendAll(Pattern.pieces(1, size, 10_000))
             yield* client.untilPayload(size, patience)
             yield* client.sendClose(1000)

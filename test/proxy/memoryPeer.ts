@@ -60,7 +60,9 @@ export class MemoryClient extends MemoryPeer {
     payload: (piece) => super.take(Buffer.from(piece)),
     end: () => {},
     control: (opcode, payload) =>
-      this.add(opcode === Frames.close ? `close ${payload.length === 0 ? 1005 : payload.readUInt16BE(0)}` : `control ${opcode}`)
+      this.add(
+        opcode === Frames.close ? `close ${payload.length === 0 ? 1005 : payload.readUInt16BE(0)}` : `control ${opcode}`
+      )
   })
 
   static override make(end: End, reads = true): Effect.Effect<MemoryClient, never, Scope.Scope> {

@@ -30,7 +30,7 @@ export const slice = (seed: number, offset: number, length: number): Buffer => {
 
 /** The stream as pieces of at most `size` bytes. */
 export function* pieces(seed: number, total: number, size: number = 64 * 1024): Generator<Buffer> {
-  for (let at = 0; at < total; ) {
+  for (let at = 0; at < total;) {
     const piece = slice(seed, at, Math.min(size, total - at))
     yield piece
     at += piece.length

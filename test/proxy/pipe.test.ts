@@ -34,8 +34,7 @@ interface Piped {
 }
 
 /** A test that leaves a pipe open must not wait for the timeouts of its end: no clock moves then. */
-const cutOff = (down: Pair, up: Pair) =>
-  Effect.addFinalizer(() => Effect.andThen(down.client.reset, up.server.reset))
+const cutOff = (down: Pair, up: Pair) => Effect.addFinalizer(() => Effect.andThen(down.client.reset, up.server.reset))
 
 const piped = Effect.fnUntraced(function* (options: Options = {}): Effect.fn.Return<Piped, never, Scope.Scope> {
   const down = makePair(options.highWaterMark)
@@ -81,7 +80,8 @@ describe("pipe", () => {
       yield* Fiber.join(fiber)
       assert.deepStrictEqual(client.log, ["close 1000", "end"])
       assertReleased()
-    }))
+    })
+  )
 
   it.effect("the client closes and the target does not: FIN, and the end after the close timeout", () =>
     Effect.gen(function* () {
@@ -94,7 +94,8 @@ describe("pipe", () => {
       yield* TestClock.adjust("1 second")
       yield* Fiber.join(fiber)
       assertReleased()
-    }))
+    })
+  )
 
   it.effect("the target ends and the client does not: no FIN before the close timeout, and the end after it", () =>
     Effect.gen(function* () {
@@ -112,7 +113,8 @@ describe("pipe", () => {
       yield* TestClock.adjust("30 seconds")
       yield* Fiber.join(fiber)
       assertReleased()
-    }))
+    })
+  )
 
   it.effect("the target ends, and what the client still sends reaches it", () =>
     Effect.gen(function* () {
@@ -127,7 +129,8 @@ describe("pipe", () => {
       yield* client.finish
       yield* Fiber.join(fiber)
       assertReleased()
-    }))
+    })
+  )
 
   it.effect("a client that does not end after the two Closes is waited for until the close timeout", () =>
     Effect.gen(function* () {
@@ -141,7 +144,8 @@ describe("pipe", () => {
       yield* TestClock.adjust("1 second")
       yield* Fiber.join(fiber)
       assertReleased()
-    }))
+    })
+  )
 
   it.effect("the client vanishes: the target is reset", () =>
     Effect.gen(function* () {
@@ -152,7 +156,8 @@ describe("pipe", () => {
       yield* target.until("reset")
       yield* Fiber.join(fiber)
       assertReleased()
-    }))
+    })
+  )
 
   it.effect("the client ends without Close: the target is reset", () =>
     Effect.gen(function* () {
@@ -161,7 +166,8 @@ describe("pipe", () => {
       yield* target.until("reset")
       yield* Fiber.join(fiber)
       assertReleased()
-    }))
+    })
+  )
 
   it.effect("the target is reset: Close 1011", () =>
     Effect.gen(function* () {
@@ -174,7 +180,8 @@ describe("pipe", () => {
       yield* client.finish
       yield* Fiber.join(fiber)
       assertReleased()
-    }))
+    })
+  )
 
   it.effect("a protocol error: Close 1002, and the target is reset", () =>
     Effect.gen(function* () {
@@ -186,7 +193,8 @@ describe("pipe", () => {
       yield* TestClock.adjust("10 seconds")
       yield* Fiber.join(fiber)
       assertReleased()
-    }))
+    })
+  )
 
   it.effect("interruption: Close 1001, and the target gets what is left and FIN", () =>
     Effect.gen(function* () {
@@ -204,7 +212,8 @@ describe("pipe", () => {
       assert.deepStrictEqual(client.log, ["close 1001", "end"])
       assert.deepStrictEqual(target.log, ["end"])
       assertReleased()
-    }))
+    })
+  )
 
   it.effect("interruption while neither side does anything is bounded", () =>
     Effect.gen(function* () {
@@ -215,7 +224,8 @@ describe("pipe", () => {
       yield* Fiber.join(interrupting)
       assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(fiber)))
       assertReleased()
-    }))
+    })
+  )
 
   it.effect("interruption while the target takes nothing: the client is told at once", () =>
     Effect.gen(function* () {
@@ -227,7 +237,8 @@ describe("pipe", () => {
       for (let i = 0; i < 4; i++) yield* TestClock.adjust("10 seconds")
       yield* Fiber.join(interrupting)
       assertReleased()
-    }))
+    })
+  )
 })
 
 describe("backpressure", () => {
@@ -236,17 +247,23 @@ describe("backpressure", () => {
       const { client, pairs, target } = yield* piped({ targetReads: false, highWaterMark: 1000 })
       const payload = Pattern.bytes(1, 100_000)
       const sending = yield* Effect.forkChild(
-        Effect.forEach(Pattern.pieces(1, 100_000, 1001), (piece) => client.send(Frames.binary, piece), { discard: true }),
+        Effect.forEach(Pattern.pieces(1, 100_000, 1001), (piece) => client.send(Frames.binary, piece), {
+          discard: true
+        }),
         { startImmediately: true }
       )
-      yield* eventually("the client to be held back", () => client.end.unread() > 1000 && pairs.up.client.unread() > 1000)
+      yield* eventually(
+        "the client to be held back",
+        () => client.end.unread() > 1000 && pairs.up.client.unread() > 1000
+      )
       // what is on its way is what each buffer takes, and a piece
       assert.isBelow(pairs.up.client.unread() + pairs.down.client.unread(), 6000)
       yield* Effect.forkScoped(readAll(target), { startImmediately: true })
       yield* Fiber.join(sending)
       yield* target.untilBytes(payload.length)
       assert.isTrue(target.bytes.equals(payload))
-    }))
+    })
+  )
 
   it.effect("a client that takes nothing holds the target back, and nothing piles up", () =>
     Effect.gen(function* () {
@@ -256,13 +273,17 @@ describe("backpressure", () => {
         Effect.forEach(Pattern.pieces(2, 100_000, 1001), (piece) => target.write(piece), { discard: true }),
         { startImmediately: true }
       )
-      yield* eventually("the target to be held back", () => target.end.unread() > 1000 && pairs.down.server.unread() > 1000)
+      yield* eventually(
+        "the target to be held back",
+        () => target.end.unread() > 1000 && pairs.down.server.unread() > 1000
+      )
       assert.isBelow(pairs.up.server.unread() + pairs.down.server.unread(), 6000)
       yield* Effect.forkScoped(readAll(client), { startImmediately: true })
       yield* Fiber.join(sending)
       yield* client.untilBytes(payload.length)
       assert.isTrue(client.bytes.equals(payload))
-    }))
+    })
+  )
 })
 
 describe("pipeWebSocket, closed by somebody else", () => {
@@ -295,7 +316,8 @@ describe("pipeWebSocket, closed by somebody else", () => {
       yield* target.finish
       yield* Fiber.join(closing)
       yield* Fiber.join(fiber)
-    }))
+    })
+  )
 
   it.effect("the same while the target takes nothing: not a byte is missing", () =>
     Effect.gen(function* () {
@@ -303,7 +325,9 @@ describe("pipeWebSocket, closed by somebody else", () => {
       const total = 20_000
       const sending = yield* Effect.forkChild(
         Effect.andThen(
-          Effect.forEach(Pattern.pieces(3, total, 1001), (piece) => client.send(Frames.binary, piece), { discard: true }),
+          Effect.forEach(Pattern.pieces(3, total, 1001), (piece) => client.send(Frames.binary, piece), {
+            discard: true
+          }),
           client.sendClose(1008)
         ),
         { startImmediately: true }
@@ -319,7 +343,8 @@ describe("pipeWebSocket, closed by somebody else", () => {
       yield* target.finish
       yield* Fiber.join(closing)
       yield* Fiber.join(fiber)
-    }))
+    })
+  )
 
   it.effect("a target that takes nothing at all does not hold the end up beyond the close timeouts", () =>
     Effect.gen(function* () {
@@ -333,5 +358,6 @@ describe("pipeWebSocket, closed by somebody else", () => {
       yield* eventually("the end of the pipe", () => isDone(fiber))
       yield* readAll(target)
       assert.isAbove(target.log.length, 0)
-    }))
+    })
+  )
 })

@@ -40,7 +40,11 @@ export class RawClient extends Tcp {
   sink: ((piece: Buffer) => void) | undefined
 
   readonly #pongs: boolean
-  #open: { readonly opcode: number; frames: number; readonly parts: Array<Buffer> } = { opcode: 0, frames: 0, parts: [] }
+  #open: { readonly opcode: number; frames: number; readonly parts: Array<Buffer> } = {
+    opcode: 0,
+    frames: 0,
+    parts: []
+  }
 
   readonly #reader = new Frames.FrameReader({
     start: (opcode) => {

@@ -5,9 +5,13 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
+import { binary } from "./frames.ts"
+import type { RawClient } from "./rawClient.ts"
 import { Tcp } from "./tcp.ts"
-import { Watch } from "./watch.ts"
+import { eventually, Watch } from "./watch.ts"
 import { Target } from "../../src/proxy/Target.ts"
+
+let words = 0
 
 export interface Options {
   /** Connections read nothing until they are resumed. */
@@ -56,6 +60,15 @@ export class RawTarget {
   }
   get target(): Target {
     return new Target({ host: "127.0.0.1", port: this.port })
+  }
+
+  /** The connection that is this client's, where there are many: its first word, which it sends here, says so. */
+  meet(client: RawClient): Effect.Effect<TargetConnection> {
+    const word = `${++words};`
+    return Effect.andThen(
+      client.send(binary, word),
+      eventually("the client's connection", () => this.connections.find((connection) => connection.text === word))
+    )
   }
 
   /** The next connection that nobody has taken. */

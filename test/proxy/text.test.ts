@@ -32,29 +32,34 @@ describe("text messages", () => {
       yield* all.client.untilPayload(Buffer.byteLength(sample))
       assert.strictEqual(received(all), sample)
       assert.strictEqual(all.client.messages.length, 1)
-    }))
+    })
+  )
 
-  it.live("cut at any byte, no message ends inside a code point", () =>
-    Effect.gen(function* () {
-      const bytes = Buffer.from(sample)
-      for (let cut = 1; cut < bytes.length; cut++) {
-        yield* Effect.scoped(
-          Effect.gen(function* () {
-            const all = yield* text()
-            yield* all.target.write(bytes.subarray(0, cut))
-            // the first part is through when what is whole of it has arrived
-            yield* all.client.untilPayload(wholeUpTo(bytes, cut), soon)
-            yield* all.target.write(bytes.subarray(cut))
-            yield* all.client.untilPayload(bytes.length, soon)
-            assert.strictEqual(received(all), sample, `cut at ${cut}`)
-            yield* all.target.end()
-            yield* all.client.until("close 1000", soon)
-            yield* all.client.sendClose(1000)
-            yield* all.client.end()
-          })
-        )
-      }
-    }), 20_000)
+  it.live(
+    "cut at any byte, no message ends inside a code point",
+    () =>
+      Effect.gen(function* () {
+        const bytes = Buffer.from(sample)
+        for (let cut = 1; cut < bytes.length; cut++) {
+          yield* Effect.scoped(
+            Effect.gen(function* () {
+              const all = yield* text()
+              yield* all.target.write(bytes.subarray(0, cut))
+              // the first part is through when what is whole of it has arrived
+              yield* all.client.untilPayload(wholeUpTo(bytes, cut), soon)
+              yield* all.target.write(bytes.subarray(cut))
+              yield* all.client.untilPayload(bytes.length, soon)
+              assert.strictEqual(received(all), sample, `cut at ${cut}`)
+              yield* all.target.end()
+              yield* all.client.until("close 1000", soon)
+              yield* all.client.sendClose(1000)
+              yield* all.client.end()
+            })
+          )
+        }
+      }),
+    20_000
+  )
 
   it.live("byte by byte", () =>
     Effect.gen(function* () {
@@ -65,7 +70,8 @@ describe("text messages", () => {
         yield* all.client.untilPayload(wholeUpTo(bytes, i + 1), soon)
       }
       assert.strictEqual(received(all), sample)
-    }))
+    })
+  )
 
   it.live("2 MB of characters of three and four bytes, wherever the reads fall", () =>
     Effect.gen(function* () {
@@ -74,7 +80,8 @@ describe("text messages", () => {
       yield* all.target.write(Buffer.from(long))
       yield* all.client.untilPayload(Buffer.byteLength(long))
       assert.isTrue(received(all) === long)
-    }))
+    })
+  )
 
   it.live.each([
     ["a lone continuation byte", [0x61, 0x80, 0x62], "a\ufffdb"],
@@ -88,7 +95,8 @@ describe("text messages", () => {
       yield* all.target.write(Buffer.from(bytes))
       yield* all.client.untilPayload(Buffer.byteLength(expected), soon)
       assert.strictEqual(received(all), expected)
-    }))
+    })
+  )
 
   it.live("a code point that the target does not finish becomes U+FFFD before the Close", () =>
     Effect.gen(function* () {
@@ -97,7 +105,8 @@ describe("text messages", () => {
       yield* all.target.end()
       yield* all.client.until("close 1000", soon)
       assert.strictEqual(received(all), "end\ufffd")
-    }))
+    })
+  )
 
   it.live("from the client, text and binary both reach the target as bytes", () =>
     Effect.gen(function* () {
@@ -106,7 +115,8 @@ describe("text messages", () => {
       yield* client.send(Frames.binary, Buffer.from([0xff, 0x00]))
       yield* target.untilReceived(7)
       assert.deepStrictEqual([...target.bytes], [...Buffer.from("é€"), 0xff, 0x00])
-    }))
+    })
+  )
 })
 
 /** How many of the first bytes are whole code points. */

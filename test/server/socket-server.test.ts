@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Schema, Stream } from "effect"
+import { Effect, Fiber, Layer, Schema, type Scope, Stream } from "effect"
 import { NetAddress } from "effect/net"
 import { Rpc, RpcClient, RpcGroup, RpcSerialization, RpcServer } from "effect/rpc"
 import { Socket, SocketServer } from "effect/socket"
@@ -69,7 +69,7 @@ describe("effect/rpc over the server as a SocketServer", () => {
 })
 
 describe("the sockets of the SocketServer", () => {
-  const sockets = <E>(handler: (socket: Socket.Socket) => Effect.Effect<unknown, E, import("effect").Scope.Scope>) =>
+  const sockets = <E>(handler: (socket: Socket.Socket) => Effect.Effect<unknown, E, Scope.Scope>) =>
     Effect.gen(function* () {
       const context = yield* Layer.build(
         WebSocketServer.layerSocketServer.pipe(Layer.provide(NodeWebSocketServer.layer({ port: 0 })))

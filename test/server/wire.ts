@@ -3,7 +3,7 @@
  * behind a request in one segment, silence, resets. It reads only while somebody waits for something, and at most what was
  * asked for is taken, so a test can leave its peer's bytes in the network. The socket is destroyed with the scope.
  */
-import { Effect } from "effect"
+import { Effect, type Scope } from "effect"
 import { once } from "node:events"
 import * as Net from "node:net"
 import { setTimeout as delay } from "node:timers/promises"
@@ -121,17 +121,14 @@ export class Wire {
 }
 
 /** Connects to a port of this machine. */
-export const connect = (port: number, host = "127.0.0.1"): Effect.Effect<Wire, never, import("effect").Scope.Scope> =>
-  Effect.map(
-    Effect.acquireRelease(
-      Effect.promise(async () => {
-        const socket = Net.connect({ host, port, allowHalfOpen: true, noDelay: true })
-        await once(socket, "connect")
-        return new Wire(socket)
-      }),
-      (wire) => Effect.sync(() => wire.socket.destroy())
-    ),
-    (wire) => wire
+export const connect = (port: number, host = "127.0.0.1"): Effect.Effect<Wire, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.promise(async () => {
+      const socket = Net.connect({ host, port, allowHalfOpen: true, noDelay: true })
+      await once(socket, "connect")
+      return new Wire(socket)
+    }),
+    (wire) => Effect.sync(() => wire.socket.destroy())
   )
 
 /** Connects and upgrades; the answer is to be 101. */

@@ -80,6 +80,11 @@ export class Connection implements WebSocket, Owner, Gate {
   private ponging: Fiber.Fiber<void> | undefined
   private latePing: Uint8Array | undefined
 
+  /** Somebody reads to the end, so that closing must not discard what comes: see `shutdown`. */
+  keepsReading = false
+  /** Runs once, when it is known how the connection ended. */
+  whenSettled: (() => void) | undefined
+
   private reportedReceived = 0
   private reportedSent = 0
 
@@ -194,6 +199,19 @@ export class Connection implements WebSocket, Owner, Gate {
 
   // ---- closing -------------------------------------------------------------------------------------------------------
 
+  /** The transport is gone, and nobody has learned of it by reading. */
+  get isForsaken(): boolean {
+    return !this.transportLost && this.transport.reader.isGone === true && !this.inbound.reading
+  }
+
+  /** See `Transport.Writer`. */
+  get unsent(): number {
+    return this.transport.writer.unsent ?? 0
+  }
+  get taken(): number {
+    return this.transport.writer.taken ?? 0
+  }
+
   get isOpen(): boolean {
     return this.state._tag === "Open"
   }
@@ -217,7 +235,10 @@ export class Connection implements WebSocket, Owner, Gate {
 
   /** The whole closing handshake, bounded: a peer that does not play its part is cut off. */
   shutdown(status: CloseCode.CloseStatus): Effect.Effect<void> {
-    return Effect.andThen(this.beginClose(status), this.awaitClose(this.inbound.discard))
+    return Effect.andThen(
+      this.beginClose(status),
+      Effect.suspend(() => this.awaitClose(this.keepsReading ? Effect.never : this.inbound.discard))
+    )
   }
 
   /** Waits for the peer's Close frame while somebody reads; gives it up after `closeTimeout`. */
@@ -229,9 +250,20 @@ export class Connection implements WebSocket, Owner, Gate {
   }
 
   private bounded(self: Effect.Effect<void>, orElse: Effect.Effect<void>): Effect.Effect<void> {
-    return Effect.timeoutOrElse(Effect.interruptible(self), {
-      duration: this.limits.closeTimeout,
-      orElse: () => orElse
+    return Effect.flatMap(
+      Effect.raceFirst(Effect.as(Effect.interruptible(self), true), Effect.as(Effect.interruptible(this.stall), false)),
+      (isDone) => (isDone ? Effect.void : orElse)
+    )
+  }
+
+  /** Waits until the peer has taken nothing for `closeTimeout`: one that is slow but goes on is given its time. */
+  private get stall(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const { taken } = this.transport.writer
+      return Effect.delay(
+        Effect.suspend(() => (this.transport.writer.taken === taken ? Effect.void : this.stall)),
+        this.limits.closeTimeout
+      )
     })
   }
 
@@ -278,7 +310,7 @@ export class Connection implements WebSocket, Owner, Gate {
     return wasClosed ? Cause.done() : Effect.fail(this.aborted ?? lost(error))
   }
 
-  /** Resets the transport; a reader that waits fails with the error. */
+  /** Gives the connection up; a reader that waits fails with the error. */
   abort(error: WebSocketError): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.aborted ??= error
@@ -286,7 +318,10 @@ export class Connection implements WebSocket, Owner, Gate {
       const { state } = ConnectionState.step(this.state, { _tag: "TransportEnd" })
       this.state = state
       if (state._tag === "Closed") this.settle(state.info)
-      return Effect.ignore(this.transport.writer.write(new CloseEvent(CloseCode.abnormal)))
+      // a peer that is silent is told in the clearest way; what one that is slow has not read yet is still its own
+      return error.reason._tag === "PeerTimeout" && error.reason.awaited === "close"
+        ? this.transport.ends.cut
+        : Effect.ignore(this.transport.writer.write(new CloseEvent(CloseCode.abnormal)))
     })
   }
 
@@ -294,6 +329,8 @@ export class Connection implements WebSocket, Owner, Gate {
     if (this.info !== undefined) return
     this.info = info
     if (this.settled !== undefined) Deferred.doneUnsafe(this.settled, Effect.succeed(info))
+    this.whenSettled?.()
+    this.whenSettled = undefined
     for (const ping of this.pings?.splice(0) ?? []) {
       Deferred.doneUnsafe(ping.answered, Effect.fail(connectionClosed(info)))
     }
@@ -306,7 +343,10 @@ export class Connection implements WebSocket, Owner, Gate {
       : Cause.hasInterruptsOnly(exit.cause)
         ? CloseCode.goingAway
         : CloseCode.internalError
-    return Effect.suspend(() => (this.transportLost ? Effect.void : this.finish({ code, reason: "" }))).pipe(
+    return Effect.suspend(() => {
+      this.keepsReading = false
+      return this.transportLost ? Effect.void : this.finish({ code, reason: "" })
+    }).pipe(
       Effect.andThen(Effect.suspend(() => (this.ponging === undefined ? Effect.void : Fiber.interrupt(this.ponging)))),
       Effect.andThen(this.transport.ends.destroy(this.limits.closeTimeout)),
       Effect.andThen(Effect.suspend(() => this.report))

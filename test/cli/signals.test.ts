@@ -1,0 +1,94 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect } from "effect"
+import * as Opcode from "../../src/protocol/Opcode.ts"
+import { close, shown } from "../connection/connected.ts"
+import { ask, connect, upgraded, upgradeRequest } from "../server/wire.ts"
+import { listening, type Running } from "./command.ts"
+
+/** How a process ends, and after how many milliseconds. */
+const ending = (running: Running) =>
+  Effect.map(Effect.timed(running.ended), ([duration, { code, signal, stderr }]) => ({
+    millis: Duration.toMillis(duration),
+    end: { code, signal, stderr }
+  }))
+
+const inOrder = { code: 0, signal: null, stderr: "" }
+
+describe("SIGTERM and SIGINT", () => {
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    it.live(
+      `${signal} closes open connections with 1001 and exits with 0 when they are closed`,
+      () =>
+        Effect.gen(function* () {
+          const running = yield* listening("echo", "0")
+          const wires = yield* Effect.forEach([1, 2, 3], () => upgraded(running.port))
+          yield* running.kill(signal)
+          for (const wire of wires) {
+            assert.deepStrictEqual(shown(yield* wire.next), [Opcode.close, 1001, ""])
+            wire.send(close(1001))
+            yield* wire.ended
+            wire.end()
+          }
+          const { end, millis } = yield* ending(running)
+          assert.deepStrictEqual(end, inOrder)
+          assert.isBelow(millis, 2000)
+        }),
+      10_000
+    )
+
+    it.live(
+      `a second ${signal} exits at once, whoever has not answered`,
+      () =>
+        Effect.gen(function* () {
+          const running = yield* listening("echo", "0")
+          const wire = yield* upgraded(running.port)
+          yield* running.kill(signal)
+          assert.deepStrictEqual(shown(yield* wire.next), [Opcode.close, 1001, ""])
+          yield* running.kill(signal)
+          const { end, millis } = yield* ending(running)
+          assert.deepStrictEqual(end, { ...inOrder, code: signal === "SIGINT" ? 130 : 143 })
+          assert.isBelow(millis, 1000)
+        }),
+      10_000
+    )
+  }
+
+  it.live(
+    "clients that do not answer, do not read, or are in the middle of their handshake hold the exit up for closeTimeout at most",
+    () =>
+      Effect.gen(function* () {
+        const running = yield* listening("echo", "0", "--close-timeout", "300ms")
+        yield* upgraded(running.port)
+        const full = yield* upgraded(running.port)
+        for (let i = 0; i < 64; i++) full.send({ opcode: Opcode.binary, payload: new Uint8Array(256 * 1024) })
+        yield* connect(running.port)
+        const half = yield* connect(running.port)
+        half.write("GET / HTTP/1.1\r\nHost:")
+        yield* Effect.sleep("200 millis")
+        yield* running.kill("SIGTERM")
+        const { end, millis } = yield* ending(running)
+        assert.deepStrictEqual(end, inOrder)
+        assert.isBelow(millis, 3000)
+      }),
+    15_000
+  )
+
+  it.live(
+    "with --drain-timeout connections go on, and new ones get 503, until the deadline",
+    () =>
+      Effect.gen(function* () {
+        const running = yield* listening("echo", "0", "--drain-timeout", "500ms")
+        const wire = yield* upgraded(running.port)
+        yield* running.kill("SIGTERM")
+        yield* Effect.sleep("100 millis")
+        assert.strictEqual((yield* ask(running.port, upgradeRequest())).status, 503)
+        wire.send({ opcode: Opcode.text, payload: Buffer.from("still served") })
+        assert.deepStrictEqual(shown(yield* wire.next), [Opcode.text, "still served"])
+        assert.deepStrictEqual(shown(yield* wire.next), [Opcode.close, 1001, ""])
+        wire.send(close(1001))
+        wire.end()
+        assert.deepStrictEqual((yield* ending(running)).end, inOrder)
+      }),
+    10_000
+  )
+})
