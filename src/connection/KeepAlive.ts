@@ -46,6 +46,12 @@ interface Watch {
   over: boolean
 }
 
+/**
+ * A ping waits behind what was written before it, of which the system holds some megabytes: a peer that has not taken all of it
+ * is given so many times longer to answer.
+ */
+const congestedPatience = 10
+
 const maxTick = 5000
 const minTick = 5
 
@@ -105,7 +111,8 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
       return act(connection.probe)
     }
     if (watch.probedAt !== 0) {
-      if (now - watch.probedAt < limits.pongTimeout) return undefined
+      const patience = watch.unsent > 0 ? congestedPatience : 1
+      if (now - watch.probedAt < limits.pongTimeout * patience) return undefined
       watch.over = true
       return act(Effect.andThen(Telemetry.limitHit("pongTimeout"), connection.abort(peerTimeout("pong"))))
     }

@@ -47,7 +47,9 @@ function onData(this: Attached, chunk: Uint8Array): void {
   this[stateOf]?.onData(chunk)
 }
 function onEnd(this: Attached): void {
-  this[stateOf]?.onEnd(ended)
+  // a reset that a write has met already reads as an end: the error of the write is on its way
+  if (this.writableLength === 0) this[stateOf]?.onEnd(ended)
+  else setImmediate(() => setImmediate(() => this[stateOf]?.onEnd(ended)))
 }
 function onError(this: Attached, cause: Error): void {
   this[stateOf]?.onFailure(cause)

@@ -178,13 +178,16 @@ class Pipe {
 
   /** An interruption tells the client that it is over, and lets what it has sent by then go its way. */
   private leave(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
-    const { client } = this
-    if (Exit.isSuccess(exit) || !Cause.hasInterruptsOnly(exit.cause)) return Effect.void
-    return Effect.andThen(
-      client.beginClose(goingAway),
-      Effect.ignore(
-        Effect.timeoutOption(Effect.interruptible(this.fromClient), client.limits.closeTimeout)
-      )
+    const { client, target } = this
+    if (this.isDelivered || Exit.isSuccess(exit) || !Cause.hasInterruptsOnly(exit.cause)) return Effect.void
+    const { closeTimeout } = client.limits
+    const bounded = (self: Effect.Effect<unknown, unknown>) =>
+      Effect.ignore(Effect.timeoutOption(Effect.interruptible(self), closeTimeout))
+    return client.beginClose(goingAway).pipe(
+      Effect.andThen(bounded(this.fromClient)),
+      Effect.andThen(target.ends.end),
+      // to leave unread what the target sends would be a reset, and destroy what it has not read
+      Effect.andThen(bounded(Effect.forever(target.reader.pull, { disableYield: true })))
     )
   }
 

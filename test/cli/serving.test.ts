@@ -56,34 +56,6 @@ describe("the ready line", () => {
 
 describe("echo", () => {
   it.live(
-    "sends back 64 MiB in one frame and in many, no byte more, and compresses when that is offered",
-    () =>
-      Effect.gen(function* () {
-        const { stderr, url } = yield* listening("echo", "0")
-        const socket = yield* open(url)
-        const message = Buffer.alloc(64 * MiB)
-        for (let i = 0; i < message.length; i += 4096) message.writeUInt32LE(i, i)
-        socket.send(message)
-        assert.isTrue(message.equals(yield* nextMessage(socket)))
-        const piece = 16 * 1024
-        for (let at = 0; at < message.length; at += piece) {
-          socket.send(message.subarray(at, at + piece), { fin: at + piece === message.length })
-        }
-        assert.isTrue(message.equals(yield* nextMessage(socket)))
-        const compressing = yield* open(url, { perMessageDeflate: { threshold: 0 } })
-        assert.include(compressing.extensions, "permessage-deflate")
-        compressing.send(message)
-        assert.isTrue(message.equals(yield* nextMessage(compressing)))
-        const tooBig = yield* open(url)
-        tooBig.send(Buffer.alloc(64 * MiB + 1))
-        const [code] = yield* Effect.promise(() => once(tooBig, "close"))
-        assert.strictEqual(code, 1009)
-        assert.strictEqual(stderr(), "")
-      }),
-    30_000
-  )
-
-  it.live(
     "takes the client's first subprotocol and any origin, unless --origin says which",
     () =>
       Effect.gen(function* () {
@@ -144,17 +116,54 @@ describe("echo", () => {
   )
 
   it.live(
+    "sends back 64 MiB in one frame and in many, no byte more, and compresses when that is offered",
+    () =>
+      Effect.gen(function* () {
+        const { stderr, url } = yield* listening("echo", "0")
+        const socket = yield* open(url)
+        const message = Buffer.alloc(64 * MiB)
+        for (let i = 0; i < message.length; i += 4096) message.writeUInt32LE(i, i)
+        socket.send(message)
+        assert.isTrue(message.equals(yield* nextMessage(socket)))
+        const piece = 16 * 1024
+        for (let at = 0; at < message.length; at += piece) {
+          socket.send(message.subarray(at, at + piece), { fin: at + piece === message.length })
+        }
+        assert.isTrue(message.equals(yield* nextMessage(socket)))
+        const compressing = yield* open(url, { perMessageDeflate: { threshold: 0 } })
+        assert.include(compressing.extensions, "permessage-deflate")
+        compressing.send(message)
+        assert.isTrue(message.equals(yield* nextMessage(compressing)))
+        const tooBig = yield* open(url)
+        tooBig.send(Buffer.alloc(64 * MiB + 1))
+        const [code] = yield* Effect.promise(() => once(tooBig, "close"))
+        assert.strictEqual(code, 1009)
+        assert.strictEqual(stderr(), "")
+      }),
+    { timeout: 30_000, concurrent: true }
+  )
+
+  it.live(
     "takes durations in every form that its help and its messages name",
     () =>
       Effect.gen(function* () {
-        const forms = ["infinity", "Infinity", "30", "30s", "1.5m", "30 seconds", "2h", "250ms"]
-        const flags = ["idle-timeout", "max-lifetime", "handshake-timeout", "drain-timeout", "ping-interval"]
         const wrong: Array<string> = []
+        const forms = [
+          ["infinity", "30", "30s", "1.5m", "0"],
+          ["Infinity", "2h", "250ms", "30 seconds", "10 minutes"]
+        ]
         yield* Effect.forEach(
           forms,
-          (form) =>
+          ([idle, lifetime, handshake, ping, drain]) =>
             Effect.gen(function* () {
-              const running = yield* start(["echo", "0", ...flags.flatMap((flag) => [`--${flag}`, form])])
+              const flags = [`--idle-timeout=${idle}`, `--max-lifetime=${lifetime}`, `--handshake-timeout=${handshake}`]
+              const running = yield* start([
+                "echo",
+                "0",
+                ...flags,
+                `--ping-interval=${ping}`,
+                `--drain-timeout=${drain}`
+              ])
               const ready = yield* Effect.race(
                 Effect.as(
                   Effect.catchCause(running.line(1), () => Effect.never),
@@ -162,14 +171,28 @@ describe("echo", () => {
                 ),
                 Effect.as(running.ended, false)
               )
-              if (!ready) wrong.push(`${form}: ${running.stderr().split("\n")[0]}`)
-              else yield* running.kill("SIGTERM")
+              if (!ready) wrong.push(running.stderr())
+              yield* running.kill("SIGTERM")
             }).pipe(Effect.scoped),
-          { concurrency: 4, discard: true }
+          { concurrency: 2, discard: true }
         )
         assert.deepStrictEqual(wrong, [])
       }),
-    20_000
+    { timeout: 30_000, concurrent: true }
+  )
+
+  it.live(
+    "gives a client 10 seconds for its handshake, unless told",
+    () =>
+      Effect.gen(function* () {
+        const { port } = yield* listening("echo", "0")
+        const begin = performance.now()
+        const wire = yield* connect(port)
+        assert.strictEqual((yield* wire.response).status, 408)
+        const millis = performance.now() - begin
+        assert.isTrue(millis >= 9_900 && millis < 13_000, `${millis}`)
+      }),
+    { timeout: 30_000, concurrent: true }
   )
 })
 

@@ -11,7 +11,7 @@ import type * as RawClient from "./rawClient.ts"
 import { heldBack } from "./tcp.ts"
 import { pass, timed } from "./watch.ts"
 
-describe("the client sends Close", () => {
+describe.concurrent("the client sends Close", () => {
   it.live("it is echoed, then FIN; the target gets all bytes, then FIN", () =>
     Effect.gen(function* () {
       const { client, proxy, target } = yield* connected()
@@ -145,7 +145,7 @@ describe("the client sends Close", () => {
   )
 })
 
-describe("the client vanishes", () => {
+describe.concurrent("the client vanishes", () => {
   const vanishes = (how: string, vanish: (client: RawClient.RawClient) => Effect.Effect<void>) =>
     describe(how, () => {
       it.live("the target is reset at once", () =>
@@ -229,7 +229,7 @@ describe("the client vanishes", () => {
   )
 })
 
-describe("a client that reads slowly", () => {
+describe.concurrent("a client that reads slowly", () => {
   it.live("is alive as long as it reads, however late its Pongs", () =>
     Effect.gen(function* () {
       const { client, target } = yield* connected({ pingInterval: 200, pongTimeout: 200 })

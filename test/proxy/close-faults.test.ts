@@ -24,7 +24,7 @@ const faults: ReadonlyArray<readonly [what: string, code: number, bytes: Buffer]
   ["a frame above the limit", 1009, Frames.header(Frames.binary, 2 ** 40)]
 ]
 
-describe("the client breaks the protocol", () => {
+describe.concurrent("the client breaks the protocol", () => {
   it.live.each(faults)("%s: Close %i, FIN, and in the end destroyed; the target is reset", ([, code, bytes]) =>
     Effect.gen(function* () {
       const { client, proxy, target } = yield* connected({ maxFrameSize: 2 ** 32 })
@@ -101,7 +101,7 @@ describe("the client breaks the protocol", () => {
   )
 })
 
-describe("a limit of the connection", () => {
+describe.concurrent("a limit of the connection", () => {
   it.live.each([
     ["idleTimeout", 1001],
     ["maxLifetime", 1008]

@@ -14,7 +14,7 @@ import * as RawTarget from "./rawTarget.ts"
 import { heldBack } from "./tcp.ts"
 import { pass, timed } from "./watch.ts"
 
-describe("the target sends FIN", () => {
+describe.concurrent("the target sends FIN", () => {
   it.live("all its bytes go first, then Close 1000, and no FIN before the client's Close", () =>
     Effect.gen(function* () {
       const { client, proxy, target } = yield* connected()
@@ -171,7 +171,7 @@ describe("the target sends FIN", () => {
   )
 })
 
-describe("the target fails", () => {
+describe.concurrent("the target fails", () => {
   it.live("by RST: Close 1011 with a reason that names nothing of the target", () =>
     Effect.gen(function* () {
       const { client, proxy, target } = yield* connected()
@@ -268,7 +268,7 @@ describe("the target fails", () => {
             yield* client.reset()
           })
         )
-        yield* Effect.forEach(Array.from({ length: 60 }), () => once, { concurrency: 6, discard: true })
+        yield* Effect.forEach(Array.from({ length: 60 }), () => once, { concurrency: 10, discard: true })
         assert.deepStrictEqual(codes, { 1011: 60 })
       }),
     30_000

@@ -43,7 +43,7 @@ const politely = ({ client, target }: Started) =>
     yield* target.end()
   })
 
-describe("SIGTERM", () => {
+describe.concurrent("SIGTERM", () => {
   it.live("open connections get Close 1001, their targets what is left and FIN, and the exit code is 0", () =>
     Effect.gen(function* () {
       const all = yield* started()

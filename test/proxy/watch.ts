@@ -22,7 +22,7 @@ export class Watch {
 
   /** Something may be true now that was not before. */
   changed(): void {
-    for (const look of [...this.#waiters]) look()
+    for (const look of this.#waiters) look()
   }
 
   until<A>(what: string, look: Look<A>, millis = defaultBound): Effect.Effect<A> {

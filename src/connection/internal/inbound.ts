@@ -43,6 +43,9 @@ const utf8 = new TextEncoder()
 /** Compressed messages of one read are inflated in portions of about this many bytes, so that memory stays bounded. */
 const inflatePortion = 256 * 1024
 
+/** Long enough for a reader that is woken to pull again, if it is not busy with what it got. */
+const aWhile = Effect.repeat(Effect.yieldNow, { times: 10 })
+
 export class Inbound implements Message.Controls {
   /** Bytes that came. */
   bytes = 0
@@ -127,7 +130,8 @@ export class Inbound implements Message.Controls {
 
   private get discardNext(): ItemPull {
     return Effect.suspend(() => {
-      if (this.reading) return this.turn(this.discardNext)
+      // who reads already goes first, also with what it pulls next
+      if (this.reading) return this.turn(Effect.andThen(aWhile, this.discardNext))
       if (!(this.sink instanceof Message.Discard)) this.sink = new Message.Discard(this)
       this.backlog = undefined
       return this.pull

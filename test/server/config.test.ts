@@ -2,24 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Config, ConfigProvider, Context, Effect, Layer } from "effect"
 import * as NodeWebSocketServer from "../../src/node/NodeWebSocketServer.ts"
 import { WebSocketServer } from "../../src/server/WebSocketServer.ts"
-import { drain, portOf, serving } from "./serving.ts"
-import { connect, upgraded } from "./wire.ts"
-
-describe("the defaults of a server on Node", () => {
-  it.live(
-    "give a client 10 seconds for its handshake",
-    () =>
-      Effect.gen(function* () {
-        const { port } = yield* serving(drain)
-        const begin = performance.now()
-        const wire = yield* connect(port)
-        assert.strictEqual((yield* wire.response).status, 408)
-        const millis = performance.now() - begin
-        assert.isTrue(millis >= 9_900 && millis < 12_000, `${millis}`)
-      }),
-    15_000
-  )
-})
+import { drain, portOf } from "./serving.ts"
+import { upgraded } from "./wire.ts"
 
 describe("options from Config", () => {
   const options = { port: Config.Int("PORT"), maxConnections: Config.Int("MOST") }
