@@ -40,6 +40,9 @@ import { toSocket } from "./toSocket.ts"
 /** Kinds of violation that are limits of ours, for the metric. */
 const limitKinds = new Set(["FrameTooBig", "MessageTooBig", "TooManyFragments", "TooManyControlFrames"])
 
+/** The system takes more only when a good part of its own buffer is free, which is some megabytes later. */
+const congestedPatience = 3
+
 interface PendingPing {
   readonly payload: Uint8Array
   readonly answered: Deferred.Deferred<void, WebSocketError>
@@ -259,10 +262,10 @@ export class Connection implements WebSocket, Owner, Gate {
   /** Waits until the peer has taken nothing for `closeTimeout`: one that is slow but goes on is given its time. */
   private get stall(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const { taken } = this.transport.writer
+      const { taken, unsent } = this
       return Effect.delay(
-        Effect.suspend(() => (this.transport.writer.taken === taken ? Effect.void : this.stall)),
-        this.limits.closeTimeout
+        Effect.suspend(() => (this.taken === taken ? Effect.void : this.stall)),
+        this.limits.closeTimeout * (unsent > 0 ? congestedPatience : 1)
       )
     })
   }
