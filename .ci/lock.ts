@@ -24,7 +24,8 @@ const platformOf = (name: string) => {
   const words = name.split(/[/-]/)
   const cpu = processors.filter((processor) => words.includes(processor))
   const os = systems.filter((system) => words.includes(system))
-  if (cpu.length !== 1 || os.length !== 1) throw new Error(`${name}: expected the name to say one system and one processor`)
+  if (cpu.length !== 1 || os.length !== 1)
+    throw new Error(`${name}: expected the name to say one system and one processor`)
   const libc = words.some((word) => word.startsWith("musl")) ? ["musl"] : words.includes("gnu") ? ["glibc"] : undefined
   return { cpu, os, libc }
 }
@@ -41,6 +42,6 @@ for (const [path, parent] of Object.entries(lock.packages)) {
     added.push(`${name}@${version}`)
   }
 }
-lock.packages = Object.fromEntries(Object.entries(lock.packages).sort(([a], [b]) => (a < b ? -1 : 1)))
+lock.packages = Object.fromEntries(Object.entries(lock.packages).toSorted(([a], [b]) => (a < b ? -1 : 1)))
 writeFileSync(file, `${JSON.stringify(lock, null, 2)}\n`)
 console.log(added.length === 0 ? "the lock file was complete" : `added ${added.join(", ")}`)

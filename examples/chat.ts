@@ -32,7 +32,9 @@ const Chat = Layer.unwrap(
         )
         yield* socket.send("Welcome. What you say goes to everyone else.")
         yield* Stream.runForEach(socket.messages, (message) =>
-          typeof message === "string" ? PubSub.publish(room, { by: me, text: message }) : socket.close(1003, "text only")
+          typeof message === "string"
+            ? PubSub.publish(room, { by: me, text: message })
+            : socket.close(1003, "text only")
         )
       })
     )

@@ -20,8 +20,8 @@ const Server = Layer.unwrap(
   Effect.map(Config.Int("PORT").pipe(Config.withDefault(8080)), (port) => NodeWebSocketServer.layerHttp({ port }))
 )
 
-Layer.mergeAll(Echo, HttpRouter.serve(Routes, { disableLogger: true, disableListenLog: true }), WebSocketServer.layerLogAddress).pipe(
-  Layer.provide(Server),
-  Layer.launch,
-  NodeRuntime.runMain
-)
+Layer.mergeAll(
+  Echo,
+  HttpRouter.serve(Routes, { disableLogger: true, disableListenLog: true }),
+  WebSocketServer.layerLogAddress
+).pipe(Layer.provide(Server), Layer.launch, NodeRuntime.runMain)

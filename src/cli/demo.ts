@@ -48,9 +48,7 @@ const lineEcho = Effect.fnUntraced(function* (socket: Socket.Socket) {
 })
 
 /** Listens on the first free port from 8080 on. */
-const listen = (
-  port: number
-): Layer.Layer<WebSocketServer | HttpServer.HttpServer, ListenError> =>
+const listen = (port: number): Layer.Layer<WebSocketServer | HttpServer.HttpServer, ListenError> =>
   NodeWebSocketServer.layerHttp({ port }).pipe(
     Layer.catch((error) =>
       error.code === "EADDRINUSE" && port < lastPort ? listen(port + 1) : Layer.effectDiscard(Effect.fail(error))

@@ -16,7 +16,12 @@ const MiB = 1024 * 1024
 export const echo = Command.make(
   "echo",
   {
-    addresses: flags.addresses("LISTEN", `[host:]port (${Address.defaultListen}; port 0 picks one); IPv6 as [::1]:port`, 1, 0),
+    addresses: flags.addresses(
+      "LISTEN",
+      `[host:]port (${Address.defaultListen}; port 0 picks one); IPv6 as [::1]:port`,
+      1,
+      0
+    ),
     ...flags.server
   },
   Effect.fnUntraced(function* ({ addresses, ...rest }) {

@@ -25,7 +25,9 @@ const name = "effect-websocket"
 const version: unknown = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")).version
 
 const command = Command.make(name, {}, () => demo).pipe(
-  Command.withDescription("A WebSocket in front of a TCP service. Without a command: a demonstration to open in a browser."),
+  Command.withDescription(
+    "A WebSocket in front of a TCP service. Without a command: a demonstration to open in a browser."
+  ),
   Command.withSubcommands([proxy, echo])
 )
 
@@ -58,11 +60,7 @@ command.pipe(
     UsageError: (error) => Effect.andThen(Console.error(`${name}: ${oneLine(error.message)}`), Effect.fail(failed))
   }),
   Effect.provide(
-    Layer.mergeAll(
-      NodeServices.layer,
-      CliOutput.layerPresenter(presenter),
-      Layer.succeed(Logger.LogToStderr)(true)
-    )
+    Layer.mergeAll(NodeServices.layer, CliOutput.layerPresenter(presenter), Layer.succeed(Logger.LogToStderr)(true))
   ),
   NodeRuntime.runMain({
     disableErrorReporting: true,

@@ -49,7 +49,9 @@ export const proxy = Command.make(
         Layer.provideMerge(WebSocketProxy.layer({ target: to, messages: text ? "text" : "binary" })),
         Layer.provide(NodeDialer.layer(dialer)),
         // what the client offers first is what the target is taken to speak
-        Layer.provide(NodeWebSocketServer.layer({ ...options, subprotocols: "first", compression: compress ? {} : false }))
+        Layer.provide(
+          NodeWebSocketServer.layer({ ...options, subprotocols: "first", compression: compress ? {} : false })
+        )
       )
     )
   })

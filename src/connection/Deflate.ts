@@ -14,7 +14,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { Agreement, Policy } from "../protocol/PerMessageDeflate.ts"
-import { ProtocolError } from "../protocol/ProtocolError.ts"
+import type { ProtocolError } from "../protocol/ProtocolError.ts"
 
 /**
  * Raw DEFLATE (RFC 1951).

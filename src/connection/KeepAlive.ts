@@ -141,12 +141,24 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
       Effect.suspend(() => {
         if (!(webSocket instanceof Connection)) return Effect.void
         const now = clock.currentTimeMillisUnsafe() - start
-        watched.set(webSocket, { openedAt: now, bytes: 0, unsent: 0, taken: 0, seenAt: now, progress: 0, activeAt: now, probedAt: 0, over: false })
+        watched.set(webSocket, {
+          openedAt: now,
+          bytes: 0,
+          unsent: 0,
+          taken: 0,
+          seenAt: now,
+          progress: 0,
+          activeAt: now,
+          probedAt: 0,
+          over: false
+        })
         return Metric.modify(Telemetry.connections, 1)
       }),
     forget: (webSocket) =>
       Effect.suspend(() =>
-        webSocket instanceof Connection && watched.delete(webSocket) ? Metric.modify(Telemetry.connections, -1) : Effect.void
+        webSocket instanceof Connection && watched.delete(webSocket)
+          ? Metric.modify(Telemetry.connections, -1)
+          : Effect.void
       )
   }
 })

@@ -40,10 +40,7 @@ export interface Writer extends Socket.Writer {
   /** How many bytes the system has taken. While there are some unsent, its growth says that the peer takes them. */
   readonly taken?: number
   /** Writes like `writeAll`, and frees the memory of `owned`, one of the chunks, once that is written. */
-  writeOwned?(
-    chunks: NonEmptyReadonlyArray<Uint8Array>,
-    owned: Uint8Array
-  ): Effect.Effect<void, Socket.SocketError>
+  writeOwned?(chunks: NonEmptyReadonlyArray<Uint8Array>, owned: Uint8Array): Effect.Effect<void, Socket.SocketError>
 }
 
 /**
@@ -104,9 +101,7 @@ const isOpen = (socket: Socket.Socket): socket is OpenSocket => OpenTypeId in so
 export const fromSocket = (socket: Socket.Socket): Effect.Effect<Transport, Socket.SocketError> =>
   isOpen(socket) ? Effect.succeed(socket[OpenTypeId]) : acquire(socket)
 
-const acquire = Effect.fnUntraced(function* (
-  socket: Socket.Socket
-): Effect.fn.Return<Transport, Socket.SocketError> {
+const acquire = Effect.fnUntraced(function* (socket: Socket.Socket): Effect.fn.Return<Transport, Socket.SocketError> {
   const readScope = Scope.makeUnsafe()
   const writeScope = Scope.makeUnsafe()
   // acquiring the reader may dial, and be interrupted while it does

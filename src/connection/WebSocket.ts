@@ -32,7 +32,7 @@ import type { WebSocketError } from "./WebSocketError.ts"
  * @category type IDs
  * @since 0.1.0
  */
-export const TypeId = "~effect-websocket/connection/WebSocket"
+export const TypeId: typeof Connection.TypeId = Connection.TypeId
 
 /**
  * A connection. See the head of this module.
@@ -137,6 +137,7 @@ export const makeConnection = (
   Effect.flatMap(Clock.Clock, (clock) =>
     Effect.map(
       Transport.fromSocket(transport),
-      (transport) => new Connection.Connection({ ...options, limits: options.limits ?? Limits.defaults, clock, transport })
+      (transport) =>
+        new Connection.Connection({ ...options, limits: options.limits ?? Limits.defaults, clock, transport })
     )
   )

@@ -96,12 +96,7 @@ export class InvalidUsage extends Data.TaggedError("InvalidUsage")<{
  * @category errors
  * @since 0.1.0
  */
-export type WebSocketErrorReason =
-  | ProtocolViolation
-  | ConnectionLost
-  | PeerTimeout
-  | ConnectionClosed
-  | InvalidUsage
+export type WebSocketErrorReason = ProtocolViolation | ConnectionLost | PeerTimeout | ConnectionClosed | InvalidUsage
 
 /**
  * See the head of this module. Recover from one reason with `Effect.catchReason("WebSocketError", "ConnectionLost", …)`.

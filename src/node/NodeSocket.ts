@@ -95,7 +95,9 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
   }
 
   get reader(): Socket.Socket["reader"] {
-    return Effect.flatMap(Effect.scope, (scope) => Effect.as(Scope.addFinalizer(scope, this.destroy(lingerMillis)), this))
+    return Effect.flatMap(Effect.scope, (scope) =>
+      Effect.as(Scope.addFinalizer(scope, this.destroy(lingerMillis)), this)
+    )
   }
 
   get writer(): Socket.Socket["writer"] {

@@ -21,7 +21,8 @@ import * as Net from "node:net"
 import type { Duplex } from "node:stream"
 import * as Telemetry from "../connection/Telemetry.ts"
 import * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
-import { ListenError, type Upgrade, UpgradeListener } from "../server/UpgradeListener.ts"
+import type { UpgradeListener } from "../server/UpgradeListener.ts"
+import { ListenError, type Upgrade } from "../server/UpgradeListener.ts"
 import * as NodeSocket from "./NodeSocket.ts"
 
 /**
@@ -263,10 +264,12 @@ export const make = Effect.fnUntraced(function* (
   })
 
   const answerPlain = (request: NodeHttp.IncomingMessage, response: NodeHttp.ServerResponse) => {
-    const why = fault(request) ?? Result.match(OpeningHandshake.negotiate(toRequest(request)), {
-      onFailure: (why) => why,
-      onSuccess: () => unavailable
-    })
+    const why =
+      fault(request) ??
+      Result.match(OpeningHandshake.negotiate(toRequest(request)), {
+        onFailure: (why) => why,
+        onSuccess: () => unavailable
+      })
     background(countRefusal(why))
     request.resume()
     const body = `${why.reason}\n`

@@ -44,9 +44,7 @@ const inflateSync = (bytes: Uint8Array, options: NodeZlib.ZlibOptions): Inflated
 const inflateAsync = (bytes: Uint8Array, options: NodeZlib.ZlibOptions, maxSize: number) =>
   Effect.callback<Inflated, ProtocolError>((resume) => {
     NodeZlib.inflateRaw(bytes, { ...options, info: true }, (error, result) => {
-      resume(
-        error === null ? Effect.succeed(result as unknown as Inflated) : Effect.fail(inflateError(error, maxSize))
-      )
+      resume(error === null ? Effect.succeed(result as unknown as Inflated) : Effect.fail(inflateError(error, maxSize)))
     })
   })
 

@@ -57,7 +57,8 @@ export const isValid = (code: number): boolean =>
 export const CloseCode = Schema.Int.pipe(
   Schema.check(
     Schema.makeFilter(
-      (code: number) => isValid(code) || "a close code that may be sent: 1000-1003, 1007-1014 or 3000-4999 (RFC 6455 7.4)"
+      (code: number) =>
+        isValid(code) || "a close code that may be sent: 1000-1003, 1007-1014 or 3000-4999 (RFC 6455 7.4)"
     )
   )
 )
@@ -138,8 +139,7 @@ export const ClosePayload = Schema.Uint8Array.pipe(
     SchemaTransformation.transformEffect({
       decode: (bytes, options) =>
         Result.match(decodeStatus(bytes), {
-          onFailure: (error) =>
-            Effect.fail(new SchemaIssue.InvalidValue({ message: error.message }, bytes, options)),
+          onFailure: (error) => Effect.fail(new SchemaIssue.InvalidValue({ message: error.message }, bytes, options)),
           onSuccess: (status) => Effect.succeed(status)
         }),
       encode: (status) => Effect.succeed(encodeStatus(status))

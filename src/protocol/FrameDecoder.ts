@@ -233,7 +233,10 @@ export class FrameDecoder {
   /** Reserved bits are zero but for RSV1 on the first frame of a message, if negotiated (section 5.2, RFC 7692 section 6). */
   private checkReservedBits(b0: number, opcode: number): void {
     if ((b0 & 0x30) === 0 && this.allowRsv1 && (opcode === Opcode.text || opcode === Opcode.binary)) return
-    fail("ReservedBits", `reserved bits ${((b0 >> 4) & 7).toString(2).padStart(3, "0")} are set, no extension uses them here`)
+    fail(
+      "ReservedBits",
+      `reserved bits ${((b0 >> 4) & 7).toString(2).padStart(3, "0")} are set, no extension uses them here`
+    )
   }
 }
 

@@ -8,7 +8,7 @@
  * @since 0.1.0
  */
 import * as Masking from "./Masking.ts"
-import * as Opcode from "./Opcode.ts"
+import type * as Opcode from "./Opcode.ts"
 
 /** Payloads up to this many bytes are copied behind their header; larger ones are written as they are. */
 export const copyThreshold = 4096

@@ -247,9 +247,7 @@ export class Messages extends Base<Message | CompressedMessage> {
     }
     const bytes = this.whole ?? this.release()
     this.whole = undefined
-    this.out.push(
-      this.compressed ? new CompressedMessage(this.isText, bytes) : this.isText ? decodeText(bytes) : bytes
-    )
+    this.out.push(this.compressed ? new CompressedMessage(this.isText, bytes) : this.isText ? decodeText(bytes) : bytes)
   }
 }
 

@@ -219,10 +219,14 @@ export const negotiate = (request: Request, policy: Policy = {}): Result.Result<
   }
   if (headers["host"] === undefined || headers["host"] === "") return refuse(400, "The Host header is missing.")
   if (!hasToken(headers["upgrade"], "websocket")) {
-    return refuse(426, `This address speaks WebSocket: the Upgrade header must be "websocket"; ${shown(headers["upgrade"])}.`, {
-      upgrade: "websocket",
-      connection: "Upgrade"
-    })
+    return refuse(
+      426,
+      `This address speaks WebSocket: the Upgrade header must be "websocket"; ${shown(headers["upgrade"])}.`,
+      {
+        upgrade: "websocket",
+        connection: "Upgrade"
+      }
+    )
   }
   if (!hasToken(headers["connection"], "upgrade")) {
     return refuse(400, `The Connection header must name "Upgrade"; ${shown(headers["connection"])}.`)
@@ -242,7 +246,10 @@ export const negotiate = (request: Request, policy: Policy = {}): Result.Result<
   }
   const offered = headers["sec-websocket-protocol"] === undefined ? none : request.subprotocols
   if (!offered.every(isToken) || new Set(offered).size < offered.length) {
-    return refuse(400, `Sec-WebSocket-Protocol must be a list of unique tokens; ${shown(headers["sec-websocket-protocol"])}.`)
+    return refuse(
+      400,
+      `Sec-WebSocket-Protocol must be a list of unique tokens; ${shown(headers["sec-websocket-protocol"])}.`
+    )
   }
   const wanted = policy.subprotocols ?? []
   const subprotocol = wanted === "first" ? offered[0] : wanted.find((name) => offered.includes(name))

@@ -34,9 +34,11 @@ const hostPort = /^(?:\[([0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|([^:/\s[\]]+)):(\d{1,5})
  */
 export const parse = (text: string): Result.Result<Target, string> => {
   const match = hostPort.exec(text)
-  if (match === null) return Result.fail(`expected host:port, such as localhost:5900 or [::1]:5900, got ${JSON.stringify(text)}`)
+  if (match === null)
+    return Result.fail(`expected host:port, such as localhost:5900 or [::1]:5900, got ${JSON.stringify(text)}`)
   const port = Number(match[3])
-  if (port < 1 || port > 65535) return Result.fail(`expected a port from 1 to 65535 in ${JSON.stringify(text)}, got ${match[3]}`)
+  if (port < 1 || port > 65535)
+    return Result.fail(`expected a port from 1 to 65535 in ${JSON.stringify(text)}, got ${match[3]}`)
   return Result.succeed(new Target({ host: match[1] ?? match[2]!, port }))
 }
 

@@ -154,8 +154,7 @@ class Pipe {
             Effect.asVoid(Effect.timeoutOption(Fiber.await(fiber), this.client.limits.closeTimeout))
           )
         },
-        onFailure: (error) =>
-          Effect.andThen(error._tag === "SocketError" ? this.failClient : Effect.void, this.reset)
+        onFailure: (error) => Effect.andThen(error._tag === "SocketError" ? this.failClient : Effect.void, this.reset)
       })
     })
   }
@@ -229,13 +228,16 @@ class Pipe {
   /** Its end closes the client; once the client takes no more, it is read on for nobody to its end. */
   private get fromTarget(): Effect.Effect<void> {
     const { pull } = this.target.reader
-    return Effect.matchEffect(forEachBatch(pull, (chunks) => this.toClient(chunks)), {
-      onSuccess: () => Effect.void,
-      onFailure: (error) =>
-        error._tag === "SocketError"
-          ? this.closeClient(isEnd(error) ? targetEnded : targetFailed)
-          : Effect.ignore(Effect.forever(pull, { disableYield: true }))
-    })
+    return Effect.matchEffect(
+      forEachBatch(pull, (chunks) => this.toClient(chunks)),
+      {
+        onSuccess: () => Effect.void,
+        onFailure: (error) =>
+          error._tag === "SocketError"
+            ? this.closeClient(isEnd(error) ? targetEnded : targetFailed)
+            : Effect.ignore(Effect.forever(pull, { disableYield: true }))
+      }
+    )
   }
 
   private toClient(chunks: NonEmptyReadonlyArray<Uint8Array | string>): Effect.Effect<void, WebSocketError> {

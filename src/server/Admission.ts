@@ -63,7 +63,12 @@ interface Visitor {
 /** Addresses of the current second that have no connection are forgotten when this many are known. */
 const sweepThreshold = 4096
 
-const refused = (limit: keyof Options, status: number, reason: string, headers: Record<string, string> = {}): Refused => ({
+const refused = (
+  limit: keyof Options,
+  status: number,
+  reason: string,
+  headers: Record<string, string> = {}
+): Refused => ({
   limit,
   refusal: new Refusal({ status, reason, headers })
 })

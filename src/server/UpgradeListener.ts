@@ -72,6 +72,8 @@ export class UpgradeListener extends Context.Service<
      * Runs the handler in a fiber of its own for each request; how it ends is its own business. Interrupting `run` interrupts
      * these fibers and waits for them; requests that come while nothing runs are refused with 503.
      */
-    readonly run: <R>(handler: (upgrade: Upgrade) => Effect.Effect<unknown, unknown, R>) => Effect.Effect<never, never, R>
+    readonly run: <R>(
+      handler: (upgrade: Upgrade) => Effect.Effect<unknown, unknown, R>
+    ) => Effect.Effect<never, never, R>
   }
 >()("effect-websocket/server/UpgradeListener") {}

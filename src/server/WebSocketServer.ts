@@ -10,7 +10,7 @@
  * import { NodeWebSocketServer } from "effect-websocket/node"
  * import { Layer, Stream } from "effect"
  *
- * const Echo = WebSocketServer.layerHandler((socket) => 
+ * const Echo = WebSocketServer.layerHandler((socket) =>
  *   Stream.runForEachArray(socket.messages, (batch) => socket.sendAll(batch))
  * )
  *
@@ -157,9 +157,7 @@ export const make = Effect.fnUntraced(function* (
     leave(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
       const { connection } = this
       const released =
-        connection === undefined
-          ? Effect.void
-          : Effect.andThen(connection.release(exit), keepAlive.forget(connection))
+        connection === undefined ? Effect.void : Effect.andThen(connection.release(exit), keepAlive.forget(connection))
       return Effect.andThen(
         released,
         Effect.sync(() => admission.leave(this.upgrade))

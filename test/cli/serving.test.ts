@@ -29,7 +29,7 @@ const ipv6 = await new Promise<boolean>((resolve) => {
   probe.listen(0, "::1", () => probe.close(() => resolve(true)))
 })
 
-describe("the ready line", () => {
+describe.concurrent("the ready line", () => {
   it.live(
     "has the address as it is reached: the real port, the default host, brackets around IPv6",
     (context) =>
@@ -50,11 +50,11 @@ describe("the ready line", () => {
         socket.send("over IPv6")
         assert.strictEqual(String(yield* nextMessage(socket)), "over IPv6")
       }),
-    15_000
+    30_000
   )
 })
 
-describe("echo", () => {
+describe.concurrent("echo", () => {
   it.live(
     "takes the client's first subprotocol and any origin, unless --origin says which",
     () =>
@@ -74,7 +74,7 @@ describe("echo", () => {
         assert.strictEqual(yield* status("https://www.b.example"), 101)
         assert.strictEqual(yield* status("https://c.example"), 403)
       }),
-    15_000
+    30_000
   )
 
   it.live(
@@ -112,7 +112,7 @@ describe("echo", () => {
         assert.deepStrictEqual(bySilence, [Opcode.ping, "reset"])
         assert.deepStrictEqual(byCount, [503, 408])
       }),
-    15_000
+    30_000
   )
 
   it.live(
@@ -140,7 +140,7 @@ describe("echo", () => {
         assert.strictEqual(code, 1009)
         assert.strictEqual(stderr(), "")
       }),
-    { timeout: 30_000, concurrent: true }
+    30_000
   )
 
   it.live(
@@ -178,7 +178,7 @@ describe("echo", () => {
         )
         assert.deepStrictEqual(wrong, [])
       }),
-    { timeout: 30_000, concurrent: true }
+    30_000
   )
 
   it.live(
@@ -192,11 +192,11 @@ describe("echo", () => {
         const millis = performance.now() - begin
         assert.isTrue(millis >= 9_900 && millis < 13_000, `${millis}`)
       }),
-    { timeout: 30_000, concurrent: true }
+    30_000
   )
 })
 
-describe("proxy", () => {
+describe.concurrent("proxy", () => {
   it.live(
     "is ready before its target is there; then it carries bytes, and is an honest 502 when it is gone",
     () =>
@@ -215,7 +215,7 @@ describe("proxy", () => {
         assert.strictEqual((yield* ask(proxy.port, upgradeRequest())).status, 502)
         assert.strictEqual((yield* ask(proxy.port, upgradeRequest({ Origin: "https://evil.example" }))).status, 403)
       }),
-    15_000
+    30_000
   )
 })
 
@@ -242,7 +242,7 @@ const answers = (port: number): Effect.Effect<boolean> =>
       })
   )
 
-describe("clients that break off anywhere", () => {
+describe.concurrent("clients that break off anywhere", () => {
   const get = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
   const beginnings: ReadonlyArray<string | Uint8Array> = [
     "",
@@ -286,11 +286,11 @@ describe("clients that break off anywhere", () => {
         const ended = yield* running.ended
         assert.deepStrictEqual([ended.code, ended.stderr], [0, ""])
       }),
-    15_000
+    30_000
   )
 })
 
-describe("an output that nobody reads", () => {
+describe.concurrent("an output that nobody reads", () => {
   it.live(
     "is no reason to fall over: the server serves and ends in order, and help just ends",
     () =>
@@ -311,6 +311,6 @@ describe("an output that nobody reads", () => {
         assert.deepStrictEqual([helped.code, helped.signal, helped.stderr], [0, null, ""])
         assert.strictEqual((yield* run("--version")).code, 0)
       }),
-    15_000
+    30_000
   )
 })

@@ -14,7 +14,7 @@ const ending = (running: Running) =>
 
 const inOrder = { code: 0, signal: null, stderr: "" }
 
-describe("SIGTERM and SIGINT", () => {
+describe.concurrent("SIGTERM and SIGINT", () => {
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     it.live(
       `${signal} closes open connections with 1001 and exits with 0 when they are closed`,
@@ -33,7 +33,7 @@ describe("SIGTERM and SIGINT", () => {
           assert.deepStrictEqual(end, inOrder)
           assert.isBelow(millis, 2000)
         }),
-      10_000
+      20_000
     )
 
     it.live(
@@ -49,7 +49,7 @@ describe("SIGTERM and SIGINT", () => {
           assert.deepStrictEqual(end, { ...inOrder, code: signal === "SIGINT" ? 130 : 143 })
           assert.isBelow(millis, 1000)
         }),
-      10_000
+      20_000
     )
   }
 
@@ -70,7 +70,7 @@ describe("SIGTERM and SIGINT", () => {
         assert.deepStrictEqual(end, inOrder)
         assert.isBelow(millis, 3000)
       }),
-    15_000
+    20_000
   )
 
   it.live(
@@ -89,6 +89,6 @@ describe("SIGTERM and SIGINT", () => {
         wire.end()
         assert.deepStrictEqual((yield* ending(running)).end, inOrder)
       }),
-    10_000
+    20_000
   )
 })

@@ -82,7 +82,7 @@ describe("chunks that are freed when they are written", () => {
     "12 transfers both ways at once, a third of the readers slow, come through whole",
     () =>
       Effect.gen(function* () {
-        const bytes = 24 * MiB
+        const bytes = 16 * MiB
         const { exchanges, listener } = yield* bulkTarget(bytes)
         const proxy = yield* CommandLine.proxy(listener)
         const one = (seed: number) =>
@@ -123,7 +123,7 @@ describe("chunks that are freed when they are written", () => {
     "100 transfers that break off in the middle, beside 4 that do not: no byte is wrong, and nothing falls over",
     () =>
       Effect.gen(function* () {
-        const bytes = 24 * MiB
+        const bytes = 16 * MiB
         const { exchanges, listener } = yield* bulkTarget(bytes)
         const proxy = yield* CommandLine.proxy(listener)
         const whole = (seed: number) =>

@@ -90,3 +90,10 @@ export const eventually = (what: string, holds: Effect.Effect<boolean>): Effect.
 /** Whether a server has no connection left. */
 export const noneOpen = (server: WebSocketServer["Service"]): Effect.Effect<boolean> =>
   Effect.map(server.connections, (count) => count === 0)
+
+/** Waits until a number has stayed the same for 150 milliseconds, and gives it. */
+export const steady = (read: () => number): Effect.Effect<number> =>
+  Effect.suspend(() => {
+    const before = read()
+    return Effect.flatMap(Effect.sleep("150 millis"), () => (read() === before ? Effect.succeed(before) : steady(read)))
+  })

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "tstyche"
-import * as Opcode from "../../src/protocol/Opcode.ts"
+import type * as Opcode from "../../src/protocol/Opcode.ts"
 
 describe("Opcode", () => {
   test("is a union of the six opcodes of RFC 6455", () => {

@@ -24,15 +24,7 @@ import type { Codec } from "../Deflate.ts"
 import type { Limits } from "../Limits.ts"
 import * as Telemetry from "../Telemetry.ts"
 import type * as Transport from "../Transport.ts"
-import { TypeId, type WebSocket } from "../WebSocket.ts"
-import {
-  connectionClosed,
-  invalidUsage,
-  lost,
-  peerTimeout,
-  violation,
-  type WebSocketError
-} from "../WebSocketError.ts"
+import { connectionClosed, invalidUsage, lost, peerTimeout, violation, type WebSocketError } from "../WebSocketError.ts"
 import { Inbound, type ItemPull, type Owner } from "./inbound.ts"
 import { type Gate, Outbound } from "./outbound.ts"
 import { toSocket } from "./toSocket.ts"
@@ -57,7 +49,9 @@ export interface Options {
   readonly transport: Transport.Transport
 }
 
-export class Connection implements WebSocket, Owner, Gate {
+export const TypeId = "~effect-websocket/connection/WebSocket"
+
+export class Connection implements Owner, Gate {
   declare readonly [TypeId]: typeof TypeId
   static {
     Object.defineProperty(this.prototype, TypeId, { value: TypeId })

@@ -76,7 +76,9 @@ export class Outbound {
       const error = this.gate.refusal
       if (error !== undefined) return Effect.fail(error)
       if (this.lock === undefined) return this.write(messages)
-      return this.lock.withPermits(1)(this.codec === undefined ? this.plain(messages) : compressed(this, messages, this.codec))
+      return this.lock.withPermits(1)(
+        this.codec === undefined ? this.plain(messages) : compressed(this, messages, this.codec)
+      )
     })
   }
 

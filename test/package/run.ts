@@ -1,0 +1,84 @@
+/**
+ * What a user gets: the packed package, installed in an empty project, runs under every Node that it is made for. Each Node is
+ * an npm package of its own; where there is none for this platform, only the Node at hand is tried.
+ */
+import { execFileSync, spawn } from "node:child_process"
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { createInterface } from "node:readline"
+import { fileURLToPath } from "node:url"
+
+const root = fileURLToPath(new URL("../..", import.meta.url))
+const versions = ["22", "24", "26"]
+const nodePackage = process.platform === "linux" ? `node-linux-${process.arch}` : undefined
+
+const npm = (cwd: string, ...args: ReadonlyArray<string>): void => {
+  execFileSync("npm", [...args, "--no-audit", "--no-fund", "--loglevel=error"], { cwd, stdio: "inherit" })
+}
+
+/** The program of a user: it imports every entry, and echoes through a server with the WebSocket that the platform has. */
+const program = `
+import { Effect, Layer, Stream } from "effect"
+import * as core from "effect-websocket"
+import * as Frame from "effect-websocket/protocol/Frame"
+import { NodeWebSocketServer } from "effect-websocket/node"
+
+const Server = core.WebSocketServer.layerHandler((socket) =>
+  Stream.runForEach(socket.messages, (message) => socket.send(message))
+).pipe(Layer.provideMerge(NodeWebSocketServer.layer({ port: 0 })))
+
+const program = Effect.gen(function* () {
+  const { address } = yield* core.WebSocketServer.WebSocketServer
+  const echoed = yield* Effect.promise(() => new Promise((resolve, reject) => {
+    const socket = new WebSocket("ws://127.0.0.1:" + address.port)
+    socket.onopen = () => socket.send("hello")
+    socket.onmessage = (event) => { resolve(event.data); socket.close() }
+    socket.onerror = () => reject(new Error("the WebSocket failed"))
+  }))
+  if (echoed !== "hello") throw new Error("expected hello, got " + echoed)
+  if (Frame.toBytes(Frame.make({ opcode: 9 })).length !== 2) throw new Error("a ping is two bytes")
+})
+await Effect.runPromise(Effect.provide(program, Server))
+`
+
+/** The command: it says where it listens, and ends in order. */
+const command = async (node: string, cwd: string): Promise<void> => {
+  const bin = join(cwd, "node_modules", "effect-websocket", "dist", "cli", "main.js")
+  const version = execFileSync(node, [bin, "--version"], { encoding: "utf8" })
+  if (!/\d+\.\d+\.\d+/.test(version)) throw new Error(`expected a version, got ${version}`)
+  const child = spawn(node, [bin, "proxy", "127.0.0.1:0", "127.0.0.1:9"], { stdio: ["ignore", "pipe", "inherit"] })
+  const exit = new Promise<number | null>((resolve) => child.once("exit", resolve))
+  for await (const line of createInterface({ input: child.stdout })) {
+    if (!/^ready ws:\/\/127\.0\.0\.1:\d+$/.test(line)) throw new Error(`expected a ready line, got ${line}`)
+    break
+  }
+  child.kill("SIGTERM")
+  const code = await exit
+  if (code !== 0) throw new Error(`expected exit code 0 after SIGTERM, got ${code}`)
+}
+
+const scratch = mkdtempSync(join(tmpdir(), "effect-websocket-package-"))
+try {
+  npm(root, "pack", "--pack-destination", scratch)
+  const tarball = readdirSync(scratch).find((name) => name.endsWith(".tgz"))
+  if (tarball === undefined) throw new Error("npm pack left no tarball")
+  writeFileSync(join(scratch, "package.json"), `{ "name": "empty", "private": true, "type": "module" }\n`)
+  npm(scratch, "install", `./${tarball}`, "effect@4", "@effect/platform-node@4")
+  writeFileSync(join(scratch, "program.mjs"), program)
+
+  const nodes: Array<readonly [string, string]> = []
+  if (nodePackage === undefined) nodes.push([process.version, process.execPath])
+  for (const version of nodePackage === undefined ? [] : versions) {
+    const prefix = join(scratch, `node-${version}`)
+    npm(scratch, "install", "--prefix", prefix, `${nodePackage}@${version}`)
+    nodes.push([version, join(prefix, "node_modules", nodePackage!, "bin", "node")])
+  }
+  for (const [version, node] of nodes) {
+    execFileSync(node, ["program.mjs"], { cwd: scratch, stdio: "inherit", timeout: 60_000 })
+    await command(node, scratch)
+    console.log(`the package runs under Node ${version} (${execFileSync(node, ["--version"], { encoding: "utf8" }).trim()})`)
+  }
+} finally {
+  rmSync(scratch, { recursive: true, force: true })
+}
