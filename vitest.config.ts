@@ -1,3 +1,4 @@
+import { reporters } from "./.ci/reporters.ts"
 import { defineConfig } from "vitest/config"
 
 export default defineConfig({
@@ -5,6 +6,7 @@ export default defineConfig({
   resolve: { conditions: ["source"] },
   ssr: { resolve: { conditions: ["source"], externalConditions: ["source"] } },
   test: {
+    reporters,
     include: ["test/**/*.test.ts"],
     exclude: ["test/e2e/**", "test/soak/**"],
     testTimeout: 30_000,

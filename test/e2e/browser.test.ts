@@ -32,7 +32,10 @@ describe("Chromium", () => {
     await page.getByLabel("a line").fill("hello from a browser")
     await page.getByRole("button").click()
     await page.locator("#log").getByText("hello from a browser").waitFor()
-    assert.include((await page.locator("#log").textContent()) ?? "", "Hello. Type a line and it comes back.\nhello from")
+    assert.include(
+      (await page.locator("#log").textContent()) ?? "",
+      "Hello. Type a line and it comes back.\nhello from"
+    )
     await page.close()
   })
 

@@ -77,7 +77,9 @@ try {
   for (const [version, node] of nodes) {
     execFileSync(node, ["program.mjs"], { cwd: scratch, stdio: "inherit", timeout: 60_000 })
     await command(node, scratch)
-    console.log(`the package runs under Node ${version} (${execFileSync(node, ["--version"], { encoding: "utf8" }).trim()})`)
+    console.log(
+      `the package runs under Node ${version} (${execFileSync(node, ["--version"], { encoding: "utf8" }).trim()})`
+    )
   }
 } finally {
   rmSync(scratch, { recursive: true, force: true })

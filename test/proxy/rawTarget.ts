@@ -96,5 +96,18 @@ export const listen = (options: Options = {}): Effect.Effect<RawTarget, never, S
     close
   )
 
-/** An address where nobody listens: it was free just now. */
-export const nobody: Effect.Effect<Target> = Effect.scoped(Effect.map(listen(), (_) => _.target))
+/**
+ * An address where nobody listens, nor will as long as the scope lasts: the near end of an open connection has it. A port that
+ * was only free a moment ago would soon be somebody else's.
+ */
+export const nobody: Effect.Effect<Target, never, Scope.Scope> = Effect.gen(function* () {
+  const { port } = yield* listen()
+  const socket = yield* Effect.acquireRelease(
+    Effect.callback<Net.Socket>((resume) => {
+      const socket = Net.connect({ host: "127.0.0.1", port })
+      socket.once("connect", () => resume(Effect.succeed(socket)))
+    }),
+    (socket) => Effect.sync(() => socket.destroy())
+  )
+  return new Target({ host: "127.0.0.1", port: socket.localPort! })
+})
