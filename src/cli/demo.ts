@@ -43,7 +43,8 @@ const lineEcho = Effect.fnUntraced(function* (socket: Socket.Socket) {
       }
       return lines.length === 0 ? Effect.void : writer.write(lines.map((line) => `${line}\n`).join(""))
     }),
-    Effect.catchReason("SocketError", "SocketCloseError", () => Effect.void)
+    // also one that was reset is only an end to it
+    Effect.catchTag("SocketError", () => Effect.void)
   )
 })
 
@@ -90,7 +91,7 @@ const page = `<!doctype html>
 const serveIndex = Effect.map(HttpServerRequest.HttpServerRequest, (request) =>
   request.method !== "GET" && request.method !== "HEAD"
     ? HttpServerResponse.empty({ status: 405, headers: { allow: "GET, HEAD" } })
-    : new URL(request.url, "http://localhost").pathname === "/"
+    : request.url.split("?")[0] === "/"
       ? HttpServerResponse.html(page)
       : HttpServerResponse.text("There is only the page at /.\n", { status: 404 })
 )

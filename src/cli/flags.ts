@@ -60,7 +60,10 @@ export const addresses = (name: string, description: string, most: number, least
 export const parseDuration = (flag: string, text: string): Effect.Effect<Duration.Duration, UsageError> => {
   const match = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h)?$/.exec(text)
   const unit = { ms: "millis", s: "seconds", m: "minutes", h: "hours" } as const
-  const input = match === null ? text : `${Number(match[1])} ${unit[(match[2] ?? "s") as keyof typeof unit]}`
+  const input =
+    match === null
+      ? text.replace(/^infinity$/i, "Infinity")
+      : `${Number(match[1])} ${unit[(match[2] ?? "s") as keyof typeof unit]}`
   return Option.match(Duration.fromInput(input as Duration.Input), {
     onNone: () =>
       Effect.fail(

@@ -1,6 +1,6 @@
 /**
  * The limits of one connection. Every one has a default, and a metric counts when it bites (`Telemetry.limits`). Durations
- * are any `Duration.Input`, such as `"30 seconds"`; `"infinity"` switches one off.
+ * are any `Duration.Input`, such as `"30 seconds"`; `"Infinity"` switches one off.
  *
  * @since 0.1.0
  */
@@ -39,7 +39,7 @@ export interface Options {
   readonly maxLifetime?: Duration.Input | undefined
   /**
    * How long the end of a connection may take: sending what is buffered, the peer's Close frame, and its end of the byte
-   * stream, each. Default: 10 seconds.
+   * stream, each. A peer that is slow but goes on taking what is sent is given it anew, up to 20 times. Default: 10 seconds.
    */
   readonly closeTimeout?: Duration.Input | undefined
 }

@@ -26,7 +26,7 @@ export const sentBytes = Metric.counter("websocket_sent_bytes_total", {
 /** Ended connections by close code. */
 export const closes = Metric.frequency("websocket_closes_total", { description: "Ended connections by close code" })
 
-/** Limits that bit, by the limit's name. */
+/** Limits that bit: by the name of the option, or of the fault of a frame or message (`ProtocolError.Kind`). */
 export const limits = Metric.frequency("websocket_limits_total", { description: "Limits that bit, by name" })
 
 /** Refused opening handshakes by HTTP status. */

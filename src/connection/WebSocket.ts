@@ -3,7 +3,8 @@
  * opening handshake is done. Reading is by pull: what nobody pulls stays in the transport, and the sender feels it.
  *
  * - Read in one of three ways: `messages` (assembled), `fragments` (pieces as they come) or `payloads` (bytes without
- *   boundaries). One reader at a time. A stream ends when the peer's Close frame has come, and fails with a
+ *   boundaries). One reader at a time. A stream is pulled by the batch, so one that is
+ *   cut short (`Stream.take`) drops the rest of its batch. It ends when the peer's Close frame has come, and fails with a
  *   {@link WebSocketError} otherwise.
  * - Pings are answered, and the closing handshake is answered, while somebody reads.
  * - `send` and its kin may be called from any fiber; each waits while the transport is full.

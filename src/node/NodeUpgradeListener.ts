@@ -194,7 +194,8 @@ export const make = Effect.fnUntraced(function* (
   ListenError,
   Scope.Scope
 > {
-  const timeout = Math.ceil(Duration.toMillis(options.handshakeTimeout ?? "10 seconds"))
+  // to Node 0 would mean no limit
+  const timeout = Math.max(1, Math.ceil(Duration.toMillis(options.handshakeTimeout ?? "10 seconds")))
   const maxHeaders = options.maxHeaders ?? 100
   const scope = yield* Effect.scope
   const runFork = Effect.runForkWith(yield* Effect.context<never>())
@@ -240,10 +241,11 @@ export const make = Effect.fnUntraced(function* (
       background(Effect.andThen(countRefusal(answer), refuse(socket, answer)))
       return
     }
-    socket.on("error", ignoreError)
     onUpgrade(new NodeUpgrade(toRequest(request), socket, head))
   }
   server.on("upgrade", (request, socket, head) => {
+    // node:http has let go of it
+    socket.on("error", ignoreError)
     const before = answering.get(socket)
     if (before === undefined) return upgrade(request, socket, head)
     before.once("close", () => upgrade(request, socket, head))

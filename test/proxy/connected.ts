@@ -8,8 +8,11 @@ import * as Proxy from "./proxy.ts"
 import * as RawClient from "./rawClient.ts"
 import * as RawTarget from "./rawTarget.ts"
 
-/** Soon: well under the close timeout. */
-export const soon = 2000
+/** Soon: well under the close timeout, and well above what a busy machine makes of at once. */
+export const soon = 5000
+
+/** The most that some hundreds of milliseconds may take on a busy machine; still well under the timeouts that are not set. */
+export const unhurried = 6000
 
 export interface Options extends Omit<Proxy.Options<never>, "target"> {
   readonly client?: RawClient.Options | undefined

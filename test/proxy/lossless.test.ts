@@ -39,7 +39,7 @@ const many = <A>(one: (seed: number) => Effect.Effect<A>) =>
     { concurrency: atATime, discard: true }
   )
 
-describe("nothing is lost at the close", () => {
+describe("nothing is lost at the close", { timeout: 20_000 }, () => {
   it.live(
     `${transfers} times the target writes 10 MiB and closes at once`,
     () =>

@@ -24,7 +24,7 @@ const endings: Record<string, (ends: Ends) => Effect.Effect<unknown>> = {
       yield* client.sendClose(1000)
       yield* target.until("end")
       yield* target.end()
-      yield* client.until("end")
+      yield* client.watch.until("the end", () => client.over)
       yield* client.end()
     }),
   "a polite target": ({ client, target }) =>
@@ -32,7 +32,7 @@ const endings: Record<string, (ends: Ends) => Effect.Effect<unknown>> = {
       yield* target.end()
       yield* client.until("close 1000")
       yield* client.sendClose(1000)
-      yield* client.until("end")
+      yield* client.watch.until("the end", () => client.over)
       yield* client.end()
     }),
   "a client that resets": ({ client }) => client.reset(),
@@ -110,7 +110,7 @@ const assertNoMore = (now: Resources, before: Resources) => {
   }
 }
 
-describe("after 100 connections of all endings", () => {
+describe("after 100 connections of all endings", { timeout: 20_000 }, () => {
   it.live(
     "the server and the process hold what they held before",
     () =>

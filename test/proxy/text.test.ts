@@ -24,7 +24,7 @@ const received = ({ client }: Connected): string =>
     })
     .join("")
 
-describe("text messages", () => {
+describe("text messages", { timeout: 20_000 }, () => {
   it.live("whole text arrives as one text message", () =>
     Effect.gen(function* () {
       const all = yield* text()

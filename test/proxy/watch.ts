@@ -5,7 +5,7 @@
 import * as Effect from "effect/Effect"
 
 /** The bound where a test names none: far above what anything here takes. */
-export const defaultBound = 4000
+export const defaultBound = 8000
 
 type Look<A> = () => A | undefined | false
 

@@ -35,6 +35,9 @@ const limitKinds = new Set(["FrameTooBig", "MessageTooBig", "TooManyFragments", 
 /** The system takes more only when a good part of its own buffer is free, which is some megabytes later. */
 const congestedPatience = 3
 
+/** So often a slow peer is given its time anew, and then no more. */
+const slowRounds = 20
+
 interface PendingPing {
   readonly payload: Uint8Array
   readonly answered: Deferred.Deferred<void, WebSocketError>
@@ -248,17 +251,20 @@ export class Connection implements Owner, Gate {
 
   private bounded(self: Effect.Effect<void>, orElse: Effect.Effect<void>): Effect.Effect<void> {
     return Effect.flatMap(
-      Effect.raceFirst(Effect.as(Effect.interruptible(self), true), Effect.as(Effect.interruptible(this.stall), false)),
+      Effect.raceFirst(
+        Effect.as(Effect.interruptible(self), true),
+        Effect.as(Effect.interruptible(this.stall(slowRounds)), false)
+      ),
       (isDone) => (isDone ? Effect.void : orElse)
     )
   }
 
   /** Waits until the peer has taken nothing for `closeTimeout`: one that is slow but goes on is given its time. */
-  private get stall(): Effect.Effect<void> {
+  private stall(rounds: number): Effect.Effect<void> {
     return Effect.suspend(() => {
       const { taken, unsent } = this
       return Effect.delay(
-        Effect.suspend(() => (this.taken === taken ? Effect.void : this.stall)),
+        Effect.suspend(() => (this.taken === taken || rounds === 1 ? Effect.void : this.stall(rounds - 1))),
         this.limits.closeTimeout * (unsent > 0 ? congestedPatience : 1)
       )
     })

@@ -62,7 +62,7 @@ const echo = (socket: net.Socket): ((chunk: Buffer) => void) => {
 
 export const startCareless = async (manner: Manner): Promise<Target> => {
   const sockets = new Set<net.Socket>()
-  const server = net.createServer((socket) => {
+  const server = net.createServer({ allowHalfOpen: true }, (socket) => {
     sockets.add(socket)
     socket.on("error", () => {})
     socket.on("close", () => sockets.delete(socket))
