@@ -1,5 +1,5 @@
 /**
- * A WebSocket server, client and WebSocket-to-TCP proxy for Effect. What needs Node is in `effect-websocket/node`.
+ * A WebSocket server and WebSocket-to-TCP proxy for Effect; connections speak either role. What needs Node is in `effect-websocket/node`.
  *
  * @since 0.1.0
  */

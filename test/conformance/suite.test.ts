@@ -36,10 +36,9 @@ const passing = async (manner: Manner, chosen: ReadonlyArray<Case>): Promise<Arr
 }
 
 /** The families whose every case ends in a refusal or a failed connection. */
-const REFUSING = [
-  ...["0.2", "0.3", "0.4", "0.5", "2.2", "3", "4", "5.1", "5.4", "6.2", "6.5", "7.3", "7.5", "8.1", "8.3", "8.4"],
-  ...["12.8", "12.9", "13.21", "13.24"]
-]
+const REFUSING = "0.2 0.3 0.4 0.5 2.2 3 4 5.1 5.4 6.2 6.5 7.3 7.5 8.1 8.3 8.4 12.8 12.9 13.21 13.24"
+  .split(" ")
+  .map((id) => `${id}.`)
 
 describe("the conformance suite", () => {
   it("passes no case on a server that never answers", { timeout: 60_000 }, async () => {
@@ -58,7 +57,7 @@ describe("the conformance suite", () => {
   )
 
   it("passes no case that asks for a refusal on a server that checks nothing", { timeout: 60_000 }, async () => {
-    const refusing = cases.filter((one) => REFUSING.some((family) => one.id.startsWith(`${family}.`)))
+    const refusing = cases.filter((one) => REFUSING.some((family) => one.id.startsWith(family)))
     assert.ok(refusing.length > 700)
     assert.deepEqual(await passing("credulous", refusing), [])
   })

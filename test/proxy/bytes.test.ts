@@ -14,7 +14,7 @@ const lengths = [
   65537, 131072, 1_000_003
 ]
 
-describe("from the client to the target", { timeout: 20_000 }, () => {
+describe("from the client to the target", { timeout: 30_000 }, () => {
   it.live("frames of all sizes", () =>
     Effect.gen(function* () {
       const { client, target } = yield* connected()
@@ -149,7 +149,7 @@ describe("from the client to the target", { timeout: 20_000 }, () => {
   )
 })
 
-describe("from the target to the client", { timeout: 20_000 }, () => {
+describe("from the target to the client", { timeout: 30_000 }, () => {
   it.live("everything is binary, in frames of their own each, and in order", () =>
     Effect.gen(function* () {
       const { client, target } = yield* connected()

@@ -11,7 +11,7 @@ import type * as RawClient from "./rawClient.ts"
 import { heldBack } from "./tcp.ts"
 import { pass, timed } from "./watch.ts"
 
-describe.concurrent("the client sends Close", { timeout: 20_000 }, () => {
+describe.concurrent("the client sends Close", { timeout: 30_000 }, () => {
   it.live("it is echoed, then FIN; the target gets all bytes, then FIN", () =>
     Effect.gen(function* () {
       const { client, proxy, target } = yield* connected()
@@ -149,7 +149,7 @@ describe.concurrent("the client sends Close", { timeout: 20_000 }, () => {
   )
 })
 
-describe.concurrent("the client vanishes", { timeout: 20_000 }, () => {
+describe.concurrent("the client vanishes", { timeout: 30_000 }, () => {
   const vanishes = (how: string, vanish: (client: RawClient.RawClient) => Effect.Effect<void>) =>
     describe(how, () => {
       it.live("the target is reset at once", () =>
@@ -233,7 +233,7 @@ describe.concurrent("the client vanishes", { timeout: 20_000 }, () => {
   )
 })
 
-describe.concurrent("a client that reads slowly", { timeout: 20_000 }, () => {
+describe.concurrent("a client that reads slowly", { timeout: 30_000 }, () => {
   it.live("is alive as long as it reads, however late its Pongs", () =>
     Effect.gen(function* () {
       const { client, target } = yield* connected({ pingInterval: 200, pongTimeout: 200 })

@@ -24,7 +24,7 @@ const faults: ReadonlyArray<readonly [what: string, code: number, bytes: Buffer]
   ["a frame above the limit", 1009, Frames.header(Frames.binary, 2 ** 40)]
 ]
 
-describe.concurrent("the client breaks the protocol", { timeout: 20_000 }, () => {
+describe.concurrent("the client breaks the protocol", { timeout: 30_000 }, () => {
   it.live.each(faults)("%s: Close %i, FIN, and in the end destroyed; the target is reset", ([, code, bytes]) =>
     Effect.gen(function* () {
       const { client, proxy, target } = yield* connected({ maxFrameSize: 2 ** 32 })
@@ -101,7 +101,7 @@ describe.concurrent("the client breaks the protocol", { timeout: 20_000 }, () =>
   )
 })
 
-describe.concurrent("a limit of the connection", { timeout: 20_000 }, () => {
+describe.concurrent("a limit of the connection", { timeout: 30_000 }, () => {
   it.live.each([
     ["idleTimeout", 1001],
     ["maxLifetime", 1008]

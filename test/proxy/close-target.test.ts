@@ -14,7 +14,7 @@ import * as RawTarget from "./rawTarget.ts"
 import { heldBack } from "./tcp.ts"
 import { pass, timed } from "./watch.ts"
 
-describe.concurrent("the target sends FIN", { timeout: 20_000 }, () => {
+describe.concurrent("the target sends FIN", { timeout: 30_000 }, () => {
   it.live("all its bytes go first, then Close 1000, and no FIN before the client's Close", () =>
     Effect.gen(function* () {
       const { client, proxy, target } = yield* connected()
@@ -148,7 +148,7 @@ describe.concurrent("the target sends FIN", { timeout: 20_000 }, () => {
         assert.strictEqual(checker.fault, undefined)
         assert.strictEqual(checker.received, source.sent)
       }),
-    15_000
+    30_000
   )
 
   it.live("a target that ends for good with its answer held back: all of it arrives", () =>
@@ -172,7 +172,7 @@ describe.concurrent("the target sends FIN", { timeout: 20_000 }, () => {
   )
 })
 
-describe.concurrent("the target fails", { timeout: 20_000 }, () => {
+describe.concurrent("the target fails", { timeout: 30_000 }, () => {
   it.live("by RST: Close 1011 with a reason that names nothing of the target", () =>
     Effect.gen(function* () {
       const { client, proxy, target } = yield* connected()

@@ -78,4 +78,4 @@ export const proxy = (
         commandLine.child.kill("SIGKILL")
         return Effect.asVoid(commandLine.exit())
       })
-  ).pipe(Effect.tap((_) => _.watch.until("ready", () => _.port !== 0, 10_000)))
+  ).pipe(Effect.tap((_) => _.watch.until("ready", () => _.port !== 0, 20_000)))

@@ -66,7 +66,7 @@ const started = Effect.fnUntraced(function* (options: WebSocket.ClientOptions = 
 /** Easy to compress, and every line another. */
 const lines = (count: number): string => Array.from({ length: count }, (_, i) => `line ${i} of some text\n`).join("")
 
-describe.concurrent("--compress", { timeout: 20_000 }, () => {
+describe.concurrent("--compress", { timeout: 30_000 }, () => {
   it.live("is agreed on, and messages of all sizes reach the target as they were", () =>
     Effect.gen(function* () {
       const { client, target } = yield* started()

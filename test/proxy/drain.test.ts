@@ -43,7 +43,7 @@ const politely = ({ client, target }: Started) =>
     yield* target.end()
   })
 
-describe.concurrent("SIGTERM", { timeout: 20_000 }, () => {
+describe.concurrent("SIGTERM", { timeout: 30_000 }, () => {
   it.live("open connections get Close 1001, their targets what is left and FIN, and the exit code is 0", () =>
     Effect.gen(function* () {
       const all = yield* started()
@@ -152,7 +152,7 @@ describe.concurrent("SIGTERM", { timeout: 20_000 }, () => {
         assert.strictEqual(client.closeCode, 1001)
         assert.isBelow(millis, unhurried)
       }),
-    25_000
+    30_000
   )
 
   it.live(
@@ -169,7 +169,7 @@ describe.concurrent("SIGTERM", { timeout: 20_000 }, () => {
         assert.deepStrictEqual(exit, { code: 0, signal: null })
         assert.isBelow(millis, unhurried)
       }),
-    25_000
+    30_000
   )
 
   it.live(
@@ -203,7 +203,7 @@ describe.concurrent("SIGTERM", { timeout: 20_000 }, () => {
         yield* target.end()
         assert.deepStrictEqual(yield* proxy.exit(15_000), { code: 0, signal: null })
       }),
-    25_000
+    30_000
   )
 
   it.live("what the client sends before it learns of the end reaches the target", () =>

@@ -77,7 +77,7 @@ function* framesOf(seed: number, bytes: number): Generator<Uint8Array> {
   }
 }
 
-describe("chunks that are freed when they are written", { timeout: 20_000 }, () => {
+describe("chunks that are freed when they are written", { timeout: 30_000 }, () => {
   it.live(
     "12 transfers both ways at once, a third of the readers slow, come through whole",
     () =>

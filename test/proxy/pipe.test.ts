@@ -61,7 +61,7 @@ const piped = Effect.fnUntraced(function* (options: Options = {}): Effect.fn.Ret
 
 const isDone = (fiber: Fiber.Fiber<unknown, unknown>): boolean => fiber.pollUnsafe() !== undefined
 
-describe("pipe", { timeout: 20_000 }, () => {
+describe("pipe", { timeout: 30_000 }, () => {
   it.effect("carries both ways, and ends when both sides have", () =>
     Effect.gen(function* () {
       const { assertReleased, client, fiber, target } = yield* piped()
@@ -241,7 +241,7 @@ describe("pipe", { timeout: 20_000 }, () => {
   )
 })
 
-describe("backpressure", { timeout: 20_000 }, () => {
+describe("backpressure", { timeout: 30_000 }, () => {
   it.effect("a target that takes nothing holds the client back, and nothing piles up", () =>
     Effect.gen(function* () {
       const { client, pairs, target } = yield* piped({ targetReads: false, highWaterMark: 1000 })
@@ -286,7 +286,7 @@ describe("backpressure", { timeout: 20_000 }, () => {
   )
 })
 
-describe("pipeWebSocket, closed by somebody else", { timeout: 20_000 }, () => {
+describe("pipeWebSocket, closed by somebody else", { timeout: 30_000 }, () => {
   /** The pipe of a connection that an administrator holds as well. */
   const administered = Effect.fnUntraced(function* (options: Options = {}) {
     const down = makePair(options.highWaterMark)

@@ -37,7 +37,7 @@ const refused = Effect.fnUntraced(function* (proxy: Proxy.Proxy, options: RawCli
 const failing = (kind: DialError["kind"]): Layer.Layer<Dialer> =>
   Layer.succeed(Dialer)({ dial: (target) => Effect.fail(new DialError({ target, kind })) })
 
-describe("a target that cannot be reached", { timeout: 20_000 }, () => {
+describe("a target that cannot be reached", { timeout: 30_000 }, () => {
   it.live("nobody listens: 502", () =>
     Effect.gen(function* () {
       const target = yield* RawTarget.nobody
@@ -116,7 +116,7 @@ describe("a target that cannot be reached", { timeout: 20_000 }, () => {
 
 class NoSuchTenant extends Data.TaggedError("NoSuchTenant") {}
 
-describe("the choice of the target", { timeout: 20_000 }, () => {
+describe("the choice of the target", { timeout: 30_000 }, () => {
   it.live("by path, each to its own", () =>
     Effect.gen(function* () {
       const a = yield* RawTarget.listen()
@@ -200,7 +200,7 @@ describe("the choice of the target", { timeout: 20_000 }, () => {
   )
 })
 
-describe("dialling", { timeout: 20_000 }, () => {
+describe("dialling", { timeout: 30_000 }, () => {
   /** A Dialer that connects when it is told to. */
   const onDemand = Effect.gen(function* () {
     const dialled = yield* Deferred.make<void>()

@@ -110,7 +110,7 @@ const assertNoMore = (now: Resources, before: Resources) => {
   }
 }
 
-describe("after 100 connections of all endings", { timeout: 20_000 }, () => {
+describe("after 100 connections of all endings", { timeout: 30_000 }, () => {
   it.live(
     "the server and the process hold what they held before",
     () =>
@@ -130,7 +130,7 @@ describe("after 100 connections of all endings", { timeout: 20_000 }, () => {
         )
         assert.deepStrictEqual(proxy.log, [])
       }),
-    20_000
+    30_000
   )
 
   it.live.each(["refused", "not WebSocket"] as const)("and after 100 requests that were %s", (what) =>
@@ -172,6 +172,6 @@ describe("after 100 connections of all endings", { timeout: 20_000 }, () => {
         yield* proxy.signal("SIGTERM")
         assert.deepStrictEqual(yield* proxy.exit(), { code: 0, signal: null })
       }),
-    20_000
+    30_000
   )
 })

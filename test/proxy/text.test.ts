@@ -24,7 +24,7 @@ const received = ({ client }: Connected): string =>
     })
     .join("")
 
-describe("text messages", { timeout: 20_000 }, () => {
+describe("text messages", { timeout: 30_000 }, () => {
   it.live("whole text arrives as one text message", () =>
     Effect.gen(function* () {
       const all = yield* text()
@@ -58,7 +58,7 @@ describe("text messages", { timeout: 20_000 }, () => {
           )
         }
       }),
-    20_000
+    30_000
   )
 
   it.live("byte by byte", () =>

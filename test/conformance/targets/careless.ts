@@ -44,7 +44,7 @@ const echo = (socket: net.Socket): ((chunk: Buffer) => void) => {
     data = Buffer.concat([data, chunk])
     for (let frame = hear(data); frame !== undefined; frame = hear(data)) {
       data = data.subarray(frame.end)
-      if (frame.opcode === PONG || frame.opcode > PONG || (frame.opcode > BINARY && frame.opcode < CLOSE)) continue
+      if (frame.opcode >= PONG || (frame.opcode > BINARY && frame.opcode < CLOSE)) continue
       if (frame.opcode === PING) answer(PONG, frame.payload.subarray(0, 125))
       else if (frame.opcode === CLOSE) {
         answer(CLOSE, frame.payload.subarray(0, 125))

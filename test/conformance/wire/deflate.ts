@@ -139,7 +139,7 @@ export class Compressor {
     this.#options =
       options.windowBits === 8
         ? { strategy: zlib.constants.Z_HUFFMAN_ONLY, finishFlush: zlib.constants.Z_SYNC_FLUSH }
-        : { windowBits: options.windowBits, finishFlush: zlib.constants.Z_SYNC_FLUSH }
+        : { windowBits: options.windowBits, level: 2, memLevel: 5, finishFlush: zlib.constants.Z_SYNC_FLUSH }
     this.#stream = options.takeover ? zlib.createDeflateRaw(this.#options) : undefined
   }
 
