@@ -24,14 +24,14 @@ const roundTrip = (url: string): Promise<void> =>
     const decoder = new TextDecoder()
     let came = ""
     socket.binaryType = "arraybuffer"
-    socket.onopen = () => socket.send(line)
-    socket.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => {
+    socket.addEventListener("open", () => socket.send(line))
+    socket.addEventListener("message", ({ data }: MessageEvent<string | ArrayBuffer>) => {
       came += typeof data === "string" ? data : decoder.decode(data, { stream: true })
       if (came.endsWith(line)) socket.close()
-    }
-    socket.onerror = () => reject(new Error(`${url}: the WebSocket failed`))
-    socket.onclose = ({ code }) =>
+    })
+    socket.addEventListener("close", ({ code }) =>
       came.endsWith(line) ? resolve() : reject(new Error(`${url}: closed with ${code} after ${JSON.stringify(came)}`))
+    )
   })
 
 const [command, port] = process.argv.slice(2)

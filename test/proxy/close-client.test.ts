@@ -136,6 +136,45 @@ describe.concurrent("the client sends Close", { timeout: 30_000 }, () => {
     })
   )
 
+  it.live("a target that has not read it all when the close timeout passes still gets it, and FIN", () =>
+    Effect.gen(function* () {
+      const { client, proxy, target } = yield* connected({ closeTimeout: 300, accepting: { paused: true } })
+      const total = 50_000
+      yield* client.sendAll(Pattern.pieces(6, total))
+      yield* client.sendClose(1000)
+      yield* client.until("end", soon)
+      yield* client.end()
+      yield* proxy.idle(soon)
+      target.resume()
+      yield* target.until("end", soon)
+      assert.isTrue(target.bytes.equals(Pattern.bytes(6, total)))
+    })
+  )
+
+  it.live("the end of the proxy meanwhile takes nothing away from the target", () =>
+    Effect.gen(function* () {
+      const { client, proxy, target } = yield* connected({ accepting: { paused: true } })
+      const total = 50_000
+      yield* client.sendAll(Pattern.pieces(7, total))
+      yield* client.sendClose(1000)
+      yield* client.until("end", soon)
+      yield* client.end()
+      const source = new Pattern.Source(8)
+      const sending = yield* Effect.forkChild(target.writeAll(source), { startImmediately: true })
+      const stopping = yield* Effect.forkChild(proxy.stop, { startImmediately: true })
+      yield* pass(100)
+      target.resume()
+      yield* target.watch.until("the end", () => target.over, soon)
+      source.stop()
+      yield* Fiber.join(sending)
+      assert.strictEqual(target.received, total)
+      assert.isTrue(target.bytes.equals(Pattern.bytes(7, total)))
+      assert.strictEqual(target.log[0], "end")
+      yield* target.end()
+      yield* Fiber.join(stopping)
+    })
+  )
+
   it.live("a client that never ends TCP after the two Closes is given up after the close timeout", () =>
     Effect.gen(function* () {
       const { client, proxy, target } = yield* connected({ closeTimeout: 300 })

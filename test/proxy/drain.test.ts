@@ -206,6 +206,26 @@ describe.concurrent("SIGTERM", { timeout: 30_000 }, () => {
     30_000
   )
 
+  it.live("a target that has not read it all when the close timeout passes still gets it, and FIN", () =>
+    Effect.gen(function* () {
+      const { client, proxy, target } = yield* started(["--close-timeout", "300ms"], { paused: true })
+      const total = 50_000
+      yield* client.sendAll(Pattern.pieces(4, total))
+      yield* client.send(Frames.ping, "")
+      yield* client.until("pong", soon)
+      yield* proxy.signal("SIGTERM")
+      yield* client.until("close 1001", soon)
+      yield* client.sendClose(1001)
+      yield* client.until("end", soon)
+      yield* client.end()
+      assert.deepStrictEqual(yield* proxy.exit(), { code: 0, signal: null })
+      target.resume()
+      yield* target.watch.until("the end", () => target.over, soon)
+      assert.strictEqual(target.received, total)
+      assert.deepStrictEqual(target.log, ["end"])
+    })
+  )
+
   it.live("what the client sends before it learns of the end reaches the target", () =>
     Effect.gen(function* () {
       const all = yield* started()

@@ -1,6 +1,6 @@
 /**
  * The memory of the proxy at length: the same as `test/proxy/bounded.test.ts` with one frame of 4 GiB, and with receivers that
- * are slow for a minute. `vitest run --dir test/soak` runs it; SOAK_MIB and SOAK_SLOW_SECONDS make it shorter or longer.
+ * are slow for a minute. `npm run test:soak` runs it; SOAK_MIB and SOAK_SLOW_SECONDS make it shorter or longer.
  */
 import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"

@@ -22,7 +22,7 @@ const full = process.env["CONFORMANCE_FULL"] === "1"
 
 const count = (size: number): number => (full || size < 8192 ? 1000 : size < 65536 ? 100 : 50)
 
-const countInFragments = (size: number): number => (full ? 1000 : size < 65536 ? 100 : 20)
+const countInFragments = (size: number): number => (full ? 1000 : size < 65536 ? 50 : 20)
 
 const PLANS: ReadonlyArray<Plan> = [
   ...[16, 64, 256, 1024, 4096, 8192, 16384, 32768, 65536, 131072].map((size) => ({
