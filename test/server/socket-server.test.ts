@@ -108,7 +108,7 @@ describe("the sockets of the SocketServer", () => {
         Effect.gen(function* () {
           const { pull } = yield* socket.reader
           const [first] = yield* pull
-          if (first === "stay") yield* Effect.never
+          if (first === "stay") return yield* Effect.never
         })
       )
       const short = yield* upgraded(port)
