@@ -1,7 +1,7 @@
 /**
- * `node .ci/serve.ts COMMAND [PORT]`: runs a shell command of the README that stays, as a reader would: waits until it says
- * where its WebSocket is, sends a line through it and gets it back, ends it with SIGTERM, and expects exit code 0. With PORT,
- * there is a TCP service on that port that sends everything back.
+ * `node .ci/serve.ts COMMAND [PORT] [CODE]`: runs a shell command of the README that stays, as a reader would: waits until it
+ * says where its WebSocket is, sends a line through it and gets it back, ends it with SIGTERM, and expects the exit code CODE,
+ * or 0. With PORT, there is a TCP service on that port that sends everything back.
  */
 import { spawn } from "node:child_process"
 import { once } from "node:events"
@@ -34,11 +34,11 @@ const roundTrip = (url: string): Promise<void> =>
     )
   })
 
-const [command, port] = process.argv.slice(2)
-if (command === undefined) throw new Error("usage: serve.ts COMMAND [PORT]")
+const [command, port = "", expected = "0"] = process.argv.slice(2)
+if (command === undefined) throw new Error("usage: serve.ts COMMAND [PORT] [CODE]")
 
 const service = Net.createServer((socket) => socket.on("error", () => {}).pipe(socket))
-if (port !== undefined) await once(service.listen(Number(port), "localhost"), "listening")
+if (port !== "") await once(service.listen(Number(port), "localhost"), "listening")
 
 console.log(`$ ${command}`)
 const shell = spawn("bash", ["-c", command], { stdio: ["ignore", "pipe", "inherit"], timeout: deadline })
@@ -56,6 +56,6 @@ const url = new Promise<string>((resolve, reject) => {
 await roundTrip(await url)
 process.kill(programOf(shell.pid!), "SIGTERM")
 const [code, signal] = await exited
-if (code !== 0) throw new Error(`expected exit code 0 after SIGTERM, got ${code ?? signal}`)
-console.log("a line came back, and SIGTERM ended it with exit code 0")
+if (code !== Number(expected)) throw new Error(`expected exit code ${expected} after SIGTERM, got ${code ?? signal}`)
+console.log(`a line came back, and SIGTERM ended it with exit code ${code}`)
 service.close()

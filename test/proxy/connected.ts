@@ -32,5 +32,7 @@ export const connected = Effect.fnUntraced(function* (
   const proxy = yield* Proxy.serve({ closeTimeout: "30 seconds", ...options, target: listener.target })
   const client = yield* RawClient.open(proxy.port, options.client)
   const target = yield* listener.accept
+  // a test that leaves them open must not wait for the close timeout
+  yield* Effect.addFinalizer(() => Effect.andThen(client.release, target.release))
   return { proxy, client, target }
 })

@@ -215,6 +215,24 @@ describe("pipe", { timeout: 30_000 }, () => {
     })
   )
 
+  it.effect("interruption, and a target that takes its time to read: nothing is taken away from it", () =>
+    Effect.gen(function* () {
+      const { assertReleased, client, fiber, target } = yield* piped({ targetReads: false })
+      yield* client.send(Frames.binary, "hello")
+      const interrupting = yield* Effect.forkChild(Fiber.interrupt(fiber), { startImmediately: true })
+      yield* client.until("close 1001")
+      yield* client.sendClose(1001)
+      yield* client.until("end")
+      yield* client.finish
+      for (let i = 0; i < 4; i++) yield* TestClock.adjust("10 seconds")
+      yield* Fiber.join(interrupting)
+      yield* readAll(target)
+      assert.strictEqual(target.bytes.toString(), "hello")
+      assert.deepStrictEqual(target.log, ["end"])
+      assertReleased()
+    })
+  )
+
   it.effect("interruption while neither side does anything is bounded", () =>
     Effect.gen(function* () {
       const { assertReleased, client, fiber } = yield* piped()
