@@ -68,6 +68,11 @@ export interface Ends {
    * Ends both sides and releases what the stream holds, once all is sent or after `lingerMillis`; then what is left is lost.
    */
   destroy(lingerMillis: number): Effect.Effect<void>
+  /**
+   * Ends our side and waits for the peer to end its own, at most `millis`, discarding what comes: `end` and pulling to the
+   * end, for less.
+   */
+  linger?(millis: number): Effect.Effect<void>
   /** Ends both sides now: what the system has taken is still delivered, and a pull that waits fails. */
   readonly cut: Effect.Effect<void>
 }

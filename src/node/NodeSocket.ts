@@ -80,6 +80,8 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
   /** The chunk that was given out last, if it came from the stream itself and so is ours alone. */
   private fresh: Uint8Array | undefined = undefined
   private paused = false
+  /** Set while all that is awaited is the end. */
+  private lingering: (() => void) | undefined = undefined
 
   constructor(stream: Duplex, head: Uint8Array | undefined) {
     this.stream = stream
@@ -136,6 +138,7 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
   }
 
   onData(chunk: Uint8Array): void {
+    if (this.lingering !== undefined) return
     const { waiter } = this
     if (waiter !== undefined) {
       this.waiter = undefined
@@ -165,6 +168,7 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
     const { waiter } = this
     this.waiter = undefined
     waiter?.(Effect.fail(this.over))
+    this.lingering?.()
   }
 
   onFailure(cause: unknown): void {
@@ -177,6 +181,27 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
   onClose(): void {
     this.onEnd(gone)
     if (this.drains !== undefined) this.failDrains(new Error("the socket is closed"))
+  }
+
+  linger(millis: number): Effect.Effect<void> {
+    return Effect.callback<void>((resume) => {
+      const { stream } = this
+      if (!stream.writableEnded) stream.end()
+      if (this.over !== undefined || stream.destroyed) return resume(Effect.void)
+      const done = () => {
+        clearTimeout(timer)
+        this.lingering = undefined
+        resume(Effect.void)
+      }
+      const timer = setTimeout(done, Math.min(millis, maxTimer))
+      this.lingering = done
+      this.kept = undefined
+      if (this.paused) {
+        this.paused = false
+        stream.resume()
+      }
+      return Effect.sync(done)
+    })
   }
 
   get isGone(): boolean {

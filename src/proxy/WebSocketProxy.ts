@@ -178,12 +178,15 @@ class Pipe {
   /** An interruption tells the client that it is over, and lets what it has sent by then go its way. */
   private leave(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
     const { client, target } = this
-    if (this.isDelivered || Exit.isSuccess(exit) || !Cause.hasInterruptsOnly(exit.cause)) return Effect.void
+    if (Exit.isSuccess(exit) || !Cause.hasInterruptsOnly(exit.cause)) return Effect.void
     const { closeTimeout } = client.limits
     const bounded = (self: Effect.Effect<unknown, unknown>) =>
       Effect.ignore(Effect.timeoutOption(Effect.interruptible(self), closeTimeout))
-    return client.beginClose(goingAway).pipe(
-      Effect.andThen(bounded(this.fromClient)),
+    const deliver = Effect.andThen(
+      this.fromClient,
+      Effect.sync(() => void (this.isDelivered = true))
+    )
+    return (this.isDelivered ? Effect.void : Effect.andThen(client.beginClose(goingAway), bounded(deliver))).pipe(
       Effect.andThen(target.ends.end),
       // to leave unread what the target sends would be a reset, and destroy what it has not read
       Effect.andThen(bounded(Effect.forever(target.reader.pull, { disableYield: true })))

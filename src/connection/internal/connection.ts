@@ -276,8 +276,9 @@ export class Connection implements Owner, Gate {
     this.state = state
     if (state._tag === "Closed") this.settle(state.info)
     if (send === undefined) return Effect.void
-    const frame = this.outbound.control(Opcode.close, CloseCode.encodeStatus(send))
-    return this.bounded(Effect.ignore(frame), Effect.void)
+    const frame = Effect.ignore(this.outbound.control(Opcode.close, CloseCode.encodeStatus(send)))
+    // where nothing waits to be sent, nothing needs a bound
+    return this.transport.writer.unsent === 0 ? frame : this.bounded(frame, Effect.void)
   }
 
   /** Section 5.5.1: a Close frame is answered by one; section 7.1.1: then the server ends the byte stream first. */
@@ -363,7 +364,9 @@ export class Connection implements Owner, Gate {
       Effect.suspend(() =>
         this.transportLost
           ? Effect.void
-          : Effect.andThen(this.transport.ends.end, this.bounded(this.drain, Effect.void))
+          : this.transport.ends.linger !== undefined && !this.inbound.reading
+            ? this.transport.ends.linger(this.limits.closeTimeout)
+            : Effect.andThen(this.transport.ends.end, this.bounded(this.drain, Effect.void))
       )
     )
   }
