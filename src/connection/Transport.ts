@@ -22,6 +22,8 @@ import * as Socket from "effect/socket/Socket"
  * @since 0.1.0
  */
 export interface Reader extends Socket.Reader {
+  /** Set by whoever pulls, and run when a pull that waits is interrupted: cheaper than to wrap each pull. */
+  whenForgotten?: (() => void) | undefined
   /** Whether the stream is gone, which a reader that does not pull would not learn. */
   readonly isGone?: boolean
   /** Says of a chunk that this reader has just yielded whether the promise holds for it. */

@@ -73,6 +73,7 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
   private readonly stream: Duplex
   /** Whether chunks of this stream are buffers of their own, which only streams over the system's sockets promise. */
   private readonly ownsChunks: boolean
+  whenForgotten: (() => void) | undefined = undefined
   private waiter: Waiter<Chunks> | undefined = undefined
   private kept: Array<Uint8Array> | undefined = undefined
   private over: Socket.SocketError | undefined = undefined
@@ -88,7 +89,10 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
     this.ownsChunks = stream instanceof Net.Socket
     if (head !== undefined && head.length > 0) this.kept = [head]
     this.pull = Effect.callback<Chunks, Socket.SocketError>((resume) => this.read(resume))
-    this.forget = Effect.sync(() => void (this.waiter = undefined))
+    this.forget = Effect.sync(() => {
+      this.waiter = undefined
+      this.whenForgotten?.()
+    })
     ;(stream as Attached)[stateOf] = this
     stream.on("data", onData).on("end", onEnd).on("error", onError).on("close", onClose).on("drain", onDrain)
     if (stream.readableEnded) this.onEnd(ended)

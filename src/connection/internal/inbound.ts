@@ -94,13 +94,14 @@ export class Inbound implements Message.Controls {
       allowRsv1: options.codec !== undefined,
       maxFrameSize: options.limits.maxFrameSize
     })
-    this.read = Effect.matchEffect(
-      Effect.onInterrupt(options.reader.pull, () => Effect.sync(() => this.endTurn())),
-      {
-        onSuccess: (chunks) => this.receive(chunks),
-        onFailure: (error) => this.end(error)
-      }
-    )
+    const { reader } = options
+    let { pull } = reader
+    if ("whenForgotten" in reader) reader.whenForgotten = () => this.endTurn()
+    else pull = Effect.onInterrupt(pull, () => Effect.sync(() => this.endTurn()))
+    this.read = Effect.matchEffect(pull, {
+      onSuccess: (chunks) => this.receive(chunks),
+      onFailure: (error) => this.end(error)
+    })
     this.pull = Effect.suspend(() => this.next())
   }
 
