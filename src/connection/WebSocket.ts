@@ -17,13 +17,14 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Pull from "effect/Pull"
+import type * as Pull from "effect/Pull"
 import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import type * as Stream from "effect/Stream"
 import type { CloseInfo } from "../protocol/ConnectionState.ts"
 import type { Fragment, Message } from "../protocol/Message.ts"
 import * as Connection from "./internal/connection.ts"
+import { forEachBatch } from "./internal/forEachBatch.ts"
 import type { Codec } from "./Deflate.ts"
 import * as Limits from "./Limits.ts"
 import * as Transport from "./Transport.ts"
@@ -124,7 +125,7 @@ export const runForEachArray = <A, E, R>(
   webSocket: WebSocket,
   f: (messages: NonEmptyReadonlyArray<Message>) => Effect.Effect<A, E, R>
 ): Effect.Effect<void, WebSocketError | E, R> =>
-  Pull.catchDone(Effect.forever(Effect.flatMap(webSocket.pullMessages, f), { disableYield: true }), () => Effect.void)
+  forEachBatch(webSocket.pullMessages, f)
 
 /**
  * The connection without a scope, for who releases it itself.

@@ -27,10 +27,10 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
-import * as Pull from "effect/Pull"
 import type * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import { Connection } from "../connection/internal/connection.ts"
+import { forEachBatch } from "../connection/internal/forEachBatch.ts"
 import * as Transport from "../connection/Transport.ts"
 import * as WebSocket from "../connection/WebSocket.ts"
 import type { WebSocketError } from "../connection/WebSocketError.ts"
@@ -107,13 +107,6 @@ export const pipeWebSocket = (
 }
 
 const utf8 = { ignoreBOM: true } as const
-
-/** Runs an effect for each batch of a pull until that is done: `Stream.runForEachArray`, without what a stream holds. */
-const forEachBatch = <A, E, E2>(
-  pull: Pull.Pull<A, E>,
-  f: (batch: A) => Effect.Effect<void, E2>
-): Effect.Effect<void, Pull.ExcludeDone<E> | E2> =>
-  Pull.catchDone(Effect.forever(Effect.flatMap(pull, f), { disableYield: true }), () => Effect.void)
 
 /** Whether the target ended its side in order, as against a reset or a failure. */
 const isEnd = (error: Socket.SocketError): boolean =>
