@@ -124,8 +124,7 @@ export const make = (
 export const runForEachArray = <A, E, R>(
   webSocket: WebSocket,
   f: (messages: NonEmptyReadonlyArray<Message>) => Effect.Effect<A, E, R>
-): Effect.Effect<void, WebSocketError | E, R> =>
-  forEachBatch(webSocket.pullMessages, f)
+): Effect.Effect<void, WebSocketError | E, R> => forEachBatch(webSocket.pullMessages, f)
 
 /**
  * The connection without a scope, for who releases it itself.
