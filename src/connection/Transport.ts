@@ -41,6 +41,8 @@ export interface Writer extends Socket.Writer {
   readonly unsent?: number
   /** How many bytes the system has taken. While there are some unsent, its growth says that the peer takes them. */
   readonly taken?: number
+  /** Waits until the system has taken all that was written. */
+  readonly flushed?: Effect.Effect<void, Socket.SocketError>
   /** Writes like `writeAll`, and frees the memory of `owned`, one of the chunks, once that is written. */
   writeOwned?(chunks: NonEmptyReadonlyArray<Uint8Array>, owned: Uint8Array): Effect.Effect<void, Socket.SocketError>
 }

@@ -23,6 +23,7 @@ import type * as Socket from "effect/socket/Socket"
 import type * as Stream from "effect/Stream"
 import type { CloseInfo } from "../protocol/ConnectionState.ts"
 import type { Fragment, Message } from "../protocol/Message.ts"
+import type { Gathering, MessageEvent } from "../protocol/MessageEvent.ts"
 import * as Connection from "./internal/connection.ts"
 import { forEachBatch } from "./internal/forEachBatch.ts"
 import type { Codec } from "./Deflate.ts"
@@ -61,6 +62,11 @@ export interface WebSocket {
   readonly pullMessages: Pull.Pull<NonEmptyReadonlyArray<Message>, WebSocketError>
   /** The batch under `payloads`. */
   readonly pullPayloads: Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, WebSocketError>
+  /**
+   * All that comes, in order: pieces of messages, put together as asked (default: not at all), and the pings and pongs
+   * between them. Pings are answered all the same.
+   */
+  pullEvents(gathering?: Gathering): Pull.Pull<NonEmptyReadonlyArray<MessageEvent>, WebSocketError>
 
   /** Sends a message: a string as text, bytes as binary. The bytes must not change until it is done. */
   send(message: Message): Effect.Effect<void, WebSocketError>
@@ -68,18 +74,29 @@ export interface WebSocket {
   sendAll(messages: NonEmptyReadonlyArray<Message>): Effect.Effect<void, WebSocketError>
   /**
    * Sends the elements of a stream as the fragments of one message, of text if they are strings. Other messages wait until
-   * it is complete; if the stream fails the connection fails with 1011, since a message cannot be taken back.
+   * it is complete; if the stream fails the connection fails with 1011, since a message cannot be taken back. So does an
+   * interruption, unless the message `mayEndEarly`: then it ends with what was sent, and the connection goes on.
    */
   sendFragments<E, R>(
-    fragments: Stream.Stream<string, E, R> | Stream.Stream<Uint8Array, E, R>
+    fragments: Stream.Stream<string, E, R> | Stream.Stream<Uint8Array, E, R>,
+    options?: { readonly mayEndEarly?: boolean | undefined }
   ): Effect.Effect<void, WebSocketError | E, R>
   /** Sends a Ping of at most 125 bytes and waits for its Pong; gives the time between. Somebody must be reading. */
   ping(payload?: Uint8Array): Effect.Effect<Duration.Duration, WebSocketError>
+  /** Sends a Pong of at most 125 bytes that nobody asked for, as a sign of life (RFC 6455 section 5.5.3). */
+  pong(payload?: Uint8Array): Effect.Effect<void, WebSocketError>
+  /** Waits until the system has taken all that was sent; `send` returns while up to 64 KiB wait in the process. */
+  readonly flushed: Effect.Effect<void, WebSocketError>
   /**
    * Begins the closing handshake and waits for the peer's Close frame, at most `closeTimeout`. What the peer sent before is
-   * still given to a reader that is waiting, and discarded if there is none. Default: code 1000, no reason.
+   * still given to a reader that is waiting, and discarded if there is none. Default: code 1000, no reason. Without `wait`
+   * the connection ends once the Close frame is sent, and what the peer still sends is lost.
    */
-  close(code?: number, reason?: string): Effect.Effect<void, WebSocketError>
+  close(
+    code?: number,
+    reason?: string,
+    options?: { readonly wait?: boolean | undefined }
+  ): Effect.Effect<void, WebSocketError>
   /** Waits for the end of the connection and says how it was. */
   readonly closed: Effect.Effect<CloseInfo>
   /** The same connection as effect's `Socket` of messages, for whatever takes one. */

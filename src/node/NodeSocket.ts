@@ -258,6 +258,18 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
     return stream instanceof Net.Socket ? stream.bytesWritten - stream.writableLength : 0
   }
 
+  get flushed(): Effect.Effect<void, Socket.SocketError> {
+    return Effect.callback<void, Socket.SocketError>((resume) => {
+      const { stream } = this
+      if (stream.writableLength === 0) return resume(Effect.void)
+      if (this.refusal !== undefined) return resume(this.refusal)
+      // its turn comes when all before it is written
+      stream.write(noBytes, (cause) =>
+        resume(cause === null || cause === undefined ? Effect.void : Effect.fail(writeError(cause)))
+      )
+    })
+  }
+
   onDrain(): void {
     const { drains } = this
     if (drains === undefined) return
@@ -321,6 +333,8 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
     return flowing ? Effect.void : this.drained
   }
 }
+
+const noBytes = new Uint8Array(0)
 
 /** Transfer to nothing detaches the buffer and gives its memory back at once. */
 const free = (chunk: Uint8Array): void => {

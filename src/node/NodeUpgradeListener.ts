@@ -7,23 +7,33 @@
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
+import { constFalse } from "effect/Function"
 import * as HttpServer from "effect/http/HttpServer"
 import * as Metric from "effect/Metric"
 import * as NetAddress from "effect/net/NetAddress"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
-import * as Socket from "effect/socket/Socket"
-import * as NodeCrypto from "node:crypto"
 import * as NodeHttp from "node:http"
-import * as Net from "node:net"
+import type * as Net from "node:net"
 import type { Duplex } from "node:stream"
 import * as Telemetry from "../connection/Telemetry.ts"
 import * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
 import type { UpgradeListener } from "../server/UpgradeListener.ts"
-import { ListenError, type Upgrade } from "../server/UpgradeListener.ts"
-import * as NodeSocket from "./NodeSocket.ts"
+import { ListenError, type Peer, type Upgrade } from "../server/UpgradeListener.ts"
+import {
+  ignoreError,
+  isDoubled,
+  isWebSocketUpgrade,
+  NodeUpgrade,
+  refusal,
+  refuse,
+  toRequest,
+  unavailable
+} from "./internal/upgrade.ts"
 
 /**
  * Where to listen, and the limits of a request's head.
@@ -49,124 +59,26 @@ export interface Options {
   readonly drainTimeout?: Duration.Input | undefined
   /** The length of the system's queue of connections that are not accepted yet. Default: 511. */
   readonly backlog?: number | undefined
+  /** Whether an IPv6 address takes IPv6 alone, and not IPv4 in its mapped form. Default: `false`. */
+  readonly ipv6Only?: boolean | undefined
+  /** Whether other sockets may listen on the same port, and share its connections. Default: `false`. */
+  readonly reusePort?: boolean | undefined
+  /** Whether small writes are sent at once (TCP_NODELAY) or gathered by Nagle's algorithm. Default: `true`. */
+  readonly noDelay?: boolean | undefined
+  /**
+   * TCP keep-alive: the idle time before its first probe, and the time between probes (which needs Node 26, the system has its
+   * own otherwise); whole seconds. Default: none, since WebSocket pings do more.
+   */
+  readonly keepAlive?:
+    | { readonly time?: Duration.Input | undefined; readonly interval?: Duration.Input | undefined }
+    | undefined
+  /** The bytes that are read ahead of each connection, and written ahead, before the other side waits. Default: 64 KiB. */
+  readonly highWaterMark?: number | undefined
+  /** Decides about a connection before anything is read of it; it is cut off if this is `false` or fails. Default: all. */
+  readonly admit?: ((peer: Peer) => Effect.Effect<boolean>) | undefined
+  /** Whether requests keep their headers as they came (`Request.rawHeaders`). Default: `false`, to save memory. */
+  readonly keepRawHeaders?: boolean | undefined
 }
-
-const refusal = (status: number, reason: string) => new OpeningHandshake.Refusal({ status, reason })
-const unavailable = refusal(503, "The server takes no connections now.")
-
-/** A refusal may linger this long for the client to read it and end the connection. */
-const lingerMillis = 2000
-
-/** An HTTP/1.1 response by hand, since an upgrade has no response object. */
-const response = ({ headers, reason, status }: OpeningHandshake.Refusal): string => {
-  const body = `${reason}\n`
-  const lines = Object.entries({
-    connection: "close",
-    ...headers,
-    "content-type": "text/plain; charset=utf-8",
-    "content-length": Buffer.byteLength(body)
-  }).map(([name, value]) => `${name}: ${value}\r\n`)
-  return `HTTP/1.1 ${status} ${NodeHttp.STATUS_CODES[status] ?? "Refused"}\r\n${lines.join("")}\r\n${body}`
-}
-
-/** Sends a refusal, and destroys the connection when the client has ended it, or after a while. */
-const refuse = (socket: Duplex, why: OpeningHandshake.Refusal): Effect.Effect<void> =>
-  Effect.callback<void>((resume) => {
-    if (socket.destroyed) return resume(Effect.void)
-    const done = () => {
-      clearTimeout(timer)
-      socket.destroy()
-      resume(Effect.void)
-    }
-    const timer = setTimeout(done, lingerMillis)
-    socket.on("error", done).on("end", done).on("close", done)
-    socket.end(response(why))
-    socket.resume()
-    return Effect.sync(done)
-  })
-
-/** Until a reader listens, an error of a socket must find someone. */
-const ignoreError = () => {}
-
-/** One request to upgrade. It lives as long as the connection, and so holds no more than it needs. */
-class NodeUpgrade implements Upgrade {
-  readonly request: OpeningHandshake.Request
-  private readonly socket: Duplex
-  private head: Uint8Array | undefined
-
-  /** Ends the handler, if the client goes away before it is answered. */
-  private interrupt: (() => void) | undefined
-
-  constructor(request: OpeningHandshake.Request, socket: Duplex, head: Uint8Array) {
-    this.request = request
-    this.socket = socket
-    this.head = head.length === 0 ? undefined : head
-  }
-
-  whenGone(interrupt: () => void): void {
-    if (this.socket.destroyed) return interrupt()
-    this.interrupt = interrupt
-    this.socket.once("close", interrupt)
-  }
-
-  private answered(): void {
-    if (this.interrupt !== undefined) this.socket.off("close", this.interrupt)
-    this.interrupt = undefined
-  }
-
-  get remoteAddress(): string | undefined {
-    return this.socket instanceof Net.Socket ? this.socket.remoteAddress : undefined
-  }
-
-  refuse(why: OpeningHandshake.Refusal): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      this.answered()
-      return refuse(this.socket, why)
-    })
-  }
-
-  accept(acceptance: OpeningHandshake.Acceptance): Effect.Effect<Socket.Socket, Socket.SocketError> {
-    return Effect.suspend(() => {
-      const { head, socket } = this
-      if (socket.destroyed) return Effect.fail(socketClosed)
-      const accept = NodeCrypto.hash("sha1", OpeningHandshake.acceptInput(acceptance.key), "base64")
-      let text = `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n`
-      for (const name in acceptance.headers) text += `${name}: ${acceptance.headers[name]}\r\n`
-      socket.write(`${text}\r\n`)
-      this.answered()
-      this.head = undefined
-      return Effect.succeed(NodeSocket.fromDuplex(socket, head))
-    })
-  }
-}
-
-const socketClosed = new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: 1006 }) })
-
-/** Whether a header came more than once; Node keeps only the first of some. */
-const isDoubled = (name: string, rawHeaders: ReadonlyArray<string>): boolean => {
-  let seen = 0
-  for (let i = 0; i < rawHeaders.length; i += 2) {
-    if (rawHeaders[i]!.length === name.length && rawHeaders[i]!.toLowerCase() === name) seen++
-  }
-  return seen > 1
-}
-
-const toRequest = (request: NodeHttp.IncomingMessage): OpeningHandshake.Request => {
-  const headers: Record<string, string> = {}
-  for (const name in request.headers) {
-    const value = request.headers[name]
-    if (value !== undefined) headers[name] = typeof value === "string" ? value : value.join(", ")
-  }
-  return new OpeningHandshake.Request({
-    method: request.method ?? "",
-    target: request.url ?? "",
-    httpVersion: request.httpVersion,
-    headers
-  })
-}
-
-const isWebSocketUpgrade = (request: NodeHttp.IncomingMessage): boolean =>
-  /(^|,)\s*websocket\s*(,|$)/i.test(request.headers.upgrade ?? "")
 
 /** The reasons of `clientError` that are limits, and their answers. Everything else is not HTTP: 400. */
 const clientErrors: Record<string, readonly [limit: string, OpeningHandshake.Refusal]> = {
@@ -174,6 +86,12 @@ const clientErrors: Record<string, readonly [limit: string, OpeningHandshake.Ref
   ERR_HTTP_REQUEST_TIMEOUT: ["handshakeTimeout", refusal(408, "The request did not come in time.")]
 }
 const notHttp = refusal(400, "What came is not HTTP.")
+
+/** `interval` is of Node 26; before, it is not looked at. */
+const setKeepAlive = (socket: Net.Socket, time: number | undefined, interval: number | undefined): void => {
+  const set: (enable: boolean, time?: number, interval?: number) => Net.Socket = socket.setKeepAlive.bind(socket)
+  set(true, time, interval)
+}
 
 const addressOf = (options: Options): string => {
   const host = options.host ?? "127.0.0.1"
@@ -210,7 +128,8 @@ export const make = Effect.fnUntraced(function* (
     headersTimeout: timeout === Infinity ? 0 : timeout,
     requestTimeout: timeout === Infinity ? 0 : Math.max(timeout, 300_000),
     connectionsCheckingInterval: Math.ceil(Math.max(20, Math.min(1000, timeout / 4))),
-    noDelay: true,
+    noDelay: options.noDelay ?? true,
+    ...(options.highWaterMark === undefined ? {} : { highWaterMark: options.highWaterMark }),
     shouldUpgradeCallback: isWebSocketUpgrade
   })
   server.maxHeadersCount = maxHeaders + 1
@@ -241,7 +160,7 @@ export const make = Effect.fnUntraced(function* (
       background(Effect.andThen(countRefusal(answer), refuse(socket, answer)))
       return
     }
-    onUpgrade(new NodeUpgrade(toRequest(request), socket, head))
+    onUpgrade(new NodeUpgrade(toRequest(request, options.keepRawHeaders), socket, head))
   }
   server.on("upgrade", (request, socket, head) => {
     // node:http has let go of it
@@ -295,6 +214,34 @@ export const make = Effect.fnUntraced(function* (
     else onRequest(request, response)
   })
 
+  const { admit, keepAlive } = options
+  if (keepAlive !== undefined) {
+    const [time, interval] = [keepAlive.time ?? 0, keepAlive.interval].map((input) =>
+      input === undefined ? undefined : Duration.toMillis(input)
+    )
+    server.prependListener("connection", (socket: Net.Socket) => setKeepAlive(socket, time, interval))
+  }
+  if (admit !== undefined) {
+    const serve = server.listeners("connection")
+    server.removeAllListeners("connection")
+    server.on("connection", (socket: Net.Socket) => {
+      const admitted = Effect.map(Effect.timeoutOption(admit(socket), timeout), Option.getOrElse(constFalse))
+      const fiber = runFork(
+        Effect.catchCause(admitted, (cause) =>
+          Effect.as(Effect.logError("A connection could not be decided about", cause), false)
+        )
+      )
+      const forget = () => fiber.interruptUnsafe()
+      socket.on("error", ignoreError).once("close", forget)
+      fiber.addObserver((exit) => {
+        socket.off("error", ignoreError).off("close", forget)
+        if (socket.destroyed) return
+        if (Exit.isSuccess(exit) && exit.value) for (const listener of serve) listener.call(server, socket)
+        else socket.destroy()
+      })
+    })
+  }
+
   yield* Effect.addFinalizer(() =>
     Effect.callback<void>((resume) => {
       server.close(() => resume(Effect.void))
@@ -307,7 +254,8 @@ export const make = Effect.fnUntraced(function* (
       resume(Effect.fail(new ListenError({ address: addressOf(options), code: cause.code ?? "unknown", cause })))
     server.once("error", onError)
     try {
-      server.listen({ host: options.host ?? "127.0.0.1", port: options.port, backlog: options.backlog }, () => {
+      const { backlog, host = "127.0.0.1", ipv6Only, port, reusePort } = options
+      server.listen({ host, port, backlog, ipv6Only, reusePort }, () => {
         server.off("error", onError)
         resume(Effect.void)
       })
@@ -325,6 +273,11 @@ export const make = Effect.fnUntraced(function* (
 
   const listener: UpgradeListener["Service"] = {
     address,
+    stop: Effect.sync(() => {
+      // its callback would wait for the connections that go on
+      server.close()
+      server.closeAllConnections()
+    }),
     run: Effect.fnUntraced(function* <R>(handler: (upgrade: Upgrade) => Effect.Effect<unknown, unknown, R>) {
       const connections = yield* FiberSet.make()
       const fork = Effect.runForkWith(yield* Effect.context<R>())

@@ -98,8 +98,12 @@ export const decodeText = (bytes: Uint8Array): string => {
   }
 }
 
-/** Decodes text piece by piece, and fails within the piece that has the first byte that cannot be UTF-8. */
-class TextPieces {
+/**
+ * Decodes text piece by piece, and fails within the piece that has the first byte that cannot be UTF-8.
+ *
+ * @internal
+ */
+export class TextPieces {
   private readonly decoder = new TextDecoder("utf-8", utf8Options)
   push(bytes: Uint8Array): string {
     try {
@@ -139,8 +143,12 @@ class Accumulator {
   }
 }
 
-/** What all sinks that deliver share: the kind of the open message, its size, and its compressed bytes. */
-abstract class Base<Item> implements Sink {
+/**
+ * What all sinks that deliver share: the kind of the open message, its size, and its compressed bytes.
+ *
+ * @internal
+ */
+export abstract class Base<Item> implements Sink {
   /** What is ready. */
   out: Array<Item> = []
   protected isText = false

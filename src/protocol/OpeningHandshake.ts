@@ -51,7 +51,9 @@ export const RequestFields = Schema.Struct({
   /**
    * Names in lower case; a header that came more than once has its values joined by commas (RFC 9110 section 5.3).
    */
-  headers: Schema.Record(Schema.String, Schema.String)
+  headers: Schema.Record(Schema.String, Schema.String),
+  /** The headers as they came, a name and its value by turns, if they were kept. */
+  rawHeaders: Schema.optional(Schema.Array(Schema.String))
 })
 
 /**
@@ -65,12 +67,14 @@ export class Request {
   readonly target: string
   readonly httpVersion: string
   readonly headers: Readonly<Record<string, string>>
+  readonly rawHeaders: ReadonlyArray<string> | undefined
 
   constructor(fields: typeof RequestFields.Type) {
     this.method = fields.method
     this.target = fields.target
     this.httpVersion = fields.httpVersion
     this.headers = fields.headers
+    this.rawHeaders = fields.rawHeaders
   }
 
   /** The path of the request target, without the query; not decoded. */
@@ -102,10 +106,30 @@ export const RequestFromFields = RequestFields.pipe(
     Schema.instanceOf(Request),
     SchemaTransformation.transform<Request, typeof RequestFields.Type>({
       decode: (fields) => new Request(fields),
-      encode: ({ headers, httpVersion, method, target }) => ({ method, target, httpVersion, headers })
+      encode: ({ headers, httpVersion, method, rawHeaders, target }) => ({
+        method,
+        target,
+        httpVersion,
+        headers,
+        ...(rawHeaders === undefined ? {} : { rawHeaders })
+      })
     })
   )
 )
+
+/**
+ * Headers of a response; a name whose values must not be joined, such as `Set-Cookie`, has a list of them.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const ResponseHeaders = Schema.Record(Schema.String, Schema.Union([Schema.String, Schema.Array(Schema.String)]))
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type ResponseHeaders = typeof ResponseHeaders.Type
 
 /**
  * The answer to a request that is not accepted: an HTTP response whose body is the reason.
@@ -114,11 +138,11 @@ export const RequestFromFields = RequestFields.pipe(
  * @since 0.1.0
  */
 export class Refusal extends Schema.TaggedError<Refusal>()("Refusal", {
-  /** The HTTP status, 400 to 599. */
-  status: Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 400, maximum: 599 }))),
+  /** The HTTP status, 200 to 599: mostly 400 and above, but a redirect is an answer too. */
+  status: Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 200, maximum: 599 }))),
   /** What was expected and what came, for the person at the other end; sent as the body. */
   reason: Schema.String,
-  headers: Schema.Record(Schema.String, Schema.String).pipe(Schema.withConstructorDefault(Effect.succeed({})))
+  headers: ResponseHeaders.pipe(Schema.withConstructorDefault(Effect.succeed({})))
 }) {
   override get message(): string {
     return `${this.status}: ${this.reason}`
@@ -166,8 +190,8 @@ export interface Acceptance {
   readonly key: Key
   readonly subprotocol: string | undefined
   readonly compression: PerMessageDeflate.Agreement | undefined
-  /** The headers of the 101 response that were negotiated, without the accept key. */
-  readonly headers: Readonly<Record<string, string>>
+  /** The headers of the 101 response, without the accept key: those that were negotiated, and what the application adds. */
+  readonly headers: ResponseHeaders
 }
 
 /** A comma-separated list, trimmed, without empty elements (RFC 9110 section 5.6.1). */
@@ -275,6 +299,35 @@ export const negotiate = (request: Request, policy: Policy = {}): Result.Result<
     }
   })
 }
+
+/** The headers of the opening handshake itself, which only it may set. */
+const own = /^(upgrade|connection|content-length|transfer-encoding|sec-websocket-.*)$/i
+
+/**
+ * An acceptance with what the application adds to it: a subprotocol, of those that the client offered, in place of the
+ * negotiated one, and headers. Headers of the handshake itself are left out.
+ *
+ * @category negotiation
+ * @since 0.1.0
+ */
+export const amend = (
+  request: Request,
+  acceptance: Acceptance,
+  answer: { readonly subprotocol?: string | undefined; readonly headers?: ResponseHeaders | undefined }
+): Acceptance => {
+  const offered = "subprotocol" in answer ? request.subprotocols : []
+  const subprotocol =
+    "subprotocol" in answer ? offered.find((name) => name === answer.subprotocol) : acceptance.subprotocol
+  const headers: Record<string, string | ReadonlyArray<string>> = {}
+  for (const name in answer.headers) {
+    if (!own.test(name)) headers[name] = answer.headers[name]!
+  }
+  for (const name in acceptance.headers) if (name !== protocolHeader) headers[name] = acceptance.headers[name]!
+  if (subprotocol !== undefined) headers[protocolHeader] = subprotocol
+  return { ...acceptance, subprotocol, headers }
+}
+
+const protocolHeader = "sec-websocket-protocol"
 
 /** Host and port as a URL of this scheme means them, or `undefined` if they are none. */
 const authority = (scheme: string, host: string): string | undefined =>

@@ -9,6 +9,7 @@ import type * as Effect from "effect/Effect"
 import type * as Socket from "effect/socket/Socket"
 import type { WebSocket } from "../connection/WebSocket.ts"
 import * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
+import type { Peer } from "./UpgradeListener.ts"
 
 /**
  * Why a request is refused: an HTTP status and a reason for the body. Fail with one to refuse.
@@ -32,8 +33,25 @@ export interface OpenRequest {
   readonly request: OpeningHandshake.Request
   /** The address of the client; `undefined` over a unix socket. */
   readonly remoteAddress: string | undefined
+  /** The TCP connection that it came on, if it came on one. */
+  readonly peer: Peer | undefined
   /** The subprotocol that will be agreed on, and the same for compression. */
   readonly acceptance: OpeningHandshake.Acceptance
   /** Answers 101 and gives the connection, which lives until the handler ends. */
   readonly accept: Effect.Effect<WebSocket, Socket.SocketError>
+  /** The same with an answer that the application had a hand in. */
+  acceptWith(answer: Answer): Effect.Effect<WebSocket, Socket.SocketError>
+}
+
+/**
+ * What an application may say in the answer to a request that it accepts.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Answer {
+  /** One of the subprotocols that the client offered, or `undefined` for none, in place of the one that was negotiated. */
+  readonly subprotocol?: string | undefined
+  /** More headers. Those of the handshake itself are not theirs to change. */
+  readonly headers?: OpeningHandshake.ResponseHeaders | undefined
 }

@@ -13,6 +13,19 @@ import type * as Socket from "effect/socket/Socket"
 import type * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
 
 /**
+ * The two ends of a TCP connection.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Peer {
+  readonly remoteAddress?: string | undefined
+  readonly remotePort?: number | undefined
+  readonly localAddress?: string | undefined
+  readonly localPort?: number | undefined
+}
+
+/**
  * A request to upgrade. Exactly one of `accept` and `refuse` answers it.
  *
  * @category models
@@ -22,6 +35,8 @@ export interface Upgrade {
   readonly request: OpeningHandshake.Request
   /** The address of the client, or of the proxy that speaks for it; `undefined` where there is none (unix sockets). */
   readonly remoteAddress: string | undefined
+  /** The TCP connection that it came on, if it came on one. */
+  readonly peer?: Peer | undefined
   /** Sends 101 with these headers and gives the byte stream behind it, from its very first byte. */
   accept(acceptance: OpeningHandshake.Acceptance): Effect.Effect<Socket.Socket, Socket.SocketError>
   /** Sends the refusal as an HTTP response and ends the connection. */
@@ -68,6 +83,8 @@ export class UpgradeListener extends Context.Service<
   UpgradeListener,
   {
     readonly address: NetAddress.SocketAddress
+    /** Takes no more connections; those that are open go on, and handshakes that nobody decides about yet are cut off. */
+    readonly stop: Effect.Effect<void>
     /**
      * Runs the handler in a fiber of its own for each request; how it ends is its own business. Interrupting `run` interrupts
      * these fibers and waits for them; requests that come while nothing runs are refused with 503.

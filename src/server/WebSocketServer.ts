@@ -35,13 +35,12 @@ import * as Deflate from "../connection/Deflate.ts"
 import * as KeepAlive from "../connection/KeepAlive.ts"
 import * as Limits from "../connection/Limits.ts"
 import * as Telemetry from "../connection/Telemetry.ts"
-import * as WebSocket from "../connection/WebSocket.ts"
+import type * as WebSocket from "../connection/WebSocket.ts"
 import { WebSocketError } from "../connection/WebSocketError.ts"
-import type { Connection } from "../connection/internal/connection.ts"
 import * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
-import type * as PerMessageDeflate from "../protocol/PerMessageDeflate.ts"
 import type { OpenRequest } from "./OpenRequest.ts"
 import * as Admission from "./Admission.ts"
+import { type House, Visit } from "./internal/visit.ts"
 import { type Upgrade, UpgradeListener } from "./UpgradeListener.ts"
 
 /**
@@ -68,6 +67,8 @@ export class WebSocketServer extends Context.Service<
   WebSocketServer,
   {
     readonly address: NetAddress.SocketAddress
+    /** Takes no more connections; those that are open go on. */
+    readonly stop: Effect.Effect<void>
     readonly run: <R, E, _>(
       handler: (webSocket: WebSocket.WebSocket, request: OpeningHandshake.Request) => Effect.Effect<_, E, R>
     ) => Effect.Effect<never, never, Exclude<R, Scope.Scope>>
@@ -95,74 +96,14 @@ export const make = Effect.fnUntraced(function* (
   const compression = Option.isSome(zlib) ? (options.compression ?? false) : false
   const policy: OpeningHandshake.Policy = { ...options, compression }
 
-  const codecOf = (agreement: PerMessageDeflate.Agreement | undefined) =>
-    agreement === undefined || Option.isNone(zlib) || compression === false
-      ? undefined
-      : Deflate.make({ zlib: zlib.value, role: "server", agreement, policy: compression })
-
-  /** A request, from its admission to the end of its connection. */
-  class Visit implements OpenRequest {
-    readonly acceptance: OpeningHandshake.Acceptance
-    readonly upgrade: Upgrade
-    private connection: Connection | undefined = undefined
-    /** The client went away before it was answered. */
-    isGone = false
-
-    constructor(upgrade: Upgrade, acceptance: OpeningHandshake.Acceptance) {
-      this.upgrade = upgrade
-      this.acceptance = acceptance
-    }
-
-    get request(): OpeningHandshake.Request {
-      return this.upgrade.request
-    }
-    get remoteAddress(): string | undefined {
-      return this.upgrade.remoteAddress
-    }
-
-    get accept(): Effect.Effect<WebSocket.WebSocket, Socket.SocketError> {
-      return Effect.uninterruptible(
-        Effect.suspend(() => (this.connection === undefined ? this.open : Effect.succeed(this.connection)))
-      )
-    }
-
-    private get open(): Effect.Effect<WebSocket.WebSocket, Socket.SocketError> {
-      const { acceptance, upgrade } = this
-      const options = {
-        role: "server",
-        subprotocol: acceptance.subprotocol,
-        limits,
-        codec: codecOf(acceptance.compression)
-      } as const
-      return Effect.matchEffect(
-        Effect.flatMap(upgrade.accept(acceptance), (transport) => WebSocket.makeConnection(transport, options)),
-        {
-          onSuccess: (connection) => {
-            this.connection = connection
-            return Effect.as(keepAlive.watch(connection), connection)
-          },
-          onFailure: (error) => {
-            this.isGone = true
-            return Effect.fail(error)
-          }
-        }
-      )
-    }
-
-    get isAnswered(): boolean {
-      return this.connection !== undefined
-    }
-
-    /** The end of the handler. */
-    leave(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
-      const { connection } = this
-      const released =
-        connection === undefined ? Effect.void : Effect.andThen(connection.release(exit), keepAlive.forget(connection))
-      return Effect.andThen(
-        released,
-        Effect.sync(() => admission.leave(this.upgrade))
-      )
-    }
+  const house: House = {
+    limits,
+    keepAlive,
+    admission,
+    codec: (agreement) =>
+      agreement === undefined || Option.isNone(zlib) || compression === false
+        ? undefined
+        : Deflate.make({ zlib: zlib.value, role: "server", agreement, policy: compression })
   }
 
   /** Says no, for a reason that is the client's or ours. */
@@ -197,7 +138,7 @@ export const make = Effect.fnUntraced(function* (
       if (refused !== undefined) {
         return Effect.andThen(Telemetry.limitHit(refused.limit), refuse(upgrade, refused.refusal))
       }
-      const visit = new Visit(upgrade, acceptance.success)
+      const visit = new Visit(house, upgrade, acceptance.success)
       return Effect.onExit(
         // the handler's scope ends before the connection does
         Effect.scoped(Effect.suspend(() => handler(visit))),
@@ -207,6 +148,7 @@ export const make = Effect.fnUntraced(function* (
 
   return {
     address: listener.address,
+    stop: listener.stop,
     connections: Effect.sync(admission.size),
     runRequests,
     run: (handler) =>

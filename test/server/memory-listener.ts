@@ -36,6 +36,7 @@ const make = Effect.gen(function* () {
   let onUpgrade: ((upgrade: Upgrade) => void) | undefined
   const listener = UpgradeListener.of({
     address: NetAddress.unixPathAddress("memory"),
+    stop: Effect.void,
     run: Effect.fnUntraced(function* <R>(handler: (upgrade: Upgrade) => Effect.Effect<unknown, unknown, R>) {
       const fibers = yield* FiberSet.make()
       const fork = Effect.runForkWith(yield* Effect.context<R>())

@@ -9,7 +9,6 @@ import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
 import type * as Pull from "effect/Pull"
 import type * as Socket from "effect/socket/Socket"
@@ -18,6 +17,7 @@ import * as Stream from "effect/Stream"
 import * as CloseCode from "../../protocol/CloseCode.ts"
 import * as ConnectionState from "../../protocol/ConnectionState.ts"
 import type * as Message from "../../protocol/Message.ts"
+import type * as MessageEvent from "../../protocol/MessageEvent.ts"
 import * as Opcode from "../../protocol/Opcode.ts"
 import type { ProtocolError } from "../../protocol/ProtocolError.ts"
 import type { Codec } from "../Deflate.ts"
@@ -27,6 +27,7 @@ import type * as Transport from "../Transport.ts"
 import { connectionClosed, invalidUsage, lost, peerTimeout, violation, type WebSocketError } from "../WebSocketError.ts"
 import { Inbound, type ItemPull, type Owner } from "./inbound.ts"
 import { type Gate, Outbound } from "./outbound.ts"
+import { Pings } from "./pings.ts"
 import { toSocket } from "./toSocket.ts"
 
 /** Kinds of violation that are limits of ours, for the metric. */
@@ -37,11 +38,6 @@ const congestedPatience = 3
 
 /** So often a slow peer is given its time anew, and then no more. */
 const slowRounds = 20
-
-interface PendingPing {
-  readonly payload: Uint8Array
-  readonly answered: Deferred.Deferred<void, WebSocketError>
-}
 
 export interface Options {
   readonly role: "server" | "client"
@@ -74,11 +70,7 @@ export class Connection implements Owner, Gate {
   private aborted: WebSocketError | undefined
   private transportLost = false
 
-  private pings: Array<PendingPing> | undefined
-  private pingCount = 0
-  /** Pongs on their way, and the payload of the latest Ping that came meanwhile. */
-  private ponging: Fiber.Fiber<void> | undefined
-  private latePing: Uint8Array | undefined
+  private pings: Pings | undefined
 
   /** Somebody reads to the end, so that closing must not discard what comes: see `shutdown`. */
   keepsReading = false
@@ -116,6 +108,11 @@ export class Connection implements Owner, Gate {
   get payloads(): Stream.Stream<Uint8Array, WebSocketError> {
     return Stream.fromPull(Effect.sync(() => this.inbound.pullPayloads))
   }
+  pullEvents(
+    gathering: MessageEvent.Gathering = asTheyCome
+  ): Pull.Pull<NonEmptyReadonlyArray<MessageEvent.MessageEvent>, WebSocketError> {
+    return this.inbound.pullEvents(gathering)
+  }
   get socket(): Socket.Socket {
     return toSocket(this)
   }
@@ -134,33 +131,29 @@ export class Connection implements Owner, Gate {
     return this.outbound.sendAll(messages)
   }
   sendFragments<E, R>(
-    fragments: Stream.Stream<string, E, R> | Stream.Stream<Uint8Array, E, R>
+    fragments: Stream.Stream<string, E, R> | Stream.Stream<Uint8Array, E, R>,
+    options?: { readonly mayEndEarly?: boolean | undefined }
   ): Effect.Effect<void, WebSocketError | E, R> {
     return this.outbound.sendFragments(
       fragments,
-      this.beginClose({ code: CloseCode.internalError, reason: "a message could not be completed" })
+      this.beginClose({ code: CloseCode.internalError, reason: "a message could not be completed" }),
+      options?.mayEndEarly === true
     )
+  }
+  /** Waits until the system has taken all that was sent. */
+  get flushed(): Effect.Effect<void, WebSocketError> {
+    const { flushed } = this.transport.writer
+    return flushed === undefined ? Effect.void : Effect.mapError(flushed, lost)
   }
 
   // ---- pings ---------------------------------------------------------------------------------------------------------
 
   ping(payload?: Uint8Array): Effect.Effect<Duration.Duration, WebSocketError> {
-    return Effect.suspend(() => {
-      if (payload !== undefined && payload.length > 125) {
-        return Effect.fail(invalidUsage(`a ping carries at most 125 bytes; ${payload.length} were given`))
-      }
-      const { refusal } = this
-      if (refusal !== undefined) return Effect.fail(refusal)
-      // each is told from the others by its payload
-      const ping: PendingPing = { payload: payload ?? fourBytes(++this.pingCount), answered: Deferred.makeUnsafe() }
-      ;(this.pings ??= []).push(ping)
-      return Effect.timed(
-        Effect.andThen(this.outbound.control(Opcode.ping, ping.payload), Deferred.await(ping.answered))
-      ).pipe(
-        Effect.map(([duration]) => duration),
-        Effect.onExit(() => Effect.sync(() => void (this.pings = this.pings?.filter((other) => other !== ping))))
-      )
-    })
+    return Effect.suspend(() => this.keepPings.ping(payload))
+  }
+
+  pong(payload: Uint8Array = new Uint8Array(0)): Effect.Effect<void, WebSocketError> {
+    return Effect.suspend(() => this.keepPings.pong(payload))
   }
 
   /** A ping that nobody waits for. */
@@ -168,33 +161,17 @@ export class Connection implements Owner, Gate {
     return Effect.ignore(this.outbound.control(Opcode.ping, new Uint8Array(0)))
   }
 
-  /** Section 5.5.3: a Pong may answer the latest of several Pings; an unsolicited one means nothing. */
   pongReceived(payload: Uint8Array): void {
-    const index = this.pings?.findLastIndex((ping) => equalBytes(ping.payload, payload)) ?? -1
-    for (const ping of this.pings?.splice(0, index + 1) ?? []) Deferred.doneUnsafe(ping.answered, Effect.void)
+    this.pings?.pongReceived(payload)
   }
 
-  /**
-   * Section 5.5.2. Not waited for, since two peers that each wait for the other to read would wait for ever; and while pongs
-   * are held up, only the latest ping is remembered, which section 5.5.3 allows.
-   */
   answerPings(payloads: ReadonlyArray<Uint8Array>): Effect.Effect<void> {
-    if (!this.isOpen) return Effect.void
-    if (this.ponging !== undefined) {
-      this.latePing = payloads.at(-1)
-      return Effect.void
-    }
-    const send = (payloads: ReadonlyArray<Uint8Array>): Effect.Effect<void> =>
-      Effect.flatMap(Effect.ignore(this.outbound.pongs(payloads)), () => {
-        const { latePing } = this
-        this.latePing = undefined
-        if (latePing !== undefined && this.isOpen) return send([latePing])
-        this.ponging = undefined
-        return Effect.void
-      })
-    return Effect.map(Effect.forkDetach(send(payloads), { startImmediately: true }), (fiber) => {
-      if (fiber.pollUnsafe() === undefined) this.ponging = fiber
-    })
+    return this.keepPings.answer(payloads)
+  }
+
+  /** Made for the first ping: most connections never see one. */
+  private get keepPings(): Pings {
+    return (this.pings ??= new Pings(this.outbound, this))
   }
 
   // ---- closing -------------------------------------------------------------------------------------------------------
@@ -222,10 +199,27 @@ export class Connection implements Owner, Gate {
     )
   }
 
-  close(code: number = CloseCode.normal, reason = ""): Effect.Effect<void, WebSocketError> {
-    return CloseCode.isValid(code)
-      ? this.shutdown({ code, reason })
-      : Effect.fail(invalidUsage(`close code ${code} may not be sent: use 1000-1003, 1007-1014 or 3000-4999`))
+  close(
+    code: number = CloseCode.normal,
+    reason = "",
+    options?: { readonly wait?: boolean | undefined }
+  ): Effect.Effect<void, WebSocketError> {
+    if (!CloseCode.isValid(code)) {
+      return Effect.fail(invalidUsage(`close code ${code} may not be sent: use 1000-1003, 1007-1014 or 3000-4999`))
+    }
+    return options?.wait === false ? this.leave(code, reason) : this.shutdown({ code, reason })
+  }
+
+  /** Says Close and goes: what was sent is still delivered, and no answer is waited for. */
+  private leave(code: number, reason: string): Effect.Effect<void> {
+    return Effect.andThen(
+      this.beginClose({ code, reason }),
+      Effect.suspend(() => {
+        this.settle({ code, reason, wasClean: false })
+        this.transportLost = true
+        return this.transport.ends.destroy(this.limits.closeTimeout)
+      })
+    )
   }
 
   /** Sends a Close frame if none is out, and does not wait for the answer. */
@@ -335,9 +329,7 @@ export class Connection implements Owner, Gate {
     if (this.settled !== undefined) Deferred.doneUnsafe(this.settled, Effect.succeed(info))
     this.whenSettled?.()
     this.whenSettled = undefined
-    for (const ping of this.pings?.splice(0) ?? []) {
-      Deferred.doneUnsafe(ping.answered, Effect.fail(connectionClosed(info)))
-    }
+    this.pings?.fail(connectionClosed(info))
   }
 
   /** The end of the scope: the closing handshake if it is still to be done, and the end of the byte stream. */
@@ -351,7 +343,7 @@ export class Connection implements Owner, Gate {
       this.keepsReading = false
       return this.transportLost ? Effect.void : this.finish({ code, reason: "" })
     }).pipe(
-      Effect.andThen(Effect.suspend(() => (this.ponging === undefined ? Effect.void : Fiber.interrupt(this.ponging)))),
+      Effect.andThen(Effect.suspend(() => this.pings?.stop ?? Effect.void)),
       Effect.andThen(this.transport.ends.destroy(this.limits.closeTimeout)),
       Effect.andThen(Effect.suspend(() => this.report))
     )
@@ -405,7 +397,4 @@ const once = (first: Effect.Effect<void>, end: ItemPull): ItemPull => {
   })
 }
 
-const fourBytes = (n: number): Uint8Array => new Uint8Array([n >>> 24, n >>> 16, n >>> 8, n])
-
-const equalBytes = (a: Uint8Array, b: Uint8Array): boolean =>
-  a.length === b.length && a.every((byte, i) => byte === b[i])
+const asTheyCome: MessageEvent.Gathering = { pieceSize: 0, wholeMessages: false }

@@ -16,6 +16,7 @@ import type * as Socket from "effect/socket/Socket"
 import * as CloseCode from "../../protocol/CloseCode.ts"
 import { FrameDecoder } from "../../protocol/FrameDecoder.ts"
 import * as Message from "../../protocol/Message.ts"
+import * as MessageEvent from "../../protocol/MessageEvent.ts"
 import * as Opcode from "../../protocol/Opcode.ts"
 import { ProtocolError } from "../../protocol/ProtocolError.ts"
 import type { Codec } from "../Deflate.ts"
@@ -23,7 +24,8 @@ import type { Limits } from "../Limits.ts"
 import type * as Transport from "../Transport.ts"
 import type { WebSocketError } from "../WebSocketError.ts"
 
-type Item = Message.Message | Message.Fragment | Message.CompressedMessage
+type Item = Message.Message | Message.Fragment | MessageEvent.MessageEvent | Message.CompressedMessage
+type ItemSink = Message.Messages | Message.Fragments | Message.Payloads | MessageEvent.Events
 type Items = NonEmptyReadonlyArray<Item>
 export type ItemPull = Pull.Pull<Items, WebSocketError>
 
@@ -59,7 +61,7 @@ export class Inbound implements Message.Controls {
   private readonly limits: Limits
   private readonly clock: Clock.Clock
   private readonly codec: Codec | undefined
-  private sink: Message.Messages | Message.Fragments | Message.Payloads | Message.Discard | undefined
+  private sink: ItemSink | Message.Discard | undefined
   /** Who else wants to read, and what they do then. */
   private queue: Array<() => void> | undefined
 
@@ -119,8 +121,20 @@ export class Inbound implements Message.Controls {
     return this.pull as Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, WebSocketError>
   }
 
+  pullEvents(
+    gathering: MessageEvent.Gathering
+  ): Pull.Pull<NonEmptyReadonlyArray<MessageEvent.MessageEvent>, WebSocketError> {
+    if (!(this.sink instanceof MessageEvent.Events)) this.use(new MessageEvent.Events(this.limits, this, gathering))
+    return this.pull as Pull.Pull<NonEmptyReadonlyArray<MessageEvent.MessageEvent>, WebSocketError>
+  }
+
+  /** Whether no message is open, so that the next can be read in another way than the last. */
+  get isBetweenMessages(): boolean {
+    return this.decoder.idle && this.backlog === undefined
+  }
+
   /** What is discarded stays discarded: a sink that begins in the midst of a message would not understand it. */
-  private use(sink: Message.Messages | Message.Fragments | Message.Payloads): void {
+  private use(sink: ItemSink): void {
     if (!(this.sink instanceof Message.Discard)) this.sink = sink
   }
 
@@ -228,6 +242,7 @@ export class Inbound implements Message.Controls {
       try: (): Item => {
         const text = isText ? Message.decodeText(bytes) : undefined
         if (this.sink instanceof Message.Messages) return text ?? bytes
+        if (this.sink instanceof MessageEvent.Events) return { isText, first: true, last: true, payload: bytes, text }
         return this.sink instanceof Message.Fragments ? { isText, first: true, last: true, payload: bytes } : bytes
       },
       catch: (error) => {

@@ -3,6 +3,7 @@
  * whether sending is still allowed, and nothing of what is received.
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
 import type * as Socket from "effect/socket/Socket"
@@ -34,11 +35,30 @@ const clientBatch = new FrameEncoder.Batch(makeKey)
 const textFrame = FrameEncoder.firstByte(true, false, Opcode.text)
 const binaryFrame = FrameEncoder.firstByte(true, false, Opcode.binary)
 const utf8 = new TextEncoder()
+const rsv1 = 0x40
+const noBytes = new Uint8Array(0)
 
 const toLost = (error: Socket.SocketError): WebSocketError => lost(error)
 
 /** Nobody looks at the buffers of a batch after it is written, and it never is empty. */
 const nonEmpty = (buffers: Array<Uint8Array>) => buffers as unknown as NonEmptyReadonlyArray<Uint8Array>
+
+/** A piece of a message that is to be sent; text is a string. */
+export interface Outgoing {
+  readonly payload: Message
+  /** Whether the message begins, and whether it ends, with this piece. */
+  readonly first: boolean
+  readonly last: boolean
+}
+
+const pieceFrame = ({ first, last, payload }: Outgoing): number =>
+  FrameEncoder.firstByte(
+    last,
+    false,
+    !first ? Opcode.continuation : typeof payload === "string" ? Opcode.text : Opcode.binary
+  )
+
+const wholeMessage = (payload: Message): Outgoing => ({ payload, first: true, last: true })
 
 /** Says whether messages may be sent. */
 export interface Gate {
@@ -77,9 +97,25 @@ export class Outbound {
       if (error !== undefined) return Effect.fail(error)
       if (this.lock === undefined) return this.write(messages)
       return this.lock.withPermits(1)(
-        this.codec === undefined ? this.plain(messages) : compressed(this, messages, this.codec)
+        this.codec === undefined ? this.plain(messages) : compressed(this, messages.map(wholeMessage), this.codec)
       )
     })
+  }
+
+  /** Sends pieces, of one message or several, in one write. Whoever leaves a message open must be the only one who sends. */
+  sendPieces(pieces: NonEmptyReadonlyArray<Outgoing>): Effect.Effect<void, WebSocketError> {
+    const write = Effect.suspend(() => {
+      const error = this.gate.refusal
+      if (error !== undefined) return Effect.fail(error)
+      for (const piece of pieces) {
+        if (typeof piece.payload === "string") this.batch.string(pieceFrame(piece), piece.payload)
+        else this.batch.frame(pieceFrame(piece), piece.payload)
+      }
+      return this.flushData()
+    })
+    return this.lock === undefined
+      ? write
+      : this.lock.withPermits(1)(this.codec === undefined ? write : compressed(this, pieces, this.codec))
   }
 
   /** Behind the lock: the connection may have begun to close while it was waited for. */
@@ -124,10 +160,11 @@ export class Outbound {
     })
   }
 
-  /** `abandon` is run if the message fails when it has begun. */
+  /** `abandon` is run if the message fails when it has begun, and if it is interrupted then and `mayEndEarly` is not set. */
   sendFragments<E, R>(
     fragments: Stream.Stream<string, E, R> | Stream.Stream<Uint8Array, E, R>,
-    abandon: Effect.Effect<void>
+    abandon: Effect.Effect<void>,
+    mayEndEarly: boolean
   ): Effect.Effect<void, WebSocketError | E, R> {
     this.lock ??= Semaphore.makeUnsafe(1)
     const { batch } = this
@@ -147,8 +184,15 @@ export class Outbound {
     const pieces = fragments as Stream.Stream<string | Uint8Array, E, R>
     return pieces.pipe(
       Stream.runForEach((piece) => Effect.suspend(() => frame(false, piece))),
-      Effect.andThen(Effect.suspend(() => frame(true, new Uint8Array(0)))),
-      Effect.onError(() => (opcode === undefined ? Effect.void : abandon)),
+      Effect.andThen(Effect.suspend(() => frame(true, noBytes))),
+      Effect.onError((cause) => {
+        if (opcode === undefined) return Effect.void
+        if (!mayEndEarly || !Cause.hasInterruptsOnly(cause)) return abandon
+        // the frames before have been given to the transport whole, and nobody waits for the last
+        return Effect.asVoid(
+          Effect.forkDetach(Effect.ignore(Effect.suspend(() => frame(true, noBytes))), { startImmediately: true })
+        )
+      }),
       this.lock.withPermits(1)
     )
   }
@@ -187,16 +231,16 @@ export class Outbound {
  */
 const compressed = Effect.fnUntraced(function* (
   self: Outbound,
-  messages: NonEmptyReadonlyArray<Message>,
+  pieces: ReadonlyArray<Outgoing>,
   codec: Codec
 ): Effect.fn.Return<void, WebSocketError> {
   const frames: Array<readonly [number, Uint8Array]> = []
   let { window } = codec
-  for (const message of messages) {
-    const opcode = typeof message === "string" ? Opcode.text : Opcode.binary
-    const bytes = typeof message === "string" ? utf8.encode(message) : message
-    const deflated = yield* codec.compress(bytes, window)
-    frames.push([FrameEncoder.firstByte(true, deflated !== undefined, opcode), deflated?.bytes ?? bytes])
+  for (const piece of pieces) {
+    const bytes = typeof piece.payload === "string" ? utf8.encode(piece.payload) : piece.payload
+    // a message is compressed whole or not at all
+    const deflated = piece.first && piece.last ? yield* codec.compress(bytes, window) : undefined
+    frames.push([pieceFrame(piece) | (deflated === undefined ? 0 : rsv1), deflated?.bytes ?? bytes])
     window = deflated?.window ?? window
   }
   codec.window = undefined

@@ -1,0 +1,148 @@
+/**
+ * One request to upgrade that `node:http` has parsed: what it asks for, and its answer written by hand, since an upgrade has no
+ * response object.
+ */
+import * as Effect from "effect/Effect"
+import * as Socket from "effect/socket/Socket"
+import * as NodeCrypto from "node:crypto"
+import * as NodeHttp from "node:http"
+import * as Net from "node:net"
+import type { Duplex } from "node:stream"
+import * as OpeningHandshake from "../../protocol/OpeningHandshake.ts"
+import type { Peer, Upgrade } from "../../server/UpgradeListener.ts"
+import * as NodeSocket from "../NodeSocket.ts"
+
+export const refusal = (status: number, reason: string) => new OpeningHandshake.Refusal({ status, reason })
+export const unavailable = refusal(503, "The server takes no connections now.")
+
+/** A refusal may linger this long for the client to read it and end the connection. */
+const lingerMillis = 2000
+
+const response = ({ headers, reason, status }: OpeningHandshake.Refusal): string => {
+  const body = `${reason}\n`
+  const lines = headerLines({
+    connection: "close",
+    ...headers,
+    "content-type": "text/plain; charset=utf-8",
+    "content-length": String(Buffer.byteLength(body))
+  })
+  return `HTTP/1.1 ${status} ${NodeHttp.STATUS_CODES[status] ?? "Refused"}\r\n${lines}\r\n${body}`
+}
+
+/** A line for each value of each header. Who gave them is ourselves or the application: a bad one is a defect. */
+const headerLines = (headers: OpeningHandshake.ResponseHeaders): string => {
+  let lines = ""
+  for (const name in headers) {
+    NodeHttp.validateHeaderName(name)
+    const value = headers[name]!
+    for (const one of typeof value === "string" ? [value] : value) {
+      NodeHttp.validateHeaderValue(name, one)
+      lines += `${name}: ${one}\r\n`
+    }
+  }
+  return lines
+}
+
+/** Sends a refusal, and destroys the connection when the client has ended it, or after a while. */
+export const refuse = (socket: Duplex, why: OpeningHandshake.Refusal): Effect.Effect<void> =>
+  Effect.callback<void>((resume) => {
+    if (socket.destroyed) return resume(Effect.void)
+    const done = () => {
+      clearTimeout(timer)
+      socket.destroy()
+      resume(Effect.void)
+    }
+    const timer = setTimeout(done, lingerMillis)
+    socket.on("error", done).on("end", done).on("close", done)
+    socket.end(response(why))
+    socket.resume()
+    return Effect.sync(done)
+  })
+
+/** Until a reader listens, an error of a socket must find someone. */
+export const ignoreError = () => {}
+
+/** One request to upgrade. It lives as long as the connection, and so holds no more than it needs. */
+export class NodeUpgrade implements Upgrade {
+  readonly request: OpeningHandshake.Request
+  private readonly socket: Duplex
+  private head: Uint8Array | undefined
+
+  /** Ends the handler, if the client goes away before it is answered. */
+  private interrupt: (() => void) | undefined
+
+  constructor(request: OpeningHandshake.Request, socket: Duplex, head: Uint8Array) {
+    this.request = request
+    this.socket = socket
+    this.head = head.length === 0 ? undefined : head
+  }
+
+  whenGone(interrupt: () => void): void {
+    if (this.socket.destroyed) return interrupt()
+    this.interrupt = interrupt
+    this.socket.once("close", interrupt)
+  }
+
+  private answered(): void {
+    if (this.interrupt !== undefined) this.socket.off("close", this.interrupt)
+    this.interrupt = undefined
+  }
+
+  get remoteAddress(): string | undefined {
+    return this.peer?.remoteAddress
+  }
+
+  get peer(): Peer | undefined {
+    return this.socket instanceof Net.Socket ? this.socket : undefined
+  }
+
+  refuse(why: OpeningHandshake.Refusal): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.answered()
+      return refuse(this.socket, why)
+    })
+  }
+
+  accept(acceptance: OpeningHandshake.Acceptance): Effect.Effect<Socket.Socket, Socket.SocketError> {
+    return Effect.suspend(() => {
+      const { head, socket } = this
+      if (socket.destroyed) return Effect.fail(socketClosed)
+      const accept = NodeCrypto.hash("sha1", OpeningHandshake.acceptInput(acceptance.key), "base64")
+      socket.write(
+        `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n${headerLines(acceptance.headers)}\r\n`
+      )
+      this.answered()
+      this.head = undefined
+      return Effect.succeed(NodeSocket.fromDuplex(socket, head))
+    })
+  }
+}
+
+const socketClosed = new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: 1006 }) })
+
+/** Whether a header came more than once; Node keeps only the first of some. */
+export const isDoubled = (name: string, rawHeaders: ReadonlyArray<string>): boolean => {
+  let seen = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    if (rawHeaders[i]!.length === name.length && rawHeaders[i]!.toLowerCase() === name) seen++
+  }
+  return seen > 1
+}
+
+export const toRequest = (request: NodeHttp.IncomingMessage, keepRawHeaders = false): OpeningHandshake.Request => {
+  const headers: Record<string, string> = {}
+  for (const name in request.headers) {
+    const value = request.headers[name]
+    if (value !== undefined) headers[name] = typeof value === "string" ? value : value.join(", ")
+  }
+  return new OpeningHandshake.Request({
+    method: request.method ?? "",
+    target: request.url ?? "",
+    httpVersion: request.httpVersion,
+    headers,
+    ...(keepRawHeaders ? { rawHeaders: request.rawHeaders } : {})
+  })
+}
+
+export const isWebSocketUpgrade = (request: NodeHttp.IncomingMessage): boolean =>
+  /(^|,)\s*websocket\s*(,|$)/i.test(request.headers.upgrade ?? "")

@@ -1,0 +1,196 @@
+/**
+ * All that a peer sends, in its order: the pieces of messages, and the pings and pongs between them. This is the fifth sink of
+ * the frame decoder, beside those of `Message.ts`, for who must tell an application what came and when. A frame comes in one
+ * piece if it is not larger than is asked for, and so may a whole message; text comes as text too.
+ *
+ * It holds no more than it gathers: a piece, or a message within `maxMessageSize` (Close 1009 beyond it).
+ *
+ * @since 0.1.0
+ */
+import type { FrameDecoder } from "./FrameDecoder.ts"
+import {
+  Base,
+  CompressedMessage,
+  type Controls,
+  decodeText,
+  type Fragment,
+  type Limits,
+  TextPieces
+} from "./Message.ts"
+import * as Opcode from "./Opcode.ts"
+
+/**
+ * A piece of a message.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Piece extends Fragment {
+  /** What a piece of text completes of the text: the pieces put together are the message. `undefined` if it is binary. */
+  readonly text: string | undefined
+}
+
+/**
+ * A Ping that was answered, or a Pong (RFC 6455 sections 5.5.2 and 5.5.3).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class ControlFrame {
+  readonly opcode: Opcode.ControlOpcode
+  /** At most 125 bytes. */
+  readonly payload: Uint8Array
+  constructor(opcode: Opcode.ControlOpcode, payload: Uint8Array) {
+    this.opcode = opcode
+    this.payload = payload
+  }
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type MessageEvent = Piece | ControlFrame
+
+/**
+ * How much is put together. It is read anew for each frame and message, and so may change.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Gathering {
+  /** A frame of at most this many bytes comes in one piece, a larger one in pieces of at most as much. */
+  readonly pieceSize: number
+  /** Whether a message comes whole. */
+  readonly wholeMessages: boolean
+}
+
+/**
+ * @category guards
+ * @since 0.1.0
+ */
+export const isControlFrame = (event: MessageEvent): event is ControlFrame => event instanceof ControlFrame
+
+/**
+ * The event of a message that came whole.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const whole = (isText: boolean, payload: Uint8Array): Piece => ({
+  isText,
+  first: true,
+  last: true,
+  payload,
+  text: isText ? decodeText(payload) : undefined
+})
+
+const utf8 = new TextEncoder()
+
+/**
+ * @category sinks
+ * @since 0.1.0
+ */
+export class Events extends Base<MessageEvent | CompressedMessage> {
+  private readonly gathering: Gathering
+  private pieces: TextPieces | undefined
+  private first = true
+  private gathers = false
+  /** The text of a message that is put together. */
+  private text = ""
+  private heldSize = 0
+
+  constructor(limits: Limits, controls: Controls, gathering: Gathering) {
+    super(limits, controls)
+    this.gathering = gathering
+  }
+
+  override control(opcode: Opcode.ControlOpcode, payload: Uint8Array, decoder: FrameDecoder): void {
+    super.control(opcode, payload, decoder)
+    if (opcode !== Opcode.close) this.out.push(new ControlFrame(opcode, payload))
+  }
+
+  frameStart(decoder: FrameDecoder): void {
+    if (decoder.opcode !== Opcode.continuation) {
+      this.gathers = this.gathering.wholeMessages
+      this.first = true
+      this.pieces = undefined
+    }
+    this.begin(decoder, this.gathers)
+  }
+
+  framePayload(chunk: Uint8Array, start: number, end: number, decoder: FrameDecoder): void {
+    const isEnd = decoder.remaining === 0
+    if (this.compressed || this.gathers) {
+      if (decoder.fin && end - start === this.size) return this.finish(chunk.subarray(start, end))
+      if (this.isText && !this.compressed)
+        this.text += (this.pieces ??= new TextPieces()).push(chunk.subarray(start, end))
+      else this.keep(chunk, start, end, decoder.fin ? this.size : this.limits.maxMessageSize)
+      return
+    }
+    const { pieceSize } = this.gathering
+    let at = start
+    while (at < end) {
+      const take = Math.min(end - at, Math.max(1, pieceSize - this.heldSize))
+      const completes = at + take === end && isEnd
+      if (this.heldSize === 0 && (completes || take === pieceSize)) {
+        this.add(chunk.subarray(at, at + take), completes && decoder.fin)
+      } else {
+        this.keep(chunk, at, at + take, Math.min(pieceSize, this.heldSize + take + decoder.remaining))
+        if (completes || this.heldSize >= pieceSize) this.add(this.releaseAll(), completes && decoder.fin)
+      }
+      at += take
+    }
+  }
+
+  frameEnd(decoder: FrameDecoder): void {
+    if (this.compressed || this.gathers) {
+      if (decoder.fin && this.first) this.finishHeld()
+    } else if (decoder.length === 0) {
+      this.add(new Uint8Array(0), decoder.fin)
+    }
+  }
+
+  private keep(chunk: Uint8Array, start: number, end: number, announced: number): void {
+    this.hold(chunk, start, end, announced)
+    this.heldSize += end - start
+  }
+
+  private releaseAll(): Uint8Array {
+    this.heldSize = 0
+    return this.release()
+  }
+
+  private finishHeld(): void {
+    const { pieces } = this
+    if (pieces === undefined) return this.finish(this.releaseAll())
+    const text = this.text + pieces.end()
+    this.pieces = undefined
+    this.text = ""
+    this.first = false
+    this.out.push({ isText: true, first: true, last: true, payload: utf8.encode(text), text })
+  }
+
+  /** A message is whole. */
+  private finish(bytes: Uint8Array): void {
+    this.first = false
+    this.out.push(this.compressed ? new CompressedMessage(this.isText, bytes) : whole(this.isText, bytes))
+  }
+
+  private add(payload: Uint8Array, last: boolean): void {
+    const { first, isText } = this
+    if (first && last) {
+      this.out.push(whole(isText, payload))
+    } else {
+      const text = isText ? this.decode(payload, last) : undefined
+      this.out.push({ isText, first, last, payload, text })
+    }
+    this.first = false
+  }
+
+  private decode(payload: Uint8Array, last: boolean): string {
+    this.pieces ??= new TextPieces()
+    const text = this.pieces.push(payload)
+    return last ? text + this.pieces.end() : text
+  }
+}

@@ -1,0 +1,103 @@
+/**
+ * A request, from its admission to the end of its connection.
+ */
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import type * as Socket from "effect/socket/Socket"
+import type { Codec } from "../../connection/Deflate.ts"
+import type { KeepAlive } from "../../connection/KeepAlive.ts"
+import type { Limits } from "../../connection/Limits.ts"
+import * as WebSocket from "../../connection/WebSocket.ts"
+import type { Connection } from "../../connection/internal/connection.ts"
+import * as OpeningHandshake from "../../protocol/OpeningHandshake.ts"
+import type * as PerMessageDeflate from "../../protocol/PerMessageDeflate.ts"
+import type { Admission } from "../Admission.ts"
+import type { Answer, OpenRequest } from "../OpenRequest.ts"
+import type { Peer, Upgrade } from "../UpgradeListener.ts"
+
+/** What the visits of a server share. */
+export interface House {
+  readonly limits: Limits
+  readonly keepAlive: KeepAlive
+  readonly admission: Admission
+  readonly codec: (agreement: PerMessageDeflate.Agreement | undefined) => Codec | undefined
+}
+
+export class Visit implements OpenRequest {
+  readonly acceptance: OpeningHandshake.Acceptance
+  readonly upgrade: Upgrade
+  private readonly house: House
+  private connection: Connection | undefined = undefined
+  /** The client went away before it was answered. */
+  isGone = false
+
+  constructor(house: House, upgrade: Upgrade, acceptance: OpeningHandshake.Acceptance) {
+    this.house = house
+    this.upgrade = upgrade
+    this.acceptance = acceptance
+  }
+
+  get request(): OpeningHandshake.Request {
+    return this.upgrade.request
+  }
+  get remoteAddress(): string | undefined {
+    return this.upgrade.remoteAddress
+  }
+  get peer(): Peer | undefined {
+    return this.upgrade.peer
+  }
+
+  get accept(): Effect.Effect<WebSocket.WebSocket, Socket.SocketError> {
+    return this.answer(this.acceptance)
+  }
+
+  acceptWith(answer: Answer): Effect.Effect<WebSocket.WebSocket, Socket.SocketError> {
+    return this.answer(OpeningHandshake.amend(this.request, this.acceptance, answer))
+  }
+
+  private answer(acceptance: OpeningHandshake.Acceptance): Effect.Effect<WebSocket.WebSocket, Socket.SocketError> {
+    return Effect.uninterruptible(
+      Effect.suspend(() => (this.connection === undefined ? this.open(acceptance) : Effect.succeed(this.connection)))
+    )
+  }
+
+  private open(acceptance: OpeningHandshake.Acceptance): Effect.Effect<WebSocket.WebSocket, Socket.SocketError> {
+    const { codec, keepAlive, limits } = this.house
+    const options = {
+      role: "server",
+      subprotocol: acceptance.subprotocol,
+      limits,
+      codec: codec(acceptance.compression)
+    } as const
+    return Effect.matchEffect(
+      Effect.flatMap(this.upgrade.accept(acceptance), (transport) => WebSocket.makeConnection(transport, options)),
+      {
+        onSuccess: (connection) => {
+          this.connection = connection
+          return Effect.as(keepAlive.watch(connection), connection)
+        },
+        onFailure: (error) => {
+          this.isGone = true
+          return Effect.fail(error)
+        }
+      }
+    )
+  }
+
+  get isAnswered(): boolean {
+    return this.connection !== undefined
+  }
+
+  /** The end of the handler. */
+  leave(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
+    const { connection, house } = this
+    const released =
+      connection === undefined
+        ? Effect.void
+        : Effect.andThen(connection.release(exit), house.keepAlive.forget(connection))
+    return Effect.andThen(
+      released,
+      Effect.sync(() => house.admission.leave(this.upgrade))
+    )
+  }
+}
