@@ -27,6 +27,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
+import type * as Pull from "effect/Pull"
 import type * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import { Connection } from "../connection/internal/connection.ts"
@@ -35,6 +36,7 @@ import * as Transport from "../connection/Transport.ts"
 import * as WebSocket from "../connection/WebSocket.ts"
 import type { WebSocketError } from "../connection/WebSocketError.ts"
 import * as CloseCode from "../protocol/CloseCode.ts"
+import { type Gathering, isControlFrame, type MessageEvent, type Piece } from "../protocol/MessageEvent.ts"
 import type { Refusal } from "../protocol/OpeningHandshake.ts"
 import type { OpenRequest } from "../server/OpenRequest.ts"
 import { WebSocketServer } from "../server/WebSocketServer.ts"
@@ -63,6 +65,21 @@ export interface PipeOptions {
    * UTF-8 becomes U+FFFD. From the client both kinds are taken. Default: `"binary"`.
    */
   readonly messages?: "binary" | "text" | undefined
+  /** Who sees what the client sends, before the target gets it. Default: nobody. */
+  readonly observer?: Observer | undefined
+}
+
+/**
+ * Sees what the client of a pipe sends. The pipe waits for it, and so does the client.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Observer {
+  /** Whether anybody looks; asked between messages. What nobody looks at takes the short way. */
+  readonly isWatching: () => boolean
+  readonly gathering: Gathering
+  readonly onPiece: (piece: Piece) => Effect.Effect<void>
 }
 
 /**
@@ -97,7 +114,7 @@ export const pipeWebSocket = (
   if (!(webSocket instanceof Connection)) return Effect.die(new TypeError("expected a WebSocket of this package"))
   return Effect.uninterruptibleMask((restore) =>
     Effect.flatMap(restore(Transport.fromSocket(upstream)), (target) => {
-      const pipe = new Pipe(webSocket, target, options.messages === "text" ? new TextDecoder("utf-8", utf8) : undefined)
+      const pipe = new Pipe(webSocket, target, options)
       return Effect.contextWith((context: Context.Context<never>) => {
         pipe.watch(Effect.runForkWith(context))
         return Effect.onExit(restore(pipe.run), (exit) => pipe.release(exit))
@@ -123,15 +140,18 @@ class Pipe {
   private readonly client: Connection
   private readonly target: Transport.Transport
   private readonly text: TextDecoder | undefined
+  private readonly observer: Observer | undefined
   private down: Fiber.Fiber<void> | undefined = undefined
   /** The target's writer has all that the client sent. */
   private isDelivered = false
+  private watching = false
   private warden: Fiber.Fiber<void> | undefined = undefined
 
-  constructor(client: Connection, target: Transport.Transport, text: TextDecoder | undefined) {
+  constructor(client: Connection, target: Transport.Transport, options: PipeOptions) {
     this.client = client
     this.target = target
-    this.text = text
+    this.text = options.messages === "text" ? new TextDecoder("utf-8", utf8) : undefined
+    this.observer = options.observer
   }
 
   get run(): Effect.Effect<void, Socket.SocketError> {
@@ -211,7 +231,41 @@ class Pipe {
   }
 
   private get fromClient(): Effect.Effect<void, WebSocketError | Socket.SocketError> {
-    return forEachBatch(this.client.pullPayloads, (chunks) => this.toTarget(chunks))
+    const { client, observer } = this
+    return observer === undefined
+      ? forEachBatch(client.pullPayloads, (chunks) => this.toTarget(chunks))
+      : forEachBatch(
+          Effect.suspend(() => this.pullObserved(observer)),
+          (items) => this.observed(items, observer)
+        )
+  }
+
+  /** What is read in the midst of a message is read in the way that it began. */
+  private pullObserved(
+    observer: Observer
+  ): Pull.Pull<NonEmptyReadonlyArray<Uint8Array | MessageEvent>, WebSocketError> {
+    const { inbound } = this.client
+    if (inbound.isBetweenMessages) this.watching = observer.isWatching()
+    return this.watching ? inbound.pullEvents(observer.gathering) : inbound.pullPayloads
+  }
+
+  private observed(
+    items: NonEmptyReadonlyArray<Uint8Array | MessageEvent>,
+    observer: Observer
+  ): Effect.Effect<void, Socket.SocketError> {
+    // one batch is of one kind
+    if (items[0] instanceof Uint8Array) return this.toTarget(items as NonEmptyReadonlyArray<Uint8Array>)
+    return Effect.forEach(
+      items as NonEmptyReadonlyArray<MessageEvent>,
+      (event) =>
+        isControlFrame(event)
+          ? Effect.void
+          : Effect.andThen(
+              observer.onPiece(event),
+              event.payload.length === 0 ? Effect.void : this.target.writer.writeAll([event.payload])
+            ),
+      { discard: true }
+    )
   }
 
   private toTarget(chunks: NonEmptyReadonlyArray<Uint8Array>): Effect.Effect<void, Socket.SocketError> {
