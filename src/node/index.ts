@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+export * as NodeClientNames from "./NodeClientNames.ts"
 export * as NodeDialer from "./NodeDialer.ts"
 export * as NodeSocket from "./NodeSocket.ts"
 export * as NodeUpgradeListener from "./NodeUpgradeListener.ts"
