@@ -31,6 +31,7 @@ import type * as Pull from "effect/Pull"
 import type * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import { Connection } from "../connection/internal/connection.ts"
+import type { Outgoing } from "../connection/internal/outbound.ts"
 import { forEachBatch } from "../connection/internal/forEachBatch.ts"
 import * as Transport from "../connection/Transport.ts"
 import * as WebSocket from "../connection/WebSocket.ts"
@@ -65,6 +66,12 @@ export interface PipeOptions {
    * UTF-8 becomes U+FFFD. From the client both kinds are taken. Default: `"binary"`.
    */
   readonly messages?: "binary" | "text" | undefined
+  /**
+   * Makes messages of the target's bytes, in place of one binary message for each chunk. The memory of the pieces is theirs.
+   *
+   * @internal
+   */
+  readonly segment?: ((bytes: Uint8Array) => NonEmptyReadonlyArray<Outgoing>) | undefined
   /** Who sees what the client sends, before the target gets it. Default: nobody. */
   readonly observer?: Observer | undefined
 }
@@ -141,6 +148,7 @@ class Pipe {
   private readonly target: Transport.Transport
   private readonly text: TextDecoder | undefined
   private readonly observer: Observer | undefined
+  private readonly segment: PipeOptions["segment"]
   private down: Fiber.Fiber<void> | undefined = undefined
   /** The target's writer has all that the client sent. */
   private isDelivered = false
@@ -152,6 +160,7 @@ class Pipe {
     this.target = target
     this.text = options.messages === "text" ? new TextDecoder("utf-8", utf8) : undefined
     this.observer = options.observer
+    this.segment = options.segment
   }
 
   get run(): Effect.Effect<void, Socket.SocketError> {
@@ -297,6 +306,12 @@ class Pipe {
       let out = ""
       for (const chunk of chunks) out += typeof chunk === "string" ? chunk : text.decode(chunk, { stream: true })
       return out === "" ? Effect.void : client.send(out)
+    }
+    if (this.segment !== undefined) {
+      const { segment } = this
+      return client.outbound.sendPieces(
+        Arr.flatMap(chunks, (chunk) => segment(typeof chunk === "string" ? encoder.encode(chunk) : chunk))
+      )
     }
     if (chunks.length === 1 && typeof first !== "string" && target.reader.isExclusive?.(first) === true) {
       return client.outbound.sendOwned(first)

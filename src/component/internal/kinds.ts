@@ -51,7 +51,14 @@ const written = <A>(type: Schema.Codec<A>, read: (text: string) => A | undefined
     )
   )
 
-const booleans: Readonly<Record<string, boolean>> = { true: true, "1": true, yes: true, false: false, "0": false, no: false }
+const booleans: Readonly<Record<string, boolean>> = {
+  true: true,
+  "1": true,
+  yes: true,
+  false: false,
+  "0": false,
+  no: false
+}
 
 /** The six spellings, in any case. */
 export const boolean: TextKind<boolean> = textKind(
@@ -84,10 +91,12 @@ export const textThat = (check: (text: string) => boolean, accepts: string): Tex
 /** One of some numbers. */
 export const oneOf = <const A extends number>(values: ReadonlyArray<A>, accepts: string): TextKind<A> =>
   textKind(
-    written(
-      Schema.Literals(values),
-      (text) => values.find((value) => String(value) === text.trim()),
-      String
-    ),
+    written(Schema.Literals(values), (text) => values.find((value) => String(value) === text.trim()), String),
     accepts
   )
+
+/** Objects of a class. */
+export const instanceOf = <A>(constructor: abstract new (...args: never) => A, accepts: string): Kind<A> => ({
+  accepts,
+  is: (value): value is A => value instanceof constructor
+})

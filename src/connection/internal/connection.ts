@@ -156,7 +156,12 @@ export class Connection implements Owner, Gate {
     return Effect.suspend(() => this.keepPings.pong(payload))
   }
 
-  /** A ping that nobody waits for. */
+  /** A ping whose pong nobody waits for. */
+  sendPing(payload: Uint8Array): Effect.Effect<void, WebSocketError> {
+    return Effect.suspend(() => this.keepPings.send(payload))
+  }
+
+  /** A sign that an answer is wanted. */
   get probe(): Effect.Effect<void> {
     return Effect.ignore(this.outbound.control(Opcode.ping, new Uint8Array(0)))
   }

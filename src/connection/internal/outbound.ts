@@ -43,22 +43,24 @@ const toLost = (error: Socket.SocketError): WebSocketError => lost(error)
 /** Nobody looks at the buffers of a batch after it is written, and it never is empty. */
 const nonEmpty = (buffers: Array<Uint8Array>) => buffers as unknown as NonEmptyReadonlyArray<Uint8Array>
 
-/** A piece of a message that is to be sent; text is a string. */
+/** A piece of a message that is to be sent. Bytes of a text message are UTF-8, cut where the sender likes. */
 export interface Outgoing {
+  readonly isText: boolean
   readonly payload: Message
   /** Whether the message begins, and whether it ends, with this piece. */
   readonly first: boolean
   readonly last: boolean
 }
 
-const pieceFrame = ({ first, last, payload }: Outgoing): number =>
-  FrameEncoder.firstByte(
-    last,
-    false,
-    !first ? Opcode.continuation : typeof payload === "string" ? Opcode.text : Opcode.binary
-  )
+const pieceFrame = ({ first, isText, last }: Outgoing): number =>
+  FrameEncoder.firstByte(last, false, !first ? Opcode.continuation : isText ? Opcode.text : Opcode.binary)
 
-const wholeMessage = (payload: Message): Outgoing => ({ payload, first: true, last: true })
+const wholeMessage = (payload: Message): Outgoing => ({
+  isText: typeof payload === "string",
+  payload,
+  first: true,
+  last: true
+})
 
 /** Says whether messages may be sent. */
 export interface Gate {

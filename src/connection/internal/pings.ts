@@ -42,6 +42,11 @@ export class Pings {
     )
   }
 
+  send(payload: Uint8Array): Effect.Effect<void, WebSocketError> {
+    const refusal = this.refusal("ping", payload)
+    return refusal === undefined ? this.outbound.control(Opcode.ping, payload) : Effect.fail(refusal)
+  }
+
   pong(payload: Uint8Array): Effect.Effect<void, WebSocketError> {
     const refusal = this.refusal("pong", payload)
     return refusal === undefined ? this.outbound.control(Opcode.pong, payload) : Effect.fail(refusal)

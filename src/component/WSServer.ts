@@ -1,0 +1,177 @@
+/**
+ * `WSServer`: a WebSocket server as an object with properties, methods and events.
+ *
+ * ```ts
+ * import { WSServer } from "effect-websocket/component"
+ *
+ * const server = new WSServer()
+ * server.localPort = 8080
+ * server.on("DataIn", (e) => server.sendText(e.connectionId, e.text))
+ * await server.startListening()
+ * ```
+ *
+ * Methods give promises and take an `AbortSignal` last, which ends the wait with 301. They fail with a `ComponentError`:
+ * 126 for a connection that there is not, and what is said at each.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import type { OpenRequest } from "../server/OpenRequest.ts"
+import type { Refusal } from "../protocol/OpeningHandshake.ts"
+import { ConnectionMap } from "./ConnectionMap.ts"
+import { WSServerSSLProviders } from "./Enums.ts"
+import type { WSServerEvents } from "./Events.ts"
+import { Component } from "./internal/component.ts"
+import { withFields } from "./internal/fields.ts"
+import { OpenRequested } from "./internal/opening.ts"
+import { ServerLink } from "./internal/serverLink.ts"
+import { type Source, Transfer } from "./internal/transfer.ts"
+import { accept, decide, live } from "./internal/visiting.ts"
+import { serverProperties } from "./Properties.ts"
+import type { WSConnection } from "./WSConnection.ts"
+
+/** The largest piece of a frame that DataIn gives, if InBufferSize says nothing, in bytes. */
+const defaultPiece = 131072
+
+abstract class Server extends Component<WSServerEvents, ServerLink> {
+  /** The connections by their ids, from WebSocketOpenRequest to Disconnected. */
+  readonly connections: ConnectionMap<WSConnection> = new ConnectionMap(this.links)
+
+  constructor() {
+    super("WSServer", { sslProvider: WSServerSSLProviders.sslpAutomatic })
+  }
+
+  getConnections(): ConnectionMap<WSConnection> {
+    return this.connections
+  }
+}
+
+/**
+ * See the head of this module.
+ *
+ * @category components
+ * @since 0.1.0
+ */
+export class WSServer extends withFields(Server, serverProperties) {
+  /** Begins to listen. Fails with 104 if it does, and with the system's code if it cannot, such as 10048. */
+  async startListening(signal?: AbortSignal): Promise<void> {
+    await this.listen(signal)
+  }
+
+  /** Listens no more; connections that are open go on. */
+  async stopListening(): Promise<void> {
+    await this.endListening()
+  }
+
+  // ---- sending -------------------------------------------------------------------------------------------------------
+
+  /**
+   * Sends a message of the kind that the connection's DataFormat says: by default text for a string, binary for bytes.
+   *
+   * With Timeout 0 it does not wait, and fails with 10035 when too much waits already; BytesSent has what went out of it, and
+   * ReadyToSend fires when there is room. With a Timeout it waits until the system has taken all, and fails with 301 when
+   * nothing moved for so many seconds. Fails with 4202 if the connection is closing.
+   */
+  send(connectionId: string, data: string | Uint8Array, signal?: AbortSignal): Promise<void> {
+    return attempt(() => this.link(connectionId).output.send(data, signal))
+  }
+
+  /** Sends a binary message; see `send`. */
+  sendBytes(connectionId: string, data: Uint8Array, signal?: AbortSignal): Promise<void> {
+    return attempt(() => this.link(connectionId).output.message(data, false, signal))
+  }
+
+  /** Sends a text message; see `send`. */
+  sendText(connectionId: string, text: string, signal?: AbortSignal): Promise<void> {
+    return attempt(() => this.link(connectionId).output.message(text, true, signal))
+  }
+
+  /**
+   * Sends a file as one message, however large. Needs a Timeout (135). Fails with 4202, or the system's code, if the file
+   * cannot be read.
+   */
+  async sendFile(connectionId: string, fileName: string, signal?: AbortSignal): Promise<void> {
+    const link = this.link(connectionId)
+    link.mayTransfer()
+    const transfer = await Transfer.file(fileName, this.host.store.get("MaxFrameSize"))
+    await link.send(transfer, signal)
+  }
+
+  /** Sends what a stream yields as one message, and closes the stream unless CloseStreamAfterTransfer says not to. */
+  async setUploadStream(connectionId: string, stream: Source, signal?: AbortSignal): Promise<void> {
+    const link = this.link(connectionId)
+    link.mayTransfer()
+    await link.send(new Transfer(stream, 0, this.host.store.get("CloseStreamAfterTransfer")), signal)
+  }
+
+  /** Ends what waits on a connection, such as `sendFile`, with 301. The connection goes on. */
+  async interrupt(connectionId: string): Promise<void> {
+    this.link(connectionId).waiting.interrupt()
+  }
+
+  /** Sends a ping, and waits for the pong as `send` does: with Timeout 0 it does not, and the Ping event tells of it. */
+  ping(connectionId: string, signal?: AbortSignal): Promise<void> {
+    return attempt(() => this.link(connectionId).output.ping(signal))
+  }
+
+  // ---- receiving -----------------------------------------------------------------------------------------------------
+
+  /** Has DataIn fire for each line, or again for each fragment or message. */
+  async changeLineMode(connectionId: string, lineMode: boolean): Promise<void> {
+    this.link(connectionId).receiving.setLineMode(lineMode)
+  }
+
+  /** Gives out no more data of a connection; the client is held up. */
+  async pauseData(connectionId: string): Promise<void> {
+    this.link(connectionId).receiving.pause()
+  }
+
+  /** Gives out data again. */
+  async processData(connectionId: string): Promise<void> {
+    this.link(connectionId).receiving.process()
+  }
+
+  // ---- connections ---------------------------------------------------------------------------------------------------
+
+  protected override makeLink(connectionId: string, open: OpenRequest): ServerLink {
+    const link = new ServerLink(this.host, connectionId, open)
+    link.timeout = this.defaultTimeout
+    return link
+  }
+
+  protected override get compresses(): boolean {
+    return this.host.store.get("EnablePermessageDeflate")
+  }
+
+  protected override serve(link: ServerLink, open: OpenRequest): Effect.Effect<void, Refusal> {
+    const { store } = this.host
+    const gathering = {
+      get pieceSize() {
+        return store.get("InBufferSize") || defaultPiece
+      },
+      get wholeMessages() {
+        return store.get("BufferMessage")
+      }
+    }
+    const { connectionId } = link
+    return Effect.flatMap(decide(link, new OpenRequested(connectionId, open.request)), (answer) =>
+      accept(link, open, answer, (webSocket) => {
+        const connection = link.opened(webSocket)
+        const body = Effect.andThen(
+          link.fire("ReadyToSend", () => ({ connectionId })),
+          Effect.onExit(link.run(connection, gathering), () => Effect.sync(() => void link.receiving.flush()))
+        )
+        return live(link, webSocket, body)
+      })
+    )
+  }
+}
+
+/** What is thrown at once is a promise's failure too. */
+const attempt = (f: () => Promise<void>): Promise<void> => {
+  try {
+    return f()
+  } catch (error) {
+    return Promise.reject(error)
+  }
+}

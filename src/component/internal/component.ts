@@ -1,0 +1,340 @@
+/**
+ * What both components are: properties and settings, listeners of events, and the connections of however many times of
+ * listening. Everything runs in one runtime of the component's own, and ends with it.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as ManagedRuntime from "effect/ManagedRuntime"
+import { setTimeout } from "node:timers/promises"
+import type { Zlib } from "../../connection/Deflate.ts"
+import * as NodeClientNames from "../../node/NodeClientNames.ts"
+import * as NodeZlib from "../../node/NodeZlib.ts"
+import { Refusal } from "../../protocol/OpeningHandshake.ts"
+import type { ClientNames } from "../../server/ClientNames.ts"
+import type { OpenRequest } from "../../server/OpenRequest.ts"
+import type { Peer } from "../../server/UpgradeListener.ts"
+import { ComponentError, fromUnknown } from "../ComponentError.ts"
+import type { Code } from "../ErrorCode.ts"
+import type { CommonEvents, LogEvent } from "../Events.ts"
+import { Store } from "../Settings.ts"
+import { about } from "./about.ts"
+import { Access } from "./access.ts"
+import { Emitter, type Listener } from "./emitter.ts"
+import type { HasFields } from "./fields.ts"
+import type { Host, Logged } from "./host.ts"
+import { headerText, type Link, plainAddress } from "./link.ts"
+import { type Listening, type Options, start } from "./listening.ts"
+import type { Fork } from "./waiting.ts"
+import { whereToListen } from "./where.ts"
+
+/** The sleep of `doEvents`, in milliseconds. */
+const eventPause = 10
+
+const tooMany = new Refusal({ status: 503, reason: "The server has as many connections as it takes." })
+
+/** The values of headers that the log does not tell. */
+const secrets = /^((?:proxy-)?authorization|(?:set-)?cookie)(:[ \t]*).*$/gim
+
+const logTypes: Readonly<Record<string, LogEvent["logType"]>> = { Error: "Error", Fatal: "Error", Warn: "Error" }
+const typeOf = (level: 1 | 2 | 3): LogEvent["logType"] => (level === 1 ? "Info" : level === 2 ? "Verbose" : "Debug")
+
+export abstract class Component<Events extends CommonEvents, L extends Link<Events>> implements HasFields {
+  protected readonly links = new Map<string, L>()
+  protected readonly values: Record<string, unknown>
+  protected readonly host: Host<Events>
+  private readonly access: Access
+  private readonly runtime: ManagedRuntime.ManagedRuntime<Zlib | ClientNames, never>
+  private context: Context.Context<Zlib | ClientNames> | undefined
+  /** The listening of now, and those of before that still have connections. */
+  private current: Listening | undefined
+  private readonly before = new Set<Listening>()
+  private isStarting = false
+  private isDisposed = false
+  private count = 0
+
+  protected constructor(name: "WSServer" | "WebSocketProxy", values: Record<string, unknown>) {
+    this.values = {
+      connectionBacklog: 5,
+      defaultTimeout: 0,
+      localHost: "",
+      localPort: 0,
+      sslAuthenticateClients: false,
+      useSSL: false,
+      ...values
+    }
+    const store = new Store({
+      name,
+      isListening: () => this.isListening,
+      connection: (id) => this.link(id),
+      computed: about
+    })
+    const emitter = new Emitter<Events>((name, error, event) => this.listenerFailed(name, error, event))
+    // an effect is started at once, and runs until it waits
+    const fork: Fork = (effect) => Effect.runForkWith(this.context ?? Context.empty())(effect)
+    this.host = {
+      store,
+      emitter,
+      fork,
+      isSecure: () => this.values["useSSL"] === true,
+      logs: (level) => store.get("LogLevel") >= level && emitter.has("Log"),
+      log: (of, level, message, type = typeOf(level)) => this.log(of, level, message, type),
+      report: (of, cause, otherwise) => this.report(of, cause, otherwise)
+    }
+    this.access = new Access(store)
+    // what the core logs, the Log event tells
+    const logger = Logger.make(({ logLevel, message }) =>
+      this.log(undefined, 1, String(message), logTypes[logLevel] ?? "Info")
+    )
+    this.runtime = ManagedRuntime.make(Layer.mergeAll(NodeZlib.layer, NodeClientNames.layer(), Logger.layer([logger])))
+  }
+
+  // ---- properties and settings ---------------------------------------------------------------------------------------
+
+  /** @internal */
+  readField(key: string): unknown {
+    if (key === "listening") return this.isListening
+    if (this.current !== undefined) {
+      if (key === "localPort") return this.current.port
+      if (key === "localHost") return this.current.host
+    }
+    return this.values[key]
+  }
+
+  /** @internal */
+  writeField(key: string, value: unknown): void {
+    if (this.isListening || this.isStarting) {
+      if (key === "localPort") throw new ComponentError(106)
+      if (key === "localHost") throw new ComponentError(107)
+    }
+    this.values[key] = value
+  }
+
+  /**
+   * Reads or writes a setting: `NAME`, `NAME=VALUE`, `NAME[connectionId]` or `NAME[connectionId]=VALUE`; gives its value. Names
+   * may be in any case. Throws 10022 for a setting or a value that there is not, and says what there is.
+   */
+  config(configurationString: string): string {
+    return this.host.store.config(configurationString)
+  }
+
+  // ---- events --------------------------------------------------------------------------------------------------------
+
+  /** Adds a listener. It may return a promise, which is waited for before the next event of the connection. */
+  on<N extends keyof Events>(event: N, listener: Listener<Events[N]>): this {
+    this.host.emitter.on(event, listener)
+    return this
+  }
+  /** Adds a listener for the next event alone. */
+  once<N extends keyof Events>(event: N, listener: Listener<Events[N]>): this {
+    this.host.emitter.once(event, listener)
+    return this
+  }
+  /** Takes a listener away, or all of an event. */
+  off<N extends keyof Events>(event: N, listener?: Listener<Events[N]>): this {
+    this.host.emitter.off(event, listener)
+    return this
+  }
+
+  /** Lets events happen for a moment. They happen by themselves; this is for loops that were written for the original. */
+  async doEvents(signal?: AbortSignal): Promise<void> {
+    try {
+      await setTimeout(eventPause, undefined, signal === undefined ? {} : { signal })
+    } catch (cause) {
+      throw new ComponentError(301, { cause })
+    }
+  }
+
+  private log(of: Logged | undefined, level: 1 | 2 | 3, message: string, logType: LogEvent["logType"]): void {
+    if (!this.host.logs(level)) return
+    const text = this.host.store.get("MaskSensitiveData") ? message.replace(secrets, "$1$2***") : message
+    const event = { connectionId: of?.connectionId ?? "", logLevel: level, message: text, logType }
+    const emit = () => this.host.emitter.emit("Log", event)
+    if (of === undefined) void emit()
+    else of.turns.offer(emit)
+  }
+
+  private report(of: Logged | undefined, cause: unknown, otherwise: Code): void | Promise<unknown> {
+    const error = fromUnknown(cause, otherwise)
+    const under = error.cause instanceof Error ? error.cause.message : ""
+    const description = under === "" || error.message.includes(under) ? error.message : `${error.message} ${under}`
+    this.log(of, 1, description, "Error")
+    const event = { connectionId: of?.connectionId ?? "", errorCode: error.code, description }
+    const emit = () => this.host.emitter.emit("Error", event)
+    void (of === undefined ? emit() : of.turns.take(emit))
+  }
+
+  private listenerFailed(name: keyof Events, cause: unknown, event: Events[keyof Events]): void {
+    const error = new ComponentError(500, { detail: `${String(name)}: ${String(cause)}`, cause })
+    // who listens to no errors still learns of his own; and a listener of errors is not told of itself
+    if (name === "Error" || name === "Log" || !this.host.emitter.has("Error")) process.emitWarning(error)
+    else void this.report(this.links.get(idOf(event)), error, 500)
+  }
+
+  // ---- connections ---------------------------------------------------------------------------------------------------
+
+  protected link(connectionId: string): L {
+    const link = this.links.get(connectionId)
+    if (link === undefined) throw new ComponentError(126)
+    return link
+  }
+
+  /**
+   * Closes a connection with DisconnectStatusCode and DisconnectStatusDescription, and waits for the client's answer unless
+   * WaitForCloseResponse says not to. Fails with 126.
+   */
+  async disconnect(connectionId: string, signal?: AbortSignal): Promise<void> {
+    await this.link(connectionId).disconnect(signal)
+  }
+
+  protected abstract makeLink(connectionId: string, open: OpenRequest): L
+  /** Decides about the request, answers it, and lives with the connection. */
+  protected abstract serve(link: L, open: OpenRequest): Effect.Effect<void, Refusal>
+
+  private visit(open: OpenRequest, listening: Listening): Effect.Effect<void, Refusal> {
+    return Effect.suspend(() => {
+      const { request } = open
+      if (this.links.size >= this.host.store.get("MaxConnections")) {
+        this.log(undefined, 1, "A connection was refused: MaxConnections is reached", "Error")
+        return Effect.fail(tooMany)
+      }
+      const link = this.makeLink(String(++this.count), open)
+      this.links.set(link.connectionId, link)
+      listening.enter()
+      this.host.log(link, 1, `${request.method} ${request.target} HTTP/${request.httpVersion} from ${link.remoteHost}`)
+      if (this.host.logs(2)) this.host.log(link, 2, headerText(request))
+      return Effect.onExit(this.serve(link, open), () =>
+        Effect.sync(() => {
+          this.links.delete(link.connectionId)
+          listening.leave()
+          link.ended()
+        })
+      )
+    })
+  }
+
+  private admit(peer: Peer): Effect.Effect<boolean, never, ClientNames> {
+    return Effect.flatMap(this.access.allows(peer.remoteAddress), (accept) => {
+      const { emitter } = this.host
+      if (!emitter.has("ConnectionRequest")) return Effect.succeed(accept)
+      const event = { address: plainAddress(peer.remoteAddress), port: peer.remotePort ?? 0, accept }
+      const given = emitter.emit("ConnectionRequest", event)
+      return Effect.map(
+        typeof given === "boolean" ? Effect.succeed(given) : Effect.promise(() => given),
+        (isWell) => isWell && event.accept
+      )
+    })
+  }
+
+  // ---- listening -----------------------------------------------------------------------------------------------------
+
+  protected get isListening(): boolean {
+    return this.current !== undefined
+  }
+
+  protected async listen(signal: AbortSignal | undefined): Promise<void> {
+    if (this.isDisposed) throw new ComponentError(10038, { detail: "The component is disposed." })
+    if (this.isListening || this.isStarting) throw new ComponentError(104)
+    if (this.host.isSecure()) throw new ComponentError(270, { detail: "TLS is not there yet." })
+    this.isStarting = true
+    try {
+      this.context = await this.runtime.context()
+      const where = await whereToListen(String(this.values["localHost"]), this.host.store.get("UseIPv6"))
+      const listening = await this.tryEach(where, signal)
+      if (this.isDisposed) await Effect.runPromise(listening.close)
+      else this.current = listening
+    } catch (cause) {
+      throw signal?.aborted === true ? new ComponentError(301, { cause: signal.reason }) : fromUnknown(cause, 10022)
+    } finally {
+      this.isStarting = false
+    }
+    this.log(undefined, 1, `Listening on ${this.current?.host}:${this.current?.port}`, "Info")
+  }
+
+  private async tryEach(
+    [where, ...others]: Awaited<ReturnType<typeof whereToListen>>,
+    signal: AbortSignal | undefined
+  ): Promise<Listening> {
+    try {
+      return await this.runtime.runPromise(
+        start(this.listenOptions(where!), (open, listening) => this.visit(open, listening)),
+        { signal }
+      )
+    } catch (error) {
+      if (others.length === 0) throw error
+      return this.tryEach(others, signal)
+    }
+  }
+
+  private listenOptions(where: { readonly host: string; readonly ipv6Only: boolean }): Options {
+    const { store } = this.host
+    const keepAliveTime = store.get("KeepAliveTime")
+    const context = this.context!
+    return {
+      listener: {
+        ...where,
+        // checked by their kinds
+        port: this.values["localPort"] as number,
+        backlog: this.values["connectionBacklog"] as number,
+        reusePort: !store.get("BindExclusively"),
+        noDelay: store.get("TcpNoDelay"),
+        keepAlive:
+          keepAliveTime === 0 ? undefined : { time: keepAliveTime, interval: store.get("KeepAliveInterval") || 1000 },
+        highWaterMark: store.get("InBufferSize") || undefined,
+        handshakeTimeout: store.get("HandshakeTimeout") * 1000,
+        keepRawHeaders: true,
+        admit: (peer) => Effect.provideContext(this.admit(peer), context)
+      },
+      server: {
+        origin: "any",
+        compression: this.compresses && {},
+        // counted here, over all times of listening
+        maxConnections: Infinity,
+        maxMessageSize: store.get("MaxMessageSize"),
+        maxFragments: Infinity,
+        pingInterval: store.get("PingInterval") * 1000 || Infinity,
+        closeTimeout: store.get("CloseTimeout") * 1000
+      }
+    }
+  }
+
+  /** Whether permessage-deflate may be agreed on. */
+  protected abstract get compresses(): boolean
+
+  protected async endListening(): Promise<void> {
+    const { current } = this
+    if (current === undefined) return
+    this.current = undefined
+    this.before.add(current)
+    await Effect.runPromise(current.stop)
+    this.log(undefined, 1, "Listening no more", "Info")
+    void current.over.then(() => this.before.delete(current))
+  }
+
+  /** Listens no more, and disconnects every client. */
+  async shutdown(signal?: AbortSignal): Promise<void> {
+    await this.endListening()
+    const closing = await Promise.allSettled([...this.links.values()].map((link) => link.disconnect(signal)))
+    for (const result of closing) if (result.status === "rejected") throw result.reason
+  }
+
+  /** Ends everything at once: clients are told that the server goes away (1001). Nothing is left, and nothing works after it. */
+  async dispose(): Promise<void> {
+    this.isDisposed = true
+    const all = [...this.before, ...(this.current === undefined ? [] : [this.current])]
+    this.current = undefined
+    for (const link of this.links.values()) link.wake()
+    await Promise.all(all.map((listening) => Effect.runPromise(listening.close)))
+    await this.runtime.dispose()
+  }
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose()
+  }
+  [Symbol.dispose](): void {
+    void this.dispose()
+  }
+}
+
+const idOf = (event: unknown): string =>
+  typeof event === "object" && event !== null && "connectionId" in event ? String(event.connectionId) : ""

@@ -1,0 +1,139 @@
+/**
+ * A connection as both components know it: who is at the other end, what it asked for, and how it ends.
+ */
+import * as Effect from "effect/Effect"
+import type { WebSocket } from "../../connection/WebSocket.ts"
+import type { CloseInfo } from "../../protocol/ConnectionState.ts"
+import type { Request } from "../../protocol/OpeningHandshake.ts"
+import type { OpenRequest } from "../../server/OpenRequest.ts"
+import { ComponentError } from "../ComponentError.ts"
+import type { CommonEvents } from "../Events.ts"
+import type { ConnectionSettings } from "../Settings.ts"
+import type { Host } from "./host.ts"
+import { Turns } from "./turns.ts"
+import { Waiting } from "./waiting.ts"
+
+/** Without the prefix of an IPv4 address in its IPv6 form. */
+export const plainAddress = (address = ""): string => address.replace(/^::ffff:(?=\d+\.)/i, "")
+
+/** The headers of a request, each ended by CR LF. */
+export const headerText = ({ headers, rawHeaders }: Request): string => {
+  let text = ""
+  if (rawHeaders === undefined) {
+    for (const name in headers) text += `${name}: ${headers[name]}\r\n`
+  } else {
+    for (let i = 0; i < rawHeaders.length; i += 2) text += `${rawHeaders[i]}: ${rawHeaders[i + 1]}\r\n`
+  }
+  return text
+}
+
+/** What the standard codes are described by if nothing else is said. */
+const descriptions: Readonly<Record<number, string>> = {
+  1000: "Normal closure",
+  1001: "Going away",
+  1002: "Protocol error",
+  1003: "Unsupported data",
+  1007: "Invalid payload data",
+  1008: "Policy violation",
+  1009: "Message too big",
+  1010: "Missing extension",
+  1011: "Internal error"
+}
+
+export abstract class Link<Events extends CommonEvents = CommonEvents> implements ConnectionSettings {
+  readonly connectionId: string
+  readonly turns = new Turns()
+  readonly remoteHost: string
+  readonly remotePort: number
+  readonly localAddress: string
+  readonly request: Request
+  readonly host: Host<Events>
+  readonly waiting: Waiting
+  timeout: number
+  webSocket: WebSocket | undefined
+  /** Disconnect was called: no more data is given out. */
+  isClosing = false
+  private isOver = false
+  private whenOver: Array<() => void> | undefined
+
+  constructor(host: Host<Events>, connectionId: string, open: OpenRequest, timeout: number) {
+    this.host = host
+    this.connectionId = connectionId
+    this.request = open.request
+    // a socket forgets them when it closes
+    this.remoteHost = plainAddress(open.peer?.remoteAddress)
+    this.remotePort = open.peer?.remotePort ?? 0
+    this.localAddress = plainAddress(open.peer?.localAddress)
+    this.timeout = timeout
+    this.waiting = new Waiting(host.fork)
+  }
+
+  get isConnected(): boolean {
+    return this.webSocket !== undefined && !this.isOver
+  }
+
+  /** The connection, which must be open. */
+  get open(): WebSocket {
+    if (this.webSocket === undefined) throw new ComponentError(10057)
+    return this.webSocket
+  }
+
+  abstract readSetting(name: string): unknown
+  abstract writeSetting(name: string, value: unknown): void
+  /** Gives what waits to the transport. */
+  abstract flush(): void
+
+  /** Disconnect. It is done when the connection is, and its events too unless one of them is what calls. */
+  async disconnect(signal: AbortSignal | undefined): Promise<void> {
+    this.isClosing = true
+    const { webSocket } = this
+    if (webSocket === undefined) return
+    this.flush()
+    const { store } = this.host
+    const code = store.get("DisconnectStatusCode")
+    const description = store.get("DisconnectStatusDescription") || (descriptions[code] ?? "")
+    const closing = webSocket.close(code, description, { wait: store.get("WaitForCloseResponse") })
+    this.wake()
+    await this.waiting.run(closing, { timeout: 0, progress: () => 0, signal, otherwise: 4202 })
+    if (!this.turns.busy) await this.over
+  }
+
+  /** Lets go of whatever holds the reading up. */
+  wake(): void {}
+
+  /** Until the last event is done. */
+  get over(): Promise<void> {
+    return this.isOver
+      ? Promise.resolve()
+      : new Promise((resolve) => {
+          ;(this.whenOver ??= []).push(resolve)
+        })
+  }
+
+  /** All is done. */
+  ended(): void {
+    this.isOver = true
+    for (const resolve of this.whenOver?.splice(0) ?? []) resolve()
+  }
+
+  /** Fires an event when its turn comes; gives whether its listeners did well. */
+  emit<N extends keyof Events>(name: N, event: () => Events[N]): boolean | Promise<boolean> {
+    const { emitter } = this.host
+    if (!emitter.has(name)) return true
+    return this.turns.take(() => emitter.emit(name, event()))
+  }
+
+  /** The same as an effect. */
+  fire<N extends keyof Events>(name: N, event: () => Events[N]): Effect.Effect<boolean> {
+    return Effect.suspend(() => {
+      const result = this.emit(name, event)
+      return typeof result === "boolean" ? Effect.succeed(result) : Effect.promise(() => result)
+    })
+  }
+}
+
+/** How a connection ended, in words. */
+export const endOf = (info: CloseInfo): { readonly statusCode: number; readonly description: string } => ({
+  statusCode: info.code,
+  description: info.reason === "" && info.code === 1006 ? "The connection ended without a Close frame." : info.reason
+})

@@ -1,0 +1,106 @@
+/**
+ * The decision about an opening handshake: the event that asks for it, and what its listeners left there as an answer.
+ */
+import * as Result from "effect/Result"
+import { ComponentError, invalid } from "../ComponentError.ts"
+import type { ForwardOpenRequestEvent, WebSocketOpenRequestEvent } from "../Events.ts"
+import { Refusal, type ResponseHeaders } from "../../protocol/OpeningHandshake.ts"
+import type { Answer } from "../../server/OpenRequest.ts"
+import { headerText } from "./link.ts"
+import type { Request } from "../../protocol/OpeningHandshake.ts"
+
+export class OpenRequested implements WebSocketOpenRequestEvent {
+  readonly connectionId: string
+  statusCode = 101
+  responseHeaders = ""
+  private readonly request: Request
+  private chosen: string | undefined
+
+  constructor(connectionId: string, request: Request) {
+    this.connectionId = connectionId
+    this.request = request
+  }
+
+  get requestURI(): string {
+    return this.request.target
+  }
+  get hostHeader(): string {
+    return this.request.headers["host"] ?? ""
+  }
+  get originHeader(): string {
+    return this.request.headers["origin"] ?? ""
+  }
+  get extensions(): string {
+    return this.request.headers["sec-websocket-extensions"] ?? ""
+  }
+  get requestHeaders(): string {
+    return headerText(this.request)
+  }
+  get subProtocols(): string {
+    return this.chosen ?? this.request.subprotocols.join(", ")
+  }
+  set subProtocols(value: string) {
+    this.chosen = value
+  }
+
+  /** What becomes of the request. */
+  get answer(): Result.Result<Answer, Decline> {
+    const headers = parseHeaders(this.responseHeaders)
+    if (Result.isFailure(headers)) return Result.fail(failed(headers.failure))
+    const { statusCode } = this
+    if (statusCode !== 101) {
+      return Number.isInteger(statusCode) && statusCode >= 200 && statusCode <= 599
+        ? Result.fail({ refusal: refusalOf(statusCode, headers.success), error: undefined })
+        : Result.fail(failed(invalid("StatusCode", "101, or an HTTP status from 200 to 599", statusCode)))
+    }
+    return Result.succeed({ subprotocol: this.chosen?.trim(), headers: headers.success })
+  }
+
+  /** A subprotocol was chosen that the client does not offer; it is left out (RFC 6455 section 4.2.2). */
+  get strayProtocol(): string | undefined {
+    const chosen = this.chosen?.trim()
+    return chosen === undefined || chosen === "" || this.request.subprotocols.includes(chosen) ? undefined : chosen
+  }
+}
+
+export class ForwardRequested extends OpenRequested implements ForwardOpenRequestEvent {
+  forwardHost: string
+  forwardPort: number
+
+  constructor(connectionId: string, request: Request, forwardHost: string, forwardPort: number) {
+    super(connectionId, request)
+    this.forwardHost = forwardHost
+    this.forwardPort = forwardPort
+  }
+}
+
+/** A request is refused; with an error if that is the listener's fault. */
+export interface Decline {
+  readonly refusal: Refusal
+  readonly error: ComponentError | undefined
+}
+
+const refusalOf = (status: number, headers: ResponseHeaders) =>
+  new Refusal({ status, reason: "The server does not open a WebSocket for this request.", headers })
+
+const failed = (error: ComponentError): Decline => ({ refusal: internalError, error })
+
+/** What a client is told when a listener failed, or decided what cannot be. */
+export const internalError = new Refusal({ status: 500, reason: "The server failed to handle the request." })
+
+/** RFC 9110 section 5.1 and 5.5: a token, and a value without control characters. */
+const headerLine = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*((?:[\t\x20-\x7e\x80-\xff])*)$/
+
+const parseHeaders = (text: string): Result.Result<ResponseHeaders, ComponentError> => {
+  const headers: Record<string, string | ReadonlyArray<string>> = {}
+  for (const line of text.split(/\r?\n/)) {
+    if (line.trim() === "") continue
+    const [, name, value] = headerLine.exec(line) ?? []
+    if (name === undefined || value === undefined) {
+      return Result.fail(invalid("ResponseHeaders", "lines of NAME: VALUE", line))
+    }
+    const before = headers[name]
+    headers[name] = before === undefined ? value.trim() : [before, value.trim()].flat()
+  }
+  return Result.succeed(headers)
+}

@@ -1,0 +1,122 @@
+/**
+ * What a connection of the server receives, as events: fragments, messages or lines, and pings, one after the other; nothing
+ * while it is paused.
+ */
+import type { Connection } from "../../connection/internal/connection.ts"
+import { isControlFrame, type MessageEvent, type Piece } from "../../protocol/MessageEvent.ts"
+import * as Opcode from "../../protocol/Opcode.ts"
+import { ComponentError } from "../ComponentError.ts"
+import { DataIn, Ping } from "./dataIn.ts"
+import { Lines } from "./lines.ts"
+import type { WSServerEvents } from "../Events.ts"
+import type { Link } from "./link.ts"
+
+export class Receiving {
+  maxLineLength: number
+  private readonly link: Link<WSServerEvents>
+  private lines: Lines | undefined
+  private resume: (() => void) | undefined
+  private paused: Promise<void> | undefined
+
+  constructor(link: Link<WSServerEvents>) {
+    this.link = link
+    this.maxLineLength = link.host.store.get("MaxLineLength")
+  }
+
+  // ---- lines ---------------------------------------------------------------------------------------------------------
+
+  get lineMode(): boolean {
+    return this.lines !== undefined
+  }
+
+  setLineMode(lineMode: boolean): void {
+    if (lineMode) this.lines ??= new Lines()
+    else {
+      void this.flush()
+      this.lines = undefined
+    }
+  }
+
+  setMaxLineLength(length: number): void {
+    if (this.lines !== undefined) throw new ComponentError(112)
+    this.maxLineLength = length
+  }
+
+  /** Gives what is held of a line that will not end. */
+  flush(): unknown {
+    const line = this.lines?.flush()
+    if (line === undefined) return undefined
+    return this.emit(0, line.bytes, undefined, false, false)
+  }
+
+  // ---- pause ---------------------------------------------------------------------------------------------------------
+
+  get isPaused(): boolean {
+    return this.paused !== undefined
+  }
+
+  pause(): void {
+    this.paused ??= new Promise((resolve) => {
+      this.resume = resolve
+    })
+  }
+
+  process(): void {
+    this.paused = undefined
+    this.resume?.()
+  }
+
+  // ---- events --------------------------------------------------------------------------------------------------------
+
+  /** Gives out a batch; by a promise if it takes its time. */
+  deliver(events: ReadonlyArray<MessageEvent>, from: number): undefined | Promise<void> {
+    for (let i = from; i < events.length; i++) {
+      if (this.link.isClosing) return undefined
+      if (this.paused !== undefined) return this.paused.then(() => this.deliver(events, i))
+      const event = events[i]!
+      const given = isControlFrame(event)
+        ? this.link.emit("Ping", () => new Ping(this.link.connectionId, event.payload, event.opcode === Opcode.pong))
+        : this.piece(event)
+      if (given instanceof Promise) return given.then(() => this.deliver(events, i + 1))
+    }
+    return undefined
+  }
+
+  private piece(piece: Piece): unknown {
+    const { host } = this.link
+    if (host.logs(3)) {
+      const kind = piece.isText ? "text" : "binary data"
+      host.log(
+        this.link,
+        3,
+        `Received ${piece.payload.length} bytes of ${kind}${piece.last ? ", the end of a message" : ""}`
+      )
+    }
+    const { lines } = this
+    if (lines === undefined) {
+      return this.emit(piece.first ? (piece.isText ? 1 : 2) : 0, piece.payload, piece.text, piece.last, false)
+    }
+    const found = lines.push(piece.payload, this.maxLineLength, piece.isText, piece.last)
+    const next = (from: number): undefined | Promise<void> => {
+      for (let i = from; i < found.length; i++) {
+        if (this.link.isClosing) return undefined
+        if (this.paused !== undefined) return this.paused.then(() => next(i))
+        const { bytes, eol, eom } = found[i]!
+        const given = this.emit(0, bytes, undefined, eom, eol)
+        if (given instanceof Promise) return given.then(() => next(i + 1))
+      }
+      return undefined
+    }
+    return next(0)
+  }
+
+  private emit(format: number, payload: Uint8Array, text: string | undefined, eom: boolean, eol: boolean): unknown {
+    const { link } = this
+    return link.emit("DataIn", () => new DataIn(link.connectionId, format, payload, text, eom, eol))
+  }
+
+  /** A connection that ends holds nothing up. */
+  attach(connection: Connection): void {
+    connection.whenSettled = () => this.process()
+  }
+}

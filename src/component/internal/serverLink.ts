@@ -1,0 +1,86 @@
+/**
+ * A connection of the server.
+ */
+import * as Effect from "effect/Effect"
+import { forEachBatch } from "../../connection/internal/forEachBatch.ts"
+import { Connection } from "../../connection/internal/connection.ts"
+import type { WebSocket } from "../../connection/WebSocket.ts"
+import type { WebSocketError } from "../../connection/WebSocketError.ts"
+import type { Gathering } from "../../protocol/MessageEvent.ts"
+import type { OpenRequest } from "../../server/OpenRequest.ts"
+import { ComponentError } from "../ComponentError.ts"
+import type { WSServerEvents } from "../Events.ts"
+import { WSConnection } from "../WSConnection.ts"
+import type { Host } from "./host.ts"
+import { Link } from "./link.ts"
+import { Receiving } from "./receiving.ts"
+import { Sending } from "./sending.ts"
+import { Transfer } from "./transfer.ts"
+
+export class ServerLink extends Link<WSServerEvents> {
+  readonly view = new WSConnection(this)
+  readonly receiving = new Receiving(this)
+  sending: Sending | undefined
+  transfer: Transfer | undefined
+
+  constructor(host: Host<WSServerEvents>, connectionId: string, open: OpenRequest) {
+    super(host, connectionId, open, 0)
+  }
+
+  /** The connection is open. */
+  opened(webSocket: WebSocket): Connection {
+    // every WebSocket that this package makes is a Connection
+    if (!(webSocket instanceof Connection)) throw new TypeError("expected a WebSocket of this package")
+    this.webSocket = webSocket
+    this.sending = new Sending(this, webSocket)
+    this.receiving.attach(webSocket)
+    return webSocket
+  }
+
+  /** Sending on the connection, which must be open. */
+  get output(): Sending {
+    if (this.sending === undefined) throw new ComponentError(10057)
+    return this.sending
+  }
+
+  /** Gives out what comes, until the end. */
+  run(connection: Connection, gathering: Gathering): Effect.Effect<void, WebSocketError> {
+    return forEachBatch(connection.pullEvents(gathering), (events) => {
+      const given = this.receiving.deliver(events, 0)
+      return given === undefined ? Effect.void : Effect.promise(() => given)
+    })
+  }
+
+  /** Files and streams are waited for, and are messages of their own. */
+  mayTransfer(): void {
+    if (this.timeout === 0 && !this.host.isSecure()) throw new ComponentError(135)
+    if (this.output.segments.isWithin) throw new ComponentError(135)
+  }
+
+  /** Sends a file or a stream. */
+  send(transfer: Transfer, signal: AbortSignal | undefined): Promise<void> {
+    this.output.flush()
+    this.transfer = transfer
+    return transfer.run(this.output, signal)
+  }
+
+  override flush(): void {
+    this.sending?.flush()
+  }
+
+  override wake(): void {
+    this.receiving.process()
+  }
+
+  readSetting(name: string): unknown {
+    if (name === "MaxLineLength") return this.receiving.maxLineLength
+    if (name === "MessageLength") return this.sending?.segments.remaining ?? 0
+    return ""
+  }
+
+  writeSetting(name: string, value: unknown): void {
+    // of the kind that their settings have checked
+    if (name === "MaxLineLength") this.receiving.setMaxLineLength(value as number)
+    if (name === "MessageLength") this.output.segments.begin(value as number)
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * Operations that the caller waits for: bounded by a time of inactivity, and ended early by `interrupt` or an `AbortSignal`.
+ */
+import type * as Effect from "effect/Effect"
+import * as Cause from "effect/Cause"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import { type Code } from "../ErrorCode.ts"
+import { ComponentError, fromUnknown } from "../ComponentError.ts"
+
+/** Starts an effect at once, and runs it until it waits. */
+export type Fork = <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+
+export interface Options {
+  /** So many seconds without progress end it; 0: no limit. */
+  readonly timeout: number
+  /** Grows as long as there is progress. */
+  readonly progress: () => number
+  readonly signal?: AbortSignal | undefined
+  /** The code of a failure that has none of its own. */
+  readonly otherwise: Code
+}
+
+/** How often progress is looked at, in parts of the timeout. */
+const looks = 4
+
+export class Waiting {
+  private readonly fork: Fork
+  private readonly fibers = new Set<Fiber.Fiber<unknown, unknown>>()
+
+  constructor(fork: Fork) {
+    this.fork = fork
+  }
+
+  /** Ends all that is waited for, with 301. */
+  interrupt(): void {
+    for (const fiber of this.fibers) fiber.interruptUnsafe()
+  }
+
+  run<A, E>(effect: Effect.Effect<A, E>, options: Options): Promise<A> {
+    const { signal } = options
+    if (signal?.aborted === true) return Promise.reject(new ComponentError(301, { cause: signal.reason }))
+    const fiber = this.fork(effect)
+    const exit = fiber.pollUnsafe()
+    if (exit !== undefined) return settled(exit, options)
+    this.fibers.add(fiber)
+    const interrupt = () => fiber.interruptUnsafe()
+    signal?.addEventListener("abort", interrupt)
+    const timer = watch(options, interrupt)
+    return new Promise((resolve) => {
+      fiber.addObserver((exit) => {
+        this.fibers.delete(fiber)
+        signal?.removeEventListener("abort", interrupt)
+        clearInterval(timer)
+        resolve(settled(exit, options))
+      })
+    })
+  }
+}
+
+const watch = ({ progress, timeout }: Options, stalled: () => void): NodeJS.Timeout | undefined => {
+  if (timeout <= 0) return undefined
+  let seen = progress()
+  let still = 0
+  return setInterval(
+    () => {
+      const now = progress()
+      still = now === seen ? still + 1 : 0
+      seen = now
+      if (still >= looks) stalled()
+    },
+    (timeout * 1000) / looks
+  )
+}
+
+const settled = <A, E>(exit: Exit.Exit<A, E>, { otherwise, signal }: Options): Promise<A> => {
+  if (Exit.isSuccess(exit)) return Promise.resolve(exit.value)
+  return Promise.reject(
+    Cause.hasInterruptsOnly(exit.cause)
+      ? new ComponentError(301, signal?.aborted === true ? { cause: signal.reason } : {})
+      : fromUnknown(Cause.squash(exit.cause), otherwise)
+  )
+}

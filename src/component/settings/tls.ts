@@ -1,0 +1,198 @@
+/**
+ * The settings about TLS.
+ */
+import { boolean, integer, oneOf, text, type TextKind, textKind } from "../internal/kinds.ts"
+import * as Schema from "effect/Schema"
+import { named, setting } from "./setting.ts"
+
+/** Flags are written in decimal or in hexadecimal. */
+const flags: TextKind<number> = {
+  ...textKind(Schema.NumberFromString, "flags, such as 16 or 0x10"),
+  parse: (text) =>
+    /^\s*(0x[0-9a-f]{1,8}|\d{1,10})\s*$/i.test(text) && Number(text) <= 0xffffffff ? Number(text) : undefined
+}
+
+const negotiated = (what: string) =>
+  setting(text, "", {
+    documents: "server",
+    status: "with TLS",
+    change: "never",
+    perConnection: "only",
+    what,
+    note: "TLS"
+  })
+
+export const tlsSettings = named({
+  CACertFilePaths: setting(
+    text,
+    "/etc/ssl/ca-bundle.pem;/etc/pki/tls/certs/ca-bundle.crt;/etc/ssl/certs/ca-certificates.crt;/etc/pki/tls/cacert.pem",
+    {
+      documents: "server",
+      status: "with TLS",
+      what: "Files of certificate authorities, separated by semicolons: those of the system.",
+      note: "the first that exists is read"
+    }
+  ),
+  LogSSLPackets: setting(boolean, false, {
+    documents: "both",
+    status: "with TLS",
+    what: "Whether the SSLStatus event tells of each TLS record.",
+    note: "TLS"
+  }),
+  OpenSSLCADir: setting(text, "", {
+    documents: "proxy",
+    status: "with TLS",
+    what: "A folder of certificates of authorities.",
+    note: "TLS"
+  }),
+  OpenSSLCAFile: setting(text, "", {
+    documents: "proxy",
+    status: "with TLS",
+    what: "A file of certificates of authorities.",
+    note: "TLS"
+  }),
+  OpenSSLCipherList: setting(text, "", {
+    documents: "proxy",
+    status: "with TLS",
+    what: "The cipher suites, as OpenSSL writes them.",
+    note: "TLS"
+  }),
+  OpenSSLPrngSeedData: setting(text, "", {
+    documents: "proxy",
+    status: "no meaning",
+    what: "Data to seed the random number generator.",
+    note: "Node seeds from the system, and takes no seed"
+  }),
+  ReuseSSLSession: setting(boolean, true, {
+    documents: "both",
+    status: "with TLS",
+    what: "Whether TLS sessions are resumed.",
+    note: "TLS"
+  }),
+  SSLCACerts: setting(text, "", {
+    documents: "both",
+    status: "with TLS",
+    what: "Certificates, in PEM: on the server, those sent with its own; on the proxy, the authorities for client certificates.",
+    note: "TLS"
+  }),
+  SSLCheckCRL: setting(oneOf([0, 1, 2], "0 (no), 1 (if there is one) or 2 (yes)"), 0, {
+    documents: "both",
+    status: "with TLS",
+    what: "Whether certificates are held against revocation lists.",
+    note: "TLS"
+  }),
+  SSLCheckOCSP: setting(oneOf([0, 1, 2], "0 (no), 1 (if there is one) or 2 (yes)"), 0, {
+    documents: "server",
+    status: "with TLS",
+    what: "Whether certificates are asked about by OCSP.",
+    note: "TLS"
+  }),
+  SSLCipherStrength: setting(integer(0, 256, " of bits"), 0, {
+    documents: "both",
+    status: "with TLS",
+    what: "The least strength of a cipher. 0: any.",
+    note: "TLS"
+  }),
+  SSLClientCACerts: setting(text, "", {
+    documents: "server",
+    status: "with TLS",
+    what: "Authorities for client certificates, in PEM, besides those of the system.",
+    note: "TLS"
+  }),
+  SSLEnabledCipherSuites: setting(text, "*", {
+    documents: "both",
+    status: "with TLS",
+    what: "The cipher suites, separated by semicolons, or *.",
+    note: "TLS"
+  }),
+  SSLEnabledProtocols: setting(integer(0, 16380), 3072, {
+    documents: "both",
+    status: "with TLS",
+    what: "The protocols, added up: TLS 1.3 12288, TLS 1.2 3072, TLS 1.1 768, TLS 1.0 192.",
+    note: "TLS"
+  }),
+  SSLEnableRenegotiation: setting(boolean, false, {
+    documents: "both",
+    status: "with TLS",
+    what: "Whether renegotiation is allowed.",
+    note: "TLS"
+  }),
+  SSLIncludeCertChain: setting(boolean, false, {
+    documents: "both",
+    status: "with TLS",
+    what: "Whether a certificate that an event shows comes with its chain.",
+    note: "TLS"
+  }),
+  SSLKeyLogFile: setting(text, "", {
+    documents: "server",
+    status: "with TLS",
+    what: "A file that the secrets of sessions are appended to, for debugging.",
+    note: "TLS"
+  }),
+  SSLNegotiatedCipher: negotiated("The cipher suite that was agreed on."),
+  SSLNegotiatedCipherStrength: negotiated("Its strength in bits."),
+  SSLNegotiatedCipherSuite: negotiated("The cipher suite by its registered name."),
+  SSLNegotiatedKeyExchange: negotiated("The key exchange."),
+  SSLNegotiatedKeyExchangeStrength: negotiated("The strength of the key exchange in bits."),
+  SSLNegotiatedVersion: negotiated("The version of TLS."),
+  SSLProvider: setting(text, "", {
+    documents: "proxy",
+    status: "no meaning",
+    what: "The name of a security provider.",
+    note: "there is one implementation, OpenSSL in Node"
+  }),
+  SSLSecurityFlags: setting(flags, 0, {
+    documents: "both",
+    status: "with TLS",
+    what: "What to overlook in a certificate: flags, in decimal or as 0x…",
+    note: "TLS"
+  }),
+  SSLServerCACerts: setting(text, "", {
+    documents: "server",
+    status: "with TLS",
+    what: "Authorities for the certificates of servers, in PEM.",
+    note: "TLS"
+  }),
+  TLS12SignatureAlgorithms: setting(
+    text,
+    "sha512-ecdsa,sha512-rsa,sha512-dsa,sha384-ecdsa,sha384-rsa,sha384-dsa,sha256-ecdsa,sha256-rsa,sha256-dsa,sha224-ecdsa,sha224-rsa,sha224-dsa,sha1-ecdsa,sha1-rsa,sha1-dsa",
+    {
+      documents: "both",
+      status: "with TLS",
+      what: "The signature algorithms of TLS 1.2.",
+      note: "TLS"
+    }
+  ),
+  TLS12SupportedGroups: setting(text, "ecdhe_secp256r1,ecdhe_secp384r1,ecdhe_secp521r1", {
+    documents: "both",
+    status: "with TLS",
+    what: "The groups of TLS 1.2.",
+    note: "TLS"
+  }),
+  TLS13KeyShareGroups: setting(text, "ecdhe_x25519,ecdhe_secp256r1,ecdhe_secp384r1,ffdhe_2048,ffdhe_3072", {
+    documents: "both",
+    status: "no meaning",
+    what: "The groups for which a client makes key shares beforehand.",
+    note: "a server takes the client's shares"
+  }),
+  TLS13SignatureAlgorithms: setting(
+    text,
+    "rsa_pss_sha256,rsa_pss_sha384,rsa_pss_sha512,rsa_pkcs1_sha256,rsa_pkcs1_sha384,rsa_pkcs1_sha512,ecdsa_secp256r1_sha256,ecdsa_secp384r1_sha384,ecdsa_secp521r1_sha512,ed25519,ed448",
+    {
+      documents: "both",
+      status: "with TLS",
+      what: "The signature algorithms of TLS 1.3.",
+      note: "TLS"
+    }
+  ),
+  TLS13SupportedGroups: setting(
+    text,
+    "ecdhe_x25519,ecdhe_x448,ecdhe_secp256r1,ecdhe_secp384r1,ecdhe_secp521r1,ffdhe_2048,ffdhe_3072,ffdhe_4096,ffdhe_6144,ffdhe_8192",
+    {
+      documents: "both",
+      status: "with TLS",
+      what: "The groups of TLS 1.3.",
+      note: "TLS"
+    }
+  )
+})
