@@ -33,5 +33,6 @@ export * as UpgradeListener from "./server/UpgradeListener.ts"
 export * as WebSocketServer from "./server/WebSocketServer.ts"
 
 export * as Dialer from "./proxy/Dialer.ts"
+export * as Firewall from "./proxy/Firewall.ts"
 export * as Target from "./proxy/Target.ts"
 export * as WebSocketProxy from "./proxy/WebSocketProxy.ts"

@@ -1,6 +1,6 @@
 /**
  * The {@link Dialer} over `node:net`: TCP to all addresses of a name in turn, IPv6 and IPv4 (RFC 8305 in what Node does of
- * it), with a deadline for the whole.
+ * it), with a deadline for the whole. Through a firewall it is the firewall that is connected to, and asked for the target.
  *
  * @since 0.1.0
  */
@@ -11,7 +11,9 @@ import * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import * as Net from "node:net"
 import { DialError, Dialer } from "../proxy/Dialer.ts"
+import { type Firewall, none } from "../proxy/Firewall.ts"
 import type { Target } from "../proxy/Target.ts"
+import * as Through from "./internal/firewall.ts"
 import * as NodeSocket from "./NodeSocket.ts"
 
 /**
@@ -19,8 +21,10 @@ import * as NodeSocket from "./NodeSocket.ts"
  * @since 0.1.0
  */
 export interface Options {
-  /** How long connecting may take, the look-up of the name included. Default: 10 seconds. */
+  /** How long connecting may take, the look-up of the name and a firewall's answer included. Default: 10 seconds. */
   readonly dialTimeout?: Duration.Input | undefined
+  /** What targets are dialled through. A function is asked at each dial. Default: none. */
+  readonly firewall?: Firewall | ((target: Target) => Firewall) | undefined
 }
 
 const kinds: Record<string, DialError["kind"]> = {
@@ -64,13 +68,19 @@ const connect = (target: Target): Effect.Effect<Net.Socket, DialError> =>
  */
 export const make = (options: Options = {}): Dialer["Service"] => {
   const duration = Duration.fromInputUnsafe(options.dialTimeout ?? "10 seconds")
+  const { firewall = none } = options
+  const firewallOf = typeof firewall === "function" ? firewall : () => firewall
+  const open = (target: Target): Effect.Effect<Net.Socket, DialError> => {
+    const chosen = firewallOf(target)
+    return chosen._tag === "None" ? connect(target) : Through.connect(target, chosen, Duration.toMillis(duration))
+  }
   return {
     dial: (target): Effect.Effect<Socket.Socket, DialError, Scope.Scope> =>
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function* () {
           const scope = yield* Effect.scope
           const socket = yield* restore(
-            Effect.timeoutOrElse(connect(target), {
+            Effect.timeoutOrElse(open(target), {
               duration,
               orElse: () => Effect.fail(new DialError({ target, kind: "TimedOut" }))
             })

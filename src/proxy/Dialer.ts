@@ -25,6 +25,8 @@ const statuses = {
   NotAllowed: 403,
   /** This machine has no resources left to connect with. */
   Exhausted: 503,
+  /** The firewall on the way refused, did not speak its protocol, or cannot be reached itself. */
+  FirewallFailed: 502,
   /** Anything else. */
   Failed: 502
 } as const
@@ -36,6 +38,7 @@ const sentences: Record<keyof typeof statuses, string> = {
   TimedOut: "The target did not answer in time.",
   NotAllowed: "The target is not allowed.",
   Exhausted: "The proxy has no resources to reach the target now.",
+  FirewallFailed: "The firewall on the way did not connect to the target.",
   Failed: "The target could not be connected to."
 }
 
@@ -48,12 +51,14 @@ const sentences: Record<keyof typeof statuses, string> = {
 export class DialError extends Data.TaggedError("DialError")<{
   readonly target: Target
   readonly kind: keyof typeof statuses
+  /** What there is to say beyond the kind: a sentence, without secrets. */
+  readonly detail?: string | undefined
   readonly cause?: unknown
 }> {
   override get message(): string {
-    return `cannot connect to ${this.target}: ${sentences[this.kind]}`
+    return `cannot connect to ${this.target}: ${this.detail ?? sentences[this.kind]}`
   }
-  /** The answer to the client. It does not name the target, which is not the client's to know. */
+  /** The answer to the client. It names neither the target nor the firewall, which are not the client's to know. */
   get refusal(): Refusal {
     return new Refusal({ status: statuses[this.kind], reason: sentences[this.kind] })
   }

@@ -1,0 +1,68 @@
+/**
+ * Asking an HTTP proxy for a tunnel: CONNECT, RFC 9110 section 9.3.6. The answer is read by `node:http`.
+ */
+import * as Redacted from "effect/Redacted"
+import * as Http from "node:http"
+import * as Net from "node:net"
+import type * as Firewall from "../../proxy/Firewall.ts"
+import type { Negotiation } from "./negotiation.ts"
+
+/** The most that the head of the answer may be. */
+const maxHead = 16 * 1024
+
+/** The most that is repeated of what a firewall gives as its reason. */
+const maxReason = 200
+
+/** For a log: one line of no more than its length, of characters that print. */
+const printable = (text: string) =>
+  text
+    .replaceAll(/[^\x20-\x7e]+/g, " ")
+    .trim()
+    .slice(0, maxReason)
+
+const authorityOf = ({ host, port }: Negotiation["destination"]) =>
+  Net.isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`
+
+const credentialsOf = ({ password, user }: Firewall.Tunnel): Record<string, string> => {
+  if (user === undefined && password === undefined) return {}
+  const pair = `${user ?? ""}:${password === undefined ? "" : Redacted.value(password)}`
+  return { "proxy-authorization": `Basic ${Buffer.from(pair).toString("base64")}` }
+}
+
+const refusal = (response: Http.IncomingMessage, { password, user }: Firewall.Tunnel): string => {
+  const status = `${response.statusCode} ${printable(response.statusMessage ?? "")}`.trim()
+  if (response.statusCode !== 407) return `refused the connection: ${status}`
+  return user === undefined && password === undefined
+    ? `asks for a user and a password: ${status}`
+    : `refused the user or the password: ${status}`
+}
+
+const unreadable = ({ code }: NodeJS.ErrnoException): string =>
+  code === "HPE_HEADER_OVERFLOW"
+    ? `answered with a head of more than ${maxHead} bytes`
+    : code?.startsWith("HPE_")
+      ? "does not answer in HTTP"
+      : "broke the connection when it was asked for a tunnel"
+
+export const negotiate = (negotiation: Negotiation<Firewall.Tunnel>): void => {
+  const { firewall, socket } = negotiation
+  const authority = authorityOf(negotiation.destination)
+  const request = Http.request({
+    method: "CONNECT",
+    path: authority,
+    // no agent, and no `Connection: close` of an agent's absence
+    createConnection: () => socket,
+    setDefaultHeaders: false,
+    headers: { host: authority, ...credentialsOf(firewall) },
+    maxHeaderSize: maxHead
+  })
+  // it stays: whoever dials destroys the socket, which is an error here too
+  request.on("error", (cause) => negotiation.refused({ said: unreadable(cause), cause }))
+  request.once("connect", (response, _socket, head) => {
+    const status = response.statusCode ?? 0
+    if (status < 200 || status > 299) return negotiation.refused({ said: refusal(response, firewall) })
+    if (head.length > 0) socket.unshift(head)
+    negotiation.granted()
+  })
+  request.end()
+}

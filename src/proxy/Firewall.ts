@@ -1,0 +1,138 @@
+/**
+ * What stands between the proxy and its targets: nothing, an HTTP proxy that is asked for a tunnel (CONNECT, RFC 9110 section
+ * 9.3.6, with Basic credentials, RFC 7617), or SOCKS (SOCKS 4 and 4a; SOCKS 5, RFC 1928, with user and password, RFC 1929).
+ *
+ * Who looks up the name of a target:
+ *
+ * | firewall | `name`   | `*name`      |
+ * | -------- | -------- | ------------ |
+ * | None     | we       | (not a name) |
+ * | Tunnel   | firewall | firewall     |
+ * | Socks4   | we, IPv4 | firewall: 4a |
+ * | Socks4a  | firewall | firewall     |
+ * | Socks5   | we       | firewall     |
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+
+const Port = Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: 65535 })))
+
+/** Which port a firewall listens on unless it is said. */
+const portOr = (port: number) => Port.pipe(Schema.withConstructorDefault(Effect.succeed(port)))
+
+const encoder = new TextEncoder()
+
+/** Text that the protocol carries: one byte has its length, or NUL ends it. */
+const short = (what: string) =>
+  Schema.makeFilter(
+    (text: string) =>
+      (encoder.encode(text).length <= 255 && !text.includes("\0")) || `${what} is up to 255 bytes without NUL`
+  )
+
+/** RFC 7617 section 2: the first colon ends the user, and control characters are not allowed. */
+const isControl = (text: string) => [...text].some((char) => char < " " || char === "\x7f")
+const basicUser = Schema.makeFilter(
+  (text: string) => (!text.includes(":") && !isControl(text)) || "a user has no colon and no control character"
+)
+const basicPassword = Schema.makeFilter((text: string) => !isControl(text) || "a password has no control character")
+
+const name = (firewall: { readonly host: string; readonly port: number }) =>
+  `${firewall.host.includes(":") ? `[${firewall.host}]` : firewall.host}:${firewall.port}`
+
+/**
+ * No firewall: targets are dialled directly.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class None extends Schema.TaggedClass<None>("effect-websocket/proxy/Firewall/None")("None", {}) {
+  override toString(): string {
+    return "no firewall"
+  }
+}
+
+/**
+ * An HTTP proxy that tunnels. `port` is 80 by default.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Tunnel extends Schema.TaggedClass<Tunnel>("effect-websocket/proxy/Firewall/Tunnel")("Tunnel", {
+  host: Schema.NonEmptyString,
+  port: portOr(80),
+  user: Schema.optional(Schema.String.pipe(Schema.check(basicUser))),
+  password: Schema.optional(Schema.Redacted(Schema.String.pipe(Schema.check(basicPassword))))
+}) {
+  override toString(): string {
+    return `tunnel firewall ${name(this)}`
+  }
+}
+
+/**
+ * SOCKS 4. It knows IPv4 alone, and a user without a password. `port` is 1080 by default.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Socks4 extends Schema.TaggedClass<Socks4>("effect-websocket/proxy/Firewall/Socks4")("Socks4", {
+  host: Schema.NonEmptyString,
+  port: portOr(1080),
+  user: Schema.optional(Schema.String.pipe(Schema.check(short("a user"))))
+}) {
+  override toString(): string {
+    return `SOCKS4 firewall ${name(this)}`
+  }
+}
+
+/**
+ * SOCKS 4a: SOCKS 4 where the firewall looks up the name. `port` is 1080 by default.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Socks4a extends Schema.TaggedClass<Socks4a>("effect-websocket/proxy/Firewall/Socks4a")("Socks4a", {
+  host: Schema.NonEmptyString,
+  port: portOr(1080),
+  user: Schema.optional(Schema.String.pipe(Schema.check(short("a user"))))
+}) {
+  override toString(): string {
+    return `SOCKS4a firewall ${name(this)}`
+  }
+}
+
+/**
+ * SOCKS 5. Without a user no authentication is offered. `port` is 1080 by default.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Socks5 extends Schema.TaggedClass<Socks5>("effect-websocket/proxy/Firewall/Socks5")("Socks5", {
+  host: Schema.NonEmptyString,
+  port: portOr(1080),
+  user: Schema.optional(Schema.String.pipe(Schema.check(short("a user")))),
+  password: Schema.optional(Schema.Redacted(Schema.String.pipe(Schema.check(short("a password")))))
+}) {
+  override toString(): string {
+    return `SOCKS5 firewall ${name(this)}`
+  }
+}
+
+/**
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Firewall = Schema.Union([None, Tunnel, Socks4, Socks4a, Socks5])
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type Firewall = typeof Firewall.Type
+
+/**
+ * @category constructors
+ * @since 0.1.0
+ */
+export const none: Firewall = new None()
