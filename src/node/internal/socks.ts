@@ -100,20 +100,17 @@ export const negotiate = (negotiation: Negotiation<Socks>): void => {
     if (refused === undefined) negotiation.granted()
     else negotiation.refused(refused)
   }
-  try {
-    const client = new SocksClient(optionsOf(negotiation))
-    socket.on("readable", listen).on("data", heard)
-    client.connect(socket)
-    // the package's own would set the stream flowing, whoever has it by then
-    client.removeAllListeners("established")
-    client.once("established", () => finish(fault()))
-    // its error carries the password
-    client.once("error", ({ message }) =>
-      finish(
-        fault() ?? { said: "gave no answer of SOCKS", cause: new Error(message), timedOut: /timed out/.test(message) }
-      )
+  // options that a Firewall and a Destination allow do not throw, here or later
+  const client = new SocksClient(optionsOf(negotiation))
+  socket.on("readable", listen).on("data", heard)
+  client.connect(socket)
+  // the package's own would set the stream flowing, whoever has it by then
+  client.removeAllListeners("established")
+  client.once("established", () => finish(fault()))
+  // its error carries the password
+  client.once("error", ({ message }) =>
+    finish(
+      fault() ?? { said: "gave no answer of SOCKS", cause: new Error(message), timedOut: message.includes("timed out") }
     )
-  } catch (cause) {
-    finish({ said: "cannot be asked for this target", cause: new Error(cause instanceof Error ? cause.message : "") })
-  }
+  )
 }
