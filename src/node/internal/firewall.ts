@@ -32,7 +32,11 @@ const ownFaults: Record<string, DialError["kind"]> = {
   ENOBUFS: "Exhausted"
 }
 
+const broken = "broke the connection before it answered"
+
 const reasons: Record<string, string> = {
+  // as early as this it is the end of a connection that there was
+  ECONNRESET: broken,
   ECONNREFUSED: "refused our connection",
   ENOTFOUND: "has a name that was not found",
   EAI_AGAIN: "has a name that was not found"
@@ -65,9 +69,7 @@ const attempt = (
       )
     }
     const onError = (cause: NodeJS.ErrnoException) => {
-      const said = connected
-        ? "broke the connection before it answered"
-        : (reasons[cause.code ?? ""] ?? "cannot be reached")
+      const said = connected ? broken : (reasons[cause.code ?? ""] ?? "cannot be reached")
       refused({ said: cause.code === undefined ? said : `${said} (${cause.code})`, cause })
     }
     const onEnd = () => refused({ said: "closed the connection before it answered" })

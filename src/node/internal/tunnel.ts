@@ -37,11 +37,13 @@ const refusal = (response: Http.IncomingMessage, { password, user }: Firewall.Tu
     : `refused the user or the password: ${status}`
 }
 
+const noHttp = "does not answer in HTTP/1.1"
+
 const unreadable = ({ code }: NodeJS.ErrnoException): string =>
   code === "HPE_HEADER_OVERFLOW"
     ? `answered with a head of more than ${maxHead} bytes`
     : code?.startsWith("HPE_")
-      ? "does not answer in HTTP"
+      ? noHttp
       : "broke the connection when it was asked for a tunnel"
 
 export const negotiate = (negotiation: Negotiation<Firewall.Tunnel>): void => {
@@ -59,6 +61,7 @@ export const negotiate = (negotiation: Negotiation<Firewall.Tunnel>): void => {
   // it stays: whoever dials destroys the socket, which is an error here too
   request.on("error", (cause) => negotiation.refused({ said: unreadable(cause), cause }))
   request.once("connect", (response, _socket, head) => {
+    if (response.httpVersionMajor !== 1) return negotiation.refused({ said: noHttp })
     const status = response.statusCode ?? 0
     if (status < 200 || status > 299) return negotiation.refused({ said: refusal(response, firewall) })
     if (head.length > 0) socket.unshift(head)
