@@ -16,11 +16,12 @@ const allowed: Readonly<Record<string, ReadonlyArray<string>>> = {
   server: ["connection", "protocol"],
   proxy: ["server", "connection", "protocol"],
   node: ["proxy", "server", "connection", "protocol"],
+  component: ["node", "proxy", "server", "connection", "protocol"],
   cli: ["node", "proxy", "server", "connection", "protocol"]
 }
 
 /** Who may import `node:*`. */
-const onNode = new Set(["node", "cli"])
+const onNode = new Set(["node", "component", "cli"])
 
 /** Effect's modules that are values and not a runtime; `Effect` itself is only named by Schema's transformations. */
 const pure = new Set(["Data", "Effect", "Option", "Result", "Schema", "SchemaIssue", "SchemaTransformation"])

@@ -67,11 +67,11 @@ export interface PipeOptions {
    */
   readonly messages?: "binary" | "text" | undefined
   /**
-   * Makes messages of the target's bytes, in place of one binary message for each chunk. The memory of the pieces is theirs.
+   * Cuts a chunk of the target's bytes, or does not, which leaves it one binary message.
    *
    * @internal
    */
-  readonly segment?: ((bytes: Uint8Array) => NonEmptyReadonlyArray<Outgoing>) | undefined
+  readonly segment?: ((bytes: Uint8Array) => NonEmptyReadonlyArray<Outgoing> | undefined) | undefined
   /** Who sees what the client sends, before the target gets it. Default: nobody. */
   readonly observer?: Observer | undefined
 }
@@ -307,16 +307,25 @@ class Pipe {
       for (const chunk of chunks) out += typeof chunk === "string" ? chunk : text.decode(chunk, { stream: true })
       return out === "" ? Effect.void : client.send(out)
     }
-    if (this.segment !== undefined) {
-      const { segment } = this
-      return client.outbound.sendPieces(
-        Arr.flatMap(chunks, (chunk) => segment(typeof chunk === "string" ? encoder.encode(chunk) : chunk))
-      )
-    }
+    const cut = this.cut(chunks)
+    if (cut !== undefined) return client.outbound.sendPieces(cut)
     if (chunks.length === 1 && typeof first !== "string" && target.reader.isExclusive?.(first) === true) {
       return client.outbound.sendOwned(first)
     }
     return client.sendAll(Arr.map(chunks, (chunk) => (typeof chunk === "string" ? encoder.encode(chunk) : chunk)))
+  }
+
+  private cut(chunks: NonEmptyReadonlyArray<Uint8Array | string>): NonEmptyReadonlyArray<Outgoing> | undefined {
+    const { segment } = this
+    if (segment === undefined) return undefined
+    let isCut = false
+    const pieces = Arr.flatMap(chunks, (chunk): NonEmptyReadonlyArray<Outgoing> => {
+      const bytes = typeof chunk === "string" ? encoder.encode(chunk) : chunk
+      const cut = segment(bytes)
+      isCut ||= cut !== undefined
+      return cut ?? [{ isText: false, payload: bytes, first: true, last: true }]
+    })
+    return isCut ? pieces : undefined
   }
 
   /** Says that there is no more, and gives the client its time to say the same. */

@@ -3,6 +3,8 @@
  */
 import type { DataInEvent, PingEvent } from "../Events.ts"
 
+import { showsAs } from "./shown.ts"
+
 const lenient = new TextDecoder("utf-8", { ignoreBOM: true })
 
 export class DataIn implements DataInEvent {
@@ -40,6 +42,8 @@ export class DataIn implements DataInEvent {
   }
 }
 
+showsAs(DataIn, ["connectionId", "dataFormat", "text", "eom", "eol"])
+
 export class Ping implements PingEvent {
   readonly connectionId: string
   readonly payloadB: Uint8Array
@@ -55,3 +59,5 @@ export class Ping implements PingEvent {
     return lenient.decode(this.payloadB)
   }
 }
+
+showsAs(Ping, ["connectionId", "payload", "response"])

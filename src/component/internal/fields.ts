@@ -5,6 +5,7 @@
 import { invalid } from "../ComponentError.ts"
 import type { Kind } from "./kinds.ts"
 import type { Row } from "./row.ts"
+import { showsAs } from "./shown.ts"
 
 /** A property. Its key in the table is its accessor's name. */
 export interface Field<N extends string, A, Access extends "read" | "write"> extends Row {
@@ -71,6 +72,10 @@ export const withFields = <B extends abstract new (...args: never) => HasFields,
     Object.defineProperty(WithFields.prototype, `get${name}`, { value: read })
     if (access === "write") Object.defineProperty(WithFields.prototype, `set${name}`, { value: write })
   }
+  showsAs(
+    WithFields,
+    Object.keys(table).filter((key) => key !== "password")
+  )
   // the members were just defined from the table that the type is made of
   return WithFields as unknown as abstract new (...args: ConstructorParameters<B>) => InstanceType<B> & Accessors<T>
 }

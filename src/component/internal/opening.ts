@@ -2,11 +2,12 @@
  * The decision about an opening handshake: the event that asks for it, and what its listeners left there as an answer.
  */
 import * as Result from "effect/Result"
-import { ComponentError, invalid } from "../ComponentError.ts"
+import { type ComponentError, invalid } from "../ComponentError.ts"
 import type { ForwardOpenRequestEvent, WebSocketOpenRequestEvent } from "../Events.ts"
 import { Refusal, type ResponseHeaders } from "../../protocol/OpeningHandshake.ts"
 import type { Answer } from "../../server/OpenRequest.ts"
 import { headerText } from "./link.ts"
+import { showsAs } from "./shown.ts"
 import type { Request } from "../../protocol/OpeningHandshake.ts"
 
 export class OpenRequested implements WebSocketOpenRequestEvent {
@@ -73,6 +74,20 @@ export class ForwardRequested extends OpenRequested implements ForwardOpenReques
     this.forwardPort = forwardPort
   }
 }
+
+const openFields = [
+  "connectionId",
+  "requestURI",
+  "hostHeader",
+  "originHeader",
+  "subProtocols",
+  "extensions",
+  "requestHeaders",
+  "statusCode",
+  "responseHeaders"
+]
+showsAs(OpenRequested, openFields)
+showsAs(ForwardRequested, [...openFields, "forwardHost", "forwardPort"])
 
 /** A request is refused; with an error if that is the listener's fault. */
 export interface Decline {

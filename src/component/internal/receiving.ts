@@ -7,7 +7,7 @@ import { isControlFrame, type MessageEvent, type Piece } from "../../protocol/Me
 import * as Opcode from "../../protocol/Opcode.ts"
 import { ComponentError } from "../ComponentError.ts"
 import { DataIn, Ping } from "./dataIn.ts"
-import { Lines } from "./lines.ts"
+import { type Line, Lines } from "./lines.ts"
 import type { WSServerEvents } from "../Events.ts"
 import type { Link } from "./link.ts"
 
@@ -97,17 +97,18 @@ export class Receiving {
       return this.emit(piece.first ? (piece.isText ? 1 : 2) : 0, piece.payload, piece.text, piece.last, false)
     }
     const found = lines.push(piece.payload, this.maxLineLength, piece.isText, piece.last)
-    const next = (from: number): undefined | Promise<void> => {
-      for (let i = from; i < found.length; i++) {
-        if (this.link.isClosing) return undefined
-        if (this.paused !== undefined) return this.paused.then(() => next(i))
-        const { bytes, eol, eom } = found[i]!
-        const given = this.emit(0, bytes, undefined, eom, eol)
-        if (given instanceof Promise) return given.then(() => next(i + 1))
-      }
-      return undefined
+    return this.giveLines(found, 0)
+  }
+
+  private giveLines(lines: ReadonlyArray<Line>, from: number): undefined | Promise<void> {
+    for (let i = from; i < lines.length; i++) {
+      if (this.link.isClosing) return undefined
+      if (this.paused !== undefined) return this.paused.then(() => this.giveLines(lines, i))
+      const { bytes, eol, eom } = lines[i]!
+      const given = this.emit(0, bytes, undefined, eom, eol)
+      if (given instanceof Promise) return given.then(() => this.giveLines(lines, i + 1))
     }
-    return next(0)
+    return undefined
   }
 
   private emit(format: number, payload: Uint8Array, text: string | undefined, eom: boolean, eol: boolean): unknown {

@@ -15,7 +15,7 @@ import type { Host } from "./host.ts"
 import { Link } from "./link.ts"
 import { Receiving } from "./receiving.ts"
 import { Sending } from "./sending.ts"
-import { Transfer } from "./transfer.ts"
+import type { Transfer } from "./transfer.ts"
 
 export class ServerLink extends Link<WSServerEvents> {
   readonly view = new WSConnection(this)

@@ -95,6 +95,8 @@ export class Transfer {
   /** What the source yields; leaving it early does not close it. */
   private async *chunks(): AsyncGenerator<Uint8Array | string> {
     const iterator = iteratorOf(this.source)
+    // one after the other is the point
+    // oxlint-disable-next-line eslint/no-await-in-loop
     for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) yield checked(next.value)
   }
 

@@ -5,7 +5,7 @@ import type * as Effect from "effect/Effect"
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import { type Code } from "../ErrorCode.ts"
+import type { Code } from "../ErrorCode.ts"
 import { ComponentError, fromUnknown } from "../ComponentError.ts"
 
 /** Starts an effect at once, and runs it until it waits. */

@@ -1,0 +1,107 @@
+/**
+ * A connection of the proxy: its forward host, and how what that sends becomes messages.
+ */
+import type * as Effect from "effect/Effect"
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import type { Outgoing } from "../../connection/internal/outbound.ts"
+import type { Piece } from "../../protocol/MessageEvent.ts"
+import type { DialError } from "../../proxy/Dialer.ts"
+import { Target } from "../../proxy/Target.ts"
+import type { Observer } from "../../proxy/WebSocketProxy.ts"
+import { ComponentError, fromUnknown, invalid } from "../ComponentError.ts"
+import type { Code } from "../ErrorCode.ts"
+import type { WebSocketProxyEvents } from "../Events.ts"
+import { WebSocketProxyConnection } from "../WebSocketProxyConnection.ts"
+import { DataIn } from "./dataIn.ts"
+import { Link } from "./link.ts"
+import { fragments, Segments } from "./segments.ts"
+
+/** The largest piece of a frame that DataIn gives, if InBufferSize says nothing, in bytes. */
+const defaultPiece = 131072
+
+export class ProxyLink extends Link<WebSocketProxyEvents> {
+  readonly view = new WebSocketProxyConnection(this)
+  forwardHost = ""
+  forwardPort = 0
+  private readonly segments = new Segments()
+
+  /** The forward host, as it was asked for. */
+  target(): Target {
+    const { forwardHost, forwardPort } = this
+    if (forwardPort === 0) throw new ComponentError(116)
+    if (forwardHost === "" || forwardHost === "0.0.0.0") throw new ComponentError(102)
+    if (typeof forwardHost !== "string") throw invalid("ForwardHost", "a host name or an address", forwardHost)
+    if (!Number.isInteger(forwardPort) || forwardPort < 0 || forwardPort > 65535) {
+      throw invalid("ForwardPort", "a port from 1 to 65535", forwardPort)
+    }
+    return new Target({ host: forwardHost, port: forwardPort })
+  }
+
+  /** Shows what the client sends to DataIn, if anybody listens. */
+  get observer(): Observer {
+    const { emitter, store } = this.host
+    return {
+      isWatching: () => emitter.has("DataIn"),
+      gathering: {
+        get pieceSize() {
+          return store.get("InBufferSize") || defaultPiece
+        },
+        get wholeMessages() {
+          return store.get("BufferMessage")
+        }
+      },
+      onPiece: (piece) => this.show(piece)
+    }
+  }
+
+  private show({ first, isText, last, payload, text }: Piece): Effect.Effect<unknown> {
+    const format = first ? (isText ? 1 : 2) : 0
+    return this.fire("DataIn", () => new DataIn(this.connectionId, format, payload, text, last, false))
+  }
+
+  /** Cuts what the forward host sends, where it must be cut. */
+  segment(bytes: Uint8Array): NonEmptyReadonlyArray<Outgoing> | undefined {
+    const size = this.host.store.get("MaxFrameSize")
+    const { segments } = this
+    if (segments.remaining === 0) {
+      if (bytes.length <= size) return undefined
+      // of at least one piece
+      const cut = this.timeout > 0 ? fragments(bytes, false, size) : segments.of(bytes, false, size)
+      return cut as unknown as NonEmptyReadonlyArray<Outgoing>
+    }
+    // what goes beyond the message is the next
+    const within = Math.min(bytes.length, segments.remaining)
+    const pieces = segments.of(bytes.subarray(0, within), false, size)
+    for (const piece of pieces) segments.sent(piece)
+    const rest = within < bytes.length ? segments.of(bytes.subarray(within), false, size) : []
+    return [...pieces, ...rest] as unknown as NonEmptyReadonlyArray<Outgoing>
+  }
+
+  override flush(): void {}
+
+  readSetting(name: string): unknown {
+    return name === "MessageLength" ? this.segments.remaining : ""
+  }
+
+  writeSetting(name: string, value: unknown): void {
+    // of the kind that its setting has checked
+    if (name === "MessageLength") this.segments.begin(value as number)
+  }
+}
+
+const codes: Readonly<Record<DialError["kind"], Code>> = {
+  Refused: 10061,
+  Unreachable: 10065,
+  NameNotFound: 11001,
+  TimedOut: 10060,
+  NotAllowed: 10013,
+  Exhausted: 10024,
+  FirewallFailed: 118,
+  Failed: 10061
+}
+
+/** The failure to reach a forward host, by its documented code. */
+export const unreachable = (error: DialError): ComponentError =>
+  error.kind === "FirewallFailed"
+    ? new ComponentError(118, { detail: error.message, cause: error })
+    : fromUnknown(error, codes[error.kind])
