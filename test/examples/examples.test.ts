@@ -78,6 +78,42 @@ describe("examples", () => {
     assert.include(error, "404")
   })
 
+  for (const name of ["component-echo", "component-echo-methods"]) {
+    example(name, async () => {
+      await using program = await serve(name)
+      await using client = await Client.connect(program.url)
+      client.send("hello")
+      assert.strictEqual(await client.next(), "hello")
+    })
+  }
+
+  for (const name of ["component-chat", "component-chat-methods"]) {
+    example(name, async () => {
+      await using program = await serve(name)
+      await using ann = await Client.connect(program.url)
+      await using bob = await Client.connect(program.url)
+      await Promise.all([ann.next(), bob.next()])
+      ann.send("hi")
+      assert.strictEqual(await bob.next(), "hi")
+      bob.send("hi yourself")
+      // the first that Ann hears after her welcome is Bob, not herself
+      assert.strictEqual(await ann.next(), "hi yourself")
+    })
+  }
+
+  example("component-proxy", async () => {
+    await using target = await service("tcp")
+    await using program = await serve("component-proxy", { TARGET: target.address })
+    await using client = await Client.connect(program.url)
+    client.send("hello")
+    assert.strictEqual(await client.next(), "tcp:hello")
+    const error = await Client.connect(`${program.url}/other`).then(
+      () => "opened",
+      (cause: Error) => cause.message
+    )
+    assert.include(error, "404")
+  })
+
   example("rpc", async () => {
     assert.deepStrictEqual(await run("rpc"), { code: 0, stdout: "Hello, WebSocket!\n" })
   })

@@ -25,7 +25,7 @@ type Writable<T, K extends keyof T> = T[K] extends { readonly access: "write" } 
 /** What a class has of a table. */
 export type Accessors<T> = {
   readonly [K in keyof T as Exclude<K, Writable<T, K>>]: Value<T[K]>
-} & { [K in keyof T as Writable<T, K>]: Value<T[K]> } & {
+} & { -readonly [K in keyof T as Writable<T, K>]: Value<T[K]> } & {
   readonly [K in keyof T as `get${Name<T[K]>}`]: () => Value<T[K]>
 } & { readonly [K in keyof T as `set${Name<T[K & Writable<T, K>]>}`]: (value: Value<T[K]>) => void }
 
