@@ -80,21 +80,25 @@ export abstract class Link<Events extends CommonEvents = CommonEvents> implement
 
   abstract readSetting(name: string): unknown
   abstract writeSetting(name: string, value: unknown): void
-  /** Gives what waits to the transport. */
-  abstract flush(): void
+  /** Until what was sent is on its way, before what is sent next. */
+  abstract get landed(): Effect.Effect<void>
 
   /** Disconnect. It is done when the connection is, and its events too unless one of them is what calls. */
   async disconnect(signal: AbortSignal | undefined): Promise<void> {
     this.isClosing = true
     const { webSocket } = this
     if (webSocket === undefined) return
-    this.flush()
     const { store } = this.host
     const code = store.get("DisconnectStatusCode")
     const description = store.get("DisconnectStatusDescription") || (descriptions[code] ?? "")
     const closing = webSocket.close(code, description, { wait: store.get("WaitForCloseResponse") })
     this.wake()
-    await this.waiting.run(closing, { timeout: 0, progress: () => 0, signal, otherwise: 4202 })
+    await this.waiting.run(Effect.andThen(this.landed, closing), {
+      timeout: 0,
+      progress: () => 0,
+      signal,
+      otherwise: 4202
+    })
     if (!this.turns.busy) await this.over
   }
 

@@ -1,7 +1,7 @@
 /**
  * A connection of the proxy: its forward host, and how what that sends becomes messages.
  */
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type { Outgoing } from "../../connection/internal/outbound.ts"
 import type { Piece } from "../../protocol/MessageEvent.ts"
@@ -77,7 +77,9 @@ export class ProxyLink extends Link<WebSocketProxyEvents> {
     return [...pieces, ...rest] as unknown as NonEmptyReadonlyArray<Outgoing>
   }
 
-  override flush(): void {}
+  override get landed(): Effect.Effect<void> {
+    return Effect.void
+  }
 
   readSetting(name: string): unknown {
     return name === "MessageLength" ? this.segments.remaining : ""

@@ -4,6 +4,7 @@
  * Otherwise it waits until the system has taken it.
  */
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import type { Connection } from "../../connection/internal/connection.ts"
 import type { Outgoing } from "../../connection/internal/outbound.ts"
 import type { Message } from "../../protocol/Message.ts"
@@ -32,6 +33,8 @@ export class Sending {
   private pendingBytes = 0
   /** What is being compressed, and so not with the transport yet. */
   private inFlight = 0
+  /** The last of that. */
+  private landing: Fiber.Fiber<unknown, unknown> | undefined
   private isScheduled = false
 
   constructor(link: Link<WSServerEvents>, connection: Connection) {
@@ -149,11 +152,20 @@ export class Sending {
     if (isLate) this.inFlight += pendingBytes
     // of at least one piece
     const fiber = link.host.fork(connection.outbound.sendPieces(pending as [Outgoing]))
-    const landed = () => {
-      if (isLate) this.inFlight -= pendingBytes
-    }
-    if (fiber.pollUnsafe() === undefined) fiber.addObserver(landed)
-    else landed()
+    if (!isLate) return
+    this.landing = fiber
+    fiber.addObserver(() => {
+      this.inFlight -= pendingBytes
+      if (this.landing === fiber) this.landing = undefined
+    })
+  }
+
+  /** Until all that was sent so far is before whatever is sent next, such as a Close frame. */
+  get landed(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.flush()
+      return this.landing === undefined ? Effect.void : Effect.asVoid(Fiber.await(this.landing))
+    })
   }
 
   /** Tells, once all that waits is taken, that there is room again. */
@@ -161,10 +173,7 @@ export class Sending {
     if (!this.readyToSend) return
     this.readyToSend = false
     const { connection, link } = this
-    const landed = Effect.suspend((): Effect.Effect<void> =>
-      this.inFlight > 0 ? Effect.delay(landed, 5) : Effect.void
-    )
-    const fiber = link.host.fork(Effect.andThen(landed, connection.flushed))
+    const fiber = link.host.fork(Effect.andThen(this.landed, connection.flushed))
     fiber.addObserver((exit) => {
       if (exit._tag === "Failure") return
       this.readyToSend = true

@@ -47,7 +47,13 @@ export class ServerLink extends Link<WSServerEvents> {
   run(connection: Connection, gathering: Gathering): Effect.Effect<void, WebSocketError> {
     return forEachBatch(connection.pullEvents(gathering), (events) => {
       const given = this.receiving.deliver(events, 0)
-      return given === undefined ? Effect.void : Effect.promise(() => given)
+      // what was answered goes before what the next pull decides
+      return given === undefined
+        ? this.landed
+        : Effect.andThen(
+            Effect.promise(() => given),
+            this.landed
+          )
     })
   }
 
@@ -64,8 +70,8 @@ export class ServerLink extends Link<WSServerEvents> {
     return transfer.run(this.output, signal)
   }
 
-  override flush(): void {
-    this.sending?.flush()
+  override get landed(): Effect.Effect<void> {
+    return this.sending?.landed ?? Effect.void
   }
 
   override wake(): void {
