@@ -64,7 +64,7 @@ const startRig = async (row: Row, name: ServerName, options: MeasureOptions): Pr
   await using resources = new AsyncDisposableStack()
   const target = row.role === "proxy" ? resources.use(start<BackendCommands>("backend.ts")) : undefined
   const listening = await target?.call("listen", { mode: targetModes[row.kind], size: row.size }, patience)
-  const command = commandOf(name, row.role, `127.0.0.1:${listening?.port ?? 0}`)
+  const command = commandOf(name, row, `127.0.0.1:${listening?.port ?? 0}`)
   const server = resources.use(await startServer(command, options.nodeArguments, options.environment))
   if (row.kind === "handshake" && server.scheme !== "ws") throw new Error("a tcp:// server has no handshake to measure")
   const load = resources.use(start<LoadCommands>("load.ts"))

@@ -3,7 +3,7 @@
  * project's own come from `BENCH_ECHO` and `BENCH_PROXY` when they are set (words split at spaces, `{TARGET}` stands
  * for the target's `HOST:PORT`).
  */
-export type PeerName = "ws" | "net"
+export type PeerName = "ws" | "net" | "core"
 export type ServerName = "ours" | PeerName
 
 export interface Row {
@@ -18,6 +18,8 @@ export interface Row {
   /** Messages in flight on each connection. */
   readonly depth: number
   readonly peers: ReadonlyArray<PeerName>
+  /** Whether ours is a component, of which the core is a peer. */
+  readonly component?: boolean
 }
 
 const both: ReadonlyArray<PeerName> = ["ws", "net"]
@@ -67,6 +69,15 @@ const handshake = (role: Row["role"]): Row => ({
   peers: ["ws"]
 })
 
+/** What the component costs beside the core that it stands on. */
+const component = (row: Row): Row => ({
+  ...row,
+  name: `component-${row.name}`,
+  title: `component: ${row.title}`,
+  peers: ["core"],
+  component: true
+})
+
 export const rows: ReadonlyArray<Row> = [
   small("echo", 1),
   small("echo", 10),
@@ -79,7 +90,12 @@ export const rows: ReadonlyArray<Row> = [
   idle("echo"),
   idle("proxy"),
   handshake("echo"),
-  handshake("proxy")
+  handshake("proxy"),
+  component(small("echo", 1)),
+  component(small("echo", 10)),
+  component(small("proxy", 1)),
+  component(small("proxy", 10)),
+  component(bulk("download", 64 * KiB, "64 KiB"))
 ]
 
 export interface Unit {
@@ -107,9 +123,15 @@ const overrides: Readonly<Record<Row["role"], string>> = { echo: "BENCH_ECHO", p
 export const overridden = (): boolean => Object.values(overrides).some((name) => process.env[name] !== undefined)
 
 /** The command line of a server for a row. */
-export const commandOf = (server: ServerName, role: Row["role"], target: string): ReadonlyArray<string> => {
+export const commandOf = (server: ServerName, row: Row, target: string): ReadonlyArray<string> => {
+  const { component = false, role } = row
+  const targets = role === "proxy" ? [target] : []
+  if (component && server === "ours") {
+    return ["node", "--conditions=source", `bench/servers/component-${role}.ts`, anyPort, ...targets]
+  }
   const own =
     process.env[overrides[role]] ?? `node src/cli/main.ts ${role} ${anyPort}${role === "proxy" ? " {TARGET}" : ""}`
-  if (server === "ours") return own.split(/\s+/).map((word) => word.replace("{TARGET}", target))
-  return ["node", `bench/peers/${server}-${role}.ts`, anyPort, ...(role === "proxy" ? [target] : [])]
+  return server === "ours" || server === "core"
+    ? own.split(/\s+/).map((word) => word.replace("{TARGET}", target))
+    : ["node", `bench/peers/${server}-${role}.ts`, anyPort, ...targets]
 }

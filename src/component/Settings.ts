@@ -45,7 +45,9 @@ const syntax = /^\s*(\w+)\s*(?:\[([^\]]*)\])?\s*(?:=([\s\S]*))?$/
 export class Store {
   private readonly owner: Owner
   private readonly byName = new Map<string, Setting<unknown>>()
-  private readonly values = new Map<string, unknown>()
+  /** The values by name. */
+  readonly values: Readonly<Values>
+  private readonly writable: Record<string, unknown> = {}
 
   constructor(owner: Owner) {
     this.owner = owner
@@ -53,13 +55,14 @@ export class Store {
     // what is read of a setting, its own kind checks; so a value may pass for anything
     for (const setting of Object.values(settings) as unknown as ReadonlyArray<Setting<unknown>>) {
       if (setting.documents !== others) this.byName.set(setting.name.toLowerCase(), setting)
-      this.values.set(setting.name, setting.default)
+      this.writable[setting.name] = setting.default
     }
+    // each under its name, and of its kind
+    this.values = this.writable as unknown as Values
   }
 
   get<N extends keyof Values>(name: N): Values[N] {
-    // set under this name, and of its kind
-    return this.values.get(name) as Values[N]
+    return this.values[name]
   }
 
   config(text: string): string {
@@ -79,7 +82,7 @@ export class Store {
     if (value !== undefined) this.write(setting, value, connection)
     return setting.kind.format(
       connection === undefined
-        ? (this.owner.computed[setting.name]?.() ?? this.values.get(setting.name))
+        ? (this.owner.computed[setting.name]?.() ?? this.writable[setting.name])
         : connection.readSetting(setting.name)
     )
   }
@@ -90,7 +93,7 @@ export class Store {
     const value = kind.parse(text)
     if (value === undefined) throw invalid(name, kind.accepts, text)
     if (setting.change === "notListening" && this.owner.isListening()) throw new ComponentError(108)
-    if (connection === undefined) this.values.set(name, value)
+    if (connection === undefined) this.writable[name] = value
     else connection.writeSetting(name, value)
   }
 

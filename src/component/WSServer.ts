@@ -78,12 +78,20 @@ export class WSServer extends withFields(Server, serverProperties) {
 
   /** Sends a binary message; see `send`. */
   sendBytes(connectionId: string, data: Uint8Array, signal?: AbortSignal): Promise<void> {
-    return attempt(() => this.link(connectionId).output.message(data, false, signal))
+    try {
+      return this.link(connectionId).output.message(data, false, signal)
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
   /** Sends a text message; see `send`. */
   sendText(connectionId: string, text: string, signal?: AbortSignal): Promise<void> {
-    return attempt(() => this.link(connectionId).output.message(text, true, signal))
+    try {
+      return this.link(connectionId).output.message(text, true, signal)
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
   /**

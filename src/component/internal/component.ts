@@ -78,7 +78,7 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
       emitter,
       fork,
       isSecure: () => this.values["useSSL"] === true,
-      logs: (level) => store.get("LogLevel") >= level && emitter.has("Log"),
+      logs: (level) => store.values.LogLevel >= level && emitter.has("Log"),
       log: (of, level, message, type = typeOf(level)) => this.log(of, level, message, type),
       report: (of, cause, otherwise) => this.report(of, cause, otherwise)
     }

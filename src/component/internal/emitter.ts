@@ -3,6 +3,8 @@
  * its promise if it returned one. A listener that fails is reported, and the next is called.
  */
 
+import { settled } from "./settled.ts"
+
 /** Does with an event what it likes; a promise is waited for. */
 export type Listener<E> = (event: E) => unknown
 
@@ -63,6 +65,8 @@ export class Emitter<Events> {
     for (let i = from; i < listeners.length; i++) {
       try {
         const result = listeners[i]!(event)
+        // a listener that gives back what a send gave it, which did not wait
+        if (result === settled) continue
         if (isThenable(result)) {
           return Promise.resolve(result).then(
             () => this.call(name, event, listeners, i + 1, well),

@@ -112,8 +112,16 @@ export class Receiving {
   }
 
   private emit(format: number, payload: Uint8Array, text: string | undefined, eom: boolean, eol: boolean): unknown {
-    const { link } = this
-    return link.emit("DataIn", () => new DataIn(link.connectionId, format, payload, text, eom, eol))
+    const { connectionId, host, turns } = this.link
+    const { emitter } = host
+    if (!emitter.has("DataIn")) return true
+    const event = new DataIn(connectionId, format, payload, text, eom, eol)
+    if (!turns.enter()) return turns.take(() => emitter.emit("DataIn", event))
+    // it does not throw: listeners that do are reported
+    const given = emitter.emit("DataIn", event)
+    if (given instanceof Promise) return given.finally(() => turns.leave())
+    turns.leave()
+    return given
   }
 
   /** A connection that ends holds nothing up. */

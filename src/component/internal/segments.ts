@@ -8,7 +8,7 @@ import { ComponentError } from "../ComponentError.ts"
 const utf8 = new TextEncoder()
 
 /** A string of so many characters takes no more than three bytes for each. */
-const fits = (payload: Message, size: number): boolean =>
+export const fits = (payload: Message, size: number): boolean =>
   typeof payload === "string" ? payload.length * 3 <= size : payload.length <= size
 
 /** The size of a message in bytes. */

@@ -10,7 +10,8 @@ import type { Outgoing } from "../../connection/internal/outbound.ts"
 import type { Message } from "../../protocol/Message.ts"
 import { ComponentError, fromUnknown } from "../ComponentError.ts"
 import { DataFormats } from "../Enums.ts"
-import { fragments, Segments, sizeOf } from "./segments.ts"
+import { settled } from "./settled.ts"
+import { fits, fragments, Segments, sizeOf } from "./segments.ts"
 import type { WSServerEvents } from "../Events.ts"
 import type { Link } from "./link.ts"
 
@@ -19,7 +20,6 @@ const defaultQueue = 65536
 
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 const utf8 = new TextEncoder()
-const done = Promise.resolve()
 
 export class Sending {
   bytesSent = 0
@@ -81,7 +81,7 @@ export class Sending {
     if (this.isAsync) {
       if (signal?.aborted === true) throw new ComponentError(301, { cause: signal.reason })
       this.queue(payload, isText)
-      return done
+      return settled
     }
     this.bytesSent = 0
     this.flush()
@@ -102,35 +102,46 @@ export class Sending {
   }
 
   get maxFrameSize(): number {
-    return this.link.host.store.get("MaxFrameSize")
+    return this.link.host.store.values.MaxFrameSize
   }
 
   // ---- without waiting -----------------------------------------------------------------------------------------------
 
   private queue(payload: Message, isText: boolean): void {
     this.bytesSent = 0
-    for (const piece of this.segments.of(payload, isText, this.maxFrameSize)) {
-      if (this.isFull()) {
-        // what was sent in part was no failure to send: the next call goes on behind it
-        if (this.bytesSent === 0) this.block()
-        throw new ComponentError(10035)
+    const { maxFrameSize, segments } = this
+    if (segments.remaining === 0 && fits(payload, maxFrameSize)) {
+      this.add({ isText, payload, first: true, last: true })
+    } else {
+      for (const piece of segments.of(payload, isText, maxFrameSize)) {
+        this.add(piece)
+        segments.sent(piece)
       }
-      const size = sizeOf(piece.payload)
-      this.pending.push(piece)
-      this.pendingBytes += size
-      this.bytesSent += size
-      this.segments.sent(piece)
     }
+  }
+
+  private add(piece: Outgoing): void {
+    if (this.isFull()) {
+      // what was sent in part was no failure to send: the next call goes on behind it
+      if (this.bytesSent === 0) this.block()
+      throw new ComponentError(10035)
+    }
+    const size = sizeOf(piece.payload)
+    this.pending.push(piece)
+    this.pendingBytes += size
+    this.bytesSent += size
     if (this.isScheduled) return
     this.isScheduled = true
-    process.nextTick(() => {
-      this.isScheduled = false
-      this.flush()
-    })
+    process.nextTick(this.goOut)
+  }
+
+  private readonly goOut = () => {
+    this.isScheduled = false
+    this.flush()
   }
 
   private isFull(): boolean {
-    const limit = this.link.host.store.get("OutBufferSize") || defaultQueue
+    const limit = this.link.host.store.values.OutBufferSize || defaultQueue
     if (this.pendingBytes + this.waitingBytes < limit) return false
     this.flush()
     return this.waitingBytes >= limit

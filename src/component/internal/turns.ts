@@ -14,6 +14,13 @@ export class Turns {
     return this.isBusy
   }
 
+  /** Begins a turn, if nobody has it; `leave` ends it. Cheaper than `take` for what happens often. */
+  enter(): boolean {
+    if (this.isBusy) return false
+    this.isBusy = true
+    return true
+  }
+
   /** Does something when its turn comes, which may be at once. */
   take<A>(task: () => A | Promise<A>): A | Promise<A> {
     if (this.isBusy) {
@@ -53,7 +60,7 @@ export class Turns {
     return result.finally(() => this.leave())
   }
 
-  private leave(): void {
+  leave(): void {
     this.isBusy = false
     const next = this.waiting?.shift()
     if (this.waiting?.length === 0) this.waiting = undefined

@@ -42,7 +42,7 @@ export class Waiting {
     if (signal?.aborted === true) return Promise.reject(new ComponentError(301, { cause: signal.reason }))
     const fiber = this.fork(effect)
     const exit = fiber.pollUnsafe()
-    if (exit !== undefined) return settled(exit, options)
+    if (exit !== undefined) return conclude(exit, options)
     this.fibers.add(fiber)
     const interrupt = () => fiber.interruptUnsafe()
     signal?.addEventListener("abort", interrupt)
@@ -52,7 +52,7 @@ export class Waiting {
         this.fibers.delete(fiber)
         signal?.removeEventListener("abort", interrupt)
         clearInterval(timer)
-        resolve(settled(exit, options))
+        resolve(conclude(exit, options))
       })
     })
   }
@@ -73,7 +73,7 @@ const watch = ({ progress, timeout }: Options, stalled: () => void): NodeJS.Time
   )
 }
 
-const settled = <A, E>(exit: Exit.Exit<A, E>, { otherwise, signal }: Options): Promise<A> => {
+const conclude = <A, E>(exit: Exit.Exit<A, E>, { otherwise, signal }: Options): Promise<A> => {
   if (Exit.isSuccess(exit)) return Promise.resolve(exit.value)
   return Promise.reject(
     Cause.hasInterruptsOnly(exit.cause)
