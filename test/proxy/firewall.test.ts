@@ -100,6 +100,17 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", { timeout: 
     }).pipe(Effect.scoped)
   )
 
+  it.live("fails where the firewall resets it", () =>
+    Effect.gen(function* () {
+      const { dialled, firewall } = yield* dialling(kind)
+      yield* play(firewall, kind.steps)
+      const reader = yield* (yield* Fiber.join(dialled)).reader
+      yield* Effect.forkChild(firewall.reset())
+      const { reason } = yield* Effect.flip(reader.pull)
+      assert.strictEqual(reason._tag, "SocketReadError")
+    }).pipe(Effect.scoped)
+  )
+
   it.live("leaves no socket behind: given back, interrupted, and nobody's", () =>
     Effect.gen(function* () {
       const before = sockets()

@@ -57,7 +57,10 @@ const attempt = (
     // whoever reads adds a listener of its own, but not before this fiber runs on
     socket.on("error", ignore)
     let connected = false
+    let granted = false
     const refused = ({ another = false, cause, said, timedOut = false }: Refused) => {
+      // the request for a tunnel hears of errors as long as the connection lasts
+      if (granted) return
       socket.destroy()
       const kind = timedOut ? "TimedOut" : (ownFaults[(cause as NodeJS.ErrnoException)?.code ?? ""] ?? "FirewallFailed")
       const detail = `The ${firewall} ${said}.`
@@ -72,15 +75,16 @@ const attempt = (
       const said = connected ? broken : (reasons[cause.code ?? ""] ?? "cannot be reached")
       refused({ said: cause.code === undefined ? said : `${said} (${cause.code})`, cause })
     }
+    const grant = () => {
+      granted = true
+      socket.off("error", onError).off("end", onEnd)
+      resume(Effect.succeed(socket))
+    }
     const onEnd = () => refused({ said: "closed the connection before it answered" })
     socket.once("error", onError).once("end", onEnd)
     socket.once("connect", () => {
       connected = true
-      const granted = () => {
-        socket.off("error", onError).off("end", onEnd)
-        resume(Effect.succeed(socket))
-      }
-      negotiate({ firewall, destination, socket, patience, granted, refused })
+      negotiate({ firewall, destination, socket, patience, granted: grant, refused })
     })
     return Effect.sync(() => void socket.destroy())
   })
