@@ -77,6 +77,8 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", { timeout: 
       const socket = yield* Fiber.join(dialled)
       const reader = yield* socket.reader
       assert.strictEqual(yield* read(reader, 100), "bye<end>")
+      // whatever ends our side of its own accord has had its time
+      yield* pass(30)
       yield* (yield* socket.writer).write("still heard")
       yield* firewall.untilReceived(asked + 11)
     }).pipe(Effect.scoped)
