@@ -12,23 +12,28 @@ const readme = read("README.md")
 /** A file without the comment at its head. */
 const code = (path: string) => read(path).replace(/^\/\*\*[\s\S]*?\*\/\n/, "")
 
-describe("README", () => {
-  it("shows code that is an example's, to the letter", () => {
-    const shown = [...readme.matchAll(/<!-- (\S+) -->\n\n```ts\n([\s\S]*?)```/g)]
-    assert.strictEqual(shown.length, [...readme.matchAll(/```ts\n/g)].length)
+const pages = ["README.md", "docs/architecture.md", "docs/components.md"]
+
+describe("pages", () => {
+  it.for(pages)("%s shows code that is an example's, to the letter", (page) => {
+    const text = read(page)
+    const shown = [...text.matchAll(/<!-- (\S+) -->\n\n```ts\n([\s\S]*?)```/g)]
+    assert.strictEqual(shown.length, [...text.matchAll(/```ts\n/g)].length)
     for (const [, path, text] of shown) assert.strictEqual(text, code(path!))
   })
 
+  it.for(pages)("%s has links that lead somewhere", (page) => {
+    for (const [, link] of read(page).matchAll(/\]\(([^)]+)\)/g)) {
+      if (!/^https?:/.test(link!)) assert.isTrue(existsSync(fileURLToPath(new URL(link!, new URL(page, root)))), link)
+    }
+  })
+})
+
+describe("README", () => {
   it("gives commands that CI runs", () => {
     const commands = [...readme.matchAll(/```sh\n([\s\S]*?)```/g)].flatMap((match) => match[1]!.trim().split("\n"))
     const ci = read(".ci/run")
     assert.isAbove(commands.length, 3)
     for (const command of commands) assert.include(ci, command)
-  })
-
-  it("has links that lead somewhere", () => {
-    for (const [, link] of readme.matchAll(/\]\(([^)]+)\)/g)) {
-      if (!/^https?:/.test(link!)) assert.isTrue(existsSync(fileURLToPath(new URL(link!, root))), link)
-    }
   })
 })

@@ -78,7 +78,7 @@ describe("examples", () => {
     assert.include(error, "404")
   })
 
-  for (const name of ["component-echo", "component-echo-methods"]) {
+  for (const name of ["component-echo", "component-echo-methods", "component-ten-lines"]) {
     example(name, async () => {
       await using program = await serve(name)
       await using client = await Client.connect(program.url)
