@@ -12,16 +12,17 @@ const root = fileURLToPath(new URL("../src", import.meta.url))
 /** What each folder may import of the others. */
 const allowed: Readonly<Record<string, ReadonlyArray<string>>> = {
   protocol: [],
+  tls: ["protocol"],
   connection: ["protocol"],
   server: ["connection", "protocol"],
-  proxy: ["server", "connection", "protocol"],
-  node: ["proxy", "server", "connection", "protocol"],
-  component: ["node", "proxy", "server", "connection", "protocol"],
-  cli: ["node", "proxy", "server", "connection", "protocol"]
+  proxy: ["server", "connection", "tls", "protocol"],
+  node: ["proxy", "server", "connection", "tls", "protocol"],
+  component: ["node", "proxy", "server", "connection", "tls", "protocol"],
+  cli: ["node", "proxy", "server", "connection", "tls", "protocol"]
 }
 
 /** Who may import `node:*`. */
-const onNode = new Set(["node", "component", "cli"])
+const onNode = new Set(["node", "component", "cli", "tls"])
 
 /** Effect's modules that are values and not a runtime; `Effect` itself is only named by Schema's transformations. */
 const pure = new Set(["Data", "Effect", "Option", "Result", "Schema", "SchemaIssue", "SchemaTransformation"])

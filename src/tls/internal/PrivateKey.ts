@@ -1,0 +1,100 @@
+/**
+ * Private and public keys in PEM and DER: PKCS#8 (RFC 5958), encrypted or not, the older forms of RSA, EC and DSA, and
+ * SubjectPublicKeyInfo (RFC 5280 section 4.1).
+ */
+import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto"
+import * as Asn1 from "./Asn1.ts"
+import { from, malformed, unsupported, wrongPassword } from "./Malformed.ts"
+import * as PasswordEncryption from "./PasswordEncryption.ts"
+import type * as Pem from "./Pem.ts"
+
+const publicLabels = new Set(["PUBLIC KEY", "RSA PUBLIC KEY"])
+
+/** Whether a block is a public key. */
+export const isPublic = (block: Pem.Block): boolean => publicLabels.has(block.label)
+
+/** Whether a block is a private key. */
+export const isPrivate = (block: Pem.Block): boolean => block.label.endsWith("PRIVATE KEY")
+
+const decryptionFailed = (password: string, cause: unknown) =>
+  wrongPassword(
+    password === ""
+      ? "its private key is encrypted, and needs a password"
+      : "its private key cannot be decrypted; is the password right?",
+    cause
+  )
+
+const encryptedPkcs8 = (bytes: Uint8Array): void =>
+  PasswordEncryption.checkWork(
+    Asn1.sequence(Asn1.decode(bytes, "the encrypted private key"), "the encrypted private key")[0]
+  )
+
+/** Reads a block that {@link isPrivate}. */
+export const fromPem = (block: Pem.Block, password: string): KeyObject => {
+  if (block.label === "OPENSSH PRIVATE KEY") {
+    throw unsupported("it is in OpenSSH's own format; `ssh-keygen -p -m PKCS8 -f FILE` makes a PEM key of it")
+  }
+  const encrypted = block.label === "ENCRYPTED PRIVATE KEY" || /^Proc-Type:.*ENCRYPTED/m.test(block.text)
+  if (block.label === "ENCRYPTED PRIVATE KEY") encryptedPkcs8(block.bytes)
+  try {
+    return createPrivateKey(encrypted ? { key: block.text, passphrase: password } : block.text)
+  } catch (cause) {
+    throw encrypted ? decryptionFailed(password, cause) : malformed("its private key cannot be read", cause)
+  }
+}
+
+/** Reads a block that {@link isPublic}. */
+export const publicFromPem = (block: Pem.Block): KeyObject => {
+  try {
+    return createPublicKey(block.text)
+  } catch (cause) {
+    throw from("its public key cannot be read")(cause)
+  }
+}
+
+/** Reads a private key in DER, of whichever form, and is `undefined` for what is none. */
+export const fromDer = (root: Asn1.Node, password: string): KeyObject | undefined => {
+  const [first, second, third] = root.children
+  const key = Buffer.from(root.der)
+  if (Asn1.isSequence(first) && Asn1.isOctets(second) && root.children.length === 2) {
+    encryptedPkcs8(root.der)
+    try {
+      return createPrivateKey({ key, format: "der", type: "pkcs8", passphrase: password })
+    } catch (cause) {
+      throw decryptionFailed(password, cause)
+    }
+  }
+  if (!Asn1.isInteger(first)) return undefined
+  const type =
+    Asn1.isSequence(second) && Asn1.isOctets(third)
+      ? "pkcs8"
+      : Asn1.isOctets(second)
+        ? "sec1"
+        : root.children.length >= 9 && root.children.slice(0, 9).every(Asn1.isInteger)
+          ? "pkcs1"
+          : undefined
+  if (type === undefined) return undefined
+  try {
+    return createPrivateKey({ key, format: "der", type })
+  } catch (cause) {
+    throw malformed("its private key cannot be read", cause)
+  }
+}
+
+/** Reads a public key in DER, and is `undefined` for what is none. */
+export const publicFromDer = (root: Asn1.Node): KeyObject | undefined => {
+  const [first, second, third] = root.children
+  if (third !== undefined) return undefined
+  const type =
+    Asn1.isSequence(first) && Asn1.isBits(second)
+      ? "spki"
+      : Asn1.isInteger(first) && Asn1.isInteger(second)
+        ? "pkcs1"
+        : undefined
+  if (type === undefined) return undefined
+  try {
+    return createPublicKey({ key: Buffer.from(root.der), format: "der", type })
+  } catch (cause) {
+    throw malformed("its public key cannot be read", cause)
+  }
+}
