@@ -249,7 +249,12 @@ const sshKey = (kind: KeyKind): string => {
   const one = Buffer.from([0, 0, 0, 1])
   const blob = Buffer.concat([
     Buffer.from("openssh-key-v1\0"),
-    ...[field("none"), field("none"), field(""), one, field(publicBlob), field(Buffer.concat([inner, padding]))]
+    field("none"),
+    field("none"),
+    field(""),
+    one,
+    field(publicBlob),
+    field(Buffer.concat([inner, padding]))
   ])
   const lines = blob.toString("base64").replaceAll(/.{70}/g, "$&\n")
   return `-----BEGIN OPENSSH PRIVATE KEY-----\n${lines}\n-----END OPENSSH PRIVATE KEY-----\n`

@@ -7,11 +7,7 @@ import { cannotOpen, CertStoreType, chainNames, derOf, isCertificate } from "./s
 const pfx = (name: string, ...args: ReadonlyArray<string>) => {
   certificate(name)
   const file = `${name}-${args.join("").replaceAll(/\W/g, "")}.pfx`
-  openssl(
-    "pkcs12",
-    ...["-export", "-in", `${name}.crt`, "-inkey", `${name}.key`, "-passout", "pass:sécret", "-out", file],
-    ...args
-  )
+  openssl(...`pkcs12 -export -in ${name}.crt -inkey ${name}.key -passout pass:sécret -out ${file}`.split(" "), ...args)
   return path(file)
 }
 

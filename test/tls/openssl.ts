@@ -69,15 +69,15 @@ export const certificate = (name: string, request: Request = {}): string =>
     key(request.kind ?? "p256", name)
     const config = ["[req]", "distinguished_name=dn", "[dn]", "[ext]", ...(request.extensions ?? [])].join("\n")
     write(`${name}.cnf`, config)
-    const issuer = request.issuer
+    const { args = [], extensions, issuer, serial, subject = `/C=US/O=Test/CN=${name}` } = request
     openssl(
-      "req",
-      ...["-x509", "-new", "-config", `${name}.cnf`, "-key", `${name}.key`, "-out", `${name}.crt`, "-days", "30"],
-      ...["-utf8", "-subj", request.subject ?? `/C=US/O=Test/CN=${name}`],
-      ...(request.extensions === undefined ? [] : ["-extensions", "ext"]),
-      ...(request.serial === undefined ? [] : ["-set_serial", request.serial]),
+      ...`req -x509 -new -utf8 -days 30 -config ${name}.cnf -key ${name}.key -out ${name}.crt`.split(" "),
+      "-subj",
+      subject,
+      ...(extensions === undefined ? [] : ["-extensions", "ext"]),
+      ...(serial === undefined ? [] : ["-set_serial", serial]),
       ...(issuer === undefined ? [] : ["-CA", `${issuer}.crt`, "-CAkey", `${issuer}.key`]),
-      ...(request.args ?? [])
+      ...args
     )
   })
 
