@@ -1,6 +1,6 @@
 /**
- * The signature schemes of TLS by number (RFC 8446 section 4.2.3, RFC 5246 section 7.4.1.4.1): their IANA names, which OpenSSL
- * takes as they are, and the two kinds of names that the documented settings use, `sha256-rsa` for TLS 1.2 and
+ * The signature schemes of TLS by number (RFC 8446 section 4.2.3, RFC 5246 section 7.4.1.4.1): their IANA names, those that OpenSSL
+ * takes, and the two kinds of names that the documented settings use, `sha256-rsa` for TLS 1.2 and
  * `rsa_pkcs1_sha256` for TLS 1.3.
  *
  * @since 0.1.0
