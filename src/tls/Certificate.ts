@@ -121,6 +121,12 @@ export class Certificate {
   get pem(): string {
     return this.#x509 === undefined ? "" : Pem.encode("CERTIFICATE", this.#x509.raw)
   }
+  /** The certificate in PEM and those of its issuers after it, but for the root, which whoever verifies has to have. */
+  get chainPem(): string {
+    const issuers = this.chain.map((der) => orUndefined(() => new X509Certificate(der)))
+    const intermediates = issuers.filter((issuer) => issuer?.checkIssued(issuer) === false)
+    return [this.pem, ...intermediates.map((issuer) => Pem.encode("CERTIFICATE", issuer!.raw))].join("")
+  }
   /** Before this date the certificate is not valid. */
   get effectiveDate(): Date | undefined {
     return this.#x509?.validFromDate

@@ -1,0 +1,276 @@
+/**
+ * The settings of TLS by the names that people know them by, the documented ones and those of IANA and OpenSSL, as what Node's
+ * `tls` takes. A name that nobody knows is an error with its list; a name that is known and that this Node cannot speak, such
+ * as a cipher suite of DES, is left out, and only an empty rest is an error.
+ *
+ * @since 0.1.0
+ */
+import * as Data from "effect/Data"
+import * as Result from "effect/Result"
+import { constants } from "node:crypto"
+import * as tls from "node:tls"
+import type { Certificate } from "./Certificate.ts"
+import * as CipherSuites from "./CipherSuites.ts"
+import * as Groups from "./Groups.ts"
+import * as SignatureSchemes from "./SignatureSchemes.ts"
+
+/**
+ * The versions of TLS, from old to new.
+ *
+ * @category values
+ * @since 0.1.0
+ */
+export const versions = ["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"] as const
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type Version = (typeof versions)[number]
+
+/**
+ * What can be set. Everything has Node's default, but for what it says.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly minVersion?: Version | undefined
+  readonly maxVersion?: Version | undefined
+  /** IANA or OpenSSL names, the preferred first; `*` among them stands for all. */
+  readonly cipherSuites?: ReadonlyArray<string> | undefined
+  /** The least bits of a cipher suite's bulk cipher. */
+  readonly minCipherStrength?: number | undefined
+  /** Documented names such as `ecdhe_x25519`, IANA's or OpenSSL's, the preferred first. */
+  readonly groups?: ReadonlyArray<string> | undefined
+  /** Documented names such as `sha256-rsa` and `rsa_pss_sha256`, IANA's or OpenSSL's, the preferred first. */
+  readonly signatureAlgorithms?: ReadonlyArray<string> | undefined
+  /** Whether sessions may be resumed by tickets. Default: `true`. */
+  readonly sessionTickets?: boolean | undefined
+  /** Application protocols, the preferred first. */
+  readonly alpnProtocols?: ReadonlyArray<string> | undefined
+  /** The file that gets the secrets of each connection, for programs that decrypt captures. */
+  readonly keyLogFile?: string | undefined
+}
+
+/**
+ * Settings that Node takes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface TlsSettings {
+  /** For `tls.createSecureContext`. */
+  readonly secureContext: tls.SecureContextOptions
+  /** For the socket or the server. */
+  readonly socket: { readonly ALPNProtocols?: Array<string> }
+  /** The file for the lines of the `keylog` event. */
+  readonly keyLogFile: string | undefined
+  /** Names that are known, and that this Node or these settings have no use for. */
+  readonly unavailable: ReadonlyArray<string>
+}
+
+/**
+ * - `UnknownName`: nobody knows the name.
+ * - `NothingLeft`: each of the names is known, and none can be used here, or with the other settings.
+ * - `InvalidVersions`: the newest version is older than the oldest.
+ * - `InvalidProtocol`: an application protocol is empty or longer than 255 bytes.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class TlsSettingsError extends Data.TaggedError("TlsSettingsError")<{
+  readonly kind: "UnknownName" | "NothingLeft" | "InvalidVersions" | "InvalidProtocol"
+  readonly setting: keyof Options
+  readonly message: string
+}> {}
+
+const failed = (kind: TlsSettingsError["kind"], setting: keyof Options, message: string) =>
+  new TlsSettingsError({ kind, setting, message })
+
+/** The suites that this Node speaks, in the order of its own preference, but for those that need a password or no certificate. */
+const spoken = (): ReadonlyArray<CipherSuites.CipherSuite> => {
+  const available = new Set(tls.getCiphers())
+  const usable = CipherSuites.all.filter(
+    ({ name, opensslName }) => available.has(opensslName.toLowerCase()) && !/_PSK_|_SRP_|_anon_|_NULL_/.test(name)
+  )
+  // forward secrecy before the rest, authenticated encryption before CBC, long keys before short ones
+  const rank = (suite: CipherSuites.CipherSuite) =>
+    (CipherSuites.isTls13(suite) ? 8 : 0) +
+    (/^TLS_(?:EC)?DHE_/.test(suite.name) ? 4 : 0) +
+    (/GCM|CHACHA|CCM/.test(suite.name) ? 2 : 0) +
+    (suite.bits >= 256 ? 1 : 0)
+  return usable.toSorted((a, b) => rank(b) - rank(a))
+}
+
+interface Range {
+  readonly min: Version
+  readonly max: Version
+}
+
+/** What Node would take where an option is missing. */
+const rangeOf = (options: Options): Range => ({
+  min: options.minVersion ?? older(tls.DEFAULT_MIN_VERSION, options.maxVersion ?? tls.DEFAULT_MAX_VERSION),
+  max: options.maxVersion ?? tls.DEFAULT_MAX_VERSION
+})
+
+const older = (a: Version, b: Version): Version => (versions.indexOf(a) < versions.indexOf(b) ? a : b)
+
+/** Whether a suite is for one of the versions. */
+const fits = (suite: CipherSuites.CipherSuite, { max, min }: Range): boolean =>
+  CipherSuites.isTls13(suite)
+    ? max === "TLSv1.3"
+    : min !== "TLSv1.3" && (max === "TLSv1.2" || max === "TLSv1.3" || !/GCM|CHACHA|CCM|_SHA(256|384)$/.test(suite.name))
+
+/** The versions that the suites are for: without suites of its own, OpenSSL would speak TLS 1.3 with its default ones. */
+const narrow = (range: Range, opensslNames: ReadonlyArray<string>): Range => {
+  if (opensslNames.length === 0) return range
+  const tls13 = opensslNames.filter((name) => name.startsWith("TLS_")).length
+  if (tls13 === 0) return { min: range.min, max: older(range.max, "TLSv1.2") }
+  return tls13 === opensslNames.length ? { min: "TLSv1.3", max: range.max } : range
+}
+
+interface Chosen {
+  readonly names: ReadonlyArray<string>
+  readonly unavailable: ReadonlyArray<string>
+}
+
+const none: Chosen = { names: [], unavailable: [] }
+
+const chooseSuites = (options: Options, range: Range): Result.Result<Chosen, TlsSettingsError> => {
+  const { cipherSuites, minCipherStrength = 0 } = options
+  if (cipherSuites === undefined && minCipherStrength === 0) return Result.succeed(none)
+  const everything = spoken()
+  const asked: Array<CipherSuites.CipherSuite> = []
+  for (const name of cipherSuites ?? ["*"]) {
+    const suite = CipherSuites.fromName(name)
+    if (name.trim() === "*") asked.push(...everything)
+    else if (suite !== undefined) asked.push(suite)
+    else {
+      const message = `expected names of cipher suites such as TLS_AES_128_GCM_SHA256, got ${JSON.stringify(name)}`
+      return Result.fail(failed("UnknownName", "cipherSuites", message))
+    }
+  }
+  const available = new Set(tls.getCiphers())
+  const suites = [...new Set(asked)]
+  const use = suites.filter(
+    (suite) => available.has(suite.opensslName.toLowerCase()) && suite.bits >= minCipherStrength && fits(suite, range)
+  )
+  if (use.length === 0) {
+    const strength = minCipherStrength === 0 ? "" : ` with ${minCipherStrength} bits or more`
+    const message = `none of the cipher suites can be used here${strength} from ${range.min} to ${range.max}`
+    return Result.fail(failed("NothingLeft", "cipherSuites", `${message}; name others, or * for all`))
+  }
+  return Result.succeed({
+    names: use.map((suite) => suite.opensslName),
+    unavailable: suites.filter((suite) => !use.includes(suite)).map((suite) => suite.name)
+  })
+}
+
+/** Whether OpenSSL takes one name by itself: it refuses a whole list for the sake of one. */
+const taken = (options: tls.SecureContextOptions): boolean => {
+  try {
+    tls.createSecureContext(options)
+    return true
+  } catch {
+    return false
+  }
+}
+
+const chooseNames = (
+  setting: "groups" | "signatureAlgorithms",
+  asked: ReadonlyArray<string> | undefined,
+  lookup: (name: string) => ReadonlyArray<string>,
+  accepts: (opensslName: string) => boolean
+): Result.Result<Chosen, TlsSettingsError> => {
+  if (asked === undefined) return Result.succeed(none)
+  const found: Array<string> = []
+  for (const name of asked) {
+    const names = lookup(name)
+    if (names.length === 0) {
+      const example = setting === "groups" ? "ecdhe_x25519 or ffdhe_2048" : "sha256-rsa or rsa_pss_sha256"
+      return Result.fail(
+        failed("UnknownName", setting, `expected names such as ${example}, got ${JSON.stringify(name)}`)
+      )
+    }
+    found.push(...names)
+  }
+  const names = [...new Set(found)]
+  const use = names.filter(accepts)
+  if (use.length === 0) {
+    const what = setting === "groups" ? "groups" : "signature algorithms"
+    const message = names.length === 0 ? `the list of ${what} is empty` : `none of the ${what} can be used here`
+    return Result.fail(failed("NothingLeft", setting, `${message}; leave it out for the default`))
+  }
+  return Result.succeed({ names: use, unavailable: names.filter((name) => !use.includes(name)) })
+}
+
+/**
+ * Makes settings for Node of options.
+ *
+ * **Details**
+ *
+ * TLS 1.0 and 1.1 need OpenSSL's security level 0, which is set where `minVersion` asks for them. Cipher suites for some of
+ * the versions alone narrow the versions to those.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: Options = {}): Result.Result<TlsSettings, TlsSettingsError> =>
+  Result.gen(function* () {
+    const asked = rangeOf(options)
+    if (versions.indexOf(asked.min) > versions.indexOf(asked.max)) {
+      const message = `expected a maxVersion from ${asked.min} up, got ${asked.max}`
+      return yield* Result.fail(failed("InvalidVersions", "maxVersion", message))
+    }
+    for (const protocol of options.alpnProtocols ?? []) {
+      const size = Buffer.byteLength(protocol)
+      if (size >= 1 && size <= 255) continue
+      const message = `expected application protocols of 1 to 255 bytes, got one of ${size}`
+      return yield* Result.fail(failed("InvalidProtocol", "alpnProtocols", message))
+    }
+    const suites = yield* chooseSuites(options, asked)
+    const range = narrow(asked, suites.names)
+    const groups = yield* chooseNames(
+      "groups",
+      options.groups,
+      (name) => {
+        const group = Groups.fromName(name)
+        return group === undefined ? [] : [group.opensslName]
+      },
+      (name) => taken({ ecdhCurve: name })
+    )
+    const signatures = yield* chooseNames(
+      "signatureAlgorithms",
+      options.signatureAlgorithms,
+      (name) => SignatureSchemes.fromName(name).map((scheme) => scheme.opensslName),
+      (name) => taken({ sigalgs: name })
+    )
+    const old = range.min === "TLSv1" || range.min === "TLSv1.1"
+    const ciphers = suites.names.length > 0 ? suites.names.join(":") : old ? tls.DEFAULT_CIPHERS : undefined
+    return {
+      secureContext: {
+        minVersion: range.min,
+        maxVersion: range.max,
+        ...(ciphers !== undefined && { ciphers: old ? `${ciphers}:@SECLEVEL=0` : ciphers }),
+        ...(suites.names.length > 0 && { honorCipherOrder: true }),
+        ...(groups.names.length > 0 && { ecdhCurve: groups.names.join(":") }),
+        ...(signatures.names.length > 0 && { sigalgs: signatures.names.join(":") }),
+        ...(options.sessionTickets === false && { secureOptions: constants.SSL_OP_NO_TICKET })
+      },
+      socket: options.alpnProtocols === undefined ? {} : { ALPNProtocols: [...options.alpnProtocols] },
+      keyLogFile: options.keyLogFile,
+      unavailable: [...suites.unavailable, ...groups.unavailable, ...signatures.unavailable]
+    }
+  })
+
+/**
+ * What `tls.createSecureContext` takes to present a certificate: itself, its chain without the root, and its key.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const identity = (certificate: Certificate): Pick<tls.SecureContextOptions, "cert" | "key"> => ({
+  cert: certificate.chainPem,
+  key: certificate.privateKeyPem
+})
