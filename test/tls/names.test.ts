@@ -136,8 +136,11 @@ describe("signature schemes", () => {
     assert.deepStrictEqual(SignatureSchemes.fromName("sha3-rsa"), [])
   })
 
-  it("OpenSSL takes the names of all of them", () => {
-    for (const { opensslName } of SignatureSchemes.all) tls.createSecureContext({ sigalgs: opensslName })
+  it("OpenSSL takes the names of all documented ones", () => {
+    const documentedSchemes = SignatureSchemes.all.filter(
+      (it) => it.tls12Name !== undefined || it.tls13Name !== undefined
+    )
+    for (const { opensslName } of documentedSchemes) tls.createSecureContext({ sigalgs: opensslName })
   })
 })
 

@@ -42,11 +42,16 @@ const sync =
   (password) =>
     Effect.try({ try: () => read(password), catch: from("it cannot be read") })
 
+/** The most blocks of a PEM text. */
+const maxBlocks = 5000
+
 const pem = (text: string, password: string): Contents.Contents => {
   const certificates: Array<Uint8Array> = []
   const privateKeys: Array<KeyObject> = []
   const publicKeys: Array<KeyObject> = []
-  for (const block of Pem.parse(text)) {
+  const blocks = Pem.parse(text)
+  if (blocks.length > maxBlocks) throw malformed(`it has ${blocks.length} PEM blocks; at most ${maxBlocks} are taken`)
+  for (const block of blocks) {
     if (Pem.isCertificate(block)) certificates.push(block.bytes)
     else if (PrivateKey.isPrivate(block)) privateKeys.push(PrivateKey.fromPem(block, password))
     else if (PrivateKey.isPublic(block)) publicKeys.push(PrivateKey.publicFromPem(block))

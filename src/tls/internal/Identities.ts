@@ -8,6 +8,9 @@ import { malformed } from "./Malformed.ts"
 
 /** The longest chain that is followed. */
 const maxChain = 16
+/** The most of each that a store may hold: every key is tried on every certificate. */
+const maxCertificates = 2000
+const maxKeys = 200
 
 const signed = (certificate: Certificate, issuer: Certificate): boolean => {
   try {
@@ -21,11 +24,14 @@ const signed = (certificate: Certificate, issuer: Certificate): boolean => {
   }
 }
 
-/** The certificates of those who signed a certificate, from its own issuer up, as far as `all` has them. */
-const chainOf = (leaf: Certificate, all: ReadonlyArray<Certificate>): ReadonlyArray<Certificate> => {
+type BySubject = ReadonlyMap<string, ReadonlyArray<Certificate>>
+
+/** The certificates of those who signed a certificate, from its own issuer up, as far as the store has them. */
+const chainOf = (leaf: Certificate, bySubject: BySubject): ReadonlyArray<Certificate> => {
   const chain: Array<Certificate> = []
   for (let at = leaf; chain.length < maxChain;) {
-    const issuer = all.find((it) => it !== leaf && it !== at && !chain.includes(it) && signed(at, it))
+    const named = bySubject.get(at.issuer) ?? []
+    const issuer = named.find((it) => it !== leaf && it !== at && !chain.includes(it) && signed(at, it))
     if (issuer === undefined || signed(at, at)) break
     chain.push(issuer)
     at = issuer
@@ -54,19 +60,27 @@ export interface Identities {
   readonly strangers: number
 }
 
-/** Matches what a store holds. Throws `Malformed` if a certificate in it is none. */
+/** Matches what a store holds. Throws `Malformed` if a certificate in it is none, or if there are too many. */
 export const match = (contents: Contents): Identities => {
+  const keyCount = contents.privateKeys.length + contents.publicKeys.length
+  if (contents.certificates.length > maxCertificates || keyCount > maxKeys) {
+    throw malformed(
+      `it holds ${contents.certificates.length} certificates and ${keyCount} keys; at most ${maxCertificates} and ${maxKeys} are taken`
+    )
+  }
   const all = distinct(contents.certificates)
+  const bySubject = Map.groupBy(all, (certificate) => certificate.subject)
   const strangers: Array<KeyObject> = []
   const keys = new Map<Certificate, KeyObject>()
-  for (const key of contents.privateKeys) {
-    const owners = all.filter((certificate) => certificate.isKeyOf(key))
+  const open = contents.privateKeys.map((key) => createPublicKey(key))
+  for (const [i, key] of contents.privateKeys.entries()) {
+    const owners = all.filter((certificate) => certificate.publicKey?.equals(open[i]!) === true)
     for (const owner of owners) keys.set(owner, key)
     if (owners.length === 0) strangers.push(key)
   }
   const issuers = new Set<Certificate>()
   const built = all.map((certificate) => {
-    const chain = chainOf(certificate, all)
+    const chain = chainOf(certificate, bySubject)
     for (const issuer of chain) issuers.add(issuer)
     return { certificate, chain }
   })
@@ -83,10 +97,7 @@ export const match = (contents: Contents): Identities => {
         })
     )
   const bare = strangers.map((privateKey) => new Certificate({ privateKey }))
-  const known = [
-    ...all.map((certificate) => certificate.publicKey),
-    ...contents.privateKeys.map((key) => createPublicKey(key))
-  ]
+  const known = [...all.map((certificate) => certificate.publicKey), ...open]
   const publicOnly = contents.publicKeys
     .filter((key) => !known.some((other) => other?.equals(key) === true))
     .map((publicKey) => new Certificate({ publicKey }))

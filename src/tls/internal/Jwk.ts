@@ -7,7 +7,7 @@ import * as Contents from "./Contents.ts"
 import { malformed, unsupported } from "./Malformed.ts"
 
 /** The most keys of a set. */
-const maxKeys = 1000
+const maxKeys = 200
 
 const keysOf = (value: unknown): ReadonlyArray<unknown> => {
   if (Array.isArray(value)) return value
