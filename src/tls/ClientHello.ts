@@ -10,7 +10,8 @@
  *
  * @since 0.1.0
  */
-import { isGrease } from "./CipherSuites.ts"
+import * as CipherSuites from "./CipherSuites.ts"
+import * as SignatureSchemes from "./SignatureSchemes.ts"
 
 /**
  * The most bytes that are read before a hello has to be whole.
@@ -405,7 +406,7 @@ const readProtocols = (extension: Fields | undefined): ReadonlyArray<string> => 
  * @since 0.1.0
  */
 export const withoutGrease = (numbers: ReadonlyArray<number>): ReadonlyArray<number> =>
-  numbers.filter((number) => !isGrease(number))
+  numbers.filter((number) => !CipherSuites.isGrease(number))
 
 /**
  * The newest version of TLS that the client offers, as its number: 0x0304 is TLS 1.3, 0x0303 is TLS 1.2.
@@ -414,3 +415,21 @@ export const withoutGrease = (numbers: ReadonlyArray<number>): ReadonlyArray<num
  * @since 0.1.0
  */
 export const newestVersion = (hello: ClientHello): number => Math.max(0, ...withoutGrease(hello.supportedVersions))
+
+/**
+ * The IANA names of the cipher suites, in the client's order.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const cipherSuiteNames = (hello: ClientHello): ReadonlyArray<string> =>
+  withoutGrease(hello.cipherSuites).map(CipherSuites.nameOf)
+
+/**
+ * The documented names of the signature algorithms, in the client's order and each once: `sha256-rsa`, `rsa_pss_sha256`.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const signatureAlgorithmNames = (hello: ClientHello): ReadonlyArray<string> =>
+  SignatureSchemes.documentedNames(withoutGrease(hello.signatureAlgorithms))

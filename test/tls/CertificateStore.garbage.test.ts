@@ -166,6 +166,11 @@ describe("garbage", () => {
         ["nulls", Buffer.concat([Buffer.from("3080", "hex"), Buffer.from("0500".repeat(1_000_000), "hex")])],
         ["lines", "ssh-rsa AAAA\n".repeat(100_000)],
         ["headers", `PuTTY-User-Key-File-3: x\n${"a: b\n".repeat(100_000)}`],
+        [
+          "keys",
+          `[${`${JSON.stringify(createPrivateKey(text("sample.key")).export({ format: "jwk" }))},`.repeat(300)}{}]`
+        ],
+        ["blocks", text("sample.crt").repeat(6000)],
         ["spaces", `{${" ".repeat(1_000_000)}`],
         ["headers of PEM", `${many}${"a: b\n".repeat(100_000)}`],
         ["too many bytes", Buffer.alloc(17 * 1024 * 1024)]

@@ -1,7 +1,20 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as CertificateStore from "../../src/tls/CertificateStore.ts"
-import { certificate, chain, key, keyKinds, type KeyKind, openssl, path, read, text, write } from "./openssl.ts"
+import {
+  certificate,
+  chain,
+  has,
+  key,
+  keyKinds,
+  type KeyKind,
+  openssl,
+  path,
+  read,
+  run,
+  text,
+  write
+} from "./openssl.ts"
 import { cannotOpen, CertStoreType, chainNames, derOf, isCertificate, reasonOf } from "./stores.ts"
 
 const kinds = Object.keys(keyKinds) as ReadonlyArray<KeyKind>
@@ -87,6 +100,26 @@ describe("PEM with a private key", () => {
     })
   )
 
+  it.effect.runIf(has("ssh-keygen"))("keys in OpenSSH's own form, where they are not encrypted", () =>
+    Effect.gen(function* () {
+      for (const kind of ["rsa -b 2048", "ecdsa -b 256", "ecdsa -b 521", "ed25519"]) {
+        const name = `openssh-${kind.replaceAll(" ", "")}`
+        run("ssh-keygen", ["-q", "-t", ...kind.split(" "), "-N", "", "-C", "me", "-f", path(name)])
+        assert.include(text(name), "BEGIN OPENSSH PRIVATE KEY")
+        const it = yield* CertificateStore.load({ type: CertStoreType.cstPEMKeyFile, store: path(name) })
+        const open = yield* CertificateStore.load({
+          type: CertStoreType.cstSSHPublicKeyFile,
+          store: path(`${name}.pub`)
+        })
+        assert.strictEqual(it.publicKeyPem, open.publicKeyPem)
+        assert.isDefined(it.privateKey)
+      }
+      run("ssh-keygen", ["-q", "-t", "ed25519", "-N", "secret", "-f", path("openssh-secret")])
+      const store = path("openssh-secret")
+      yield* cannotOpen({ type: 6, store, password: "secret" }, "Unsupported", /ssh-keygen -p -m PKCS8/)
+    })
+  )
+
   it.effect("a key without a certificate is shown, and cannot serve", () =>
     Effect.gen(function* () {
       key("p256", "alone")
@@ -121,7 +154,7 @@ describe("PEM with a private key", () => {
       const damaged = text("cut.crt").replace(/\n.{40}/, "\nAAAA")
       yield* cannotOpen({ type: 7, store: whole + damaged }, "Malformed", /certificate in it cannot be read/)
       const ssh = "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----"
-      yield* cannotOpen({ type: 7, store: ssh }, "Unsupported", /ssh-keygen -p -m PKCS8/)
+      yield* cannotOpen({ type: 7, store: ssh }, "Malformed", /OpenSSH private key is none/)
     })
   )
 })

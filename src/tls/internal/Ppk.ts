@@ -2,11 +2,11 @@
  * Private keys of PuTTY (PPK), formats 2 and 3, plain or encrypted with AES-256: the format is in appendix C of PuTTY's manual.
  * The MAC over the whole file is checked before the key is used, so a damaged file and a wrong password are refused.
  */
-import * as asn1 from "asn1js"
 import * as crypto from "node:crypto"
 import * as Contents from "./Contents.ts"
-import { from, malformed, unsupported, wrongPassword } from "./Malformed.ts"
+import { malformed, unsupported, wrongPassword } from "./Malformed.ts"
 import * as SshKey from "./SshKey.ts"
+import * as SshPrivateKey from "./SshPrivateKey.ts"
 
 const begin = /^PuTTY-User-Key-File-(\d+): /
 
@@ -136,51 +136,17 @@ const open = (file: File, password: string): Buffer => {
   return privateBlob
 }
 
-const bigint = (bytes: Uint8Array): bigint => BigInt(`0x0${Buffer.from(bytes).toString("hex")}`)
-
-const base64url = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64url")
-
-const bytesOf = (value: bigint): string => {
-  const hex = value.toString(16)
-  return Buffer.from(hex.padStart(hex.length + (hex.length % 2), "0"), "hex").toString("base64url")
-}
-
+/** The numbers of the private part: each type of key has its own. */
 const privateKey = (publicBlob: Buffer, privateBlob: Buffer): crypto.KeyObject => {
   const fields = SshKey.fields(publicBlob)
   const reader = new SshKey.Reader(privateBlob)
-  if (fields._tag === "Dsa") {
-    const info = new asn1.Sequence({
-      value: [
-        new asn1.Integer({ value: 0 }),
-        SshKey.dsaAlgorithm(fields),
-        new asn1.OctetString({ valueHex: SshKey.derInteger(reader.unsigned()).toBER() })
-      ]
-    })
-    return crypto.createPrivateKey({ key: Buffer.from(info.toBER()), format: "der", type: "pkcs8" })
-  }
-  const { jwk } = fields
-  if (jwk.kty === "RSA") {
+  // padding may follow
+  if (fields._tag === "Dsa") return SshPrivateKey.make(fields, { x: reader.unsigned() })
+  if (fields.jwk.kty === "RSA") {
     const [d, p, q, inverse] = [reader.unsigned(), reader.unsigned(), reader.unsigned(), reader.unsigned()]
-    if (bigint(p) < 3n || bigint(q) < 3n) throw malformed("its primes are none")
-    const key = {
-      ...jwk,
-      d: base64url(d),
-      p: base64url(p),
-      q: base64url(q),
-      dp: bytesOf(bigint(d) % (bigint(p) - 1n)),
-      dq: bytesOf(bigint(d) % (bigint(q) - 1n)),
-      qi: base64url(inverse)
-    }
-    return crypto.createPrivateKey({ key, format: "jwk" })
+    return SshPrivateKey.make(fields, { d, p, q, inverse })
   }
-  if (jwk.kty === "EC") {
-    const size = Buffer.from(jwk.x ?? "", "base64url").length
-    const d = reader.unsigned()
-    if (d.length > size) throw malformed("its private number is too large")
-    const key = { ...jwk, d: base64url(Buffer.concat([Buffer.alloc(size - d.length), d])) }
-    return crypto.createPrivateKey({ key, format: "jwk" })
-  }
-  return crypto.createPrivateKey({ key: { ...jwk, d: base64url(reader.string()) }, format: "jwk" })
+  return SshPrivateKey.make(fields, { d: fields.jwk.kty === "EC" ? reader.unsigned() : reader.string() })
 }
 
 export const parse = (text: string, password: string): Contents.Contents => {
@@ -188,14 +154,5 @@ export const parse = (text: string, password: string): Contents.Contents => {
   if (file.version !== 2 && file.version !== 3) {
     throw unsupported(`it is of format ${file.version}; formats 2 and 3 are read here`)
   }
-  const privateBlob = open(file, password)
-  try {
-    const key = privateKey(file.publicBlob, privateBlob)
-    if (!crypto.createPublicKey(key).equals(SshKey.decode(file.publicBlob))) {
-      throw malformed("its public and its private part are of two keys")
-    }
-    return Contents.make({ privateKeys: [key] })
-  } catch (cause) {
-    throw from("its numbers make no key")(cause)
-  }
+  return Contents.make({ privateKeys: [privateKey(file.publicBlob, open(file, password))] })
 }

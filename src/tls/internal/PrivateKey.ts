@@ -1,12 +1,13 @@
 /**
- * Private and public keys in PEM and DER: PKCS#8 (RFC 5958), encrypted or not, the older forms of RSA, EC and DSA, and
- * SubjectPublicKeyInfo (RFC 5280 section 4.1).
+ * Private and public keys in PEM and DER: PKCS#8 (RFC 5958), encrypted or not, the older forms of RSA, EC and DSA, OpenSSH's,
+ * and SubjectPublicKeyInfo (RFC 5280 section 4.1).
  */
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto"
 import * as Asn1 from "./Asn1.ts"
-import { from, malformed, unsupported, wrongPassword } from "./Malformed.ts"
+import { from, malformed, wrongPassword } from "./Malformed.ts"
 import * as PasswordEncryption from "./PasswordEncryption.ts"
 import type * as Pem from "./Pem.ts"
+import * as SshPrivateKey from "./SshPrivateKey.ts"
 
 const publicLabels = new Set(["PUBLIC KEY", "RSA PUBLIC KEY"])
 
@@ -32,7 +33,7 @@ const encryptedPkcs8 = (bytes: Uint8Array): void =>
 /** Reads a block that {@link isPrivate}. */
 export const fromPem = (block: Pem.Block, password: string): KeyObject => {
   if (block.label === "OPENSSH PRIVATE KEY") {
-    throw unsupported("it is in OpenSSH's own format; `ssh-keygen -p -m PKCS8 -f FILE` makes a PEM key of it")
+    return SshPrivateKey.decode(block.bytes)
   }
   const encrypted = block.label === "ENCRYPTED PRIVATE KEY" || /^Proc-Type:.*ENCRYPTED/m.test(block.text)
   if (block.label === "ENCRYPTED PRIVATE KEY") encryptedPkcs8(block.bytes)

@@ -23,6 +23,11 @@ export class Reader {
     this.at = start + length
     return this.bytes.subarray(start, this.at)
   }
+  uint32(): number {
+    if (this.bytes.length - this.at < 4) throw malformed("the SSH key ends in the middle")
+    this.at += 4
+    return this.bytes.readUInt32BE(this.at - 4)
+  }
   text(): string {
     return this.string().toString("latin1")
   }
@@ -122,9 +127,8 @@ export const dsaAlgorithm = (key: Fields & { readonly _tag: "Dsa" }): asn1.Seque
     ]
   })
 
-/** The public key that a wire form holds. */
-export const decode = (blob: Uint8Array): KeyObject => {
-  const key = fields(blob)
+/** The public key of its fields. */
+export const fromFields = (key: Fields): KeyObject => {
   try {
     if (key._tag === "Jwk") return createPublicKey({ key: key.jwk, format: "jwk" })
     const info = new asn1.Sequence({
@@ -135,6 +139,9 @@ export const decode = (blob: Uint8Array): KeyObject => {
     throw malformed("the numbers of the SSH key make no key", cause)
   }
 }
+
+/** The public key that a wire form holds. */
+export const decode = (blob: Uint8Array): KeyObject => fromFields(fields(blob))
 
 /** The wire form of a public key, `undefined` for keys that SSH does not have. */
 export const encode = (key: KeyObject): Buffer | undefined => {
