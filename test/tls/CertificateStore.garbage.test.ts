@@ -46,7 +46,7 @@ const samples = (): ReadonlyArray<readonly [name: string, bytes: Buffer]> => {
     ["JWK", Buffer.from(JSON.stringify(jwk))],
     ["XML", Buffer.from(xml.replaceAll("-", "+").replaceAll("_", "/"))],
     ["PPK 2", Buffer.from(Ppk.write(blobs, { version: 2, password }))],
-    ["PPK 3", Buffer.from(Ppk.write(blobs, { version: 3, password }))],
+    ["PPK 3", Buffer.from(Ppk.write(blobs, { version: 3, ...(Ppk.hasArgon2 && { password }) }))],
     ["SSH", Buffer.from(ssh)]
   ]
 }

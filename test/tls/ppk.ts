@@ -1,5 +1,9 @@
 /** Writes PuTTY's private keys after the description of the format in appendix C of its manual. */
-import { argon2Sync, createCipheriv, createHash, createHmac, type KeyObject, randomBytes } from "node:crypto"
+import * as crypto from "node:crypto"
+import { createCipheriv, createHash, createHmac, type KeyObject, randomBytes } from "node:crypto"
+
+/** Whether this Node has what encrypted keys of format 3 need. */
+export const hasArgon2: boolean = typeof crypto.argon2Sync === "function"
 
 const field = (bytes: Uint8Array | string): Buffer => {
   const content = Buffer.from(bytes)
@@ -77,7 +81,7 @@ export const write = ({ open, secret, type }: Blobs, options: Options): string =
     let key = Buffer.concat([sha1(Buffer.alloc(4), password), sha1(Buffer.of(0, 0, 0, 1), password)]).subarray(0, 32)
     let iv: Buffer = Buffer.alloc(16)
     if (version === 3) {
-      const derived = argon2Sync(variant.toLowerCase() as Lowercase<typeof variant>, {
+      const derived = crypto.argon2Sync(variant.toLowerCase() as Lowercase<typeof variant>, {
         message: password,
         nonce: salt,
         memory: 64,

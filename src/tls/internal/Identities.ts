@@ -1,7 +1,7 @@
 /**
  * From what a store holds to certificates with their keys and chains: which private key is whose, and who signed whom.
  */
-import { createPublicKey, type KeyObject } from "node:crypto"
+import { createPublicKey, type KeyObject, sign, verify } from "node:crypto"
 import { Certificate } from "../Certificate.ts"
 import type { Contents } from "./Contents.ts"
 import { malformed } from "./Malformed.ts"
@@ -53,6 +53,20 @@ const distinct = (certificates: ReadonlyArray<Uint8Array>): ReadonlyArray<Certif
   })
 }
 
+const sample = Buffer.from("sample")
+
+/** Whether a private key is that of the public key it came with; not every Node checks it when it reads one. */
+const isWhole = (key: KeyObject, open: KeyObject): boolean => {
+  let signature: Buffer
+  try {
+    signature = sign(null, sample, key)
+  } catch {
+    // keys for key exchange alone, which sign nothing
+    return true
+  }
+  return verify(null, sample, open, signature)
+}
+
 export interface Identities {
   /** Certificates with a private key first, then the others with issuers last, then bare keys. */
   readonly certificates: ReadonlyArray<Certificate>
@@ -74,6 +88,7 @@ export const match = (contents: Contents): Identities => {
   const keys = new Map<Certificate, KeyObject>()
   const open = contents.privateKeys.map((key) => createPublicKey(key))
   for (const [i, key] of contents.privateKeys.entries()) {
+    if (!isWhole(key, open[i]!)) throw malformed("a private key in it does not fit the public key beside it")
     const owners = all.filter((certificate) => certificate.publicKey?.equals(open[i]!) === true)
     for (const owner of owners) keys.set(owner, key)
     if (owners.length === 0) strangers.push(key)
