@@ -17,7 +17,6 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import { readFileSync, statSync } from "node:fs"
 import { type Certificate, fromEncoded } from "./Certificate.ts"
-import type { Contents } from "./internal/Contents.ts"
 import * as Format from "./internal/Format.ts"
 import * as Identities from "./internal/Identities.ts"
 import { from, type Kind, type Malformed, malformed, unsupported } from "./internal/Malformed.ts"
@@ -216,9 +215,11 @@ const failed = (reason: CertificateStoreErrorReason) => new CertificateStoreErro
 /** The largest store in bytes. */
 const maxSize = 16 * 1024 * 1024
 
+/** Whether a text may be the path of a file: contents of stores are longer, or of several lines. */
+const mayBePath = (text: string): boolean => text !== "" && text.length <= 4096 && !/[\r\n\0]/.test(text)
+
 const fileExists = (path: string): boolean => {
-  // a path has no line ends, and no blob is as short as a path may be
-  if (path === "" || path.length > 4096 || /[\r\n\0]/.test(path)) return false
+  if (!mayBePath(path)) return false
   try {
     return statSync(path).isFile()
   } catch {
@@ -253,28 +254,32 @@ const cannotOpen = (name: string) => (error: Malformed) => {
   return failed(new CannotOpenStore({ kind, message, cause: cause ?? error }))
 }
 
+/** The path of the file that a store is, if it is one. */
+const pathOf = ({ store }: Store, from: "file" | "blob" | "either"): string | undefined => {
+  if (from === "file") return typeof store === "string" ? store : Buffer.from(store).toString()
+  return from === "either" && typeof store === "string" && fileExists(store) ? store : undefined
+}
+
+/** How messages call a content; it may be a secret. */
+const nameOf = ({ store }: Store, from: "file" | "blob" | "either"): string =>
+  from === "either" && typeof store === "string" && mayBePath(store) ? "in memory (it names no file)" : "in memory"
+
 const readContents = Effect.fnUntraced(function* (options: Store) {
   const reading = isCertStoreType(options.type) ? readings[options.type] : { never: "no store has this type" }
   if ("never" in reading) return yield* cannotOpen(`of type ${options.type}`)(unsupported(reading.never))
-  const path =
-    reading.from === "blob"
-      ? undefined
-      : typeof options.store === "string"
-        ? options.store
-        : Buffer.from(options.store).toString()
-  const inFile =
-    path !== undefined && (reading.from === "file" || (typeof options.store === "string" && fileExists(path)))
-  const name = inFile ? JSON.stringify(path) : "in memory"
-  const bytes = inFile ? yield* readFile(path) : bytesOf(options.store)
+  const path = pathOf(options, reading.from)
+  const name = path === undefined ? nameOf(options, reading.from) : JSON.stringify(path)
+  const bytes = path === undefined ? bytesOf(options.store) : yield* readFile(path)
   if (bytes.length > maxSize) {
     return yield* cannotOpen(name)(malformed(`it has ${bytes.length} bytes; at most ${maxSize} are taken`))
   }
-  const contents: Contents = yield* Format.read(bytes, options.password ?? "", reading.formats).pipe(
-    Effect.mapError(cannotOpen(name))
-  )
-  const visible = publicTypes.has(options.type) ? { ...contents, privateKeys: [] } : contents
+  const contents = yield* Format.read(bytes, {
+    password: options.password ?? "",
+    accepted: reading.formats,
+    publicOnly: publicTypes.has(options.type)
+  }).pipe(Effect.mapError(cannotOpen(name)))
   return yield* Effect.try({
-    try: () => Identities.match(visible),
+    try: () => Identities.match(contents),
     catch: (cause) => cannotOpen(name)(from("it cannot be read")(cause))
   })
 })

@@ -37,6 +37,8 @@ export type Version = (typeof versions)[number]
 export interface Options {
   readonly minVersion?: Version | undefined
   readonly maxVersion?: Version | undefined
+  /** Versions between these two that are not spoken. */
+  readonly excludedVersions?: ReadonlyArray<Version> | undefined
   /** IANA or OpenSSL names, the preferred first; `*` among them stands for all. */
   readonly cipherSuites?: ReadonlyArray<string> | undefined
   /** The least bits of a cipher suite's bulk cipher. */
@@ -73,7 +75,7 @@ export interface TlsSettings {
 /**
  * - `UnknownName`: nobody knows the name.
  * - `NothingLeft`: each of the names is known, and none can be used here, or with the other settings.
- * - `InvalidVersions`: the newest version is older than the oldest.
+ * - `InvalidVersions`: the newest version is older than the oldest, or all are excluded.
  * - `InvalidProtocol`: an application protocol is empty or longer than 255 bytes.
  *
  * @category errors
@@ -101,6 +103,13 @@ const spoken = (): ReadonlyArray<CipherSuites.CipherSuite> => {
     (/GCM|CHACHA|CCM/.test(suite.name) ? 2 : 0) +
     (suite.bits >= 256 ? 1 : 0)
   return usable.toSorted((a, b) => rank(b) - rank(a))
+}
+
+const withoutVersion: Readonly<Record<Version, number>> = {
+  TLSv1: constants.SSL_OP_NO_TLSv1,
+  "TLSv1.1": constants.SSL_OP_NO_TLSv1_1,
+  "TLSv1.2": constants.SSL_OP_NO_TLSv1_2,
+  "TLSv1.3": constants.SSL_OP_NO_TLSv1_3
 }
 
 interface Range {
@@ -223,6 +232,11 @@ export const make = (options: Options = {}): Result.Result<TlsSettings, TlsSetti
       const message = `expected a maxVersion from ${asked.min} up, got ${asked.max}`
       return yield* Result.fail(failed("InvalidVersions", "maxVersion", message))
     }
+    const spokenVersions = versions.slice(versions.indexOf(asked.min), versions.indexOf(asked.max) + 1)
+    if (spokenVersions.every((version) => options.excludedVersions?.includes(version))) {
+      const message = `all versions from ${asked.min} to ${asked.max} are excluded`
+      return yield* Result.fail(failed("InvalidVersions", "excludedVersions", message))
+    }
     for (const protocol of options.alpnProtocols ?? []) {
       const size = Buffer.byteLength(protocol)
       if (size >= 1 && size <= 255) continue
@@ -246,6 +260,10 @@ export const make = (options: Options = {}): Result.Result<TlsSettings, TlsSetti
       (name) => SignatureSchemes.fromName(name).map((scheme) => scheme.opensslName),
       (name) => taken({ sigalgs: name })
     )
+    const secureOptions = [
+      ...(options.excludedVersions ?? []).map((version) => withoutVersion[version]),
+      ...(options.sessionTickets === false ? [constants.SSL_OP_NO_TICKET] : [])
+    ]
     const old = range.min === "TLSv1" || range.min === "TLSv1.1"
     const ciphers = suites.names.length > 0 ? suites.names.join(":") : old ? tls.DEFAULT_CIPHERS : undefined
     return {
@@ -256,7 +274,7 @@ export const make = (options: Options = {}): Result.Result<TlsSettings, TlsSetti
         ...(suites.names.length > 0 && { honorCipherOrder: true }),
         ...(groups.names.length > 0 && { ecdhCurve: groups.names.join(":") }),
         ...(signatures.names.length > 0 && { sigalgs: signatures.names.join(":") }),
-        ...(options.sessionTickets === false && { secureOptions: constants.SSL_OP_NO_TICKET })
+        ...(secureOptions.length > 0 && { secureOptions: secureOptions.reduce((all, option) => all | option) })
       },
       socket: options.alpnProtocols === undefined ? {} : { ALPNProtocols: [...options.alpnProtocols] },
       keyLogFile: options.keyLogFile,

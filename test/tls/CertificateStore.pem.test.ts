@@ -182,10 +182,14 @@ describe("certificates and public keys alone", () => {
   it.effect("do not show a private key that stands beside them", () =>
     Effect.gen(function* () {
       certificate("public")
-      const store = text("public.key") + text("public.crt")
-      const [it, ...others] = yield* CertificateStore.open({ type: CertStoreType.cstPublicKeyBlob, store })
-      isCertificate(it!, "public", false)
-      assert.strictEqual(others.length, 0)
+      const encrypted = openssl(..."pkcs8 -topk8 -in public.key -passout pass:x".split(" "))
+      for (const secret of [text("public.key"), encrypted]) {
+        const store = secret + text("public.crt")
+        const [it, ...others] = yield* CertificateStore.open({ type: CertStoreType.cstPublicKeyBlob, store })
+        isCertificate(it!, "public", false)
+        assert.strictEqual(others.length, 0)
+      }
+      yield* cannotOpen({ type: 9, store: text("public.key") }, "Malformed", /without a complete key or certificate/)
     })
   )
 

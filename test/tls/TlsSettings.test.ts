@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import { X509Certificate } from "node:crypto"
+import { constants, X509Certificate } from "node:crypto"
 import type { AddressInfo } from "node:net"
 import * as tls from "node:tls"
 import * as CertificateStore from "../../src/tls/CertificateStore.ts"
@@ -107,6 +107,17 @@ describe("TlsSettings", () => {
     assert.strictEqual(error.kind, "InvalidVersions")
     assert.match(error.message, /expected a maxVersion from TLSv1.3 up, got TLSv1.2/)
   })
+
+  it.effect("versions between can be left out", () =>
+    Effect.gen(function* () {
+      const excludedVersions = ["TLSv1.2"] as const
+      const tls10 = { maxVersion: "TLSv1", minVersion: "TLSv1", ciphers: "DEFAULT:@SECLEVEL=0" } as const
+      assert.strictEqual((yield* shake({ minVersion: "TLSv1", excludedVersions }, tls10)).protocol, "TLSv1")
+      assert.strictEqual((yield* shake({ minVersion: "TLSv1", excludedVersions })).protocol, "TLSv1.3")
+      yield* Effect.flip(shake({ minVersion: "TLSv1", excludedVersions }, { maxVersion: "TLSv1.2" }))
+      assert.strictEqual(failure({ maxVersion: "TLSv1.2", excludedVersions }).kind, "InvalidVersions")
+    })
+  )
 
   it.effect("cipher suites by both names are the ones that are negotiated", () =>
     Effect.gen(function* () {
@@ -225,7 +236,7 @@ describe("TlsSettings", () => {
   )
 
   it("session tickets can be turned off, and a key log file is passed on", () => {
-    assert.isDefined(make({ sessionTickets: false }).secureContext.secureOptions)
+    assert.strictEqual(make({ sessionTickets: false }).secureContext.secureOptions, constants.SSL_OP_NO_TICKET)
     assert.isUndefined(make({ sessionTickets: true }).secureContext.secureOptions)
     assert.strictEqual(make({ keyLogFile: "/x" }).keyLogFile, "/x")
   })

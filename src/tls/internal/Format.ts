@@ -31,21 +31,30 @@ export const formats = {
 
 export type Format = keyof typeof formats
 
+/** How to read a store. */
+export interface Options {
+  readonly password: string
+  /** The formats that it may be of. */
+  readonly accepted: ReadonlyArray<Format>
+  /** Whether private keys in PEM are passed over, encrypted ones too. */
+  readonly publicOnly: boolean
+}
+
 /** A format that was found, with what reads the rest. */
 interface Found {
   readonly format: Format
-  readonly read: (password: string) => Effect.Effect<Contents.Contents, Malformed>
+  readonly read: (options: Options) => Effect.Effect<Contents.Contents, Malformed>
 }
 
 const sync =
-  (read: (password: string) => Contents.Contents): Found["read"] =>
-  (password) =>
-    Effect.try({ try: () => read(password), catch: from("it cannot be read") })
+  (read: (options: Options) => Contents.Contents): Found["read"] =>
+  (options) =>
+    Effect.try({ try: () => read(options), catch: from("it cannot be read") })
 
 /** The most blocks of a PEM text. */
 const maxBlocks = 5000
 
-const pem = (text: string, password: string): Contents.Contents => {
+const pem = (text: string, { password, publicOnly }: Options): Contents.Contents => {
   const certificates: Array<Uint8Array> = []
   const privateKeys: Array<KeyObject> = []
   const publicKeys: Array<KeyObject> = []
@@ -53,8 +62,9 @@ const pem = (text: string, password: string): Contents.Contents => {
   if (blocks.length > maxBlocks) throw malformed(`it has ${blocks.length} PEM blocks; at most ${maxBlocks} are taken`)
   for (const block of blocks) {
     if (Pem.isCertificate(block)) certificates.push(block.bytes)
-    else if (PrivateKey.isPrivate(block)) privateKeys.push(PrivateKey.fromPem(block, password))
-    else if (PrivateKey.isPublic(block)) publicKeys.push(PrivateKey.publicFromPem(block))
+    else if (PrivateKey.isPrivate(block)) {
+      if (!publicOnly) privateKeys.push(PrivateKey.fromPem(block, password))
+    } else if (PrivateKey.isPublic(block)) publicKeys.push(PrivateKey.publicFromPem(block))
     else if (block.label === "PKCS7" || block.label === "CMS") {
       certificates.push(...Pkcs7.read(Asn1.decode(block.bytes, "the store")).certificates)
     }
@@ -81,7 +91,7 @@ const derKey = (root: Asn1.Node, password: string): Contents.Contents => {
 }
 
 const der = (root: Asn1.Node): Found => {
-  if (Pkcs12.is(root)) return { format: "pfx", read: sync((password) => Pkcs12.read(root, password)) }
+  if (Pkcs12.is(root)) return { format: "pfx", read: sync(({ password }) => Pkcs12.read(root, password)) }
   if (Pkcs7.is(root)) return { format: "pkcs7", read: sync(() => Pkcs7.read(root)) }
   if (isCertificate(root.der)) {
     return { format: "publicKey", read: sync(() => Contents.make({ certificates: [root.der] })) }
@@ -90,7 +100,7 @@ const der = (root: Asn1.Node): Found => {
   if (publicKey !== undefined) {
     return { format: "publicKey", read: sync(() => Contents.make({ publicKeys: [publicKey] })) }
   }
-  return { format: "key", read: sync((password) => derKey(root, password)) }
+  return { format: "key", read: sync(({ password }) => derKey(root, password)) }
 }
 
 /** The first bytes of the stores of Java. */
@@ -119,7 +129,7 @@ const detect = (bytes: Uint8Array, mayBeBase64 = true): Found => {
     .toString("utf8")
     .replace(/^\uFEFF/, "")
     .trim()
-  if (Ppk.isText(text)) return { format: "ppk", read: sync((password) => Ppk.parse(text, password)) }
+  if (Ppk.isText(text)) return { format: "ppk", read: sync(({ password }) => Ppk.parse(text, password)) }
   if (SshKey.isText(text)) {
     return { format: "ssh", read: sync(() => Contents.make({ publicKeys: SshKey.parse(text) })) }
   }
@@ -128,23 +138,19 @@ const detect = (bytes: Uint8Array, mayBeBase64 = true): Found => {
   if (Pem.isText(text)) {
     const blocks = Pem.parse(text)
     const bag = blocks.length > 0 && blocks.every(({ label }) => label === "PKCS7" || label === "CMS")
-    return { format: bag ? "pkcs7" : "pem", read: sync((password) => pem(text, password)) }
+    return { format: bag ? "pkcs7" : "pem", read: sync((options) => pem(text, options)) }
   }
   const decoded = mayBeBase64 ? Pem.base64(text) : undefined
   if (decoded !== undefined) return detect(decoded, false)
   throw malformed("it is of none of the formats that are known here")
 }
 
-/** Reads a store, whatever its format, if it is one of `accepted`. */
-export const read = (
-  bytes: Uint8Array,
-  password: string,
-  accepted: ReadonlyArray<Format>
-): Effect.Effect<Contents.Contents, Malformed> =>
+/** Reads a store, whatever its format, if it is one of those that are accepted. */
+export const read = (bytes: Uint8Array, options: Options): Effect.Effect<Contents.Contents, Malformed> =>
   Effect.try({ try: () => detect(bytes), catch: from("it cannot be read") }).pipe(
     Effect.flatMap((found) => {
-      if (accepted.includes(found.format)) return found.read(password)
-      const wanted = accepted.map((format) => formats[format]).join(" or ")
+      if (options.accepted.includes(found.format)) return found.read(options)
+      const wanted = options.accepted.map((format) => formats[format]).join(" or ")
       return Effect.fail(malformed(`expected ${wanted}, got ${formats[found.format]}; cstAuto takes either`))
     })
   )
