@@ -179,14 +179,19 @@ export class CertificateNotFound extends Data.TaggedError("CertificateNotFound")
  * @since 0.1.0
  */
 export class NoUsablePrivateKey extends Data.TaggedError("NoUsablePrivateKey")<{
-  /** Whether there is no key, or one that belongs to another certificate. */
-  readonly kind: "Missing" | "Mismatch"
+  /** Whether there is no key, one that belongs to another certificate, or a key without a certificate. */
+  readonly kind: "Missing" | "Mismatch" | "NoCertificate"
   readonly subject: string
 }> {
   override get message(): string {
-    return this.kind === "Missing"
-      ? `the certificate ${JSON.stringify(this.subject)} has no private key in the store`
-      : `the private key in the store is not that of the certificate ${JSON.stringify(this.subject)}`
+    switch (this.kind) {
+      case "Missing":
+        return `the certificate ${JSON.stringify(this.subject)} has no private key in the store`
+      case "Mismatch":
+        return `the private key in the store is not that of the certificate ${JSON.stringify(this.subject)}`
+      case "NoCertificate":
+        return "the store has a key, and no certificate for it"
+    }
   }
 }
 
@@ -375,7 +380,8 @@ export const loadEncoded: (
  * @category getters
  * @since 0.1.0
  */
-export const requirePrivateKey = (certificate: Certificate): Result.Result<Certificate, CertificateStoreError> =>
-  certificate.hasCertificate && certificate.privateKey !== undefined
-    ? Result.succeed(certificate)
-    : Result.fail(failed(new NoUsablePrivateKey({ kind: "Missing", subject: certificate.subject })))
+export const requirePrivateKey = (certificate: Certificate): Result.Result<Certificate, CertificateStoreError> => {
+  if (certificate.hasCertificate && certificate.privateKey !== undefined) return Result.succeed(certificate)
+  const kind = certificate.hasCertificate ? "Missing" : "NoCertificate"
+  return Result.fail(failed(new NoUsablePrivateKey({ kind, subject: certificate.subject })))
+}

@@ -59,10 +59,12 @@ describe("PEM with a private key", () => {
     Effect.gen(function* () {
       certificate("secret", { kind: "rsa2048" })
       const pass = ["-passout", "pass:pässwörd"]
+      const legacy = ["-provider", "legacy", "-provider", "default"]
       for (const args of [
         ["pkcs8", "-topk8", "-in", "secret.key", ...pass],
         ["pkcs8", "-topk8", "-in", "secret.key", "-v1", "PBE-SHA1-3DES", ...pass],
         ["pkcs8", "-topk8", "-in", "secret.key", "-scrypt", "-scrypt_N", "1024", ...pass],
+        ["pkcs8", "-topk8", "-in", "secret.key", "-v1", "PBE-SHA1-RC2-40", ...legacy, ...pass],
         ["rsa", "-in", "secret.key", "-traditional", "-aes256", ...pass],
         ["rsa", "-in", "secret.key", "-traditional", "-des3", ...pass]
       ]) {
@@ -70,8 +72,10 @@ describe("PEM with a private key", () => {
         const store = encrypted + text("secret.crt")
         isCertificate(yield* CertificateStore.load({ type: 7, store, password: "pässwörd" }), "secret", true)
         yield* cannotOpen({ type: 7, store, password: "wrong" }, "WrongPassword", /is the password right/)
-        yield* cannotOpen({ type: 7, store }, "WrongPassword", /needs a password/)
+        yield* cannotOpen({ type: 7, store }, "WrongPassword", /needs a password|is the password right/)
       }
+      const unknown = openssl("pkcs8", "-topk8", "-in", "secret.key", "-v1", "PBE-MD5-DES", ...legacy, ...pass)
+      yield* cannotOpen({ type: 7, store: unknown, password: "x" }, "Unsupported", /1\.2\.840\.113549\.1\.5\.3/)
     })
   )
 
@@ -127,6 +131,7 @@ describe("PEM with a private key", () => {
       assert.strictEqual(it.privateKeyPem, text("alone.key"))
       const reason = yield* reasonOf(Effect.fromResult(CertificateStore.requirePrivateKey(it)))
       assert.strictEqual(reason._tag, "NoUsablePrivateKey")
+      assert.match(reason.message, /a key, and no certificate/)
     })
   )
 

@@ -2,9 +2,10 @@
  * Private and public keys in PEM and DER: PKCS#8 (RFC 5958), encrypted or not, the older forms of RSA, EC and DSA, OpenSSH's,
  * and SubjectPublicKeyInfo (RFC 5280 section 4.1).
  */
+import * as Predicate from "effect/Predicate"
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto"
 import * as Asn1 from "./Asn1.ts"
-import { from, malformed, wrongPassword } from "./Malformed.ts"
+import { from, type Malformed, malformed, unsupported, wrongPassword } from "./Malformed.ts"
 import * as PasswordEncryption from "./PasswordEncryption.ts"
 import type * as Pem from "./Pem.ts"
 import * as SshPrivateKey from "./SshPrivateKey.ts"
@@ -17,26 +18,47 @@ export const isPublic = (block: Pem.Block): boolean => publicLabels.has(block.la
 /** Whether a block is a private key. */
 export const isPrivate = (block: Pem.Block): boolean => block.label.endsWith("PRIVATE KEY")
 
-const decryptionFailed = (password: string, cause: unknown) =>
-  wrongPassword(
-    password === ""
-      ? "its private key is encrypted, and needs a password"
-      : "its private key cannot be decrypted; is the password right?",
-    cause
-  )
+const needsPassword = "its private key is encrypted, and needs a password"
+const cannotDecrypt = "its private key cannot be decrypted; is the password right?"
 
-const encryptedPkcs8 = (bytes: Uint8Array): void =>
-  PasswordEncryption.checkWork(
-    Asn1.sequence(Asn1.decode(bytes, "the encrypted private key"), "the encrypted private key")[0]
+const decryptionFailed = (password: string, cause: unknown): Malformed => {
+  if (isUnsupported(cause)) return unsupported("its private key is encrypted in a way that this Node does not know")
+  return wrongPassword(password === "" ? needsPassword : cannotDecrypt, cause)
+}
+
+/** Whether OpenSSL has not got the algorithm, as with RC2, RC4 and DES. */
+const isUnsupported = (cause: unknown): boolean =>
+  Predicate.hasProperty(cause, "code") && cause.code === "ERR_OSSL_EVP_UNSUPPORTED"
+
+/** Decrypts a key in PKCS#8. What OpenSSL has no algorithm for may still be one of the old schemes that can be read here. */
+const decrypted = (der: Uint8Array, password: string): KeyObject => {
+  const [encryption, encrypted] = Asn1.sequence(
+    Asn1.decode(der, "the encrypted private key"),
+    "the encrypted private key"
   )
+  PasswordEncryption.checkWork(encryption)
+  try {
+    return createPrivateKey({ key: Buffer.from(der), format: "der", type: "pkcs8", passphrase: password })
+  } catch (cause) {
+    if (!isUnsupported(cause)) throw decryptionFailed(password, cause)
+  }
+  const octets = Asn1.octets(encrypted, "the encrypted private key")
+  const clear = PasswordEncryption.decrypt(encryption, password, octets, "its private key")
+  try {
+    return createPrivateKey({ key: Buffer.from(clear), format: "der", type: "pkcs8" })
+  } catch (cause) {
+    // a wrong password may leave a padding that looks right
+    throw decryptionFailed(password, cause)
+  }
+}
 
 /** Reads a block that {@link isPrivate}. */
 export const fromPem = (block: Pem.Block, password: string): KeyObject => {
   if (block.label === "OPENSSH PRIVATE KEY") {
     return SshPrivateKey.decode(block.bytes)
   }
-  const encrypted = block.label === "ENCRYPTED PRIVATE KEY" || /^Proc-Type:.*ENCRYPTED/m.test(block.text)
-  if (block.label === "ENCRYPTED PRIVATE KEY") encryptedPkcs8(block.bytes)
+  if (block.label === "ENCRYPTED PRIVATE KEY") return decrypted(block.bytes, password)
+  const encrypted = /^Proc-Type:.*ENCRYPTED/m.test(block.text)
   try {
     return createPrivateKey(encrypted ? { key: block.text, passphrase: password } : block.text)
   } catch (cause) {
@@ -58,12 +80,7 @@ export const fromDer = (root: Asn1.Node, password: string): KeyObject | undefine
   const [first, second, third] = root.children
   const key = Buffer.from(root.der)
   if (Asn1.isSequence(first) && Asn1.isOctets(second) && root.children.length === 2) {
-    encryptedPkcs8(root.der)
-    try {
-      return createPrivateKey({ key, format: "der", type: "pkcs8", passphrase: password })
-    } catch (cause) {
-      throw decryptionFailed(password, cause)
-    }
+    return decrypted(root.der, password)
   }
   if (!Asn1.isInteger(first)) return undefined
   const type =
