@@ -11,10 +11,10 @@
 import * as Data from "effect/Data"
 import * as Result from "effect/Result"
 import { createHash, createPublicKey, type KeyObject, X509Certificate } from "node:crypto"
-import * as DistinguishedName from "./internal/DistinguishedName.ts"
-import * as Pem from "./internal/Pem.ts"
-import * as SshKey from "./internal/SshKey.ts"
-import * as X509 from "./internal/X509.ts"
+import * as DistinguishedName from "./internal/distinguishedName.ts"
+import * as Pem from "./internal/pem.ts"
+import * as SshKey from "./internal/sshKey.ts"
+import * as X509 from "./internal/x509.ts"
 
 /**
  * One alternative name of a subject.

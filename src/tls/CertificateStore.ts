@@ -17,9 +17,9 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import { readFileSync, statSync } from "node:fs"
 import { type Certificate, fromEncoded } from "./Certificate.ts"
-import * as Format from "./internal/Format.ts"
-import * as Identities from "./internal/Identities.ts"
-import { from, type Kind, type Malformed, malformed, unsupported } from "./internal/Malformed.ts"
+import * as Format from "./internal/format.ts"
+import * as Identities from "./internal/identities.ts"
+import { from, type Kind, type Malformed, malformed, unsupported } from "./internal/malformed.ts"
 
 /**
  * The types of store, by their documented names. 20 does not occur.

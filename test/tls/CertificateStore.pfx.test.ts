@@ -98,7 +98,7 @@ describe("PFX (PKCS#12)", () => {
       names.forEach((name, i) => certificate(name, { kind: kinds[i]! }))
       // openssl writes one key a store: three stores' parts, plain, side by side in one
       const { decode, sequence, octets, explicit } = yield* Effect.promise(
-        () => import("../../src/tls/internal/Asn1.ts")
+        () => import("../../src/tls/internal/asn1.ts")
       )
       const parts = names.flatMap((name) => {
         const file = pfx(name, "-certpbe", "NONE", "-nomac").split("/").at(-1)!

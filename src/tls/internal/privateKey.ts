@@ -4,11 +4,11 @@
  */
 import * as Predicate from "effect/Predicate"
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto"
-import * as Asn1 from "./Asn1.ts"
-import { from, type Malformed, malformed, unsupported, wrongPassword } from "./Malformed.ts"
-import * as PasswordEncryption from "./PasswordEncryption.ts"
-import type * as Pem from "./Pem.ts"
-import * as SshPrivateKey from "./SshPrivateKey.ts"
+import * as Asn1 from "./asn1.ts"
+import { from, type Malformed, malformed, unsupported, wrongPassword } from "./malformed.ts"
+import * as PasswordEncryption from "./passwordEncryption.ts"
+import type * as Pem from "./pem.ts"
+import * as SshPrivateKey from "./sshPrivateKey.ts"
 
 const publicLabels = new Set(["PUBLIC KEY", "RSA PUBLIC KEY"])
 

@@ -6,8 +6,8 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as Xml from "effect/encoding/Xml"
 import { createPrivateKey, createPublicKey, type KeyObject, type webcrypto } from "node:crypto"
-import * as Contents from "./Contents.ts"
-import { from, type Malformed, malformed } from "./Malformed.ts"
+import * as Contents from "./contents.ts"
+import { from, type Malformed, malformed } from "./malformed.ts"
 
 /** The elements of an RSAKeyValue, and what a JWK calls them. */
 const numbers: Readonly<Record<string, "n" | "e" | "p" | "q" | "dp" | "dq" | "qi" | "d">> = {

@@ -4,7 +4,7 @@
  */
 import { createPublicKey, type KeyObject, type webcrypto } from "node:crypto"
 import * as asn1 from "asn1js"
-import { malformed, unsupported } from "./Malformed.ts"
+import { malformed, unsupported } from "./malformed.ts"
 
 /** Reads the length-prefixed fields of SSH (RFC 4251 section 5). */
 export class Reader {

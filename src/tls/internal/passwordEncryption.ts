@@ -13,8 +13,8 @@ import {
   timingSafeEqual
 } from "node:crypto"
 import { createRequire } from "node:module"
-import * as Asn1 from "./Asn1.ts"
-import { from, Malformed, unsupported, wrongPassword } from "./Malformed.ts"
+import * as Asn1 from "./asn1.ts"
+import { from, Malformed, unsupported, wrongPassword } from "./malformed.ts"
 
 /** Iterations of PBKDF2, some seconds of them. */
 const maxIterations = 5_000_000

@@ -4,7 +4,7 @@
  * them, and the email address last. A value with a comma, or with another character that has a meaning, is in quotes, in which
  * a quote is doubled.
  */
-import * as Asn1 from "./Asn1.ts"
+import * as Asn1 from "./asn1.ts"
 
 export interface Attribute {
   /** The short name of the type, or its object identifier. */

@@ -3,8 +3,8 @@
  */
 import { createPublicKey, type KeyObject, sign, verify } from "node:crypto"
 import { Certificate } from "../Certificate.ts"
-import type { Contents } from "./Contents.ts"
-import { malformed } from "./Malformed.ts"
+import type { Contents } from "./contents.ts"
+import { malformed } from "./malformed.ts"
 
 /** The longest chain that is followed. */
 const maxChain = 16

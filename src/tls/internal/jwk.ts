@@ -3,8 +3,8 @@
  */
 import { createPrivateKey, createPublicKey, type KeyObject, type webcrypto } from "node:crypto"
 import * as Predicate from "effect/Predicate"
-import * as Contents from "./Contents.ts"
-import { malformed, unsupported } from "./Malformed.ts"
+import * as Contents from "./contents.ts"
+import { malformed, unsupported } from "./malformed.ts"
 
 /** The most keys of a set. */
 const maxKeys = 200

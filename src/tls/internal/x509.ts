@@ -3,8 +3,8 @@
  * be read is left empty: a certificate that TLS can use is shown as far as it goes.
  */
 import * as NetAddress from "effect/net/NetAddress"
-import * as Asn1 from "./Asn1.ts"
-import * as DistinguishedName from "./DistinguishedName.ts"
+import * as Asn1 from "./asn1.ts"
+import * as DistinguishedName from "./distinguishedName.ts"
 
 /** One alternative name of a subject (RFC 5280 section 4.2.1.6). */
 export interface AlternativeName {

@@ -4,8 +4,8 @@
  */
 import * as asn1 from "asn1js"
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto"
-import { from, malformed, unsupported } from "./Malformed.ts"
-import * as SshKey from "./SshKey.ts"
+import { from, malformed, unsupported } from "./malformed.ts"
+import * as SshKey from "./sshKey.ts"
 
 /** The private numbers: `x` of DSA, `d` of all others, and the primes of RSA. */
 export interface Numbers {

@@ -5,7 +5,7 @@
  * What is not there, or not of the asked type, throws `Malformed` with the name that the caller gave it.
  */
 import * as asn1 from "asn1js"
-import { malformed } from "./Malformed.ts"
+import { malformed } from "./malformed.ts"
 
 const universal = 1
 const contextSpecific = 3

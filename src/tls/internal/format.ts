@@ -4,17 +4,17 @@
  */
 import * as Effect from "effect/Effect"
 import { type KeyObject, X509Certificate } from "node:crypto"
-import * as Asn1 from "./Asn1.ts"
-import * as Contents from "./Contents.ts"
-import * as Jwk from "./Jwk.ts"
-import { from, type Malformed, malformed, unsupported } from "./Malformed.ts"
-import * as Pem from "./Pem.ts"
-import * as Pkcs12 from "./Pkcs12.ts"
-import * as Pkcs7 from "./Pkcs7.ts"
-import * as Ppk from "./Ppk.ts"
-import * as PrivateKey from "./PrivateKey.ts"
-import * as SshKey from "./SshKey.ts"
-import * as XmlKey from "./XmlKey.ts"
+import * as Asn1 from "./asn1.ts"
+import * as Contents from "./contents.ts"
+import * as Jwk from "./jwk.ts"
+import { from, type Malformed, malformed, unsupported } from "./malformed.ts"
+import * as Pem from "./pem.ts"
+import * as Pkcs12 from "./pkcs12.ts"
+import * as Pkcs7 from "./pkcs7.ts"
+import * as Ppk from "./ppk.ts"
+import * as PrivateKey from "./privateKey.ts"
+import * as SshKey from "./sshKey.ts"
+import * as XmlKey from "./xmlKey.ts"
 
 /** A format, and how a message calls it. */
 export const formats = {

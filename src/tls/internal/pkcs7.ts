@@ -1,9 +1,9 @@
 /**
  * PKCS#7 bags of certificates (RFC 5652 section 5.1: SignedData, here for its certificates alone). They hold no keys.
  */
-import * as Asn1 from "./Asn1.ts"
-import * as Contents from "./Contents.ts"
-import { malformed } from "./Malformed.ts"
+import * as Asn1 from "./asn1.ts"
+import * as Contents from "./contents.ts"
+import { malformed } from "./malformed.ts"
 
 const signedData = "1.2.840.113549.1.7.2"
 

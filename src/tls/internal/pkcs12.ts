@@ -3,10 +3,10 @@
  * has either none or an empty one; the format tells them apart, and both are tried.
  */
 import { createPrivateKey, type KeyObject } from "node:crypto"
-import * as Asn1 from "./Asn1.ts"
-import * as Contents from "./Contents.ts"
-import { malformed, unsupported, wrongPassword } from "./Malformed.ts"
-import * as PasswordEncryption from "./PasswordEncryption.ts"
+import * as Asn1 from "./asn1.ts"
+import * as Contents from "./contents.ts"
+import { malformed, unsupported, wrongPassword } from "./malformed.ts"
+import * as PasswordEncryption from "./passwordEncryption.ts"
 
 const data = "1.2.840.113549.1.7.1"
 const signedData = "1.2.840.113549.1.7.2"

@@ -3,10 +3,10 @@
  * The MAC over the whole file is checked before the key is used, so a damaged file and a wrong password are refused.
  */
 import * as crypto from "node:crypto"
-import * as Contents from "./Contents.ts"
-import { malformed, unsupported, wrongPassword } from "./Malformed.ts"
-import * as SshKey from "./SshKey.ts"
-import * as SshPrivateKey from "./SshPrivateKey.ts"
+import * as Contents from "./contents.ts"
+import { malformed, unsupported, wrongPassword } from "./malformed.ts"
+import * as SshKey from "./sshKey.ts"
+import * as SshPrivateKey from "./sshPrivateKey.ts"
 
 const begin = /^PuTTY-User-Key-File-(\d+): /
 
