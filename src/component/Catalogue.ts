@@ -5,6 +5,7 @@
  *
  * @since 0.1.0
  */
+import { certificateFields } from "./Certificate.ts"
 import { CertStoreTypes, DataFormats, FirewallTypes, WSServerSSLProviders } from "./Enums.ts"
 import * as ErrorCode from "./ErrorCode.ts"
 import type { WebSocketProxyEvents, WSServerEvents } from "./Events.ts"
@@ -200,15 +201,6 @@ const otherProperties: ReadonlyArray<Omit<Item, "kind">> = [
   }))
 ]
 
-const certificateFields = [
-  "EffectiveDate ExpirationDate ExtendedKeyUsage Fingerprint FingerprintSHA1 FingerprintSHA256 Issuer PrivateKey",
-  "PrivateKeyAvailable PrivateKeyContainer PublicKey PublicKeyAlgorithm PublicKeyLength SerialNumber SignatureAlgorithm Store",
-  "StoreB StorePassword StoreType SubjectAltNames ThumbprintMD5 ThumbprintSHA1 ThumbprintSHA256 Usage UsageFlags Version",
-  "Subject Encoded EncodedB"
-]
-  .join(" ")
-  .split(" ")
-
 const constructors: ReadonlyArray<Omit<Item, "kind">> = [
   "Certificate()",
   "Certificate(string certificateFile)",
@@ -219,7 +211,7 @@ const constructors: ReadonlyArray<Omit<Item, "kind">> = [
     )
   )
 ]
-  .map((name) => ({ name, ...row("server", "TLS", tls) }))
+  .map((name) => ({ name, ...row("server", "`tls/CertificateStore`") }))
   .concat([{ name: "WSConnection()", ...row("server", "has the defaults of the fields") }])
 
 /** Shared by two documents, or of one. */
@@ -283,15 +275,25 @@ export const items: ReadonlyArray<Item> = merged([
   ...ofKind("setting", Object.values(settings)),
   ...ofKind("WSConnection", Object.values(connectionFields)),
   ...ofKind("WebSocketProxyConnection", Object.values(proxyConnectionFields)),
-  ...ofKind(
-    "Certificate",
-    certificateFields.map((name) => ({ name, ...row("server", "TLS", tls) }))
-  ),
+  ...ofKind("Certificate", Object.values(certificateFields)),
   ...ofKind("Firewall", Object.values(firewallFields)),
   ...ofKind("constructor", constructors),
   ...ofKind("enum value", enumRows(DataFormats, "server", "`WSConnection.dataFormat`")),
   ...ofKind("enum value", enumRows(WSServerSSLProviders, "server", "TLS", tls)),
-  ...ofKind("enum value", enumRows(CertStoreTypes, "server", "TLS", tls)),
+  ...ofKind(
+    "enum value",
+    Object.entries(CertStoreTypes).map(([name, value]): Row => {
+      const isForeign = /User|Machine|JKS|BCFKS|PKCS11/.test(name)
+      return isForeign
+        ? {
+            name,
+            documents: "server",
+            status: "no meaning",
+            note: `${value}: of another platform, or a hardware token (271)`
+          }
+        : { name, documents: "server", status: "works", note: `${value}: \`tls/CertificateStore\`` }
+    })
+  ),
   ...ofKind("enum value", enumRows(FirewallTypes, "proxy", "`Firewall.firewallType`")),
   ...ofKind("error code", codeRows(ErrorCode.documented, "server")),
   ...ofKind("error code", codeRows(ErrorCode.additional, "none"))

@@ -4,9 +4,17 @@
  *
  * @since 0.1.0
  */
+export { Certificate } from "./Certificate.ts"
 export { ComponentError } from "./ComponentError.ts"
 export { ConnectionMap, ConnectionMap as WSConnectionMap } from "./ConnectionMap.ts"
-export { CertStoreTypes, DataFormats, FirewallTypes, LogLevels, WSServerSSLProviders } from "./Enums.ts"
+export {
+  CertStoreTypes,
+  CertStoreTypes as CertMgrCertStoreTypes,
+  DataFormats,
+  FirewallTypes,
+  LogLevels,
+  WSServerSSLProviders
+} from "./Enums.ts"
 export * as ErrorCode from "./ErrorCode.ts"
 export type * from "./Events.ts"
 export { Firewall } from "./Firewall.ts"

@@ -37,6 +37,9 @@ export interface HasFields {
   writeField(key: string, value: unknown): void
 }
 
+/** What is not printed: passwords and private keys, the stores that may hold them, and the twins of bytes. */
+const secret = /password$|^privateKey$|^store$|B$/i
+
 type Details = Omit<Row, "name">
 
 export const field = <const N extends string, A, Access extends "read" | "write">(
@@ -74,7 +77,7 @@ export const withFields = <B extends abstract new (...args: never) => HasFields,
   }
   showsAs(
     WithFields,
-    Object.keys(table).filter((key) => key !== "password")
+    Object.keys(table).filter((key) => !secret.test(key))
   )
   // the members were just defined from the table that the type is made of
   return WithFields as unknown as abstract new (...args: ConstructorParameters<B>) => InstanceType<B> & Accessors<T>
