@@ -193,12 +193,7 @@ const otherProperties: ReadonlyArray<Omit<Item, "kind">> = [
   {
     name: "Listening",
     ...row("proxy", "`await setListening(true)` has the failure; assignment tells it by Error and Log")
-  },
-  { name: "SSLCert", ...row("server", "TLS", tls) },
-  ...["SSLCertEncoded", "SSLCertStore", "SSLCertStorePassword", "SSLCertStoreType", "SSLCertSubject"].map((name) => ({
-    name,
-    ...row("proxy", "TLS", tls)
-  }))
+  }
 ]
 
 const constructors: ReadonlyArray<Omit<Item, "kind">> = [

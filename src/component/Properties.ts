@@ -4,7 +4,8 @@
  *
  * @since 0.1.0
  */
-import { WSServerSSLProviders } from "./Enums.ts"
+import { Certificate } from "./Certificate.ts"
+import { CertStoreTypes, WSServerSSLProviders } from "./Enums.ts"
 import { Firewall } from "./Firewall.ts"
 import { field } from "./internal/fields.ts"
 import { boolean, instanceOf, integer, oneOf, text } from "./internal/kinds.ts"
@@ -72,6 +73,13 @@ export const serverProperties = {
     "Whether it listens.",
     works("`startListening` and `stopListening` change it")
   ),
+  sslCert: field(
+    "SSLCert",
+    instanceOf(Certificate, "a Certificate"),
+    "write",
+    "The certificate of the server. Read when listening starts.",
+    withTLS("server")
+  ),
   sslProvider: field(
     "SSLProvider",
     oneOf(Object.values(WSServerSSLProviders), "0 (automatic), 1 (platform) or 2 (internal)"),
@@ -101,6 +109,29 @@ export const proxyProperties = {
     status: "works",
     note: "`proxy/Target`"
   }),
+  sslCertEncoded: field(
+    "SSLCertEncoded",
+    text,
+    "write",
+    "The certificate, in PEM. Set it to have its private key looked for in the store.",
+    withTLS("proxy")
+  ),
+  sslCertStore: field("SSLCertStore", text, "write", "The store of the certificate.", withTLS("proxy")),
+  sslCertStorePassword: field("SSLCertStorePassword", text, "write", "Its password.", withTLS("proxy")),
+  sslCertStoreType: field(
+    "SSLCertStoreType",
+    oneOf(Object.values(CertStoreTypes), "a value of CertStoreTypes"),
+    "write",
+    "What kind of store it is.",
+    withTLS("proxy")
+  ),
+  sslCertSubject: field(
+    "SSLCertSubject",
+    text,
+    "write",
+    "The subject of the certificate. Set it to select one of the store; empty if there is none.",
+    withTLS("proxy")
+  ),
   firewall: field(
     "Firewall",
     instanceOf(Firewall, "a Firewall"),

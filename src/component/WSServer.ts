@@ -18,6 +18,7 @@
 import * as Effect from "effect/Effect"
 import type { OpenRequest } from "../server/OpenRequest.ts"
 import type { Refusal } from "../protocol/OpeningHandshake.ts"
+import { Certificate } from "./Certificate.ts"
 import { ConnectionMap } from "./ConnectionMap.ts"
 import { WSServerSSLProviders } from "./Enums.ts"
 import type { WSServerEvents } from "./Events.ts"
@@ -38,7 +39,7 @@ abstract class Server extends Component<WSServerEvents, ServerLink> {
   readonly connections: ConnectionMap<WSConnection> = new ConnectionMap(this.links)
 
   constructor() {
-    super("WSServer", { sslProvider: WSServerSSLProviders.sslpAutomatic })
+    super("WSServer", { sslCert: new Certificate(), sslProvider: WSServerSSLProviders.sslpAutomatic })
   }
 
   getConnections(): ConnectionMap<WSConnection> {

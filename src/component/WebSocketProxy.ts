@@ -25,6 +25,7 @@ import * as CoreFirewall from "../proxy/Firewall.ts"
 import { dialFailures, pipeWebSocket } from "../proxy/WebSocketProxy.ts"
 import type { OpenRequest } from "../server/OpenRequest.ts"
 import { ComponentError, fromUnknown, invalid } from "./ComponentError.ts"
+import { Certificate } from "./Certificate.ts"
 import { ConnectionMap } from "./ConnectionMap.ts"
 import { FirewallTypes } from "./Enums.ts"
 import type { WebSocketProxyEvents } from "./Events.ts"
@@ -42,6 +43,10 @@ const defaultDialTimeout = 10
 
 const badGateway = new Refusal({ status: 502, reason: "The target could not be connected to." })
 
+/** `sslCertStoreType` is the certificate's `storeType`. */
+const certificateField = (key: string): string | undefined =>
+  key.startsWith("sslCert") ? `${key.charAt(7).toLowerCase()}${key.slice(8)}` : undefined
+
 abstract class Proxy extends Component<WebSocketProxyEvents, ProxyLink> {
   /** The connections by their ids, from WebSocketOpenRequest to Disconnected. */
   readonly connections: ConnectionMap<WebSocketProxyConnection> = new ConnectionMap(this.links)
@@ -52,6 +57,21 @@ abstract class Proxy extends Component<WebSocketProxyEvents, ProxyLink> {
 
   getConnections(): ConnectionMap<WebSocketProxyConnection> {
     return this.connections
+  }
+
+  /** The fields of the certificate are properties of the proxy itself. */
+  protected readonly certificate: Certificate = new Certificate()
+
+  /** @internal */
+  override readField(key: string): unknown {
+    const field = certificateField(key)
+    return field === undefined ? super.readField(key) : this.certificate.readField(field)
+  }
+  /** @internal */
+  override writeField(key: string, value: unknown): void {
+    const field = certificateField(key)
+    if (field === undefined) super.writeField(key, value)
+    else this.certificate.writeField(field, value)
   }
 }
 

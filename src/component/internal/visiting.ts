@@ -50,11 +50,14 @@ export const accept = <Events extends CommonEvents, E>(
   open: OpenRequest,
   answer: Answer,
   live: (webSocket: WebSocket) => Effect.Effect<void, E>
-): Effect.Effect<void, E> =>
-  Effect.matchEffect(open.acceptWith(answer), {
-    onSuccess: live,
-    onFailure: () => Effect.sync(() => link.host.log(link, 2, "The client went away before it was answered"))
-  })
+): Effect.Effect<void, E | Refusal> =>
+  // a listener may have taken its time, and the component been shut down meanwhile
+  link.isClosing
+    ? Effect.fail(disconnected)
+    : Effect.matchEffect(open.acceptWith(answer), {
+        onSuccess: live,
+        onFailure: () => Effect.sync(() => link.host.log(link, 2, "The client went away before it was answered"))
+      })
 
 const goingAway: CloseInfo = { code: 1001, reason: "", wasClean: false }
 
