@@ -1,5 +1,5 @@
 /**
- * All that a peer sends, in its order: the pieces of messages, and the pings and pongs between them. This is the fifth sink of
+ * All that a peer sends, in its order: the pieces of messages, and the pings and pongs between them. These are sinks of
  * the frame decoder, beside those of `Message.ts`, for who must tell an application what came and when. A frame comes in one
  * piece if it is not larger than is asked for, and so may a whole message; text comes as text too.
  *
@@ -7,7 +7,7 @@
  *
  * @since 0.1.0
  */
-import type { FrameDecoder } from "./FrameDecoder.ts"
+import type { FrameDecoder, Sink } from "./FrameDecoder.ts"
 import {
   Base,
   CompressedMessage,
@@ -15,6 +15,7 @@ import {
   decodeText,
   type Fragment,
   type Limits,
+  Payloads,
   TextPieces
 } from "./Message.ts"
 import * as Opcode from "./Opcode.ts"
@@ -192,5 +193,62 @@ export class Events extends Base<MessageEvent | CompressedMessage> {
     this.pieces ??= new TextPieces()
     const text = this.pieces.push(payload)
     return last ? text + this.pieces.end() : text
+  }
+}
+
+/**
+ * Passes on the bytes of messages without their boundaries, as `Payloads` does, but for those that somebody watches: these come
+ * as pieces. Who watches is asked at the beginning of each message.
+ *
+ * @category sinks
+ * @since 0.1.0
+ */
+export class Observed implements Sink {
+  private readonly payloads: Payloads
+  private readonly events: Events
+  private readonly isWatching: () => boolean
+  private current: Payloads | Events
+  private out: Array<Uint8Array | MessageEvent | CompressedMessage> = []
+
+  constructor(limits: Limits, controls: Controls, gathering: Gathering, isWatching: () => boolean) {
+    this.payloads = new Payloads(limits, controls)
+    this.events = new Events(limits, controls, gathering)
+    this.isWatching = isWatching
+    this.current = this.payloads
+  }
+
+  /** Whether the message at hand, or the last one, is watched. */
+  get watches(): boolean {
+    return this.current === this.events
+  }
+
+  frameStart(decoder: FrameDecoder): void {
+    if (decoder.opcode !== Opcode.continuation) {
+      const next = this.isWatching() ? this.events : this.payloads
+      if (next !== this.current) this.flush()
+      this.current = next
+    }
+    this.current.frameStart(decoder)
+  }
+  framePayload(chunk: Uint8Array, start: number, end: number, decoder: FrameDecoder): void {
+    this.current.framePayload(chunk, start, end, decoder)
+  }
+  frameEnd(decoder: FrameDecoder): void {
+    this.current.frameEnd(decoder)
+  }
+  control(opcode: Opcode.ControlOpcode, payload: Uint8Array, decoder: FrameDecoder): void {
+    this.current.control(opcode, payload, decoder)
+  }
+
+  /** Puts what is gathered of the current chunk into `out`; call it after each chunk. */
+  flush(): void {
+    this.payloads.flush()
+    for (const item of this.current.take()) this.out.push(item)
+  }
+
+  take(): ReadonlyArray<Uint8Array | MessageEvent | CompressedMessage> {
+    const { out } = this
+    this.out = []
+    return out
   }
 }

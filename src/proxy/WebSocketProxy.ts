@@ -27,7 +27,6 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
-import type * as Pull from "effect/Pull"
 import type * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import { Connection } from "../connection/internal/connection.ts"
@@ -83,7 +82,7 @@ export interface PipeOptions {
  * @since 0.1.0
  */
 export interface Observer {
-  /** Whether anybody looks; asked between messages. What nobody looks at takes the short way. */
+  /** Whether anybody looks; asked at each message. What nobody looks at takes the short way. */
   readonly isWatching: () => boolean
   readonly gathering: Gathering
   readonly onPiece: (piece: Piece) => Effect.Effect<void>
@@ -142,6 +141,10 @@ const targetEnded: CloseCode.CloseStatus = { code: CloseCode.normal, reason: "" 
 
 const encoder = new TextEncoder()
 
+const areBytes = (
+  items: NonEmptyReadonlyArray<Uint8Array | MessageEvent>
+): items is NonEmptyReadonlyArray<Uint8Array> => items.every((item) => item instanceof Uint8Array)
+
 /** A client, a target, and the two directions between them: `up` in the fiber that runs the pipe, `down` in one beside it. */
 class Pipe {
   private readonly client: Connection
@@ -152,7 +155,6 @@ class Pipe {
   private down: Fiber.Fiber<void> | undefined = undefined
   /** The target's writer has all that the client sent. */
   private isDelivered = false
-  private watching = false
   private warden: Fiber.Fiber<void> | undefined = undefined
 
   constructor(client: Connection, target: Transport.Transport, options: PipeOptions) {
@@ -243,36 +245,27 @@ class Pipe {
     const { client, observer } = this
     return observer === undefined
       ? forEachBatch(client.pullPayloads, (chunks) => this.toTarget(chunks))
-      : forEachBatch(
-          Effect.suspend(() => this.pullObserved(observer)),
-          (items) => this.observed(items, observer)
+      : forEachBatch(client.inbound.pullObserved(observer.gathering, observer.isWatching), (items) =>
+          this.observed(items, observer)
         )
-  }
-
-  /** What is read in the midst of a message is read in the way that it began. */
-  private pullObserved(
-    observer: Observer
-  ): Pull.Pull<NonEmptyReadonlyArray<Uint8Array | MessageEvent>, WebSocketError> {
-    const { inbound } = this.client
-    if (inbound.isBetweenMessages) this.watching = observer.isWatching()
-    return this.watching ? inbound.pullEvents(observer.gathering) : inbound.pullPayloads
   }
 
   private observed(
     items: NonEmptyReadonlyArray<Uint8Array | MessageEvent>,
-    observer: Observer
+    { onPiece }: Observer
   ): Effect.Effect<void, Socket.SocketError> {
-    // one batch is of one kind
-    if (items[0] instanceof Uint8Array) return this.toTarget(items as NonEmptyReadonlyArray<Uint8Array>)
+    if (areBytes(items)) return this.toTarget(items)
     return Effect.forEach(
-      items as NonEmptyReadonlyArray<MessageEvent>,
-      (event) =>
-        isControlFrame(event)
-          ? Effect.void
-          : Effect.andThen(
-              observer.onPiece(event),
-              event.payload.length === 0 ? Effect.void : this.target.writer.writeAll([event.payload])
-            ),
+      items,
+      (item) => {
+        if (item instanceof Uint8Array) return this.target.writer.writeAll([item])
+        if (isControlFrame(item)) return Effect.void
+        const { payload } = item
+        return Effect.andThen(
+          onPiece(item),
+          payload.length === 0 ? Effect.void : this.target.writer.writeAll([payload])
+        )
+      },
       { discard: true }
     )
   }

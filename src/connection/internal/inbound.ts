@@ -25,7 +25,7 @@ import type * as Transport from "../Transport.ts"
 import type { WebSocketError } from "../WebSocketError.ts"
 
 type Item = Message.Message | Message.Fragment | MessageEvent.MessageEvent | Message.CompressedMessage
-type ItemSink = Message.Messages | Message.Fragments | Message.Payloads | MessageEvent.Events
+type ItemSink = Message.Messages | Message.Fragments | Message.Payloads | MessageEvent.Events | MessageEvent.Observed
 type Items = NonEmptyReadonlyArray<Item>
 export type ItemPull = Pull.Pull<Items, WebSocketError>
 
@@ -128,9 +128,15 @@ export class Inbound implements Message.Controls {
     return this.pull as Pull.Pull<NonEmptyReadonlyArray<MessageEvent.MessageEvent>, WebSocketError>
   }
 
-  /** Whether no message is open, so that the next can be read in another way than the last. */
-  get isBetweenMessages(): boolean {
-    return this.decoder.idle && this.backlog === undefined
+  /** As `pullPayloads`, with pieces of the messages that are watched. */
+  pullObserved(
+    gathering: MessageEvent.Gathering,
+    isWatching: () => boolean
+  ): Pull.Pull<NonEmptyReadonlyArray<Uint8Array | MessageEvent.MessageEvent>, WebSocketError> {
+    if (!(this.sink instanceof MessageEvent.Observed)) {
+      this.use(new MessageEvent.Observed(this.limits, this, gathering, isWatching))
+    }
+    return this.pull as Pull.Pull<NonEmptyReadonlyArray<Uint8Array | MessageEvent.MessageEvent>, WebSocketError>
   }
 
   /** What is discarded stays discarded: a sink that begins in the midst of a message would not understand it. */
@@ -199,11 +205,11 @@ export class Inbound implements Message.Controls {
         this.bytes += bytes.length
         this.exclusive = chunks.length === 1 && this.reader.isExclusive?.(bytes) === true ? bytes.buffer : undefined
         this.decoder.push(bytes, sink)
-        if (sink instanceof Message.Payloads) sink.flush()
+        if ("flush" in sink) sink.flush()
       }
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
-      if (sink instanceof Message.Payloads) sink.flush()
+      if ("flush" in sink) sink.flush()
       this.decoder.stop()
       this.violation = error
     }
@@ -242,7 +248,12 @@ export class Inbound implements Message.Controls {
       try: (): Item => {
         const text = isText ? Message.decodeText(bytes) : undefined
         if (this.sink instanceof Message.Messages) return text ?? bytes
-        if (this.sink instanceof MessageEvent.Events) return { isText, first: true, last: true, payload: bytes, text }
+        if (
+          this.sink instanceof MessageEvent.Events ||
+          (this.sink instanceof MessageEvent.Observed && this.sink.watches)
+        ) {
+          return { isText, first: true, last: true, payload: bytes, text }
+        }
         return this.sink instanceof Message.Fragments ? { isText, first: true, last: true, payload: bytes } : bytes
       },
       catch: (error) => {

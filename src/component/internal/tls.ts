@@ -1,0 +1,124 @@
+/**
+ * The settings about TLS as the options that they mean.
+ */
+import { readdirSync, readFileSync } from "node:fs"
+import { join } from "node:path"
+import type * as TlsSettings from "../../tls/TlsSettings.ts"
+import { ComponentError, fromUnknown } from "../ComponentError.ts"
+import { settings, type Store } from "../Settings.ts"
+
+/** The bits of SSLEnabledProtocols: one for servers and one for clients, which are taken for the same. */
+const protocolBits: ReadonlyArray<readonly [TlsSettings.Version, number]> = [
+  ["TLSv1", 0xc0],
+  ["TLSv1.1", 0x300],
+  ["TLSv1.2", 0xc00],
+  ["TLSv1.3", 0x3000]
+]
+
+const versionsOf = (mask: number): Pick<TlsSettings.Options, "minVersion" | "maxVersion" | "excludedVersions"> => {
+  const enabled = protocolBits.filter(([, bits]) => (mask & bits) !== 0).map(([version]) => version)
+  if (enabled.length === 0) {
+    throw new ComponentError(270, {
+      detail: `SSLEnabledProtocols: ${mask} has none of TLS 1.0 (192), 1.1 (768), 1.2 (3072) and 1.3 (12288).`
+    })
+  }
+  return {
+    minVersion: enabled[0],
+    maxVersion: enabled.at(-1),
+    excludedVersions: protocolBits.map(([version]) => version).filter((version) => !enabled.includes(version))
+  }
+}
+
+const split = (text: string, separator: string): ReadonlyArray<string> =>
+  text.split(separator).flatMap((name) => name.trim() || [])
+
+/** Names of a setting, if somebody has set it: the documented default is left to OpenSSL, which knows newer ones too. */
+const changed = (
+  store: Store,
+  name: "TLS12SignatureAlgorithms" | "TLS13SignatureAlgorithms" | "TLS12SupportedGroups" | "TLS13SupportedGroups"
+) => {
+  const value = store.values[name]
+  return value === settings[name].default || value.trim() === "" ? [] : split(value, ",")
+}
+
+/** Those of two versions, as far as they are spoken. */
+const both = (mask: number, tls12: ReadonlyArray<string>, tls13: ReadonlyArray<string>) => {
+  const names = [...((mask & 0xc00) === 0 ? [] : tls12), ...((mask & 0x3000) === 0 ? [] : tls13)]
+  return names.length === 0 ? undefined : [...new Set(names)]
+}
+
+/** What is to be spoken. Throws 270 for what cannot be. */
+export const settingsOf = (store: Store): TlsSettings.Options => {
+  const { values } = store
+  const mask = values.SSLEnabledProtocols
+  // those of Windows say nothing here
+  const suites = split(values.SSLEnabledCipherSuites, ";").filter((name) => !/^CALG_/i.test(name))
+  return {
+    ...versionsOf(mask),
+    cipherSuites: suites.length === 0 || suites.includes("*") ? undefined : suites,
+    minCipherStrength: values.SSLCipherStrength === 0 ? undefined : values.SSLCipherStrength,
+    groups: both(mask, changed(store, "TLS12SupportedGroups"), changed(store, "TLS13SupportedGroups")),
+    signatureAlgorithms: both(
+      mask,
+      changed(store, "TLS12SignatureAlgorithms"),
+      changed(store, "TLS13SignatureAlgorithms")
+    ),
+    sessionTickets: values.ReuseSSLSession,
+    keyLogFile: values.SSLKeyLogFile || undefined
+  }
+}
+
+const pemBlock = /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----[\s\S]*?-----END (?:TRUSTED |X509 )?CERTIFICATE-----/g
+
+/** The certificates in a text. */
+export const pemsOf = (text: string): ReadonlyArray<string> => text.match(pemBlock) ?? []
+
+const readPems = (path: string): ReadonlyArray<string> => {
+  try {
+    return pemsOf(readFileSync(path, "latin1"))
+  } catch (cause) {
+    throw fromUnknown(cause, 271)
+  }
+}
+
+/** The first of the files that there is. */
+const systemPems = (paths: string): ReadonlyArray<string> => {
+  for (const path of split(paths, ";")) {
+    try {
+      return pemsOf(readFileSync(path, "latin1"))
+    } catch {
+      // the next
+    }
+  }
+  return []
+}
+
+/** The authorities that client certificates are held against. */
+export const authoritiesOf = (store: Store, component: "WSServer" | "WebSocketProxy"): ReadonlyArray<string> => {
+  const { values } = store
+  const own =
+    component === "WSServer"
+      ? pemsOf(values.SSLClientCACerts)
+      : [
+          ...pemsOf(values.SSLCACerts),
+          ...(values.OpenSSLCAFile === "" ? [] : readPems(values.OpenSSLCAFile)),
+          ...(values.OpenSSLCADir === ""
+            ? []
+            : readdirSync(values.OpenSSLCADir).flatMap((name) => readPems(join(values.OpenSSLCADir, name))))
+        ]
+  return [...own, ...systemPems(values.CACertFilePaths)]
+}
+
+/** SSLSecurityFlags, and what of a failed verification each overlooks. */
+const overlooked: ReadonlyArray<readonly [flag: number, failures: RegExp]> = [
+  [0x1, /CERT_(HAS_EXPIRED|NOT_YET_VALID)/],
+  [0x10, /UNABLE_TO_GET_ISSUER|SELF_SIGNED|UNABLE_TO_VERIFY_LEAF|CERT_UNTRUSTED/],
+  [0x20, /INVALID_PURPOSE/],
+  [0x100 | 0x200 | 0x400 | 0x800, /UNABLE_TO_GET_CRL|REVOCATION_UNKNOWN/],
+  [0x4000 | 0x8000, /SELF_SIGNED_CERT_IN_CHAIN|DEPTH_ZERO_SELF_SIGNED/],
+  [0x80000000, /HOSTNAME_MISMATCH|ALTNAME/]
+]
+
+/** Whether flags overlook a failure. */
+export const overlooks = (flags: number, failure: string): boolean =>
+  overlooked.some(([flag, failures]) => (flags & flag) !== 0 && failures.test(failure))

@@ -1,0 +1,161 @@
+/**
+ * What an application may say in its answer to a request, and what it decides before one: headers, subprotocols, other statuses,
+ * who may connect at all, and when no more may.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { Refusal } from "../../src/server/OpenRequest.ts"
+import { connect, upgraded, upgradeRequest } from "./wire.ts"
+import { deciding, echo, eventually, noneOpen, serving } from "./serving.ts"
+
+const opened = Effect.fnUntraced(function* (port: number, headers: Record<string, string> = {}) {
+  const wire = yield* connect(port)
+  wire.write(upgradeRequest(headers))
+  return { wire, response: yield* wire.response }
+})
+
+describe("acceptWith", () => {
+  it.live("adds headers, and keeps those of the handshake to itself", () =>
+    Effect.gen(function* () {
+      const { port } = yield* deciding((open) =>
+        Effect.flatMap(
+          open.acceptWith({
+            headers: { "x-one": "1", "set-cookie": ["a=1", "b=2"], "Sec-WebSocket-Accept": "mine", connection: "close" }
+          }),
+          echo
+        )
+      )
+      const { response } = yield* opened(port)
+      assert.strictEqual(response.status, 101)
+      assert.strictEqual(response.headers["x-one"], "1")
+      assert.strictEqual(response.headers["set-cookie"], "b=2")
+      assert.notStrictEqual(response.headers["sec-websocket-accept"], "mine")
+      assert.strictEqual(response.headers["connection"], "Upgrade")
+    })
+  )
+
+  it.live("chooses a subprotocol of those that are offered, or none", () =>
+    Effect.gen(function* () {
+      for (const [wanted, expected] of [
+        ["b", "b"],
+        ["c", undefined],
+        [undefined, undefined]
+      ] as const) {
+        const { port } = yield* deciding(
+          (open) =>
+            Effect.flatMap(open.acceptWith({ subprotocol: wanted }), (webSocket) => {
+              assert.strictEqual(webSocket.subprotocol, expected)
+              return echo(webSocket)
+            }),
+          { subprotocols: ["a"] }
+        )
+        const { response } = yield* opened(port, { "Sec-WebSocket-Protocol": "a, b" })
+        assert.strictEqual(response.headers["sec-websocket-protocol"], expected)
+      }
+    })
+  )
+
+  it.live("a header that cannot be one is a defect of ours, and no byte of it goes out", () =>
+    Effect.gen(function* () {
+      const { port } = yield* deciding((open) =>
+        Effect.flatMap(open.acceptWith({ headers: { "x-one": "1\r\nx-two: 2" } }), echo)
+      )
+      const { response } = yield* opened(port)
+      assert.strictEqual(response.status, 500)
+      assert.isUndefined(response.headers["x-two"])
+    })
+  )
+
+  it.live("a refusal may be a redirect", () =>
+    Effect.gen(function* () {
+      const { port } = yield* deciding(() =>
+        Effect.fail(new Refusal({ status: 302, reason: "Elsewhere.", headers: { location: "/other" } }))
+      )
+      const { response } = yield* opened(port)
+      assert.deepStrictEqual([response.status, response.headers["location"]], [302, "/other"])
+    })
+  )
+
+  it.live("the request has its headers as they came, if they are kept, and the ends of its connection", () =>
+    Effect.gen(function* () {
+      const seen: Array<unknown> = []
+      const { port } = yield* deciding(
+        (open) => {
+          const { localPort, remoteAddress, remotePort } = open.peer!
+          seen.push(open.request.rawHeaders?.includes("X-Mixed"), localPort, remoteAddress, typeof remotePort)
+          return Effect.flatMap(open.accept, echo)
+        },
+        { keepRawHeaders: true }
+      )
+      yield* opened(port, { "X-Mixed": "1" })
+      assert.deepStrictEqual(seen, [true, port, "127.0.0.1", "number"])
+    })
+  )
+})
+
+describe("admit", () => {
+  it.live("decides before anything is read, and cuts off who may not", () =>
+    Effect.gen(function* () {
+      let mayConnect = false
+      const { port } = yield* serving(echo, {
+        admit: () =>
+          Effect.delay(
+            Effect.sync(() => mayConnect),
+            10
+          )
+      })
+      const refused = yield* connect(port)
+      assert.oneOf(yield* refused.ended, ["FIN", "reset"])
+      mayConnect = true
+      const wire = yield* upgraded(port)
+      wire.send({ opcode: 1, payload: new TextEncoder().encode("x") })
+      assert.strictEqual((yield* wire.next).payload.length, 1)
+    })
+  )
+
+  it.live("a decision that fails, or takes longer than the handshake may, is no", () =>
+    Effect.gen(function* () {
+      for (const admit of [() => Effect.die("broken"), () => Effect.never]) {
+        const { port } = yield* serving(echo, { admit, handshakeTimeout: "100 millis" })
+        const wire = yield* connect(port)
+        assert.oneOf(yield* wire.ended, ["FIN", "reset"])
+      }
+    })
+  )
+
+  it.live("what came while it was decided is not lost", () =>
+    Effect.gen(function* () {
+      const { port } = yield* serving(echo, { admit: () => Effect.as(Effect.sleep(50), true) })
+      const wire = yield* connect(port)
+      wire.write(upgradeRequest())
+      assert.strictEqual((yield* wire.response).status, 101)
+    })
+  )
+})
+
+describe("stop", () => {
+  it.live("takes no more connections; open ones go on", () =>
+    Effect.gen(function* () {
+      const { port, server } = yield* serving(echo)
+      const wire = yield* upgraded(port)
+      yield* server.stop
+      const late = yield* Effect.exit(connect(port))
+      assert.strictEqual(late._tag, "Failure")
+      wire.send({ opcode: 1, payload: new TextEncoder().encode("still here") })
+      assert.strictEqual((yield* wire.next).payload.length, 10)
+      assert.strictEqual(yield* server.connections, 1)
+    })
+  )
+
+  it.live("cuts off a handshake that has not been asked about yet", () =>
+    Effect.gen(function* () {
+      const { port, server } = yield* serving(echo)
+      const wire = yield* connect(port)
+      wire.write("GET / HTTP/1.1\r\n")
+      yield* Effect.sleep(50)
+      yield* server.stop
+      assert.oneOf(yield* wire.ended, ["FIN", "reset"])
+      yield* eventually("no connection is left", noneOpen(server))
+    })
+  )
+})
