@@ -8,7 +8,7 @@ import * as Fiber from "effect/Fiber"
 import type { Connection } from "../../connection/internal/connection.ts"
 import type { Outgoing } from "../../connection/internal/outbound.ts"
 import type { Message } from "../../protocol/Message.ts"
-import { ComponentError, fromUnknown } from "../ComponentError.ts"
+import { ComponentError, invalid } from "../ComponentError.ts"
 import { DataFormats } from "../Enums.ts"
 import { settled } from "./settled.ts"
 import { fits, fragments, Segments, sizeOf } from "./segments.ts"
@@ -17,6 +17,9 @@ import type { Link } from "./link.ts"
 
 /** What may wait in the process if OutBufferSize says nothing, in bytes. */
 const defaultQueue = 65536
+
+/** RFC 6455 section 5.5. */
+const maxControl = 125
 
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 const utf8 = new TextEncoder()
@@ -50,44 +53,59 @@ export class Sending {
   send(data: string | Uint8Array, signal: AbortSignal | undefined): Promise<void> {
     switch (this.dataFormat) {
       case DataFormats.dfText:
-        return this.message(typeof data === "string" ? data : this.textOf(data), true, signal)
+        return this.message(data, true, signal)
       case DataFormats.dfBinary:
-        return this.message(bytesOf(data), false, signal)
+        return this.message(data, false, signal)
       case DataFormats.dfPing:
-        return this.control(this.connection.sendPing(bytesOf(data)), signal)
+        return this.control(data, (payload) => this.connection.sendPing(payload), signal)
       case DataFormats.dfPong:
-        return this.control(this.connection.pong(bytesOf(data)), signal)
+        return this.control(data, (payload) => this.connection.pong(payload), signal)
       default:
         return this.message(data, typeof data === "string", signal)
     }
   }
 
-  private textOf(bytes: Uint8Array): string {
-    try {
-      return strict.decode(bytes)
-    } catch (cause) {
-      throw new ComponentError(10022, { detail: "Data: expected UTF-8, since DataFormat is dfText.", cause })
+  private control(
+    data: Message,
+    frame: (payload: Uint8Array) => Effect.Effect<void, unknown>,
+    signal: AbortSignal | undefined
+  ): Promise<void> {
+    const payload = bytesOf(checked(data))
+    if (payload.length > maxControl) {
+      throw invalid("Data", `at most ${maxControl} bytes for a ping or a pong`, payload.length)
     }
+    this.mustBeOpen()
+    this.bytesSent = 0
+    if (!this.isAsync) {
+      this.flush()
+      return this.wait(frame(payload), signal)
+    }
+    this.launch(frame(payload), signal)
+    this.bytesSent = payload.length
+    return settled
   }
 
-  private control(frame: Effect.Effect<void, unknown>, signal: AbortSignal | undefined): Promise<void> {
-    this.flush()
-    return this.wait(frame, signal)
-  }
-
-  message(payload: Message, isText: boolean, signal: AbortSignal | undefined): Promise<void> {
-    const { refusal } = this.connection
-    if (refusal !== undefined) throw new ComponentError(4202, { cause: refusal })
+  message(data: Message, isText: boolean, signal: AbortSignal | undefined): Promise<void> {
+    // text that is no UTF-8 would end the connection
+    const payload = isText && typeof checked(data) !== "string" ? textOf(data) : checked(data)
+    this.mustBeOpen()
     if (this.isAsync) {
-      if (signal?.aborted === true) throw new ComponentError(301, { cause: signal.reason })
+      mustGoOn(signal)
       this.queue(payload, isText)
       return settled
     }
+    // another message cannot begin within one of MessageLength
+    if (this.segments.isWithin) throw new ComponentError(135)
     this.bytesSent = 0
     this.flush()
     // of at least one piece
     const pieces = fragments(payload, isText, this.maxFrameSize) as [Outgoing]
     return this.wait(Effect.andThen(this.connection.outbound.sendPieces(pieces), this.connection.flushed), signal)
+  }
+
+  private mustBeOpen(): void {
+    const { refusal } = this.connection
+    if (refusal !== undefined) throw new ComponentError(4202, { cause: refusal })
   }
 
   /** Waits for an operation on the connection, for as long as anything moves. */
@@ -127,7 +145,7 @@ export class Sending {
       throw new ComponentError(10035)
     }
     const size = sizeOf(piece.payload)
-    this.pending.push(piece)
+    this.pending.push(owned(piece))
     this.pendingBytes += size
     this.bytesSent += size
     if (this.isScheduled) return
@@ -179,6 +197,17 @@ export class Sending {
     })
   }
 
+  /** Does what does not wait, unless too much waits already. */
+  private launch(frame: Effect.Effect<void, unknown>, signal: AbortSignal | undefined): void {
+    mustGoOn(signal)
+    if (this.isFull()) {
+      this.block()
+      throw new ComponentError(10035)
+    }
+    this.flush()
+    this.link.host.fork(frame)
+  }
+
   /** Tells, once all that waits is taken, that there is room again. */
   private block(): void {
     if (!this.readyToSend) return
@@ -196,14 +225,36 @@ export class Sending {
 
   /** Waits for the pong; with Timeout 0 on plaintext the Ping event alone tells of it. */
   ping(signal: AbortSignal | undefined): Promise<void> {
-    const { connection } = this
+    this.mustBeOpen()
+    if (this.isAsync) {
+      this.launch(this.connection.probe, signal)
+      return settled
+    }
     this.flush()
-    const ping = Effect.asVoid(connection.ping())
-    if (!this.isAsync) return this.wait(ping, signal)
-    const { refusal } = connection
-    if (refusal !== undefined) throw fromUnknown(refusal, 4202)
-    return this.wait(connection.probe, signal)
+    return this.wait(Effect.asVoid(this.connection.ping()), signal)
   }
 }
 
-const bytesOf = (data: string | Uint8Array): Uint8Array => (typeof data === "string" ? utf8.encode(data) : data)
+const mustGoOn = (signal: AbortSignal | undefined): void => {
+  if (signal?.aborted === true) throw new ComponentError(301, { cause: signal.reason })
+}
+
+/** Not every caller has types. */
+const checked = (data: Message): Message => {
+  if (typeof data !== "string" && !(data instanceof Uint8Array)) throw invalid("Data", "text or bytes", data)
+  return data
+}
+
+const bytesOf = (data: Message): Uint8Array => (typeof data === "string" ? utf8.encode(data) : data)
+
+const textOf = (data: Message): string => {
+  try {
+    return strict.decode(bytesOf(data))
+  } catch (cause) {
+    throw new ComponentError(10022, { detail: "Data: expected UTF-8, since it is sent as text.", cause })
+  }
+}
+
+/** The caller may write to its bytes again when its call returns, which is before they are written. */
+const owned = (piece: Outgoing): Outgoing =>
+  typeof piece.payload === "string" ? piece : { ...piece, payload: new Uint8Array(piece.payload) }
