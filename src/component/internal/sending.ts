@@ -34,7 +34,7 @@ export class Sending {
   /** What goes out at the end of this turn. */
   private pending: Array<Outgoing> = []
   private pendingBytes = 0
-  /** What is being compressed, and so not with the transport yet. */
+  /** What is being compressed, or is behind a file, and so not with the transport yet. */
   private inFlight = 0
   /** The last of that. */
   private landing: Fiber.Fiber<unknown, unknown> | undefined
@@ -176,12 +176,12 @@ export class Sending {
     this.pending = []
     this.pendingBytes = 0
     const { connection, link } = this
-    // bytes may be compressed elsewhere for a while; what is not compressed is with the transport when this returns
-    const isLate = connection.isCompressed
-    if (isLate) this.inFlight += pendingBytes
+    const { outbound } = connection
+    const { bytes } = outbound
     // of at least one piece
-    const fiber = link.host.fork(connection.outbound.sendPieces(pending as [Outgoing]))
-    if (!isLate) return
+    const fiber = link.host.fork(outbound.sendPieces(pending as [Outgoing], { waits: false }))
+    if (outbound.bytes !== bytes || fiber.pollUnsafe() !== undefined) return
+    this.inFlight += pendingBytes
     this.landing = fiber
     fiber.addObserver(() => {
       this.inFlight -= pendingBytes
@@ -189,12 +189,17 @@ export class Sending {
     })
   }
 
-  /** Until all that was sent so far is before whatever is sent next, such as a Close frame. */
+  /** Until all that was sent so far is before whatever is sent next, such as a Close frame. A file is not waited for. */
   get landed(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.flush()
-      return this.landing === undefined ? Effect.void : Effect.asVoid(Fiber.await(this.landing))
+      return this.connection.isCompressed ? this.given : Effect.void
     })
+  }
+
+  /** Until the transport has all that was sent so far. */
+  private get given(): Effect.Effect<void> {
+    return this.landing === undefined ? Effect.void : Effect.asVoid(Fiber.await(this.landing))
   }
 
   /** Does what does not wait, unless too much waits already. */
@@ -213,7 +218,7 @@ export class Sending {
     if (!this.readyToSend) return
     this.readyToSend = false
     const { connection, link } = this
-    const fiber = link.host.fork(Effect.andThen(this.landed, connection.flushed))
+    const fiber = link.host.fork(Effect.andThen(this.given, connection.flushed))
     fiber.addObserver((exit) => {
       if (exit._tag === "Failure") return
       this.readyToSend = true

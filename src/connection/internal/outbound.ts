@@ -5,6 +5,7 @@
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Semaphore from "effect/Semaphore"
 import type * as Socket from "effect/socket/Socket"
 import * as Stream from "effect/Stream"
@@ -39,6 +40,10 @@ const rsv1 = 0x40
 const noBytes = new Uint8Array(0)
 
 const toLost = (error: Socket.SocketError): WebSocketError => lost(error)
+
+/** Begins it, and waits no longer. */
+const launched = (write: Effect.Effect<void, WebSocketError>): Effect.Effect<void> =>
+  Effect.asVoid(Effect.forkDetach(Effect.ignore(write), { startImmediately: true }))
 
 /** Nobody looks at the buffers of a batch after it is written, and it never is empty. */
 const nonEmpty = (buffers: Array<Uint8Array>) => buffers as unknown as NonEmptyReadonlyArray<Uint8Array>
@@ -99,13 +104,22 @@ export class Outbound {
       if (error !== undefined) return Effect.fail(error)
       if (this.lock === undefined) return this.write(messages)
       return this.lock.withPermits(1)(
-        this.codec === undefined ? this.plain(messages) : compressed(this, messages.map(wholeMessage), this.codec)
+        this.codec === undefined
+          ? this.plain(messages)
+          : compressed(this, messages.map(wholeMessage), this.codec, identity)
       )
     })
   }
 
-  /** Sends pieces, of one message or several, in one write. Whoever leaves a message open must be the only one who sends. */
-  sendPieces(pieces: NonEmptyReadonlyArray<Outgoing>): Effect.Effect<void, WebSocketError> {
+  /**
+   * Sends pieces, of one message or several, in one write. Whoever leaves a message open must be the only one who sends. If it
+   * must wait for its turn and `waits` is false, it is done when the transport has them, room or not.
+   */
+  sendPieces(
+    pieces: NonEmptyReadonlyArray<Outgoing>,
+    { waits }: { readonly waits: boolean } = { waits: true }
+  ): Effect.Effect<void, WebSocketError> {
+    const { codec, lock } = this
     const write = Effect.suspend(() => {
       const error = this.gate.refusal
       if (error !== undefined) return Effect.fail(error)
@@ -115,9 +129,9 @@ export class Outbound {
       }
       return this.flushData()
     })
-    return this.lock === undefined
-      ? write
-      : this.lock.withPermits(1)(this.codec === undefined ? write : compressed(this, pieces, this.codec))
+    if (lock === undefined) return write
+    const give = waits ? identity : launched
+    return lock.withPermits(1)(codec === undefined ? give(write) : compressed(this, pieces, codec, give))
   }
 
   /** Behind the lock: the connection may have begun to close while it was waited for. */
@@ -234,7 +248,8 @@ export class Outbound {
 const compressed = Effect.fnUntraced(function* (
   self: Outbound,
   pieces: ReadonlyArray<Outgoing>,
-  codec: Codec
+  codec: Codec,
+  give: (write: Effect.Effect<void, WebSocketError>) => Effect.Effect<void, WebSocketError>
 ): Effect.fn.Return<void, WebSocketError> {
   const frames: Array<readonly [number, Uint8Array]> = []
   let { window } = codec
@@ -246,6 +261,6 @@ const compressed = Effect.fnUntraced(function* (
     window = deflated?.window ?? window
   }
   codec.window = undefined
-  yield* self.writeFrames(frames)
+  yield* give(self.writeFrames(frames))
   codec.window = window
 })
