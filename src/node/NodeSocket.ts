@@ -255,7 +255,11 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
 
   get taken(): number {
     const { stream } = this
-    return stream instanceof Net.Socket ? stream.bytesWritten - stream.writableLength : 0
+    if (!(stream instanceof Net.Socket)) return 0
+    const handle = handleOf(stream)
+    return handle === undefined
+      ? stream.bytesWritten - stream.writableLength
+      : handle.bytesWritten - handle.writeQueueSize
   }
 
   get flushed(): Effect.Effect<void, Socket.SocketError> {
@@ -335,6 +339,28 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
 }
 
 const noBytes = new Uint8Array(0)
+
+interface Handle {
+  /** What was begun to be written. */
+  readonly bytesWritten: number
+  /** What the system has not taken of it. */
+  readonly writeQueueSize: number
+}
+
+/**
+ * The system's end of a socket. To the stream all of a write is unsent until the last of it is taken, which may be minutes
+ * later if it is large; only this one tells how far it is, and it is not in the types.
+ */
+const handleOf = (stream: Net.Socket): Handle | undefined => {
+  const handle: unknown = Reflect.get(stream, "_handle")
+  return isHandle(handle) ? handle : undefined
+}
+
+const isHandle = (handle: unknown): handle is Handle =>
+  typeof handle === "object" &&
+  handle !== null &&
+  typeof Reflect.get(handle, "bytesWritten") === "number" &&
+  typeof Reflect.get(handle, "writeQueueSize") === "number"
 
 /** Transfer to nothing detaches the buffer and gives its memory back at once. */
 const free = (chunk: Uint8Array): void => {
