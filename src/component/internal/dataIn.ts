@@ -36,9 +36,9 @@ export class DataIn implements DataInEvent {
     return (this.decoded ??= lenient.decode(this.payload))
   }
 
-  /** The payload is a view of a larger buffer, which it would keep alive. */
+  /** The payload is a view of a larger buffer, which it would keep alive; and a Buffer, whose `slice` is a view too. */
   get textB(): Uint8Array {
-    return (this.copy ??= this.payload.slice())
+    return (this.copy ??= new Uint8Array(this.payload))
   }
 }
 
