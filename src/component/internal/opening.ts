@@ -95,8 +95,15 @@ export interface Decline {
   readonly error: ComponentError | undefined
 }
 
+/** What an answer says of its own body and end, which is not the listener's to say. */
+const framing = /^(connection|content-length|content-type|transfer-encoding)$/i
+
 const refusalOf = (status: number, headers: ResponseHeaders) =>
-  new Refusal({ status, reason: "The server does not open a WebSocket for this request.", headers })
+  new Refusal({
+    status,
+    reason: "The server does not open a WebSocket for this request.",
+    headers: Object.fromEntries(Object.entries(headers).filter(([name]) => !framing.test(name)))
+  })
 
 const failed = (error: ComponentError): Decline => ({ refusal: internalError, error })
 
@@ -107,15 +114,16 @@ export const internalError = new Refusal({ status: 500, reason: "The server fail
 const headerLine = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*((?:[\t\x20-\x7e\x80-\xff])*)$/
 
 const parseHeaders = (text: string): Result.Result<ResponseHeaders, ComponentError> => {
-  const headers: Record<string, string | ReadonlyArray<string>> = {}
+  // it has no names of its own, as objects do
+  const headers = new Map<string, string | ReadonlyArray<string>>()
   for (const line of text.split(/\r?\n/)) {
     if (line.trim() === "") continue
     const [, name, value] = headerLine.exec(line) ?? []
     if (name === undefined || value === undefined) {
       return Result.fail(invalid("ResponseHeaders", "lines of NAME: VALUE", line))
     }
-    const before = headers[name]
-    headers[name] = before === undefined ? value.trim() : [before, value.trim()].flat()
+    const before = headers.get(name)
+    headers.set(name, before === undefined ? value.trim() : [before, value.trim()].flat())
   }
-  return Result.succeed(headers)
+  return Result.succeed(Object.fromEntries(headers))
 }

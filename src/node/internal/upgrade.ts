@@ -19,12 +19,14 @@ export const unavailable = refusal(503, "The server takes no connections now.")
 const lingerMillis = 2000
 
 const response = ({ headers, reason, status }: OpeningHandshake.Refusal): string => {
-  const body = `${reason}\n`
+  // RFC 9110 sections 15.3.5 and 15.4.5: these have no body
+  const body = status === 204 || status === 304 ? "" : `${reason}\n`
   const lines = headerLines({
     connection: "close",
     ...headers,
-    "content-type": "text/plain; charset=utf-8",
-    "content-length": String(Buffer.byteLength(body))
+    ...(body === ""
+      ? {}
+      : { "content-type": "text/plain; charset=utf-8", "content-length": String(Buffer.byteLength(body)) })
   })
   return `HTTP/1.1 ${status} ${NodeHttp.STATUS_CODES[status] ?? "Refused"}\r\n${lines}\r\n${body}`
 }
