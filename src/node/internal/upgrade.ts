@@ -70,8 +70,8 @@ export class NodeUpgrade implements Upgrade {
   private readonly socket: Duplex
   private head: Uint8Array | undefined
 
-  /** Ends the handler, if the client goes away before it is answered. */
-  private interrupt: (() => void) | undefined
+  /** Ends the handler, if the client goes away before it is answered; then `null`. */
+  private interrupt: (() => void) | null | undefined
 
   constructor(request: OpeningHandshake.Request, socket: Duplex, head: Uint8Array) {
     this.request = request
@@ -80,14 +80,16 @@ export class NodeUpgrade implements Upgrade {
   }
 
   whenGone(interrupt: () => void): void {
+    // a handler may have answered in its first turn
+    if (this.interrupt === null) return
     if (this.socket.destroyed) return interrupt()
     this.interrupt = interrupt
     this.socket.once("close", interrupt)
   }
 
   private answered(): void {
-    if (this.interrupt !== undefined) this.socket.off("close", this.interrupt)
-    this.interrupt = undefined
+    if (this.interrupt) this.socket.off("close", this.interrupt)
+    this.interrupt = null
   }
 
   get remoteAddress(): string | undefined {
