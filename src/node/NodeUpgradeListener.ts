@@ -215,6 +215,11 @@ export const make = Effect.fnUntraced(function* (
   })
 
   const { admit, keepAlive } = options
+  /** Connections that are not decided about: `server` does not know them yet. */
+  const undecided = new Set<Net.Socket>()
+  const endUndecided = () => {
+    for (const socket of undecided) socket.destroy()
+  }
   if (keepAlive !== undefined) {
     const [time, interval] = [keepAlive.time ?? 0, keepAlive.interval].map((input) =>
       input === undefined ? undefined : Duration.toMillis(input)
@@ -225,6 +230,7 @@ export const make = Effect.fnUntraced(function* (
     const serve = server.listeners("connection")
     server.removeAllListeners("connection")
     server.on("connection", (socket: Net.Socket) => {
+      undecided.add(socket)
       const admitted = Effect.map(Effect.timeoutOption(admit(socket), timeout), Option.getOrElse(constFalse))
       const fiber = runFork(
         Effect.catchCause(admitted, (cause) =>
@@ -234,6 +240,7 @@ export const make = Effect.fnUntraced(function* (
       const forget = () => fiber.interruptUnsafe()
       socket.on("error", ignoreError).once("close", forget)
       fiber.addObserver((exit) => {
+        undecided.delete(socket)
         socket.off("error", ignoreError).off("close", forget)
         if (socket.destroyed) return
         if (Exit.isSuccess(exit) && exit.value) for (const listener of serve) listener.call(server, socket)
@@ -245,6 +252,7 @@ export const make = Effect.fnUntraced(function* (
   yield* Effect.addFinalizer(() =>
     Effect.callback<void>((resume) => {
       server.close(() => resume(Effect.void))
+      endUndecided()
       // what is left are HTTP connections: WebSockets ended with `run`, and refusals with the scope
       server.closeAllConnections()
     })
@@ -276,6 +284,7 @@ export const make = Effect.fnUntraced(function* (
     stop: Effect.sync(() => {
       // its callback would wait for the connections that go on
       server.close()
+      endUndecided()
       server.closeAllConnections()
     }),
     run: Effect.fnUntraced(function* <R>(handler: (upgrade: Upgrade) => Effect.Effect<unknown, unknown, R>) {
