@@ -167,7 +167,8 @@ export class WSServer extends withFields(Server, serverProperties) {
       accept(link, open, answer, (webSocket) => {
         const connection = link.opened(webSocket)
         const body = Effect.andThen(
-          link.fire("ReadyToSend", () => ({ connectionId })),
+          // nothing can be sent if a listener of Connected has disconnected it
+          Effect.suspend(() => (link.isClosing ? Effect.void : link.fire("ReadyToSend", () => ({ connectionId })))),
           Effect.onExit(link.run(connection, gathering), () => Effect.sync(() => void link.receiving.flush()))
         )
         return live(link, webSocket, body)

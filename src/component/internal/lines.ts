@@ -34,6 +34,8 @@ export class Lines {
   push(piece: Uint8Array, limit: number, isText: boolean, eom: boolean): ReadonlyArray<Line> {
     const lines: Array<Line> = []
     let at = 0
+    // the limit was larger before
+    if (this.length >= limit) lines.push(this.full(isText, false))
     while (at < piece.length) {
       const end = piece.indexOf(lf, at)
       const until = end === -1 ? piece.length : end

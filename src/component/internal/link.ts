@@ -53,6 +53,8 @@ export abstract class Link<Events extends CommonEvents = CommonEvents> implement
   webSocket: WebSocket | undefined
   /** Disconnect was called: no more data is given out. */
   isClosing = false
+  /** Disconnected is told, or about to be: nothing comes behind it. */
+  isDisconnected = false
   private isOver = false
   private whenOver: Array<() => void> | undefined
 
@@ -69,7 +71,7 @@ export abstract class Link<Events extends CommonEvents = CommonEvents> implement
   }
 
   get isConnected(): boolean {
-    return this.webSocket !== undefined && !this.isOver
+    return this.webSocket !== undefined && !this.isDisconnected
   }
 
   /** The connection, which must be open. */
@@ -123,7 +125,7 @@ export abstract class Link<Events extends CommonEvents = CommonEvents> implement
   /** Fires an event when its turn comes; gives whether its listeners did well. */
   emit<N extends keyof Events>(name: N, event: () => Events[N]): boolean | Promise<boolean> {
     const { emitter } = this.host
-    if (!emitter.has(name)) return true
+    if (!emitter.has(name) || (this.isDisconnected && name !== "Disconnected")) return true
     return this.turns.take(() => emitter.emit(name, event()))
   }
 

@@ -15,8 +15,12 @@ export class Receiving {
   maxLineLength: number
   private readonly link: Link<WSServerEvents>
   private lines: Lines | undefined
+  /** What line mode held when it was left in the midst of lines: it comes behind them. */
+  private left: Lines | undefined
+  private isGivingLines = false
   private resume: (() => void) | undefined
   private paused: Promise<void> | undefined
+  private isSettled = false
 
   constructor(link: Link<WSServerEvents>) {
     this.link = link
@@ -30,10 +34,13 @@ export class Receiving {
   }
 
   setLineMode(lineMode: boolean): void {
-    if (lineMode) this.lines ??= new Lines()
-    else {
-      void this.flush()
+    if (lineMode) {
+      this.lines ??= this.left ?? new Lines()
+      this.left = undefined
+    } else {
+      this.left ??= this.lines
       this.lines = undefined
+      void this.giveLeft()
     }
   }
 
@@ -44,9 +51,14 @@ export class Receiving {
 
   /** Gives what is held of a line that will not end. */
   flush(): unknown {
-    const line = this.lines?.flush()
-    if (line === undefined) return undefined
-    return this.emit(0, line.bytes, undefined, false, false)
+    const line = (this.lines ?? this.left)?.flush()
+    this.left = undefined
+    return line === undefined ? undefined : this.emit(0, line.bytes, undefined, false, false)
+  }
+
+  /** The same when line mode was left, once it is its turn. */
+  private giveLeft(): unknown {
+    return this.left === undefined || this.isGivingLines || this.isPaused ? undefined : this.flush()
   }
 
   // ---- pause ---------------------------------------------------------------------------------------------------------
@@ -56,6 +68,8 @@ export class Receiving {
   }
 
   pause(): void {
+    // what ended is given out to its end
+    if (this.isSettled) return
     this.paused ??= new Promise((resolve) => {
       this.resume = resolve
     })
@@ -63,6 +77,7 @@ export class Receiving {
 
   process(): void {
     this.paused = undefined
+    void this.giveLeft()
     this.resume?.()
   }
 
@@ -71,8 +86,9 @@ export class Receiving {
   /** Gives out a batch; by a promise if it takes its time. */
   deliver(events: ReadonlyArray<MessageEvent>, from: number): undefined | Promise<void> {
     for (let i = from; i < events.length; i++) {
-      if (this.link.isClosing) return undefined
-      if (this.paused !== undefined) return this.paused.then(() => this.deliver(events, i))
+      if (this.isMute) return undefined
+      const { obstacle } = this
+      if (obstacle !== undefined) return obstacle.then(() => this.deliver(events, i))
       const event = events[i]!
       const given = isControlFrame(event)
         ? this.link.emit("Ping", () => new Ping(this.link.connectionId, event.payload, event.opcode === Opcode.pong))
@@ -97,13 +113,21 @@ export class Receiving {
       return this.emit(piece.first ? (piece.isText ? 1 : 2) : 0, piece.payload, piece.text, piece.last, false)
     }
     const found = lines.push(piece.payload, this.maxLineLength, piece.isText, piece.last)
-    return this.giveLines(found, 0)
+    this.isGivingLines = true
+    const given = this.giveLines(found, 0)
+    return given === undefined ? this.gaveLines() : given.then(() => this.gaveLines())
+  }
+
+  private gaveLines(): unknown {
+    this.isGivingLines = false
+    return this.giveLeft()
   }
 
   private giveLines(lines: ReadonlyArray<Line>, from: number): undefined | Promise<void> {
     for (let i = from; i < lines.length; i++) {
-      if (this.link.isClosing) return undefined
-      if (this.paused !== undefined) return this.paused.then(() => this.giveLines(lines, i))
+      if (this.isMute) return undefined
+      const { obstacle } = this
+      if (obstacle !== undefined) return obstacle.then(() => this.giveLines(lines, i))
       const { bytes, eol, eom } = lines[i]!
       const given = this.emit(0, bytes, undefined, eom, eol)
       if (given instanceof Promise) return given.then(() => this.giveLines(lines, i + 1))
@@ -112,6 +136,7 @@ export class Receiving {
   }
 
   private emit(format: number, payload: Uint8Array, text: string | undefined, eom: boolean, eol: boolean): unknown {
+    if (this.isMute) return undefined
     const { connectionId, host, turns } = this.link
     const { emitter } = host
     if (!emitter.has("DataIn")) return true
@@ -124,8 +149,23 @@ export class Receiving {
     return given
   }
 
+  /** What is waited for before anything is given out: a pause, and events that may pause or disconnect. */
+  private get obstacle(): Promise<unknown> | undefined {
+    if (this.paused !== undefined) return this.paused
+    const { turns } = this.link
+    return turns.busy ? Promise.resolve(turns.take(() => undefined)) : undefined
+  }
+
+  /** Nothing is given out behind Disconnect and Disconnected. */
+  private get isMute(): boolean {
+    return this.link.isClosing || this.link.isDisconnected
+  }
+
   /** A connection that ends holds nothing up. */
   attach(connection: Connection): void {
-    connection.whenSettled = () => this.process()
+    connection.whenSettled = () => {
+      this.isSettled = true
+      this.process()
+    }
   }
 }

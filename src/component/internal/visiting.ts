@@ -71,6 +71,7 @@ export const live = <Events extends CommonEvents>(
   let isTold = false
   const tell = (info: CloseInfo): boolean | Promise<boolean> => {
     isTold = true
+    link.isDisconnected = true
     const { description, statusCode } = endOf(info)
     host.log(link, 1, `Disconnected with status ${statusCode}${description === "" ? "" : `: ${description}`}`)
     return link.emit("Disconnected", () => ({ connectionId, statusCode, description }))
