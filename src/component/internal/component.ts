@@ -166,7 +166,7 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
   }
 
   private listenerFailed(name: keyof Events, cause: unknown, event: Events[keyof Events]): void {
-    const error = new ComponentError(500, { detail: `${String(name)}: ${String(cause)}`, cause })
+    const error = new ComponentError(500, { detail: `${String(name)}: ${inWords(cause)}`, cause })
     // who listens to no errors still learns of his own; and a listener of errors is not told of itself
     if (name === "Error" || name === "Log" || !this.host.emitter.has("Error")) process.emitWarning(error)
     else void this.report(this.links.get(idOf(event)), error, 500)
@@ -333,6 +333,15 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
   }
   [Symbol.dispose](): void {
     void this.dispose()
+  }
+}
+
+/** Anything can be thrown, also what has no words. */
+const inWords = (cause: unknown): string => {
+  try {
+    return String(cause)
+  } catch {
+    return "it threw an object that cannot be shown"
   }
 }
 
