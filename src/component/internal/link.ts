@@ -89,6 +89,8 @@ export abstract class Link<Events extends CommonEvents = CommonEvents> implement
   async disconnect(signal: AbortSignal | undefined): Promise<void> {
     this.isClosing = true
     const { webSocket } = this
+    // a listener that waits for what waits for it would wait for ever
+    const isWithinEvent = this.turns.busy
     if (webSocket === undefined) return
     const { store } = this.host
     const code = store.get("DisconnectStatusCode")
@@ -101,7 +103,7 @@ export abstract class Link<Events extends CommonEvents = CommonEvents> implement
       signal,
       otherwise: 4202
     })
-    if (!this.turns.busy) await this.over
+    if (!isWithinEvent) await this.over
   }
 
   /** Lets go of whatever holds the reading up. */
