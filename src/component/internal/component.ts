@@ -234,7 +234,7 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
   }
 
   protected async listen(signal: AbortSignal | undefined): Promise<void> {
-    if (this.isDisposed) throw new ComponentError(10038, { detail: "The component is disposed." })
+    if (this.isDisposed) throw disposed()
     if (this.isListening || this.isStarting) throw new ComponentError(104)
     if (this.host.isSecure()) throw new ComponentError(270, { detail: "TLS is not there yet." })
     this.isStarting = true
@@ -245,10 +245,12 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
       if (this.isDisposed) await Effect.runPromise(listening.close)
       else this.current = listening
     } catch (cause) {
+      if (this.isDisposed) throw disposed()
       throw signal?.aborted === true ? new ComponentError(301, { cause: signal.reason }) : fromUnknown(cause, 10022)
     } finally {
       this.isStarting = false
     }
+    if (this.isDisposed) throw disposed()
     this.log(undefined, 1, `Listening on ${this.current?.host}:${this.current?.port}`, "Info")
   }
 
@@ -335,6 +337,8 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
     void this.dispose()
   }
 }
+
+const disposed = () => new ComponentError(10038, { detail: "The component is disposed." })
 
 /** Anything can be thrown, also what has no words. */
 const inWords = (cause: unknown): string => {
