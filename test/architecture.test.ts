@@ -14,7 +14,7 @@ const allowed: Readonly<Record<string, ReadonlyArray<string>>> = {
   protocol: [],
   tls: ["protocol"],
   connection: ["protocol"],
-  server: ["connection", "protocol"],
+  server: ["connection", "tls", "protocol"],
   proxy: ["server", "connection", "tls", "protocol"],
   node: ["proxy", "server", "connection", "tls", "protocol"],
   component: ["node", "proxy", "server", "connection", "tls", "protocol"],

@@ -34,5 +34,10 @@ export const refusals = Metric.frequency("websocket_refusals_total", {
   description: "Refused opening handshakes by HTTP status"
 })
 
+/** TLS handshakes by how they ended: `ok`, or what failed (`TlsHandshakeError.kind`). */
+export const tlsHandshakes = Metric.frequency("websocket_tls_handshakes_total", {
+  description: "TLS handshakes by how they ended"
+})
+
 /** Counts a limit that bit. */
 export const limitHit = (name: string): Effect.Effect<void> => Metric.update(limits, name)

@@ -18,6 +18,7 @@ import * as Socket from "effect/socket/Socket"
 import * as Net from "node:net"
 import type { Duplex } from "node:stream"
 import * as Transport from "../connection/Transport.ts"
+import { underlyingOf } from "./internal/peer.ts"
 
 type Chunks = NonEmptyReadonlyArray<Uint8Array>
 type Waiter<A> = (effect: Effect.Effect<A, Socket.SocketError>) => void
@@ -86,7 +87,7 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
 
   constructor(stream: Duplex, head: Uint8Array | undefined) {
     this.stream = stream
-    this.ownsChunks = stream instanceof Net.Socket
+    this.ownsChunks = stream instanceof Net.Socket && !("encrypted" in stream)
     if (head !== undefined && head.length > 0) this.kept = [head]
     this.pull = Effect.callback<Chunks, Socket.SocketError>((resume) => this.read(resume))
     this.forget = Effect.sync(() => {
@@ -368,9 +369,11 @@ const free = (chunk: Uint8Array): void => {
   ;(chunk.buffer as ArrayBuffer).transfer(0)
 }
 
-/** Tells the peer at once that the connection is no more; TLS and pipes can only be cut. */
+/** Tells the peer at once that the connection is no more; pipes, and TLS over who knows what, can only be cut. */
 const reset = (stream: Duplex): void => {
-  if (stream instanceof Net.Socket && !("encrypted" in stream)) stream.resetAndDestroy()
+  const underlying = underlyingOf(stream)
+  if (underlying !== undefined) underlying.resetAndDestroy()
+  if (underlying === undefined && stream instanceof Net.Socket && !("encrypted" in stream)) stream.resetAndDestroy()
   else stream.destroy()
 }
 

@@ -7,14 +7,11 @@
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
-import { constFalse } from "effect/Function"
 import * as HttpServer from "effect/http/HttpServer"
 import * as Metric from "effect/Metric"
 import * as NetAddress from "effect/net/NetAddress"
-import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as NodeHttp from "node:http"
@@ -24,6 +21,8 @@ import * as Telemetry from "../connection/Telemetry.ts"
 import * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
 import type { UpgradeListener } from "../server/UpgradeListener.ts"
 import { ListenError, type Peer, type Upgrade } from "../server/UpgradeListener.ts"
+import { Entrance } from "./internal/entrance.ts"
+import * as Secure from "./internal/secure.ts"
 import {
   ignoreError,
   isDoubled,
@@ -34,6 +33,7 @@ import {
   toRequest,
   unavailable
 } from "./internal/upgrade.ts"
+import type * as NodeTls from "./NodeTls.ts"
 
 /**
  * Where to listen, and the limits of a request's head.
@@ -46,7 +46,10 @@ export interface Options {
   readonly host?: string | undefined
   /** 0 has the system choose one. */
   readonly port: number
-  /** The whole head must have come within this time of the connection; 408. Default: 10 seconds. */
+  /**
+   * The whole head must have come within this time of the connection; 408. The decision of `admit` and the TLS handshake, which
+   * come before, have this time each for themselves. Default: 10 seconds.
+   */
   readonly handshakeTimeout?: Duration.Input | undefined
   /** The largest head in bytes; 431. Default: 16 KiB. */
   readonly maxHeaderSize?: number | undefined
@@ -76,6 +79,8 @@ export interface Options {
   readonly highWaterMark?: number | undefined
   /** Decides about a connection before anything is read of it; it is cut off if this is `false` or fails. Default: all. */
   readonly admit?: ((peer: Peer) => Effect.Effect<boolean>) | undefined
+  /** Speaks TLS, and so `wss`. Default: plain `ws`. */
+  readonly tls?: NodeTls.Options | undefined
   /** Whether requests keep their headers as they came (`Request.rawHeaders`). Default: `false`, to save memory. */
   readonly keepRawHeaders?: boolean | undefined
 }
@@ -215,10 +220,21 @@ export const make = Effect.fnUntraced(function* (
   })
 
   const { admit, keepAlive } = options
-  /** Connections that are not decided about: `server` does not know them yet. */
-  const undecided = new Set<Net.Socket>()
-  const endUndecided = () => {
-    for (const socket of undecided) socket.destroy()
+  const gate =
+    options.tls === undefined
+      ? undefined
+      : yield* Effect.mapError(
+          Secure.make(options.tls, { handshakeTimeout: timeout, highWaterMark: options.highWaterMark }),
+          (cause) => new ListenError({ address: addressOf(options), code: "ERR_TLS_SETTINGS", cause })
+        )
+  const listeners = server.listeners("connection")
+  const entrance = new Entrance(
+    { admit, timeout, gate, serve: (stream) => listeners.forEach((listener) => listener.call(server, stream)) },
+    runFork
+  )
+  if (admit !== undefined || gate !== undefined) {
+    server.removeAllListeners("connection")
+    server.on("connection", (socket: Net.Socket) => entrance.enter(socket))
   }
   if (keepAlive !== undefined) {
     const [time, interval] = [keepAlive.time ?? 0, keepAlive.interval].map((input) =>
@@ -226,33 +242,11 @@ export const make = Effect.fnUntraced(function* (
     )
     server.prependListener("connection", (socket: Net.Socket) => setKeepAlive(socket, time, interval))
   }
-  if (admit !== undefined) {
-    const serve = server.listeners("connection")
-    server.removeAllListeners("connection")
-    server.on("connection", (socket: Net.Socket) => {
-      undecided.add(socket)
-      const admitted = Effect.map(Effect.timeoutOption(admit(socket), timeout), Option.getOrElse(constFalse))
-      const fiber = runFork(
-        Effect.catchCause(admitted, (cause) =>
-          Effect.as(Effect.logError("A connection could not be decided about", cause), false)
-        )
-      )
-      const forget = () => fiber.interruptUnsafe()
-      socket.on("error", ignoreError).once("close", forget)
-      fiber.addObserver((exit) => {
-        undecided.delete(socket)
-        socket.off("error", ignoreError).off("close", forget)
-        if (socket.destroyed) return
-        if (Exit.isSuccess(exit) && exit.value) for (const listener of serve) listener.call(server, socket)
-        else socket.destroy()
-      })
-    })
-  }
 
   yield* Effect.addFinalizer(() =>
     Effect.callback<void>((resume) => {
       server.close(() => resume(Effect.void))
-      endUndecided()
+      entrance.cut()
       // what is left are HTTP connections: WebSockets ended with `run`, and refusals with the scope
       server.closeAllConnections()
     })
@@ -281,10 +275,11 @@ export const make = Effect.fnUntraced(function* (
 
   const listener: UpgradeListener["Service"] = {
     address,
+    schemes: options.tls === undefined ? ["ws"] : options.tls.plaintext === true ? ["wss", "ws"] : ["wss"],
     stop: Effect.sync(() => {
       // its callback would wait for the connections that go on
       server.close()
-      endUndecided()
+      entrance.cut()
       server.closeAllConnections()
     }),
     run: Effect.fnUntraced(function* <R>(handler: (upgrade: Upgrade) => Effect.Effect<unknown, unknown, R>) {

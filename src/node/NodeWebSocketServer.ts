@@ -12,6 +12,8 @@ import * as Layer from "effect/Layer"
 import type { ListenError } from "../server/UpgradeListener.ts"
 import { UpgradeListener } from "../server/UpgradeListener.ts"
 import * as WebSocketServer from "../server/WebSocketServer.ts"
+import { Identities } from "../tls/Identities.ts"
+import type * as NodeTls from "./NodeTls.ts"
 import * as NodeUpgradeListener from "./NodeUpgradeListener.ts"
 import * as NodeZlib from "./NodeZlib.ts"
 
@@ -36,7 +38,18 @@ export const layer = (options: Options): Layer.Layer<WebSocketServer.WebSocketSe
   )
 
 /**
- * The same with options from `Config`, such as `{ port: Config.Int("PORT") }`.
+ * A WebSocket server over TLS, whose certificates are the service {@link Identities}.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerTls = (
+  options: Omit<Options, "tls"> & { readonly tls?: Omit<NodeTls.Options, "identities"> | undefined }
+): Layer.Layer<WebSocketServer.WebSocketServer, ListenError, Identities> =>
+  Layer.unwrap(Identities.useSync((identities) => layer({ ...options, tls: { ...options.tls, identities } })))
+
+/**
+ * {@link layer} with options from `Config`, such as `{ port: Config.Int("PORT") }`.
  *
  * @category layers
  * @since 0.1.0

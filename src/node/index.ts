@@ -6,6 +6,7 @@
 export * as NodeClientNames from "./NodeClientNames.ts"
 export * as NodeDialer from "./NodeDialer.ts"
 export * as NodeSocket from "./NodeSocket.ts"
+export * as NodeTls from "./NodeTls.ts"
 export * as NodeUpgradeListener from "./NodeUpgradeListener.ts"
 export * as NodeWebSocketServer from "./NodeWebSocketServer.ts"
 export * as NodeZlib from "./NodeZlib.ts"

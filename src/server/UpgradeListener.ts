@@ -11,9 +11,11 @@ import type * as Effect from "effect/Effect"
 import type * as NetAddress from "effect/net/NetAddress"
 import type * as Socket from "effect/socket/Socket"
 import type * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
+import type { Session } from "../tls/TlsSession.ts"
 
 /**
- * The two ends of a TCP connection.
+ * The two ends of a TCP connection, and what TLS found out about the other one. There is one such object for a connection,
+ * from its acceptance on. The addresses are read when it is first asked for, and known when the connection is gone, too.
  *
  * @category models
  * @since 0.1.0
@@ -23,7 +25,17 @@ export interface Peer {
   readonly remotePort?: number | undefined
   readonly localAddress?: string | undefined
   readonly localPort?: number | undefined
+  /** What was negotiated, once that is done; `undefined` without TLS. */
+  readonly tls?: Session | undefined
 }
+
+/**
+ * The schemes of WebSocket URIs (RFC 6455 section 3): plain, and over TLS.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Scheme = "ws" | "wss"
 
 /**
  * A request to upgrade. Exactly one of `accept` and `refuse` answers it.
@@ -69,6 +81,8 @@ export class ListenError extends Data.TaggedError("ListenError")<{
         return `cannot listen on ${this.address}: the host name is not known`
       case "ERR_SOCKET_BAD_PORT":
         return `cannot listen on ${this.address}: expected a port from 0 to 65535`
+      case "ERR_TLS_SETTINGS":
+        return `cannot listen on ${this.address} with TLS: ${String(this.cause instanceof Error ? this.cause.message : this.cause)}`
       default:
         return `cannot listen on ${this.address}: ${this.code}`
     }
@@ -83,6 +97,8 @@ export class UpgradeListener extends Context.Service<
   UpgradeListener,
   {
     readonly address: NetAddress.SocketAddress
+    /** What is spoken there, the better one first. Default: `ws`. */
+    readonly schemes?: ReadonlyArray<Scheme> | undefined
     /** Takes no more connections; those that are open go on, and handshakes that nobody decides about yet are cut off. */
     readonly stop: Effect.Effect<void>
     /**

@@ -41,7 +41,7 @@ import * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
 import type { OpenRequest } from "./OpenRequest.ts"
 import * as Admission from "./Admission.ts"
 import { type House, Visit } from "./internal/visit.ts"
-import { type Upgrade, UpgradeListener } from "./UpgradeListener.ts"
+import { type Scheme, type Upgrade, UpgradeListener } from "./UpgradeListener.ts"
 
 /**
  * What a server accepts and how much of it. Every field has a safe default.
@@ -67,6 +67,8 @@ export class WebSocketServer extends Context.Service<
   WebSocketServer,
   {
     readonly address: NetAddress.SocketAddress
+    /** What is spoken there, the better one first. */
+    readonly schemes: ReadonlyArray<Scheme>
     /** Takes no more connections; those that are open go on. */
     readonly stop: Effect.Effect<void>
     readonly run: <R, E, _>(
@@ -148,6 +150,7 @@ export const make = Effect.fnUntraced(function* (
 
   return {
     address: listener.address,
+    schemes: listener.schemes ?? ["ws"],
     stop: listener.stop,
     connections: Effect.sync(admission.size),
     runRequests,
@@ -187,7 +190,11 @@ export const layerHandler = <R, E, _>(
  * @since 0.1.0
  */
 export const layerLogAddress: Layer.Layer<never, never, WebSocketServer> = Layer.effectDiscard(
-  WebSocketServer.use((server) => Effect.logInfo(`Listening on ws://${NetAddress.formatSocketAddress(server.address)}`))
+  WebSocketServer.use(({ address, schemes }) =>
+    Effect.logInfo(
+      `Listening on ${schemes.map((scheme) => `${scheme}://${NetAddress.formatSocketAddress(address)}`).join(" and ")}`
+    )
+  )
 )
 
 /**

@@ -265,6 +265,17 @@ const pathOf = ({ store }: Store, from: "file" | "blob" | "either"): string | un
   return from === "either" && typeof store === "string" && fileExists(store) ? store : undefined
 }
 
+/**
+ * The path of the file that a store is, if it is one and not a content: to know when it changes.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const fileOf = (store: Store): string | undefined => {
+  const reading = isCertStoreType(store.type) ? readings[store.type] : undefined
+  return reading === undefined || "never" in reading ? undefined : pathOf(store, reading.from)
+}
+
 /** How messages call a content; it may be a secret. */
 const nameOf = ({ store }: Store, from: "file" | "blob" | "either"): string =>
   from === "either" && typeof store === "string" && mayBePath(store) ? "in memory (it names no file)" : "in memory"

@@ -53,8 +53,11 @@ const alerts = {
   RecordOverflow: 22,
   HandshakeFailure: 40,
   IllegalParameter: 47,
+  AccessDenied: 49,
   DecodeError: 50,
-  ProtocolVersion: 70
+  ProtocolVersion: 70,
+  InternalError: 80,
+  UnrecognizedName: 112
 } as const
 
 /**

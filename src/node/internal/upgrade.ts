@@ -6,11 +6,11 @@ import * as Effect from "effect/Effect"
 import * as Socket from "effect/socket/Socket"
 import * as NodeCrypto from "node:crypto"
 import * as NodeHttp from "node:http"
-import * as Net from "node:net"
 import type { Duplex } from "node:stream"
 import * as OpeningHandshake from "../../protocol/OpeningHandshake.ts"
 import type { Peer, Upgrade } from "../../server/UpgradeListener.ts"
 import * as NodeSocket from "../NodeSocket.ts"
+import { peerOf, remoteAddressOf } from "./peer.ts"
 
 export const refusal = (status: number, reason: string) => new OpeningHandshake.Refusal({ status, reason })
 export const unavailable = refusal(503, "The server takes no connections now.")
@@ -47,6 +47,10 @@ const headerLines = (headers: OpeningHandshake.ResponseHeaders): string => {
 
 /** Sends a refusal, and destroys the connection when the client has ended it, or after a while. */
 export const refuse = (socket: Duplex, why: OpeningHandshake.Refusal): Effect.Effect<void> =>
+  Effect.suspend(() => endWith(socket, response(why)))
+
+/** Sends a last word in the same way. */
+export const endWith = (socket: Duplex, word: string | Uint8Array): Effect.Effect<void> =>
   Effect.callback<void>((resume) => {
     if (socket.destroyed) return resume(Effect.void)
     const done = () => {
@@ -56,7 +60,7 @@ export const refuse = (socket: Duplex, why: OpeningHandshake.Refusal): Effect.Ef
     }
     const timer = setTimeout(done, lingerMillis)
     socket.on("error", done).on("end", done).on("close", done)
-    socket.end(response(why))
+    socket.end(word)
     socket.resume()
     return Effect.sync(done)
   })
@@ -93,11 +97,11 @@ export class NodeUpgrade implements Upgrade {
   }
 
   get remoteAddress(): string | undefined {
-    return this.peer?.remoteAddress
+    return remoteAddressOf(this.socket)
   }
 
   get peer(): Peer | undefined {
-    return this.socket instanceof Net.Socket ? this.socket : undefined
+    return peerOf(this.socket)
   }
 
   refuse(why: OpeningHandshake.Refusal): Effect.Effect<void> {

@@ -1,0 +1,102 @@
+/**
+ * TLS for the listener: what a server that speaks `wss` is to know, and what may happen before it speaks HTTP.
+ *
+ * A connection's ClientHello is read first, in whatever pieces it comes; `identities` chooses the certificate by it; TLS itself
+ * is Node's. All of it has to be done within the listener's `handshakeTimeout`. Whoever speaks no TLS gets the alert that TLS
+ * has for that, and the end. A handshake that fails costs its own connection and nothing else: it is counted
+ * (`websocket_tls_handshakes_total`) and told to `onStatus`.
+ *
+ * @since 0.1.0
+ */
+import * as Data from "effect/Data"
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import type { Peer } from "../server/UpgradeListener.ts"
+import type { Certificate } from "../tls/Certificate.ts"
+import type { Identities } from "../tls/Identities.ts"
+import type * as TlsSettings from "../tls/TlsSettings.ts"
+
+/**
+ * What a client has shown when it was asked for its certificate.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Presented {
+  /** With the issuers that the client sent. `undefined` if it has shown none. */
+  readonly certificate: Certificate | undefined
+  /** `OK`, or why it is not trusted, by OpenSSL's name: `CERT_HAS_EXPIRED`, `DEPTH_ZERO_SELF_SIGNED_CERT`, … */
+  readonly status: string
+}
+
+/**
+ * Certificates of clients.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ClientCertificates {
+  /** Whom certificates are trusted from, in PEM. Their names are sent to clients, to choose by. */
+  readonly ca?: ReadonlyArray<string> | undefined
+  /** Whether the authorities that the system trusts are trusted, too. Default: only if there is no `ca`. */
+  readonly systemCa?: boolean | undefined
+  /** Whether a client must show one: TLS refuses it with an alert otherwise. Default: `true`, and `false` with `decide`. */
+  readonly required?: boolean | undefined
+  /** Decides about what is shown, trusted or not. Default: whatever is shown has to be trusted. */
+  readonly decide?: ((presented: Presented, peer: Peer) => Effect.Effect<boolean>) | undefined
+}
+
+/**
+ * Only `identities` has no default.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /** Chooses the certificate: see `Identities`. */
+  readonly identities: Identities["Service"]
+  /** Default: versions from TLS 1.2 on, Node's cipher suites, `http/1.1` as the only application protocol. */
+  readonly settings?: TlsSettings.Options | TlsSettings.TlsSettings | undefined
+  /** Asks clients for a certificate. Default: they are not asked. */
+  readonly clientCertificates?: ClientCertificates | undefined
+  /** Whether the port speaks `ws` as well, told from TLS by the first byte. Default: `false`. */
+  readonly plaintext?: boolean | undefined
+  /** How long a client may send nothing during the handshake. Default: as long as `handshakeTimeout` lets it. */
+  readonly inactivityTimeout?: Duration.Input | undefined
+  /** Is told the steps of each handshake, the alerts, and why one failed: for a log. */
+  readonly onStatus?: ((peer: Peer, message: string) => void) | undefined
+  /** Whether `onStatus` is told of each TLS record, too. It slows connections down. Default: `false`. */
+  readonly records?: boolean | undefined
+}
+
+/**
+ * A connection did not come as far as HTTP.
+ *
+ * - `NotTls`: what came is no ClientHello.
+ * - `NoIdentity`: there is no certificate for the name that the client asks for.
+ * - `BadIdentity`: the certificate that was chosen cannot be used.
+ * - `ClientCertificate`: the client has not shown one, or it was refused.
+ * - `Alert`: the client refused with an alert, such as for a certificate that it does not trust.
+ * - `Failed`: TLS itself failed; nothing in common with the client, most likely.
+ * - `Gone`: the connection ended in between.
+ * - `Timeout`, `Inactive`: it took too long.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class TlsHandshakeError extends Data.TaggedError("TlsHandshakeError")<{
+  readonly kind:
+    | "NotTls"
+    | "NoIdentity"
+    | "BadIdentity"
+    | "ClientCertificate"
+    | "Alert"
+    | "Failed"
+    | "Gone"
+    | "Timeout"
+    | "Inactive"
+  readonly message: string
+  /** The alert that has to be sent still, where TLS did not come so far as to do so. */
+  readonly alert?: number | undefined
+  readonly cause?: unknown
+}> {}

@@ -1,0 +1,74 @@
+/**
+ * What a connection goes through between its acceptance and HTTP: the decision about its address, then TLS. What is on its way
+ * through here has a fiber, and is cut off when the listener stops.
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import { constFalse } from "effect/Function"
+import * as Option from "effect/Option"
+import type * as Net from "node:net"
+import type { Peer } from "../../server/UpgradeListener.ts"
+import { alertRecord } from "./firstBytes.ts"
+import { peerOf, type TcpPeer } from "./peer.ts"
+import type { Gate } from "./secure.ts"
+import { endWith, ignoreError } from "./upgrade.ts"
+
+export interface Options {
+  readonly admit: ((peer: Peer) => Effect.Effect<boolean>) | undefined
+  /** How long `admit` may take, in milliseconds. */
+  readonly timeout: number
+  readonly gate: Gate | undefined
+  /** Gives a connection that came through to HTTP. */
+  readonly serve: (stream: Net.Socket) => void
+}
+
+export class Entrance {
+  private readonly options: Options
+  private readonly runFork: ReturnType<typeof Effect.runForkWith<never>>
+  private readonly inside = new Set<Net.Socket>()
+
+  constructor(options: Options, runFork: ReturnType<typeof Effect.runForkWith<never>>) {
+    this.options = options
+    this.runFork = runFork
+  }
+
+  enter(socket: Net.Socket): void {
+    const peer = peerOf(socket)!
+    const fiber = this.runFork(
+      Effect.catchCause(this.way(socket, peer), (cause) =>
+        Effect.as(Effect.logError("A connection could not be decided about", cause), undefined)
+      )
+    )
+    const forget = () => fiber.interruptUnsafe()
+    this.inside.add(socket)
+    socket.on("error", ignoreError).once("close", forget)
+    fiber.addObserver((exit) => {
+      this.inside.delete(socket)
+      socket.off("close", forget)
+      const stream = Exit.isSuccess(exit) ? exit.value : undefined
+      if (stream === undefined || stream.destroyed) return void socket.destroy()
+      if (stream === socket) socket.off("error", ignoreError)
+      this.options.serve(stream)
+      // it was paused, if it was looked at
+      if (stream === socket && this.options.gate !== undefined) socket.resume()
+    })
+  }
+
+  /** Ends all that is here. */
+  cut(): void {
+    for (const socket of this.inside) socket.destroy()
+  }
+
+  private way(socket: Net.Socket, peer: TcpPeer): Effect.Effect<Net.Socket | undefined> {
+    const { admit, gate, timeout } = this.options
+    const secured =
+      gate === undefined
+        ? Effect.succeed(socket)
+        : Effect.catch(gate.secure(socket, peer), ({ alert }) =>
+            Effect.as(alert === undefined ? Effect.void : endWith(socket, alertRecord(alert)), undefined)
+          )
+    if (admit === undefined) return secured
+    const admitted = Effect.map(Effect.timeoutOption(admit(peer), timeout), Option.getOrElse(constFalse))
+    return Effect.flatMap(admitted, (isWell) => (isWell ? secured : Effect.succeed(undefined)))
+  }
+}

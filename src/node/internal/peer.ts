@@ -1,0 +1,50 @@
+/**
+ * The {@link Peer} of a connection, found again on whatever stream carries it. It is made when it is first asked for; where
+ * nothing decides about connections before their requests, most have none.
+ */
+import * as Net from "node:net"
+import type { Duplex } from "node:stream"
+import type { Peer } from "../../server/UpgradeListener.ts"
+import type { Session } from "../../tls/TlsSession.ts"
+
+const peerKey = Symbol("effect-websocket/Peer")
+const underlyingKey = Symbol("effect-websocket/underlying")
+
+interface Marked extends Duplex {
+  [peerKey]?: TcpPeer
+  [underlyingKey]?: Net.Socket
+}
+
+export class TcpPeer implements Peer {
+  readonly remoteAddress: string | undefined
+  readonly remotePort: number | undefined
+  readonly localAddress: string | undefined
+  readonly localPort: number | undefined
+  tls: Session | undefined = undefined
+
+  /** A socket forgets the addresses when it closes. */
+  constructor(socket: Net.Socket) {
+    this.remoteAddress = socket.remoteAddress
+    this.remotePort = socket.remotePort
+    this.localAddress = socket.localAddress
+    this.localPort = socket.localPort
+  }
+}
+
+/** The peer of a stream, made now if there is none yet. */
+export const peerOf = (stream: Duplex): TcpPeer | undefined =>
+  stream instanceof Net.Socket ? ((stream as Marked)[peerKey] ??= new TcpPeer(stream)) : undefined
+
+/** The remote address, without a peer being made for it. */
+export const remoteAddressOf = (stream: Duplex): string | undefined =>
+  (stream as Marked)[peerKey]?.remoteAddress ?? (stream instanceof Net.Socket ? stream.remoteAddress : undefined)
+
+/** Says that a stream is one over this socket, with the same peer. */
+export const layOver = (stream: Duplex, socket: Net.Socket, peer: TcpPeer): void => {
+  const marked: Marked = stream
+  marked[peerKey] = peer
+  marked[underlyingKey] = socket
+}
+
+/** The system's socket that a stream is over. */
+export const underlyingOf = (stream: Duplex): Net.Socket | undefined => (stream as Marked)[underlyingKey]

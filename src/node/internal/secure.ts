@@ -1,0 +1,291 @@
+/**
+ * TLS between the acceptance of a connection and HTTP: see `NodeTls`, whose options it works by.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Metric from "effect/Metric"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import { randomBytes } from "node:crypto"
+import { createWriteStream } from "node:fs"
+import type * as Net from "node:net"
+import * as tls from "node:tls"
+import * as Telemetry from "../../connection/Telemetry.ts"
+import { Certificate } from "../../tls/Certificate.ts"
+import type { ClientHello } from "../../tls/ClientHello.ts"
+import * as TlsSession from "../../tls/TlsSession.ts"
+import * as TlsSettings from "../../tls/TlsSettings.ts"
+import type { ClientCertificates, Options, Presented } from "../NodeTls.ts"
+import { TlsHandshakeError } from "../NodeTls.ts"
+import { describeAlert, describeHello, gone, readHello } from "./firstBytes.ts"
+import { alertOf, type Fault, faultOf } from "./handshakeFault.ts"
+import { layOver, type TcpPeer } from "./peer.ts"
+import { formatRecord, RecordTap } from "./recordTap.ts"
+
+export interface Gate {
+  /** The connection as HTTP is to see it: over TLS, or as it is. */
+  readonly secure: (socket: Net.Socket, peer: TcpPeer) => Effect.Effect<Net.Socket, TlsHandshakeError>
+}
+
+/** The authorities that clients' certificates are trusted from; `undefined` stands for those of Node. */
+const authorities = ({ ca, systemCa = ca === undefined }: ClientCertificates): Array<string> | undefined => {
+  if (ca === undefined) return systemCa ? undefined : []
+  return systemCa ? [...ca, ...tls.getCACertificates("system"), ...tls.getCACertificates("default")] : [...ca]
+}
+
+/** Secure contexts by their certificate, for as long as the certificate is in use. */
+class Contexts {
+  private readonly made = new WeakMap<Certificate, tls.SecureContext>()
+  private readonly shared: tls.SecureContextOptions
+
+  constructor({ secureContext }: TlsSettings.TlsSettings, clientCertificates: ClientCertificates | undefined) {
+    const ca = clientCertificates === undefined ? undefined : authorities(clientCertificates)
+    this.shared = {
+      ...secureContext,
+      ...(ca !== undefined && { ca }),
+      // a session with a client's certificate is taken up again by this listener alone
+      sessionIdContext: randomBytes(16).toString("hex")
+    }
+  }
+
+  of(certificate: Certificate): Effect.Effect<tls.SecureContext, TlsHandshakeError> {
+    const known = this.made.get(certificate)
+    if (known !== undefined) return Effect.succeed(known)
+    return Effect.try({
+      try: () => {
+        const context = tls.createSecureContext({ ...this.shared, ...TlsSettings.identity(certificate) })
+        this.made.set(certificate, context)
+        return context
+      },
+      catch: (cause) =>
+        new TlsHandshakeError({
+          kind: "BadIdentity",
+          message: `the certificate ${JSON.stringify(certificate.subject)} cannot be used: ${String(cause)}`,
+          alert: 80,
+          cause
+        })
+    })
+  }
+}
+
+/** Appends lines to the key log file; what cannot be written is told once, and then nothing is. */
+const openKeyLog = (file: string): Effect.Effect<(line: Buffer) => void, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const runFork = Effect.runForkWith(yield* Effect.context<never>())
+    const stream = yield* Effect.acquireRelease(
+      Effect.sync(() => createWriteStream(file, { flags: "a", mode: 0o600 })),
+      (stream) => Effect.callback<void>((resume) => void stream.end(() => resume(Effect.void)))
+    )
+    stream.on("error", (cause) => {
+      runFork(Effect.logError(`The TLS key log file ${JSON.stringify(file)} cannot be written`, cause))
+    })
+    return (line) => {
+      if (!stream.destroyed) stream.write(line)
+    }
+  })
+
+/** TLS that failed in a way of its own after the handshake tells it by this event alone. */
+function onTlsError(this: tls.TLSSocket, error: Error): void {
+  this.destroy(error)
+}
+
+interface Verifying {
+  verifyError(): { readonly code?: string } | null
+}
+
+/** What OpenSSL found out about the client's certificate; Node keeps it where `tls.Server` finds it. */
+const verifyError = (stream: tls.TLSSocket): string => {
+  // present since Node 0.12, and in no declaration; where it should be missing, nobody is trusted
+  const { ssl } = stream as unknown as { readonly ssl: Partial<Verifying> | null }
+  if (typeof ssl?.verifyError !== "function") return "UNSPECIFIED"
+  const error = ssl.verifyError()
+  return error === null || error === undefined ? "OK" : (error.code ?? "UNSPECIFIED")
+}
+
+/** The issuers that a client may send with its certificate. */
+const maxChain = 10
+
+const present = (stream: tls.TLSSocket): Presented => {
+  const leaf = stream.getPeerX509Certificate()
+  if (leaf === undefined) return { certificate: undefined, status: "no certificate was shown" }
+  const chain: Array<Uint8Array> = []
+  for (let it = leaf.issuerCertificate; it !== undefined && chain.length < maxChain; it = it.issuerCertificate) {
+    chain.push(it.raw)
+  }
+  const certificate = new Certificate({ der: leaf.raw, chain })
+  const status = verifyError(stream)
+  // one that was good when the session began, which is taken up again
+  const isExpired = status === "OK" && leaf.validToDate.getTime() < Date.now()
+  return { certificate, status: isExpired ? "CERT_HAS_EXPIRED" : status }
+}
+
+const isMade = (settings: TlsSettings.Options | TlsSettings.TlsSettings): settings is TlsSettings.TlsSettings =>
+  "secureContext" in settings
+
+export const make = Effect.fnUntraced(function* (
+  options: Options,
+  server: { readonly handshakeTimeout: number; readonly highWaterMark: number | undefined }
+): Effect.fn.Return<Gate, TlsSettings.TlsSettingsError, Scope.Scope> {
+  const { clientCertificates, identities, onStatus, plaintext = false } = options
+  const given = options.settings ?? {}
+  const settings = isMade(given) ? given : yield* Effect.fromResult(TlsSettings.make(given))
+  const contexts = new Contexts(settings, clientCertificates)
+  const keyLog = settings.keyLogFile === undefined ? undefined : yield* openKeyLog(settings.keyLogFile)
+  const required = clientCertificates?.required ?? clientCertificates?.decide === undefined
+  const socketOptions = {
+    isServer: true,
+    requestCert: clientCertificates !== undefined,
+    // to TLS this is whether one must be shown; whether it is trusted is looked at below
+    rejectUnauthorized: clientCertificates !== undefined && required,
+    ALPNProtocols: settings.socket.ALPNProtocols ?? ["http/1.1"],
+    ...(server.highWaterMark !== undefined && { highWaterMark: server.highWaterMark })
+  }
+  const inactivity = options.inactivityTimeout === undefined ? Infinity : Duration.toMillis(options.inactivityTimeout)
+
+  const tell = (peer: TcpPeer, message: string): void => {
+    try {
+      onStatus?.(peer, message)
+    } catch (cause) {
+      // a listener of the application's, in the middle of a socket's event
+      Effect.runFork(Effect.logError("A listener of TLS states failed", cause))
+    }
+  }
+  const told = (peer: TcpPeer, { alert, error }: Fault): TlsHandshakeError => {
+    if (alert !== undefined) tell(peer, describeAlert(alert.direction, alert.number))
+    return error
+  }
+
+  /** Fails when nothing comes for too long, looking four times in that time. */
+  const watchful = <A>(self: Effect.Effect<A, TlsHandshakeError>, socket: Net.Socket) => {
+    if (inactivity === Infinity || inactivity <= 0) return self
+    const inactive = Effect.gen(function* () {
+      let seen = socket.bytesRead
+      for (let quiet = 0; quiet < 4; quiet++) {
+        yield* Effect.sleep(inactivity / 4)
+        if (socket.bytesRead !== seen) quiet = -1
+        seen = socket.bytesRead
+      }
+      return yield* new TlsHandshakeError({
+        kind: "Inactive",
+        message: `the client sent nothing for ${inactivity / 1000} seconds during the TLS handshake`
+      })
+    })
+    return Effect.raceFirst(self, inactive)
+  }
+
+  const handshake = (socket: Net.Socket, secureContext: tls.SecureContext, hello: ClientHello, peer: TcpPeer) =>
+    Effect.callback<tls.TLSSocket, TlsHandshakeError>((resume) => {
+      if (socket.destroyed) return resume(Effect.fail(gone))
+      const carrier =
+        options.records === true ? new RecordTap(socket, (head) => tell(peer, formatRecord(head))) : socket
+      const stream = new tls.TLSSocket(carrier, { ...socketOptions, secureContext })
+      layOver(stream, socket, peer)
+      if (keyLog !== undefined) stream.on("keylog", keyLog)
+      const leave = () =>
+        void stream.off("secure", onSecure).off("error", onError).off("end", onGone).off("close", onGone)
+      const onSecure = () => {
+        leave()
+        stream.disableRenegotiation()
+        if (onStatus !== undefined) {
+          stream.on("error", (error) => {
+            const alert = alertOf(error)
+            tell(peer, alert === undefined ? `TLS failed: ${error.message}` : describeAlert("received", alert))
+          })
+        }
+        resume(Effect.succeed(stream))
+      }
+      const onError = (error: Error) => {
+        leave()
+        resume(Effect.fail(told(peer, faultOf(error, hello))))
+      }
+      const onGone = () => {
+        leave()
+        stream.destroy()
+        resume(Effect.fail(gone))
+      }
+      stream
+        .on("_tlsError", onTlsError)
+        .on("secure", onSecure)
+        .on("error", onError)
+        .on("end", onGone)
+        .on("close", onGone)
+      return Effect.sync(() => {
+        leave()
+        stream.destroy()
+      })
+    })
+
+  const refuseClient = (message: string) => new TlsHandshakeError({ kind: "ClientCertificate", message })
+
+  /** Whether the client is let in with what it has shown. */
+  const judge = (presented: Presented, peer: TcpPeer): Effect.Effect<void, TlsHandshakeError> => {
+    if (clientCertificates === undefined) return Effect.void
+    const { certificate, status } = presented
+    const who = certificate === undefined ? "without a certificate" : `with ${JSON.stringify(certificate.subject)}`
+    tell(peer, `Client ${who}: ${status}`)
+    if (clientCertificates.decide !== undefined) {
+      return Effect.flatMap(clientCertificates.decide(presented, peer), (isWell) =>
+        isWell ? Effect.void : Effect.fail(refuseClient(`the client ${who} was refused; its status is ${status}`))
+      )
+    }
+    if (certificate === undefined ? !required : status === "OK") return Effect.void
+    return Effect.fail(refuseClient(`the client ${who} is not trusted: ${status}`))
+  }
+
+  const negotiate = Effect.fnUntraced(function* (socket: Net.Socket, peer: TcpPeer, hello: ClientHello) {
+    tell(peer, describeHello(hello))
+    const certificate = yield* Effect.mapError(
+      identities.choose(hello, peer),
+      (cause) => new TlsHandshakeError({ kind: "NoIdentity", message: cause.message, alert: 112, cause })
+    )
+    tell(peer, `Certificate chosen: ${certificate.subject}`)
+    const context = yield* contexts.of(certificate)
+    const stream = yield* watchful(handshake(socket, context, hello, peer), socket)
+    const presented =
+      clientCertificates === undefined ? { certificate: undefined, status: "not asked for" } : present(stream)
+    const { alpnProtocol } = stream
+    const session = TlsSession.make({
+      version: stream.getProtocol() ?? "unknown",
+      cipherSuite: stream.getCipher().standardName,
+      session: stream.getSession(),
+      serverName: hello.serverName,
+      alpnProtocol: typeof alpnProtocol === "string" ? alpnProtocol : undefined,
+      isResumed: stream.isSessionReused(),
+      certificate,
+      clientCertificate: presented.certificate,
+      clientCertificateStatus: presented.certificate === undefined ? undefined : presented.status
+    })
+    peer.tls = session
+    const { cipherSuite, group, isResumed, version } = session
+    tell(
+      peer,
+      `Handshake done: ${[version, cipherSuite.name, group?.opensslName, isResumed ? "resumed" : undefined].filter((it) => it !== undefined).join(", ")}`
+    )
+    yield* judge(presented, peer)
+    return stream
+  })
+
+  const work = Effect.fnUntraced(function* (socket: Net.Socket, peer: TcpPeer) {
+    const hello = yield* watchful(readHello(socket, plaintext), socket)
+    return hello === undefined ? socket : yield* negotiate(socket, peer, hello)
+  })
+
+  const tooSlow = new TlsHandshakeError({
+    kind: "Timeout",
+    message: `the TLS handshake was not done within ${server.handshakeTimeout / 1000} seconds`
+  })
+
+  return {
+    secure: (socket, peer) =>
+      work(socket, peer).pipe(
+        Effect.timeoutOption(server.handshakeTimeout),
+        Effect.flatMap(Option.match({ onNone: () => Effect.fail(tooSlow), onSome: Effect.succeed })),
+        Effect.tap((stream) => (stream === socket ? Effect.void : Metric.update(Telemetry.tlsHandshakes, "ok"))),
+        Effect.tapError((error) => {
+          if (error.alert !== undefined) tell(peer, describeAlert("sent", error.alert))
+          tell(peer, `Handshake failed: ${error.message}`)
+          return Metric.update(Telemetry.tlsHandshakes, error.kind)
+        })
+      )
+  }
+})

@@ -1,0 +1,317 @@
+/**
+ * Who a server is to a client: the service that chooses the certificate, knowing what the client has said in its ClientHello.
+ *
+ * - {@link one} has a single certificate for everybody.
+ * - {@link several} chooses by the name that the client asks for (RFC 6066 section 3, RFC 9525 section 6: an exact name, then a
+ *   wildcard of one label) and among those by what the client can use, so that RSA and ECDSA certificates may share a name. Where
+ *   no name fits, all are chosen among, the first before the others.
+ * - {@link reloading} does that with certificates of stores on disk, which it reads again when their files change.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
+import type * as Scope from "effect/Scope"
+import { stat } from "node:fs/promises"
+import * as tls from "node:tls"
+import type { Certificate } from "./Certificate.ts"
+import * as CertificateStore from "./CertificateStore.ts"
+import type { ClientHello } from "./ClientHello.ts"
+import * as Choosing from "./internal/choosing.ts"
+import * as TlsSettings from "./TlsSettings.ts"
+
+/**
+ * The server has no certificate for this client.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class NoIdentity extends Data.TaggedError("NoIdentity")<{
+  /** The name that the client asked for. */
+  readonly serverName: string | undefined
+  /** The names that there are certificates for. */
+  readonly names: ReadonlyArray<string>
+}> {
+  override get message(): string {
+    const asked = this.serverName === undefined ? "without a server name" : `for ${JSON.stringify(this.serverName)}`
+    const few = this.names.slice(0, 5).join(", ") || "no name"
+    return `there is no certificate for a client that asks ${asked}; there are some for ${few}`
+  }
+}
+
+/**
+ * The two ends of the TCP connection of a client.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Client {
+  readonly remoteAddress?: string | undefined
+  readonly remotePort?: number | undefined
+  readonly localAddress?: string | undefined
+  readonly localPort?: number | undefined
+}
+
+/**
+ * See the head of this module.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Identities extends Context.Service<
+  Identities,
+  {
+    /** Chooses a certificate, which has to have its private key; `NoIdentity` ends the handshake with an alert. */
+    readonly choose: (hello: ClientHello, client: Client) => Effect.Effect<Certificate, NoIdentity>
+    /** Reads the certificates again, if they come from somewhere. What is broken is refused, and the old one kept. */
+    readonly reload: Effect.Effect<void, CertificateStore.CertificateStoreError>
+  }
+>()("effect-websocket/tls/Identities") {}
+
+/**
+ * The same certificate for everybody.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const one = (certificate: Certificate): Identities["Service"] => {
+  const chosen = Effect.succeed(certificate)
+  return { choose: () => chosen, reload: Effect.void }
+}
+
+/**
+ * A choice of one's own.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (choose: Identities["Service"]["choose"]): Identities["Service"] => ({
+  choose,
+  reload: Effect.void
+})
+
+/**
+ * A certificate, and for which names it is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Named {
+  readonly certificate: Certificate
+  /** Names and wildcards such as `*.example.com`. Default: the DNS names of the certificate itself. */
+  readonly names?: ReadonlyArray<string> | undefined
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface SeveralOptions {
+  /** What a client gets that asks for none of the names, or for no name. Default: `choose`, among all certificates. */
+  readonly otherNames?: "choose" | "refuse" | undefined
+}
+
+/** Certificates by the names that they are for. */
+class Directory {
+  private readonly byName = new Map<string, Array<Certificate>>()
+  private readonly all: ReadonlyArray<Certificate>
+
+  constructor(entries: ReadonlyArray<Named>) {
+    this.all = entries.map(({ certificate }) => certificate)
+    for (const { certificate, names } of entries) {
+      for (const name of new Set(names?.map(Choosing.normalize) ?? Choosing.namesOf(certificate))) {
+        const others = this.byName.get(name)
+        if (others === undefined) this.byName.set(name, [certificate])
+        else others.push(certificate)
+      }
+    }
+  }
+
+  choose(hello: ClientHello, options: SeveralOptions): Result.Result<Certificate, NoIdentity> {
+    const { serverName } = hello
+    const name = Choosing.normalize(serverName ?? "")
+    const named = [...(this.byName.get(name) ?? []), ...(this.byName.get(Choosing.wildcardOf(name) ?? "") ?? [])]
+    const candidates = named.length === 0 && options.otherNames !== "refuse" ? this.all : named
+    const chosen = candidates.find((it) => Choosing.isUsable(it, hello)) ?? candidates[0]
+    return chosen === undefined
+      ? Result.fail(new NoIdentity({ serverName, names: [...this.byName.keys()] }))
+      : Result.succeed(chosen)
+  }
+}
+
+/**
+ * Chooses by the name that the client asks for, and by what it can use.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const several = (
+  certificates: ReadonlyArray<Certificate | Named>,
+  options: SeveralOptions = {}
+): Identities["Service"] => {
+  const directory = new Directory(certificates.map((it) => ("certificate" in it ? it : { certificate: it })))
+  return make((hello) => Effect.fromResult(directory.choose(hello, options)))
+}
+
+/**
+ * A store on disk or in memory, which certificate of it, and for which names that is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Source extends CertificateStore.Store {
+  /** As in `CertificateStore.select`. Default: the first. */
+  readonly subject?: string | undefined
+  readonly names?: ReadonlyArray<string> | undefined
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface ReloadingOptions extends SeveralOptions {
+  /** At least one. */
+  readonly sources: ReadonlyArray<Source>
+  /** How often the files are looked at; `Duration.infinity` leaves it to `reload`. Default: 5 seconds. */
+  readonly interval?: Duration.Input | undefined
+}
+
+/** A certificate that TLS takes. */
+const load = Effect.fnUntraced(function* (source: Source) {
+  const certificate = yield* Effect.fromResult(
+    Result.flatMap(
+      CertificateStore.select(yield* CertificateStore.open(source), source.subject ?? "*"),
+      CertificateStore.requirePrivateKey
+    )
+  )
+  return yield* Effect.try({
+    try: () => {
+      tls.createSecureContext(TlsSettings.identity(certificate))
+      return certificate
+    },
+    catch: (cause) => {
+      const message = `the certificate ${JSON.stringify(certificate.subject)} cannot be used for TLS: ${String(cause)}`
+      return new CertificateStore.CertificateStoreError({
+        reason: new CertificateStore.CannotOpenStore({ kind: "Malformed", message, cause })
+      })
+    }
+  })
+})
+
+const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0
+
+/** Whether a client would see no difference. Then the old one stays, and what was made of it is used further. */
+const isSame = (a: Certificate, b: Certificate): boolean =>
+  a.thumbprintSha256 === b.thumbprintSha256 &&
+  a.chain.length === b.chain.length &&
+  a.chain.every((der, i) => sameBytes(der, b.chain[i]!)) &&
+  a.privateKey !== undefined &&
+  b.privateKey?.equals(a.privateKey) === true
+
+/** What tells one content of a file from the next: also a rename in its place, or of a link on the way. */
+const look = (path: string): Effect.Effect<string> =>
+  Effect.promise(() =>
+    stat(path, { bigint: true }).then(
+      ({ ctimeNs, dev, ino, mtimeNs, size }) => [dev, ino, size, mtimeNs, ctimeNs].join(),
+      (cause: unknown) => String(cause)
+    )
+  )
+
+interface Watched {
+  readonly source: Source
+  readonly path: string | undefined
+  certificate: Certificate
+  seen: string
+}
+
+/**
+ * Certificates of stores, read again when their files change or `reload` is run. All have to be there at first. Later, what
+ * cannot be read or used is logged as an error and the one of before goes on serving; who has connected with it is not
+ * disturbed either way.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const reloading = Effect.fnUntraced(function* (
+  options: ReloadingOptions
+): Effect.fn.Return<Identities["Service"], CertificateStore.CertificateStoreError, Scope.Scope> {
+  const watched = yield* Effect.forEach(
+    options.sources,
+    Effect.fnUntraced(function* (source): Effect.fn.Return<Watched, CertificateStore.CertificateStoreError> {
+      const path = CertificateStore.fileOf(source)
+      // looked at before it is read: what changes in between is seen as a change
+      const seen = path === undefined ? "" : yield* look(path)
+      return { source, path, seen, certificate: yield* load(source) }
+    })
+  )
+  const list = () => new Directory(watched.map(({ certificate, source: { names } }) => ({ certificate, names })))
+  let directory = list()
+
+  const replace = Effect.fnUntraced(function* (entry: Watched) {
+    const certificate = yield* load(entry.source)
+    if (isSame(entry.certificate, certificate)) return
+    entry.certificate = certificate
+    directory = list()
+    yield* Effect.logInfo(`The certificate ${JSON.stringify(certificate.subject)} was loaded anew`)
+  })
+  const logged = (error: CertificateStore.CertificateStoreError) =>
+    Effect.logError(`A certificate was not loaded anew, the one of before goes on serving: ${error.message}`)
+
+  const watch = Effect.forEach(
+    watched,
+    Effect.fnUntraced(function* (entry) {
+      if (entry.path === undefined) return
+      const seen = yield* look(entry.path)
+      if (seen === entry.seen) return
+      entry.seen = seen
+      yield* Effect.catch(replace(entry), logged)
+    }),
+    { discard: true }
+  )
+  const interval = Duration.fromInputUnsafe(options.interval ?? "5 seconds")
+  if (Duration.isFinite(interval) && watched.some(({ path }) => path !== undefined)) {
+    yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(interval), watch)))
+  }
+
+  return {
+    choose: (hello) => Effect.suspend(() => Effect.fromResult(directory.choose(hello, options))),
+    reload: Effect.gen(function* () {
+      const results = yield* Effect.forEach(watched, (entry) => Effect.result(replace(entry)))
+      const failed = results.find(Result.isFailure)
+      if (failed !== undefined) return yield* failed.failure
+    })
+  }
+})
+
+/**
+ * The same certificate for everybody.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (certificate: Certificate): Layer.Layer<Identities> => Layer.succeed(Identities)(one(certificate))
+
+/**
+ * {@link several} as a layer.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerSeveral = (
+  certificates: ReadonlyArray<Certificate | Named>,
+  options: SeveralOptions = {}
+): Layer.Layer<Identities> => Layer.succeed(Identities)(several(certificates, options))
+
+/**
+ * {@link reloading} as a layer.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerReloading = (
+  options: ReloadingOptions
+): Layer.Layer<Identities, CertificateStore.CertificateStoreError> => Layer.effect(Identities)(reloading(options))
