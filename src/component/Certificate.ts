@@ -15,9 +15,8 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Core from "../tls/Certificate.ts"
 import * as CertificateStore from "../tls/CertificateStore.ts"
-import { ComponentError } from "./ComponentError.ts"
+import { ComponentError, fromStore } from "./ComponentError.ts"
 import { CertStoreTypes } from "./Enums.ts"
-import type { Code } from "./ErrorCode.ts"
 import { field, type HasFields, withFields } from "./internal/fields.ts"
 import { boolean, instanceOf, integer, oneOf, text } from "./internal/kinds.ts"
 
@@ -112,20 +111,10 @@ const utf8 = new TextEncoder()
 const lenient = new TextDecoder()
 const nothing = new Core.Certificate({})
 
-const codes: Readonly<Record<CertificateStore.CertificateStoreErrorReason["_tag"], Code>> = {
-  CannotOpenStore: 271,
-  CertificateNotFound: 272,
-  NoUsablePrivateKey: 273
-}
-
-/** What went wrong with a store, by its documented code. */
-const storeError = (error: CertificateStore.CertificateStoreError): ComponentError =>
-  new ComponentError(codes[error.reason._tag], { detail: error.message, cause: error })
-
 /** Loading waits for nothing: files of certificates are small, and read where they are set. */
 const run = <A>(effect: Effect.Effect<A, CertificateStore.CertificateStoreError>): A => {
   const result = Effect.runSync(Effect.result(effect))
-  if (Result.isFailure(result)) throw storeError(result.failure)
+  if (Result.isFailure(result)) throw fromStore(result.failure)
   return result.success
 }
 

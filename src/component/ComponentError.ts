@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import type { CertificateStoreError } from "../tls/CertificateStore.ts"
 import { type Code, ofErrno, textOf } from "./ErrorCode.ts"
 
 /**
@@ -42,6 +43,20 @@ const reasonOf = (error: Error): unknown => ("reason" in error ? error.reason : 
  */
 export const fromUnknown = (cause: unknown, otherwise: Code): ComponentError =>
   cause instanceof ComponentError ? cause : new ComponentError(errnoOf(cause) ?? otherwise, { cause })
+
+const storeCodes: Readonly<Record<CertificateStoreError["reason"]["_tag"], Code>> = {
+  CannotOpenStore: 271,
+  CertificateNotFound: 272,
+  NoUsablePrivateKey: 273
+}
+
+/**
+ * What is wrong with a store of certificates.
+ *
+ * @internal
+ */
+export const fromStore = (error: CertificateStoreError): ComponentError =>
+  new ComponentError(storeCodes[error.reason._tag], { detail: error.message, cause: error })
 
 /**
  * A value that is not what it must be.

@@ -22,9 +22,11 @@ import { Certificate } from "./Certificate.ts"
 import { ConnectionMap } from "./ConnectionMap.ts"
 import { WSServerSSLProviders } from "./Enums.ts"
 import type { WSServerEvents } from "./Events.ts"
+import type { Arrival } from "./internal/arrivals.ts"
 import { Component } from "./internal/component.ts"
 import { withFields } from "./internal/fields.ts"
 import { OpenRequested } from "./internal/opening.ts"
+import type { Options as SecurityOptions } from "./internal/securing.ts"
 import { ServerLink } from "./internal/serverLink.ts"
 import { type Source, Transfer } from "./internal/transfer.ts"
 import { accept, decide, live } from "./internal/visiting.ts"
@@ -142,10 +144,17 @@ export class WSServer extends withFields(Server, serverProperties) {
 
   // ---- connections ---------------------------------------------------------------------------------------------------
 
-  protected override makeLink(connectionId: string, open: OpenRequest): ServerLink {
-    const link = new ServerLink(this.host, connectionId, open)
-    link.timeout = this.defaultTimeout
-    return link
+  protected override makeLink(arrival: Arrival, open: OpenRequest): ServerLink {
+    return new ServerLink(this.host, arrival, open, this.defaultTimeout)
+  }
+
+  protected override get security(): SecurityOptions {
+    return {
+      component: "WSServer",
+      certificate: this.sslCert.core,
+      asks: this.sslProvider !== WSServerSSLProviders.sslpPlatform,
+      authenticates: this.sslAuthenticateClients
+    }
   }
 
   protected override get compresses(): boolean {

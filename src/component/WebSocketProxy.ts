@@ -30,9 +30,11 @@ import { ConnectionMap } from "./ConnectionMap.ts"
 import { FirewallTypes } from "./Enums.ts"
 import type { WebSocketProxyEvents } from "./Events.ts"
 import { Firewall } from "./Firewall.ts"
+import type { Arrival } from "./internal/arrivals.ts"
 import { Component } from "./internal/component.ts"
 import { withFields } from "./internal/fields.ts"
 import { ForwardRequested } from "./internal/opening.ts"
+import type { Options as SecurityOptions } from "./internal/securing.ts"
 import { ProxyLink, unreachable } from "./internal/proxyLink.ts"
 import { accept, decide, live } from "./internal/visiting.ts"
 import { proxyProperties } from "./Properties.ts"
@@ -111,8 +113,17 @@ export class WebSocketProxy extends withFields(Proxy, proxyProperties) {
     return false
   }
 
-  protected override makeLink(connectionId: string, open: OpenRequest): ProxyLink {
-    return new ProxyLink(this.host, connectionId, open, this.defaultTimeout)
+  protected override makeLink(arrival: Arrival, open: OpenRequest): ProxyLink {
+    return new ProxyLink(this.host, arrival, open, this.defaultTimeout)
+  }
+
+  protected override get security(): SecurityOptions {
+    return {
+      component: "WebSocketProxy",
+      certificate: this.certificate.core,
+      asks: true,
+      authenticates: this.sslAuthenticateClients
+    }
   }
 
   protected override serve(link: ProxyLink, open: OpenRequest): Effect.Effect<void, Refusal> {

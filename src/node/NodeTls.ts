@@ -65,6 +65,8 @@ export interface Options {
   readonly inactivityTimeout?: Duration.Input | undefined
   /** Is told the steps of each handshake, the alerts, and why one failed: for a log. */
   readonly onStatus?: ((peer: Peer, message: string) => void) | undefined
+  /** Is told why a handshake failed. */
+  readonly onFailure?: ((peer: Peer, error: TlsHandshakeError) => void) | undefined
   /** Whether `onStatus` is told of each TLS record, too. It slows connections down. Default: `false`. */
   readonly records?: boolean | undefined
 }

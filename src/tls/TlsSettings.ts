@@ -11,6 +11,7 @@ import { constants } from "node:crypto"
 import * as tls from "node:tls"
 import type { Certificate } from "./Certificate.ts"
 import * as CipherSuites from "./CipherSuites.ts"
+import * as DhGroups from "./internal/dhGroups.ts"
 import * as Groups from "./Groups.ts"
 import * as SignatureSchemes from "./SignatureSchemes.ts"
 
@@ -41,6 +42,10 @@ export interface Options {
   readonly excludedVersions?: ReadonlyArray<Version> | undefined
   /** IANA or OpenSSL names, the preferred first; `*` among them stands for all. */
   readonly cipherSuites?: ReadonlyArray<string> | undefined
+  /** OpenSSL's own cipher list for TLS up to 1.2, such as `ECDHE+AESGCM:!aRSA`, in place of `cipherSuites`. */
+  readonly cipherList?: string | undefined
+  /** The least bits of the group of DHE suites of TLS 1.2, for which a group of RFC 3526 is taken. Default: no DHE. */
+  readonly dhGroupBits?: number | undefined
   /** The least bits of a cipher suite's bulk cipher. */
   readonly minCipherStrength?: number | undefined
   /** Documented names such as `ecdhe_x25519`, IANA's or OpenSSL's, the preferred first. */
@@ -243,6 +248,10 @@ export const make = (options: Options = {}): Result.Result<TlsSettings, TlsSetti
       const message = `expected application protocols of 1 to 255 bytes, got one of ${size}`
       return yield* Result.fail(failed("InvalidProtocol", "alpnProtocols", message))
     }
+    if (options.cipherList !== undefined && !taken({ ciphers: options.cipherList })) {
+      const message = `expected a cipher list of OpenSSL that has a cipher, got ${JSON.stringify(options.cipherList)}`
+      return yield* Result.fail(failed("NothingLeft", "cipherList", message))
+    }
     const suites = yield* chooseSuites(options, asked)
     const range = narrow(asked, suites.names)
     const groups = yield* chooseNames(
@@ -272,6 +281,8 @@ export const make = (options: Options = {}): Result.Result<TlsSettings, TlsSetti
         maxVersion: range.max,
         ...(ciphers !== undefined && { ciphers: old ? `${ciphers}:@SECLEVEL=0` : ciphers }),
         ...(suites.names.length > 0 && { honorCipherOrder: true }),
+        ...(options.cipherList !== undefined && { ciphers: options.cipherList }),
+        ...(options.dhGroupBits !== undefined && { dhparam: DhGroups.pemOf(options.dhGroupBits) }),
         ...(groups.names.length > 0 && { ecdhCurve: groups.names.join(":") }),
         ...(signatures.names.length > 0 && { sigalgs: signatures.names.join(":") }),
         ...(secureOptions.length > 0 && { secureOptions: secureOptions.reduce((all, option) => all | option) })

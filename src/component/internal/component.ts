@@ -21,11 +21,13 @@ import type { CommonEvents, LogEvent } from "../Events.ts"
 import { Store } from "../Settings.ts"
 import { about } from "./about.ts"
 import { Access } from "./access.ts"
+import { type Arrival, Arrivals } from "./arrivals.ts"
 import { Emitter, type Listener } from "./emitter.ts"
 import type { HasFields } from "./fields.ts"
 import type { Host, Logged } from "./host.ts"
 import { headerText, type Link, plainAddress } from "./link.ts"
 import { type Listening, type Options, start } from "./listening.ts"
+import { type Options as SecurityOptions, tlsOptions } from "./securing.ts"
 import type { Fork } from "./waiting.ts"
 import { whereToListen } from "./where.ts"
 
@@ -52,7 +54,7 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
   private readonly before = new Set<Listening>()
   private isStarting = false
   private isDisposed = false
-  private count = 0
+  private readonly arrivals = new Arrivals()
 
   protected constructor(name: "WSServer" | "WebSocketProxy", values: Record<string, unknown>) {
     this.values = {
@@ -77,7 +79,6 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
       store,
       emitter,
       fork,
-      isSecure: () => this.values["useSSL"] === true,
       logs: (level) => store.values.LogLevel >= level && emitter.has("Log"),
       log: (of, level, message, type = typeOf(level)) => this.log(of, level, message, type),
       report: (of, cause, otherwise) => this.report(of, cause, otherwise)
@@ -188,7 +189,7 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
     await this.link(connectionId).disconnect(signal)
   }
 
-  protected abstract makeLink(connectionId: string, open: OpenRequest): L
+  protected abstract makeLink(arrival: Arrival, open: OpenRequest): L
   /** Decides about the request, answers it, and lives with the connection. */
   protected abstract serve(link: L, open: OpenRequest): Effect.Effect<void, Refusal>
 
@@ -199,7 +200,7 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
         this.log(undefined, 1, "A connection was refused: MaxConnections is reached", "Error")
         return Effect.fail(tooMany)
       }
-      const link = this.makeLink(String(++this.count), open)
+      const link = this.makeLink(this.arrivals.of(open.peer), open)
       this.links.set(link.connectionId, link)
       listening.enter()
       this.host.log(link, 1, `${request.method} ${request.target} HTTP/${request.httpVersion} from ${link.remoteHost}`)
@@ -236,7 +237,6 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
   protected async listen(signal: AbortSignal | undefined): Promise<void> {
     if (this.isDisposed) throw disposed()
     if (this.isListening || this.isStarting) throw new ComponentError(104)
-    if (this.host.isSecure()) throw new ComponentError(270, { detail: "TLS is not there yet." })
     this.isStarting = true
     try {
       this.context = await this.runtime.context()
@@ -286,6 +286,7 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
         highWaterMark: store.get("InBufferSize") || undefined,
         handshakeTimeout: store.get("HandshakeTimeout") * 1000,
         keepRawHeaders: true,
+        tls: this.values["useSSL"] === true ? tlsOptions(this.commonHost, this.arrivals, this.security) : undefined,
         admit: (peer) => Effect.provideContext(this.admit(peer), context)
       },
       server: {
@@ -300,6 +301,14 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
       }
     }
   }
+
+  /** Its events are the common ones, and more. */
+  private get commonHost(): Host<CommonEvents> {
+    return this.host as unknown as Host<CommonEvents>
+  }
+
+  /** What TLS is to be made of. */
+  protected abstract get security(): SecurityOptions
 
   /** Whether permessage-deflate may be agreed on. */
   protected abstract get compresses(): boolean

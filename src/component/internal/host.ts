@@ -12,8 +12,6 @@ export interface Host<Events extends CommonEvents> {
   readonly store: Store
   readonly emitter: Emitter<Events>
   readonly fork: Fork
-  /** Whether all sending waits. */
-  readonly isSecure: () => boolean
   /** Whether the Log event is told what is of this level. */
   readonly logs: (level: 1 | 2 | 3) => boolean
   log(of: Logged | undefined, level: 1 | 2 | 3, message: string, type?: LogEvent["logType"]): void

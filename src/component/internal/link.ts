@@ -9,8 +9,10 @@ import type { OpenRequest } from "../../server/OpenRequest.ts"
 import { ComponentError } from "../ComponentError.ts"
 import type { CommonEvents } from "../Events.ts"
 import type { ConnectionSettings } from "../Settings.ts"
+import type { Session } from "../../tls/TlsSession.ts"
+import type { Arrival } from "./arrivals.ts"
 import type { Host } from "./host.ts"
-import { Turns } from "./turns.ts"
+import type { Turns } from "./turns.ts"
 import { Waiting } from "./waiting.ts"
 
 /** Without the prefix of an IPv4 address in its IPv6 form. */
@@ -42,7 +44,9 @@ const descriptions: Readonly<Record<number, string>> = {
 
 export abstract class Link<Events extends CommonEvents = CommonEvents> implements ConnectionSettings {
   readonly connectionId: string
-  readonly turns = new Turns()
+  readonly turns: Turns
+  /** What TLS agreed on, if it is spoken. */
+  readonly session: Session | undefined
   readonly remoteHost: string
   readonly remotePort: number
   readonly localAddress: string
@@ -58,9 +62,11 @@ export abstract class Link<Events extends CommonEvents = CommonEvents> implement
   private isOver = false
   private whenOver: Array<() => void> | undefined
 
-  constructor(host: Host<Events>, connectionId: string, open: OpenRequest, timeout: number) {
+  constructor(host: Host<Events>, { connectionId, turns }: Arrival, open: OpenRequest, timeout: number) {
     this.host = host
     this.connectionId = connectionId
+    this.turns = turns
+    this.session = open.peer?.tls
     this.request = open.request
     // a socket forgets them when it closes
     this.remoteHost = plainAddress(open.peer?.remoteAddress)

@@ -46,7 +46,7 @@ export class Sending {
   }
 
   private get isAsync(): boolean {
-    return this.link.timeout === 0 && !this.link.host.isSecure()
+    return this.link.timeout === 0 && this.link.session === undefined
   }
 
   /** Send: what kind of frame it becomes is for DataFormat to say. */

@@ -7,11 +7,9 @@ import { Connection } from "../../connection/internal/connection.ts"
 import type { WebSocket } from "../../connection/WebSocket.ts"
 import type { WebSocketError } from "../../connection/WebSocketError.ts"
 import type { Gathering } from "../../protocol/MessageEvent.ts"
-import type { OpenRequest } from "../../server/OpenRequest.ts"
 import { ComponentError } from "../ComponentError.ts"
 import type { WSServerEvents } from "../Events.ts"
 import { WSConnection } from "../WSConnection.ts"
-import type { Host } from "./host.ts"
 import { Link } from "./link.ts"
 import { Receiving } from "./receiving.ts"
 import { Sending } from "./sending.ts"
@@ -22,10 +20,6 @@ export class ServerLink extends Link<WSServerEvents> {
   readonly receiving = new Receiving(this)
   sending: Sending | undefined
   transfer: Transfer | undefined
-
-  constructor(host: Host<WSServerEvents>, connectionId: string, open: OpenRequest) {
-    super(host, connectionId, open, 0)
-  }
 
   /** The connection is open. */
   opened(webSocket: WebSocket): Connection {
@@ -59,7 +53,7 @@ export class ServerLink extends Link<WSServerEvents> {
 
   /** Files and streams are waited for, and are messages of their own. */
   mayTransfer(): void {
-    if (this.timeout === 0 && !this.host.isSecure()) throw new ComponentError(135)
+    if (this.timeout === 0 && this.session === undefined) throw new ComponentError(135)
     if (this.output.segments.isWithin) throw new ComponentError(135)
   }
 

@@ -48,13 +48,16 @@ const both = (mask: number, tls12: ReadonlyArray<string>, tls13: ReadonlyArray<s
 }
 
 /** What is to be spoken. Throws 270 for what cannot be. */
-export const settingsOf = (store: Store): TlsSettings.Options => {
+export const settingsOf = (store: Store, component: "WSServer" | "WebSocketProxy"): TlsSettings.Options => {
   const { values } = store
   const mask = values.SSLEnabledProtocols
   // those of Windows say nothing here
   const suites = split(values.SSLEnabledCipherSuites, ";").filter((name) => !/^CALG_/i.test(name))
   return {
     ...versionsOf(mask),
+    cipherList:
+      component === "WebSocketProxy" && values.OpenSSLCipherList !== "" ? values.OpenSSLCipherList : undefined,
+    dhGroupBits: values.PreferredDHGroupBits,
     cipherSuites: suites.length === 0 || suites.includes("*") ? undefined : suites,
     minCipherStrength: values.SSLCipherStrength === 0 ? undefined : values.SSLCipherStrength,
     groups: both(mask, changed(store, "TLS12SupportedGroups"), changed(store, "TLS13SupportedGroups")),
@@ -106,7 +109,7 @@ export const authoritiesOf = (store: Store, component: "WSServer" | "WebSocketPr
             ? []
             : readdirSync(values.OpenSSLCADir).flatMap((name) => readPems(join(values.OpenSSLCADir, name))))
         ]
-  return [...own, ...systemPems(values.CACertFilePaths)]
+  return [...new Set([...own, ...systemPems(values.CACertFilePaths)])]
 }
 
 /** SSLSecurityFlags, and what of a failed verification each overlooks. */

@@ -30,7 +30,10 @@ export interface Gate {
 /** The authorities that clients' certificates are trusted from; `undefined` stands for those of Node. */
 const authorities = ({ ca, systemCa = ca === undefined }: ClientCertificates): Array<string> | undefined => {
   if (ca === undefined) return systemCa ? undefined : []
-  return systemCa ? [...ca, ...tls.getCACertificates("system"), ...tls.getCACertificates("default")] : [...ca]
+  if (!systemCa) return [...ca]
+  // what the system trusts, or Node where the system says nothing: both would be more names than a request may carry
+  const system = tls.getCACertificates("system")
+  return [...new Set([...ca, ...(system.length > 0 ? system : tls.getCACertificates("default"))])]
 }
 
 /** Secure contexts by their certificate, for as long as the certificate is in use. */
@@ -284,6 +287,7 @@ export const make = Effect.fnUntraced(function* (
         Effect.tapError((error) => {
           if (error.alert !== undefined) tell(peer, describeAlert("sent", error.alert))
           tell(peer, `Handshake failed: ${error.message}`)
+          options.onFailure?.(peer, error)
           return Metric.update(Telemetry.tlsHandshakes, error.kind)
         })
       )

@@ -1,0 +1,181 @@
+/**
+ * TLS for a component: its settings and its certificate as the listener's options, and what happens in a handshake as events.
+ */
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import type * as NodeTls from "../../node/NodeTls.ts"
+import { Certificate } from "../../tls/Certificate.ts"
+import * as CertificateStore from "../../tls/CertificateStore.ts"
+import * as ClientHello from "../../tls/ClientHello.ts"
+import * as Identities from "../../tls/Identities.ts"
+import * as TlsSettings from "../../tls/TlsSettings.ts"
+import { ComponentError, fromStore, fromUnknown } from "../ComponentError.ts"
+import type { Code } from "../ErrorCode.ts"
+import type { CommonEvents } from "../Events.ts"
+import type { Arrival, Arrivals } from "./arrivals.ts"
+import type { Host } from "./host.ts"
+import { authoritiesOf, overlooks, pemsOf, settingsOf } from "./tls.ts"
+
+export interface Options {
+  readonly component: "WSServer" | "WebSocketProxy"
+  /** The certificate that was chosen by properties. */
+  readonly certificate: Certificate
+  /** Whether SSLConnectionRequest fires. */
+  readonly asks: boolean
+  /** Whether clients are asked for a certificate. */
+  readonly authenticates: boolean
+}
+
+/** What the listener is to know. Throws what is wrong with it, by its documented code. */
+export const tlsOptions = (host: Host<CommonEvents>, arrivals: Arrivals, options: Options): NodeTls.Options => {
+  const { values } = host.store
+  const settings = TlsSettings.make(settingsOf(host.store, options.component))
+  if (Result.isFailure(settings))
+    throw new ComponentError(270, { detail: settings.failure.message, cause: settings.failure })
+  const usual = withChain(usable(options.certificate), options.component === "WSServer" ? values.SSLCACerts : "")
+  return {
+    identities: Identities.make((hello, peer) =>
+      options.asks && host.emitter.has("SSLConnectionRequest")
+        ? Effect.flatMap(ask(host, arrivals.of(peer), hello), (other) => Effect.succeed(other ?? usual))
+        : Effect.succeed(usual)
+    ),
+    settings: settings.success,
+    ...(options.authenticates && {
+      clientCertificates: {
+        ca: authoritiesOf(host.store, options.component),
+        systemCa: false,
+        required: false,
+        decide: (presented, peer) => authenticate(host, arrivals.of(peer), presented)
+      }
+    }),
+    inactivityTimeout: values.DefaultConnectionTimeout === 0 ? undefined : values.DefaultConnectionTimeout * 1000,
+    onStatus: (peer, message) => {
+      if (!host.emitter.has("SSLStatus")) return
+      const { connectionId, turns } = arrivals.of(peer)
+      turns.offer(() => host.emitter.emit("SSLStatus", { connectionId, message }))
+    },
+    onFailure: (peer, error) => void host.report(arrivals.of(peer), failure(error), 276),
+    records: values.LogSSLPackets && options.asks
+  }
+}
+
+/** A certificate that a server can show. */
+const usable = (certificate: Certificate): Certificate => {
+  if (!certificate.hasCertificate && certificate.privateKey === undefined) throw new ComponentError(282)
+  const checked = CertificateStore.requirePrivateKey(certificate)
+  if (Result.isFailure(checked)) throw fromStore(checked.failure)
+  return checked.success
+}
+
+/** With certificates of authorities to be sent along (SSLCACerts). */
+const withChain = (certificate: Certificate, pems: string): Certificate => {
+  const more = pemsOf(pems)
+  if (more.length === 0) return certificate
+  const chain = more.map((pem) => Buffer.from(pem.replaceAll(/-----[^-]*-----|\s/g, ""), "base64"))
+  return new Certificate({
+    der: certificate.der,
+    privateKey: certificate.privateKey,
+    chain: [...certificate.chain, ...chain]
+  })
+}
+
+/** Another certificate, if a listener names one. */
+const ask = (
+  host: Host<CommonEvents>,
+  { connectionId, turns }: Arrival,
+  hello: ClientHello.ClientHello
+): Effect.Effect<Certificate | undefined, Identities.NoIdentity> =>
+  Effect.suspend(() => {
+    const event = {
+      connectionId,
+      supportedCipherSuites: ClientHello.cipherSuiteNames(hello).join(","),
+      supportedSignatureAlgs: ClientHello.signatureAlgorithmNames(hello).join(","),
+      certStoreType: 0,
+      certStore: "",
+      certPassword: "",
+      certSubject: ""
+    }
+    const given = turns.take(() => host.emitter.emit("SSLConnectionRequest", event))
+    return Effect.flatMap(
+      typeof given === "boolean" ? Effect.succeed(given) : Effect.promise(() => given),
+      (isWell) => {
+        if (!isWell) return Effect.fail(new Identities.NoIdentity({ serverName: hello.serverName, names: [] }))
+        const { certPassword, certStore, certStoreType, certSubject } = event
+        return certStore === ""
+          ? Effect.succeed(undefined)
+          : load(host, connectionId, certStoreType, certStore, certPassword, certSubject)
+      }
+    )
+  })
+
+/** A store that cannot be used is told, and the usual certificate serves. */
+const load = (
+  host: Host<CommonEvents>,
+  connectionId: string,
+  type: number,
+  store: string,
+  password: string,
+  subject: string
+): Effect.Effect<Certificate | undefined> =>
+  Effect.catch(
+    Effect.flatMap(
+      CertificateStore.isCertStoreType(type)
+        ? CertificateStore.load({ type, store, password, subject: subject === "" ? "*" : subject })
+        : Effect.die(
+            new ComponentError(10022, { detail: `CertStoreType: expected a value of CertStoreTypes, got ${type}.` })
+          ),
+      (certificate) => Effect.fromResult(CertificateStore.requirePrivateKey(certificate))
+    ),
+    (error) =>
+      Effect.sync((): undefined => {
+        host.log(undefined, 1, `${connectionId}: ${error.message}`, "Error")
+        void host.report(undefined, fromStore(error), 271)
+      })
+  )
+
+/** Leaves it to the listeners of SSLClientAuthentication whether a client may come in. */
+const authenticate = (
+  host: Host<CommonEvents>,
+  { connectionId, turns }: Arrival,
+  { certificate, status }: NodeTls.Presented
+): Effect.Effect<boolean> =>
+  Effect.suspend(() => {
+    const isWell =
+      certificate !== undefined && (status === "OK" || overlooks(host.store.values.SSLSecurityFlags, status))
+    const event = {
+      connectionId,
+      certEncoded: certificate?.pem ?? "",
+      certEncodedB: new TextEncoder().encode(certificate?.pem ?? ""),
+      certSubject: certificate?.subject ?? "",
+      certIssuer: certificate?.issuer ?? "",
+      status: isWell ? "OK" : certificate === undefined ? "No certificate was shown." : status,
+      accept: isWell
+    }
+    const given = turns.take(() => host.emitter.emit("SSLClientAuthentication", event))
+    return Effect.map(
+      typeof given === "boolean" ? Effect.succeed(given) : Effect.promise(() => given),
+      (isDone) => isDone && event.accept
+    )
+  })
+
+const codes: Partial<Record<NodeTls.TlsHandshakeError["kind"], Code>> = {
+  NoIdentity: 282,
+  BadIdentity: 273,
+  Timeout: 10060,
+  Inactive: 10060,
+  Gone: 10054
+}
+
+/** Why a handshake failed, by its documented code. */
+const failure = (error: NodeTls.TlsHandshakeError): ComponentError => {
+  if (error.kind === "ClientCertificate") {
+    return new ComponentError(/without a certificate/.test(error.message) ? 281 : 280, {
+      detail: error.message,
+      cause: error
+    })
+  }
+  const code = codes[error.kind]
+  return code === undefined
+    ? new ComponentError(276, { detail: error.message, cause: error })
+    : fromUnknown(error, code)
+}
