@@ -104,8 +104,10 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
       return limitClose(connection, "idleTimeout", CloseCode.goingAway, "the connection was idle for too long")
     }
     if (!inbound.reading) {
-      // its silence is ours; but a ping still finds out that it is gone
-      if (now - watch.seenAt < limits.pingInterval) return undefined
+      // its silence is ours; but a ping still finds out that it is gone. A client that closed and left would answer it by a
+      // reset, though, and what it has left behind be lost: only where its end is another's business is that worth it
+      if (now - watch.seenAt < limits.pingInterval || (connection.hasUnread && !connection.keepsReading))
+        return undefined
       watch.seenAt = now
       watch.probedAt = 0
       return act(connection.probe)

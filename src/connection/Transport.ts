@@ -24,6 +24,8 @@ import * as Socket from "effect/socket/Socket"
 export interface Reader extends Socket.Reader {
   /** Set by whoever pulls, and run when a pull that waits is interrupted: cheaper than to wrap each pull. */
   whenForgotten?: (() => void) | undefined
+  /** Whether something has come that nobody has pulled yet. */
+  readonly hasUnread?: boolean
   /** Whether the stream is gone, which a reader that does not pull would not learn. */
   readonly isGone?: boolean
   /** Says of a chunk that this reader has just yielded whether the promise holds for it. */

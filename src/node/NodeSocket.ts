@@ -209,6 +209,10 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
     })
   }
 
+  get hasUnread(): boolean {
+    return this.kept !== undefined || this.stream.readableLength > 0
+  }
+
   get isGone(): boolean {
     return this.stream.destroyed
   }

@@ -110,8 +110,8 @@ const failed = (error: ComponentError): Decline => ({ refusal: internalError, er
 /** What a client is told when a listener failed, or decided what cannot be. */
 export const internalError = new Refusal({ status: 500, reason: "The server failed to handle the request." })
 
-/** RFC 9110 section 5.1 and 5.5: a token, and a value without control characters. */
-const headerLine = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*((?:[\t\x20-\x7e\x80-\xff])*)$/
+/** RFC 9110 section 5.1 and 5.5: a token, and a value of ASCII without control characters, as new ones are to be. */
+const headerLine = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e]*)$/
 
 const parseHeaders = (text: string): Result.Result<ResponseHeaders, ComponentError> => {
   // it has no names of its own, as objects do

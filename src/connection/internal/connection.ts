@@ -186,6 +186,10 @@ export class Connection implements Owner, Gate {
     return !this.transportLost && this.transport.reader.isGone === true && !this.inbound.reading
   }
 
+  get hasUnread(): boolean {
+    return this.transport.reader.hasUnread === true
+  }
+
   /** See `Transport.Writer`. */
   get unsent(): number {
     return this.transport.writer.unsent ?? 0
