@@ -104,15 +104,14 @@ export class WSServer extends withFields(Server, serverProperties) {
   async sendFile(connectionId: string, fileName: string, signal?: AbortSignal): Promise<void> {
     const link = this.link(connectionId)
     link.mayTransfer()
-    const transfer = await Transfer.file(fileName, this.host.store.get("MaxFrameSize"))
-    await link.send(transfer, signal)
+    await link.send(Transfer.file(fileName, this.host.store.get("MaxFrameSize")), signal)
   }
 
   /** Sends what a stream yields as one message, and closes the stream unless CloseStreamAfterTransfer says not to. */
   async setUploadStream(connectionId: string, stream: Source, signal?: AbortSignal): Promise<void> {
     const link = this.link(connectionId)
     link.mayTransfer()
-    await link.send(new Transfer(stream, 0, this.host.store.get("CloseStreamAfterTransfer")), signal)
+    await link.send(Transfer.stream(stream, this.host.store.get("CloseStreamAfterTransfer")), signal)
   }
 
   /** Ends what waits on a connection, such as `sendFile`, with 301. The connection goes on. */
@@ -120,7 +119,10 @@ export class WSServer extends withFields(Server, serverProperties) {
     this.link(connectionId).waiting.interrupt()
   }
 
-  /** Sends a ping, and waits for the pong as `send` does: with Timeout 0 it does not, and the Ping event tells of it. */
+  /**
+   * Sends a ping, and waits for the pong as `send` does: with Timeout 0 it does not, and the Ping event tells of it. A listener
+   * must not wait for it: the pong of its connection is read when the listener is done.
+   */
   ping(connectionId: string, signal?: AbortSignal): Promise<void> {
     return attempt(() => this.link(connectionId).output.ping(signal))
   }

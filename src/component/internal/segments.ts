@@ -3,9 +3,11 @@
  */
 import type { Outgoing } from "../../connection/internal/outbound.ts"
 import type { Message } from "../../protocol/Message.ts"
-import { ComponentError } from "../ComponentError.ts"
+import { ComponentError, invalid } from "../ComponentError.ts"
+import { DataFormats } from "../Enums.ts"
 
 const utf8 = new TextEncoder()
+const lenient = new TextDecoder("utf-8", { ignoreBOM: true })
 
 /** A string of so many characters takes no more than three bytes for each. */
 export const fits = (payload: Message, size: number): boolean =>
@@ -100,3 +102,58 @@ export class Segments {
     this.isOpen = !piece.last
   }
 }
+
+/** Cuts what a file or a stream yields: text between code points, wherever the chunks of it may end. */
+export class Cutter {
+  /** Not known before the first chunk, where that decides. */
+  private isText: boolean | undefined
+  private readonly size: number
+  private readonly decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+  /** The first half of a code point, if the text ends with it. */
+  private half = ""
+  private isEmpty = true
+
+  constructor(format: DataFormats, size: number) {
+    this.isText = format === DataFormats.dfAutomatic ? undefined : format === DataFormats.dfText
+    this.size = size
+  }
+
+  push(chunk: unknown): ReadonlyArray<Message> {
+    if (typeof chunk !== "string" && !(chunk instanceof Uint8Array)) {
+      throw invalid("Stream", "bytes or text", chunk)
+    }
+    this.isText ??= typeof chunk === "string"
+    if (!this.isText) return sizeOf(chunk) === 0 ? [] : slices(bytesOf(chunk), false, this.size)
+    return this.text(typeof chunk === "string" ? this.decode() + chunk : this.decode(chunk))
+  }
+
+  /** What is left at the end. A message of text is begun even if it is empty, or it would be binary. */
+  end(): ReadonlyArray<Message> {
+    if (this.isText !== true) return []
+    const rest = this.decode() + this.half
+    return rest === "" && !this.isEmpty ? [] : [rest]
+  }
+
+  private text(text: string): ReadonlyArray<Message> {
+    const all = this.half + text
+    const end = isFirstHalf(all.charCodeAt(all.length - 1)) ? all.length - 1 : all.length
+    this.half = all.slice(end)
+    if (end === 0) return []
+    this.isEmpty = false
+    const whole = all.slice(0, end)
+    if (sizeOf(whole) <= this.size) return [whole]
+    return slices(whole, true, this.size).map((part) => (typeof part === "string" ? part : lenient.decode(part)))
+  }
+
+  private decode(bytes?: Uint8Array): string {
+    try {
+      return bytes === undefined ? this.decoder.decode() : this.decoder.decode(bytes, { stream: true })
+    } catch (cause) {
+      throw new ComponentError(10022, { detail: "Data: expected UTF-8, since DataFormat is dfText.", cause })
+    }
+  }
+}
+
+const bytesOf = (chunk: Message): Uint8Array => (typeof chunk === "string" ? utf8.encode(chunk) : chunk)
+
+const isFirstHalf = (unit: number): boolean => unit >= 0xd800 && unit <= 0xdbff

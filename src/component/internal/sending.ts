@@ -103,7 +103,8 @@ export class Sending {
     return this.wait(Effect.andThen(this.connection.outbound.sendPieces(pieces), this.connection.flushed), signal)
   }
 
-  private mustBeOpen(): void {
+  /** Throws 4202 once the connection closes. */
+  mustBeOpen(): void {
     const { refusal } = this.connection
     if (refusal !== undefined) throw new ComponentError(4202, { cause: refusal })
   }

@@ -55,13 +55,15 @@ export class ServerLink extends Link<WSServerEvents> {
   mayTransfer(): void {
     if (this.timeout === 0 && this.session === undefined) throw new ComponentError(135)
     if (this.output.segments.isWithin) throw new ComponentError(135)
+    this.output.mustBeOpen()
   }
 
   /** Sends a file or a stream. */
   send(transfer: Transfer, signal: AbortSignal | undefined): Promise<void> {
     this.output.flush()
-    this.transfer = transfer
-    return transfer.run(this.output, signal)
+    return transfer.run(this.output, signal, () => {
+      this.transfer = transfer
+    })
   }
 
   override get landed(): Effect.Effect<void> {

@@ -2,14 +2,16 @@
  * A file or a stream on its way to a client, as the fragments of one message. It is read as fast as the client takes it, and
  * so may be larger than memory. If it is interrupted the message ends there, and the connection goes on.
  */
+import * as NodeStream from "@effect/platform-node/NodeStream"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { createReadStream } from "node:fs"
 import { stat } from "node:fs/promises"
 import { Readable } from "node:stream"
-import { ComponentError, fromUnknown } from "../ComponentError.ts"
-import { DataFormats } from "../Enums.ts"
-import { sizeOf } from "./segments.ts"
+import { connectionClosed } from "../../connection/WebSocketError.ts"
+import type { Message } from "../../protocol/Message.ts"
+import { ComponentError, fromUnknown, invalid } from "../ComponentError.ts"
+import { Cutter, sizeOf } from "./segments.ts"
 import type { Sending } from "./sending.ts"
 
 /** What can be sent as a stream: a Node stream, a web stream, or anything that yields bytes or text. */
@@ -18,106 +20,120 @@ export type Source = Readable | ReadableStream<Uint8Array | string> | AsyncItera
 /** The most of a file that is read at a time, in bytes. */
 const maxRead = 131072
 
-const utf8 = new TextEncoder()
+type Chunks = Stream.Stream<unknown, ComponentError>
+
+const toError = (cause: unknown): ComponentError => fromUnknown(cause, 4202)
 
 export class Transfer {
   /** How many bytes are on their way. */
   bytes = 0
   /** How many there are, if that is known, or 0. */
-  readonly length: number
-  private readonly source: Source
-  private readonly closes: boolean
+  length = 0
+  private readonly chunks: Chunks
+  /** Closes what was never read. */
+  private readonly discard: () => void
+  private isBegun = false
 
-  constructor(source: Source, length: number, closes: boolean) {
-    this.source = source
-    this.length = length
-    this.closes = closes
+  private constructor(chunks: (transfer: Transfer) => Chunks, discard: () => void) {
+    this.chunks = chunks(this)
+    this.discard = discard
   }
 
-  /** A file, which must be there and be one. */
-  static async file(path: string, size: number): Promise<Transfer> {
-    try {
-      const info = await stat(path)
-      if (!info.isFile()) throw new ComponentError(4202, { detail: `FileName: expected a file, got ${path}.` })
-      return new Transfer(createReadStream(path, { highWaterMark: Math.min(size, maxRead) }), info.size, true)
-    } catch (cause) {
-      throw fromUnknown(cause, 4202)
-    }
+  /** A file, of which at most `size` bytes are read at a time. It must be there when its turn comes. */
+  static file(path: string, size: number): Transfer {
+    return new Transfer(
+      (transfer) =>
+        Stream.unwrap(
+          Effect.tryPromise({
+            try: async () => {
+              const info = await stat(path)
+              if (!info.isFile()) throw new ComponentError(4202, { detail: `FileName: expected a file, got ${path}.` })
+              transfer.length = info.size
+              return ofReadable(() => createReadStream(path, { highWaterMark: Math.min(size, maxRead) }), true)
+            },
+            catch: toError
+          })
+        ),
+      () => {}
+    )
   }
 
-  async run(output: Sending, signal: AbortSignal | undefined): Promise<void> {
+  /** A stream, which is left as it is if `closes` does not say to close it. */
+  static stream(source: Source, closes: boolean): Transfer {
+    if (!isSource(source)) throw invalid("Stream", "a Node stream, a web stream or an async iterable", source)
+    return new Transfer(
+      () => chunksOf(source, closes),
+      () => {
+        if (closes) void close(source)
+      }
+    )
+  }
+
+  /** Sends it when its turn comes; `begins` is called then. */
+  async run(output: Sending, signal: AbortSignal | undefined, begins: () => void): Promise<void> {
     const { connection, dataFormat, maxFrameSize } = output
-    const toError = (cause: unknown) => fromUnknown(cause, 4202)
-    // a message of text is text throughout
-    const pieces: Stream.Stream<Uint8Array, ComponentError> | Stream.Stream<string, ComponentError> =
-      dataFormat === DataFormats.dfText
-        ? Stream.fromAsyncIterable(this.texts(), toError)
-        : Stream.fromAsyncIterable(this.parts(maxFrameSize), toError)
+    const cutter = new Cutter(dataFormat, maxFrameSize)
+    const pieces: Stream.Stream<Message, ComponentError> = Stream.suspend(() => {
+      this.isBegun = true
+      begins()
+      return this.chunks
+    }).pipe(
+      Stream.mapEffect((chunk) => Effect.try({ try: () => cutter.push(chunk), catch: toError })),
+      Stream.concat(Stream.fromEffect(Effect.try({ try: () => cutter.end(), catch: toError }))),
+      Stream.flattenIterable,
+      Stream.tap((piece) => Effect.sync(() => void (this.bytes += sizeOf(piece))))
+    )
+    // all are strings if the message is text, and none is if it is not
+    const fragments = pieces as Stream.Stream<string, ComponentError>
+    const ended = Effect.flatMap(connection.closed, (info) => Effect.fail(connectionClosed(info)))
     try {
       await output.wait(
-        Effect.andThen(connection.sendFragments(pieces, { mayEndEarly: true }), connection.flushed),
+        Effect.andThen(
+          // what yields nothing would not notice that the connection ends
+          Effect.raceFirst(connection.sendFragments(fragments, { mayEndEarly: true }), ended),
+          connection.flushed
+        ),
         signal
       )
     } finally {
-      if (this.closes) await this.close()
-    }
-  }
-
-  private async *parts(size: number): AsyncGenerator<Uint8Array> {
-    for await (const chunk of this.chunks()) {
-      const bytes = typeof chunk === "string" ? utf8.encode(chunk) : chunk
-      for (let at = 0; at < bytes.length; at += size) {
-        const part = bytes.subarray(at, at + size)
-        this.bytes += part.length
-        yield part
-      }
-    }
-  }
-
-  private async *texts(): AsyncGenerator<string> {
-    const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
-    const decode = (bytes?: Uint8Array): string => {
-      try {
-        return bytes === undefined ? decoder.decode() : decoder.decode(bytes, { stream: true })
-      } catch (cause) {
-        throw new ComponentError(10022, { detail: "Data: expected UTF-8, since DataFormat is dfText.", cause })
-      }
-    }
-    for await (const chunk of this.chunks()) {
-      const text = typeof chunk === "string" ? chunk : decode(chunk)
-      this.bytes += sizeOf(text)
-      yield text
-    }
-    const rest = decode()
-    if (rest !== "") yield rest
-  }
-
-  /** What the source yields; leaving it early does not close it. */
-  private async *chunks(): AsyncGenerator<Uint8Array | string> {
-    const iterator = iteratorOf(this.source)
-    // one after the other is the point
-    // oxlint-disable-next-line eslint/no-await-in-loop
-    for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) yield checked(next.value)
-  }
-
-  private async close(): Promise<void> {
-    const { source } = this
-    try {
-      if (source instanceof Readable) source.destroy()
-      else if (source instanceof ReadableStream) await source.cancel()
-      else await source[Symbol.asyncIterator]().return?.()
-    } catch {
-      // it was sent, or has failed already: that is what is reported
+      if (!this.isBegun) this.discard()
     }
   }
 }
 
-const iteratorOf = (source: Source): AsyncIterator<unknown> => {
-  if (source instanceof Readable) return source.iterator({ destroyOnReturn: false })
-  return source instanceof ReadableStream ? source.values({ preventCancel: true }) : source[Symbol.asyncIterator]()
+const isSource = (source: unknown): boolean =>
+  typeof source === "object" && source !== null && Symbol.asyncIterator in source
+
+const chunksOf = (source: Source, closes: boolean): Chunks => {
+  if (source instanceof Readable) return ofReadable(() => source, closes)
+  if (source instanceof ReadableStream) {
+    return Stream.fromReadableStream<unknown, ComponentError>({
+      evaluate: () => source,
+      onError: toError,
+      releaseLockOnEnd: !closes
+    })
+  }
+  return Stream.fromAsyncIterable<unknown, ComponentError>(closes ? source : kept(source), toError)
 }
 
-const checked = (chunk: unknown): Uint8Array | string => {
-  if (typeof chunk === "string" || chunk instanceof Uint8Array) return chunk
-  throw new ComponentError(10022, { detail: `Stream: expected bytes or text, got ${typeof chunk}.` })
+/** One read at a time: a stream that fills itself as fast as it is read would be held whole. */
+const ofReadable = (evaluate: () => Readable, closeOnDone: boolean): Chunks =>
+  NodeStream.fromReadable<unknown, ComponentError>({ evaluate, onError: toError, chunkSize: 1, closeOnDone })
+
+/** Iterators without `return` are not told that they are left. */
+const kept = (source: AsyncIterable<unknown>): AsyncIterable<unknown> => ({
+  [Symbol.asyncIterator]: () => {
+    const iterator = source[Symbol.asyncIterator]()
+    return { next: () => iterator.next() }
+  }
+})
+
+const close = async (source: Source): Promise<void> => {
+  try {
+    if (source instanceof Readable) source.destroy()
+    else if (source instanceof ReadableStream) await source.cancel()
+    else await source[Symbol.asyncIterator]().return?.()
+  } catch {
+    // why nothing was read of it is what is reported
+  }
 }
