@@ -6,6 +6,7 @@ import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { text } from "../conformance/wire/frame.ts"
 import { Serving } from "./serving.ts"
 import { codeOf, failure, isSettled, until } from "./until.ts"
 
@@ -187,4 +188,32 @@ it("SendFile, Interrupt: twice over, and again after each", async () => {
   // what the second began of its file, if anything, is a message of its own
   const texts = await client.texts(client.complete)
   expect(texts.at(-1)).toBe("after")
+})
+
+it("Interrupt, Disconnect, 301: ends the wait for the client's Close frame, and the connection ends in its time all the same", async () => {
+  await using serving = await start()
+  const { client, id } = await serving.raw()
+  const call = codeOf(serving.server.disconnect(id))
+  await until("the Close frame", () => client.frames.length === 1)
+  await serving.server.interrupt(id)
+  expect(await call).toBe(301)
+  await until("the end", () => serving.log.includes(`Disconnected ${id}`))
+  await until("the end of TCP", () => client.isOver)
+})
+
+it("Disconnect, 301: a signal that is aborted already leaves the connection as it is; one during the wait does not", async () => {
+  const texts: Array<string> = []
+  await using serving = await Serving.start((server) => {
+    server.on("DataIn", (e) => texts.push(e.text))
+  })
+  const { client, id } = await serving.raw()
+  expect(await codeOf(serving.server.disconnect(id, AbortSignal.abort()))).toBe(301)
+  client.send(text("still here"))
+  await until("what it says", () => texts.length === 1)
+  const aborter = new AbortController()
+  const call = codeOf(serving.server.disconnect(id, aborter.signal))
+  await until("the Close frame", () => client.frames.length === 1)
+  aborter.abort()
+  expect(await call).toBe(301)
+  await until("the end", () => serving.log.includes(`Disconnected ${id}`))
 })

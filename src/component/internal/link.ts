@@ -2,6 +2,7 @@
  * A connection as both components know it: who is at the other end, what it asked for, and how it ends.
  */
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import type { WebSocket } from "../../connection/WebSocket.ts"
 import type { CloseInfo } from "../../protocol/ConnectionState.ts"
 import type { Request } from "../../protocol/OpeningHandshake.ts"
@@ -93,6 +94,7 @@ export abstract class Link<Events extends CommonEvents = CommonEvents> implement
 
   /** Disconnect. It is done when the connection is, and its events too unless one of them is what calls. */
   async disconnect(signal: AbortSignal | undefined): Promise<void> {
+    if (signal?.aborted === true) throw new ComponentError(301, { cause: signal.reason })
     this.isClosing = true
     const { webSocket } = this
     // a listener that waits for what waits for it would wait for ever
@@ -101,9 +103,11 @@ export abstract class Link<Events extends CommonEvents = CommonEvents> implement
     const { store } = this.host
     const code = store.get("DisconnectStatusCode")
     const description = store.get("DisconnectStatusDescription") || (descriptions[code] ?? "")
-    const closing = webSocket.close(code, description, { wait: store.get("WaitForCloseResponse") })
+    const close = webSocket.close(code, description, { wait: store.get("WaitForCloseResponse") })
+    // on its own: whoever gives up to wait for it must not leave a connection behind that nobody ends
+    const closing = this.host.fork(Effect.andThen(this.landed, close))
     this.wake()
-    await this.waiting.run(Effect.andThen(this.landed, closing), {
+    await this.waiting.run(Fiber.join(closing), {
       timeout: 0,
       progress: () => 0,
       signal,
