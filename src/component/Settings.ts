@@ -91,7 +91,7 @@ export class Store {
     const { kind, name } = setting
     if (setting.change === "never") throw new ComponentError(10022, { detail: `${name} can only be read.` })
     const value = kind.parse(text)
-    if (value === undefined) throw invalid(name, kind.accepts, text)
+    if (value === undefined) throw invalid(name, kind.acceptsText ?? kind.accepts, text)
     if (setting.change === "notListening" && this.owner.isListening()) throw new ComponentError(108)
     if (connection === undefined) this.writable[name] = value
     else connection.writeSetting(name, value)

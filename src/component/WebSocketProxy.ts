@@ -33,6 +33,7 @@ import { Firewall } from "./Firewall.ts"
 import type { Arrival } from "./internal/arrivals.ts"
 import { Component } from "./internal/component.ts"
 import { withFields } from "./internal/fields.ts"
+import { boolean } from "./internal/kinds.ts"
 import { ForwardRequested } from "./internal/opening.ts"
 import type { Options as SecurityOptions } from "./internal/securing.ts"
 import { ProxyLink, unreachable } from "./internal/proxyLink.ts"
@@ -92,6 +93,7 @@ export class WebSocketProxy extends withFields(Proxy, proxyProperties) {
     return this.isListening
   }
   set listening(value: boolean) {
+    checkListening(value)
     this.setListening(value).catch((error: unknown) => this.host.report(undefined, error, 10022))
   }
 
@@ -104,7 +106,7 @@ export class WebSocketProxy extends withFields(Proxy, proxyProperties) {
    * code if it cannot, such as 10048.
    */
   async setListening(listening: boolean, signal?: AbortSignal): Promise<void> {
-    if (typeof listening !== "boolean") throw invalid("Listening", "true or false", listening)
+    checkListening(listening)
     if (listening) await this.listen(signal)
     else await this.endListening()
   }
@@ -169,6 +171,10 @@ export class WebSocketProxy extends withFields(Proxy, proxyProperties) {
       })
     )
   }
+}
+
+const checkListening = (value: unknown): void => {
+  if (typeof value !== "boolean") throw invalid("Listening", boolean.accepts, value)
 }
 
 /** The firewall that the properties describe. */

@@ -203,6 +203,19 @@ describe("WebSocketProxy", () => {
     assert.isFalse(proxy.listening)
   })
 
+  it("10022, Listening: takes true and false", async () => {
+    await using proxy = new WebSocketProxy()
+    for (const value of ["true", 1, null, undefined]) {
+      for (const error of [
+        thrownBy(() => Reflect.set(proxy, "listening", value)),
+        await failureOf(Reflect.apply(proxy.setListening, proxy, [value]))
+      ]) {
+        assert.strictEqual(error.code, 10022)
+        assert.include(error.message, "Listening: expected true or false, got ")
+      }
+    }
+    assert.isFalse(proxy.listening)
+  })
 })
 
 const hasIPv6 = await (async () => {

@@ -29,7 +29,7 @@ const flag: Omit<Row, "name"> = {
   first: false,
   good: [true, false],
   bad: ["true", "Yes", 0, 1, null, undefined, {}],
-  accepts: "True or False (or 1, 0, Yes, No)"
+  accepts: "true or false"
 }
 
 /** Reads and writes a property in both ways, and in every wrong way. */

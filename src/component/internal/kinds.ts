@@ -14,8 +14,9 @@ export interface Kind<A> {
   readonly is: (value: unknown) => value is A
 }
 
-/** A kind of value that is written as text. */
+/** A kind of value that is written as text. `acceptsText` is what it accepts of that, if it is not the same. */
 export interface TextKind<A> extends Kind<A> {
+  readonly acceptsText?: string
   readonly parse: (text: string) => A | undefined
   readonly format: (value: A) => string
 }
@@ -61,14 +62,17 @@ const booleans: Readonly<Record<string, boolean>> = {
 }
 
 /** The six spellings, in any case. */
-export const boolean: TextKind<boolean> = textKind(
-  written(
-    Schema.Boolean,
-    (text) => booleans[text.trim().toLowerCase()],
-    (value) => (value ? "True" : "False")
+export const boolean: TextKind<boolean> = {
+  ...textKind(
+    written(
+      Schema.Boolean,
+      (text) => booleans[text.trim().toLowerCase()],
+      (value) => (value ? "True" : "False")
+    ),
+    "true or false"
   ),
-  "True or False (or 1, 0, Yes, No)"
-)
+  acceptsText: "True or False (or 1, 0, Yes, No)"
+}
 
 /** Whole numbers between two, both included. */
 export const integer = (minimum: number, maximum: number, unit = ""): TextKind<number> =>
