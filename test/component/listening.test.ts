@@ -149,6 +149,18 @@ describe.each(both)("%s", (_, make) => {
     assert.isFalse(component.listening)
   })
 
+  it("Listening: ends while it begins, and begins while it ends, as was asked last", async () => {
+    await using component = make()
+    component.localHost = "127.0.0.1"
+    await Promise.all([listen(component), listenNoMore(component)])
+    assert.isFalse(component.listening)
+    await Promise.all([listen(component), listenNoMore(component), listen(component)])
+    assert.isTrue(component.listening)
+    const { localPort } = component
+    await Promise.all([listenNoMore(component), listen(component), component.shutdown()])
+    assert.isFalse(component.listening)
+    assert.isFalse(await isTaken(localPort))
+  })
 })
 
 /** The first port that needs no privileges. */

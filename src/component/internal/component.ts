@@ -55,6 +55,8 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
   private isStarting = false
   private isDisposed = false
   private readonly arrivals = new Arrivals()
+  /** Until the last start or stop that was asked for is done. */
+  private changing: Promise<void> | undefined
 
   protected constructor(name: "WSServer" | "WebSocketProxy", values: Record<string, unknown>) {
     this.values = {
@@ -234,9 +236,27 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
     return this.current !== undefined
   }
 
-  protected async listen(signal: AbortSignal | undefined): Promise<void> {
+  /** Starts and stops happen one after the other, as they were asked for; the first at once. */
+  private async change(f: () => Promise<void>): Promise<void> {
+    const before = this.changing
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.changing = promise
+    try {
+      if (before !== undefined) await before
+      await f()
+    } finally {
+      if (this.changing === promise) this.changing = undefined
+      resolve()
+    }
+  }
+
+  protected listen(signal: AbortSignal | undefined): Promise<void> {
+    return this.change(() => this.start(signal))
+  }
+
+  private async start(signal: AbortSignal | undefined): Promise<void> {
     if (this.isDisposed) throw disposed()
-    if (this.isListening || this.isStarting) throw new ComponentError(104)
+    if (this.isListening) throw new ComponentError(104)
     this.isStarting = true
     try {
       this.context = await this.runtime.context()
@@ -246,7 +266,7 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
       else this.current = listening
     } catch (cause) {
       if (this.isDisposed) throw disposed()
-      throw signal?.aborted === true ? new ComponentError(301, { cause: signal.reason }) : fromUnknown(cause, 10022)
+      throw aborted(signal) ?? fromUnknown(cause, 10022)
     } finally {
       this.isStarting = false
     }
@@ -313,14 +333,16 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
   /** Whether permessage-deflate may be agreed on. */
   protected abstract get compresses(): boolean
 
-  protected async endListening(): Promise<void> {
-    const { current } = this
-    if (current === undefined) return
-    this.current = undefined
-    this.before.add(current)
-    await Effect.runPromise(current.stop)
-    this.log(undefined, 1, "Listening no more", "Info")
-    void current.over.then(() => this.before.delete(current))
+  protected endListening(): Promise<void> {
+    return this.change(async () => {
+      const { current } = this
+      if (current === undefined) return
+      this.current = undefined
+      this.before.add(current)
+      await Effect.runPromise(current.stop)
+      this.log(undefined, 1, "Listening no more", "Info")
+      void current.over.then(() => this.before.delete(current))
+    })
   }
 
   /** Listens no more, and disconnects every client. */
@@ -338,6 +360,7 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
     for (const link of this.links.values()) link.wake()
     await Promise.all(all.map((listening) => Effect.runPromise(listening.close)))
     await this.runtime.dispose()
+    await this.changing
   }
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose()
@@ -357,6 +380,9 @@ const inWords = (cause: unknown): string => {
     return "it threw an object that cannot be shown"
   }
 }
+
+const aborted = (signal: AbortSignal | undefined): ComponentError | undefined =>
+  signal?.aborted === true ? new ComponentError(301, { cause: signal.reason }) : undefined
 
 const idOf = (event: unknown): string =>
   typeof event === "object" && event !== null && "connectionId" in event ? String(event.connectionId) : ""
