@@ -283,6 +283,14 @@ describe.skipIf(!hasIPv6).each(both)("with IPv6, %s", (_, make) => {
     }
   })
 
+  it("UseIPv6, 10048: 2 does not make do with IPv4 where the port is taken in IPv6", async () => {
+    await using other = await listening(make(), "UseIPv6=1")
+    await using component = make()
+    component.localPort = other.localPort
+    assert.strictEqual((await failureOf(listening(component, "UseIPv6=2"))).code, 10048)
+    assert.isFalse(component.listening)
+  })
+
   it("UseIPv6: 2 takes IPv4 where the system has no IPv6", async () => {
     const listen = vi.spyOn(Net.Server.prototype, "listen").mockImplementation(withoutIPv6)
     try {

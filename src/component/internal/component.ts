@@ -284,7 +284,7 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
         { signal }
       )
     } catch (error) {
-      if (others.length === 0) throw error
+      if (others.length === 0 || !lacksFamily(error)) throw error
       return this.tryEach(others, signal)
     }
   }
@@ -383,6 +383,12 @@ const inWords = (cause: unknown): string => {
 
 const aborted = (signal: AbortSignal | undefined): ComponentError | undefined =>
   signal?.aborted === true ? new ComponentError(301, { cause: signal.reason }) : undefined
+
+/** Whether the system has no addresses of the family that was asked for. */
+const lacksFamily = (error: unknown): boolean => {
+  const { code } = fromUnknown(error, 10022)
+  return code === 10047 || code === 10049
+}
 
 const idOf = (event: unknown): string =>
   typeof event === "object" && event !== null && "connectionId" in event ? String(event.connectionId) : ""
