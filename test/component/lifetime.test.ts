@@ -86,6 +86,32 @@ describe.each(both)("%s", (_, make) => {
     assert.strictEqual(another.socket.readyState, another.socket.OPEN)
   })
 
+  it("301: calls with a signal that is aborted do nothing", async () => {
+    await using component = await answering(make)
+    const reason = new Error("no more")
+    const signal = AbortSignal.abort(reason)
+    const texts: Array<string> = []
+    hear(component, "DataIn", (e) => void texts.push(e.text))
+    await using client = await connect(component)
+    const id = await until("it", () => isOpen(component) && [...component.connections.keys()][0])
+    for (const call of [() => component.disconnect(id, signal), () => component.shutdown(signal)]) {
+      const error = await failureOf(call())
+      assert.strictEqual(error.code, 301)
+      assert.strictEqual(error.message, "Operation interrupted (or timeout).")
+      assert.strictEqual(error.cause, reason)
+    }
+    assert.strictEqual((await failureOf(component.doEvents(signal))).code, 301)
+    assert.isTrue(component.listening)
+    client.socket.send("still here")
+    await until("the text", () => texts.length === 1)
+    await component.shutdown()
+    // with no connection, too
+    assert.strictEqual((await failureOf(component.shutdown(signal))).code, 301)
+    assert.strictEqual((await failureOf(listen(component, signal))).code, 301)
+    assert.isFalse(component.listening)
+    await listen(component)
+  })
+
   it("301: a start that is aborted on its way leaves nothing", async () => {
     await using component = make()
     component.localHost = "localhost"

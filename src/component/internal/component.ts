@@ -347,6 +347,8 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
 
   /** Listens no more, and disconnects every client. */
   async shutdown(signal?: AbortSignal): Promise<void> {
+    const error = aborted(signal)
+    if (error !== undefined) throw error
     await this.endListening()
     const closing = await Promise.allSettled([...this.links.values()].map((link) => link.disconnect(signal)))
     for (const result of closing) if (result.status === "rejected") throw result.reason

@@ -94,6 +94,7 @@ export abstract class Link<Events extends CommonEvents = CommonEvents> implement
 
   /** Disconnect. It is done when the connection is, and its events too unless one of them is what calls. */
   async disconnect(signal: AbortSignal | undefined): Promise<void> {
+    // nothing is begun then: what comes is still given out
     if (signal?.aborted === true) throw new ComponentError(301, { cause: signal.reason })
     this.isClosing = true
     const { webSocket } = this
