@@ -70,7 +70,7 @@ export interface Options {
   readonly noDelay?: boolean | undefined
   /**
    * TCP keep-alive: the idle time before its first probe, and the time between probes (which needs Node 26, the system has its
-   * own otherwise); whole seconds. Default: none, since WebSocket pings do more.
+   * own otherwise); rounded up to whole seconds. Default: none, since WebSocket pings do more.
    */
   readonly keepAlive?:
     | { readonly time?: Duration.Input | undefined; readonly interval?: Duration.Input | undefined }
@@ -92,11 +92,15 @@ const clientErrors: Record<string, readonly [limit: string, OpeningHandshake.Ref
 }
 const notHttp = refusal(400, "What came is not HTTP.")
 
-/** `interval` is of Node 26; before, it is not looked at. */
+/** `interval` is of Node 26; before, it is not looked at. What is no whole number of seconds, Node would cut to one. */
 const setKeepAlive = (socket: Net.Socket, time: number | undefined, interval: number | undefined): void => {
   const set: (enable: boolean, time?: number, interval?: number) => Net.Socket = socket.setKeepAlive.bind(socket)
-  set(true, time, interval)
+  set(true, wholeSeconds(time), wholeSeconds(interval))
 }
+
+/** What the system takes: at least one second, or it would take none of it, and at most what Linux does. */
+const wholeSeconds = (millis: number | undefined): number | undefined =>
+  millis === undefined || millis === 0 ? millis : Math.min(32_767, Math.ceil(millis / 1000)) * 1000
 
 const addressOf = (options: Options): string => {
   const host = options.host ?? "127.0.0.1"

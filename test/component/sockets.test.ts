@@ -113,6 +113,40 @@ describe.each(both)("%s", (_, make) => {
     assert.deepStrictEqual(await told(component, "setKeepAlive"), [])
   })
 
+  const hasInterval = Number(process.versions.node.split(".")[0]) >= 26
+  it("KeepAliveTime, KeepAliveInterval: are told to the socket, in whole seconds", { skip: !hasInterval }, async () => {
+    const times = async (time: number, interval: number) => {
+      await using component = await answering(make, `KeepAliveTime=${time}`, `KeepAliveInterval=${interval}`)
+      const calls = await told(component, "setKeepAlive")
+      return calls.map((args) => args.slice(0, 3))
+    }
+    assert.deepStrictEqual(await times(60_000, 5000), [[true, 60, 5]])
+    // one second is the documented default
+    assert.deepStrictEqual(await times(7_200_000, 0), [[true, 7200, 1]])
+    // what is less than a second is not none, and what is more than the system takes is the most of it
+    assert.deepStrictEqual(await times(1, 300), [[true, 1, 1]])
+    assert.deepStrictEqual(await times(1500, 2 ** 31 - 1), [[true, 2, 32_767]])
+  })
+
+  it("KeepAliveTime: has the system probe the client", { skip: !hasSs }, async () => {
+    for (const [time, bound] of [
+      [3_600_000, 3600],
+      [300, 1]
+    ] as const) {
+      await using component = await answering(make, `KeepAliveTime=${time}`)
+      const client = Net.connect({ host: "127.0.0.1", port: component.localPort })
+      await once(client, "connect")
+      // such as timer:(keepalive,59min,0), (keepalive,892ms,0) or (keepalive,1.8sec,0)
+      const left = await until("the timer", () => {
+        const shown = ss("-to", `sport = :${component.localPort}`) ?? ""
+        return /timer:\(keepalive,([\d.]+)(ms|sec|min)/.exec(shown) ?? undefined
+      })
+      const seconds = Number(left[1]) * { ms: 0.001, sec: 1, min: 60 }[left[2] as "ms" | "sec" | "min"]
+      assert.isAtMost(seconds, bound)
+      client.destroy()
+    }
+  })
+
   it("BindExclusively, 10048: True shares the port with nobody, and False with who does so too", async () => {
     for (const [first, second] of [
       ["True", "True"],

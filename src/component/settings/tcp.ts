@@ -46,20 +46,20 @@ export const tcpSettings = named({
   InBufferSize: setting(integer(0, 2 ** 30, " of bytes"), 0, {
     documents: "both",
     status: "partly",
-    what: "How much is read ahead, and the largest piece that DataIn gives of a larger frame. 0: 64 KiB and 128 KiB. Read when listening starts.",
+    what: "How much is read ahead, and the largest piece that DataIn gives of a larger frame. 0: 64 KiB and 128 KiB. Of connections to come; the former is read when listening starts.",
     note: "the buffer of the process, which is all that Node lets one set of a listening socket; the system sizes its own by itself"
   }),
   KeepAliveInterval: setting(integer(0, maxInt, " of milliseconds"), 0, {
     documents: "both",
     status: "works",
     what: "The time between TCP keep-alive probes, if KeepAliveTime is set. 0: 1 second. Read when listening starts.",
-    note: "`NodeUpgradeListener.Options.keepAlive`; whole seconds, and Node 26 or later"
+    note: "`NodeUpgradeListener.Options.keepAlive`; rounded up to whole seconds, and Node 26 or later"
   }),
   KeepAliveTime: setting(integer(0, maxInt, " of milliseconds"), 0, {
     documents: "both",
     status: "works",
     what: "The idle time before a TCP keep-alive probe. 0: no probes. Read when listening starts.",
-    note: "`NodeUpgradeListener.Options.keepAlive`; whole seconds"
+    note: "`NodeUpgradeListener.Options.keepAlive`; rounded up to whole seconds"
   }),
   MaxConnections: setting(integer(1, 100_000), 1000, {
     documents: "both",
