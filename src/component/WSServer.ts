@@ -166,9 +166,8 @@ export class WSServer extends withFields(Server, serverProperties) {
   protected override serve(link: ServerLink, open: OpenRequest): Effect.Effect<void, Refusal> {
     const { store } = this.host
     const gathering = {
-      get pieceSize() {
-        return store.get("InBufferSize") || defaultPiece
-      },
+      // of connections to come, as the buffer of their sockets is
+      pieceSize: store.get("InBufferSize") || defaultPiece,
       get wholeMessages() {
         return store.get("BufferMessage")
       }

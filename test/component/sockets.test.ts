@@ -193,6 +193,28 @@ describe.each(both)("%s", (_, make) => {
     assert.deepStrictEqual(await size(), [65536, 65536])
   })
 
+  it("InBufferSize, DataIn.Text: no piece of a frame is larger, and a connection that is there stays as it was", async () => {
+    await using component = await answering(make, "InBufferSize=1000")
+    const lengths: Array<number> = []
+    let last = 0
+    hear(component, "DataIn", (e) => {
+      lengths.push(e.text.length)
+      if (e.eom) last++
+    })
+    await using client = await raw(component.localPort)
+    await until("it", () => [...component.connections.values()][0]?.connected)
+    component.config("InBufferSize=5000")
+    for (let i = 1; i <= 2; i++) {
+      await Effect.runPromise(client.send(Frames.text, "x".repeat(20_000)))
+      await until("the message", () => last === i)
+    }
+    assert.strictEqual(
+      lengths.reduce((sum, length) => sum + length, 0),
+      40_000
+    )
+    assert.isAtMost(Math.max(...lengths), 1000)
+  })
+
   it("MaxConnections: one more is answered with 503, until one has gone", async () => {
     await using component = await answering(make, "MaxConnections=1")
     await using first = await connect(component)

@@ -43,9 +43,7 @@ export class ProxyLink extends Link<WebSocketProxyEvents> {
     return {
       isWatching: () => emitter.has("DataIn"),
       gathering: {
-        get pieceSize() {
-          return store.get("InBufferSize") || defaultPiece
-        },
+        pieceSize: store.get("InBufferSize") || defaultPiece,
         get wholeMessages() {
           return store.get("BufferMessage")
         }
