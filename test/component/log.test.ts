@@ -233,6 +233,25 @@ describe("WSServer", () => {
     assert.strictEqual(client.socket.readyState, client.socket.OPEN)
   })
 
+  it("Log.Message, Log.LogType: a fault that nothing else tells, and what it is", async () => {
+    const server = new WSServer()
+    const log = logOf(server)
+    await using _server = await listening(server)
+    // what no listener can do unless the component is at fault
+    const fault = new TypeError("a fault of ours")
+    server.on("WebSocketOpenRequest", (e) => {
+      Object.defineProperty(e, "answer", {
+        get: () => {
+          throw fault
+        }
+      })
+    })
+    const refused = await connect(server).catch((error: unknown) => error)
+    assert.match(String(refused), /500/)
+    await until("the line", () => messages(log).includes(`A WebSocket handler failed: ${String(fault)}`))
+    assert.strictEqual(log.at(-1)?.logType, "Error")
+  })
+
   it("Log: levels may be changed at any time", async () => {
     const server = new WSServer()
     const log = logOf(server)

@@ -2,6 +2,7 @@
  * What both components are: properties and settings, listeners of events, and the connections of however many times of
  * listening. Everything runs in one runtime of the component's own, and ends with it.
  */
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -87,9 +88,10 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
     }
     this.access = new Access(store)
     // what the core logs, the Log event tells
-    const logger = Logger.make(({ logLevel, message }) =>
-      this.log(undefined, 1, String(message), logTypes[logLevel] ?? "Info")
-    )
+    const logger = Logger.make(({ cause, logLevel, message }) => {
+      const why = cause.reasons.length === 0 ? "" : `: ${inWords(Cause.squash(cause))}`
+      this.log(undefined, 1, `${String(message)}${why}`, logTypes[logLevel] ?? "Info")
+    })
     this.runtime = ManagedRuntime.make(Layer.mergeAll(NodeZlib.layer, NodeClientNames.layer(), Logger.layer([logger])))
   }
 
