@@ -90,7 +90,6 @@ type EventRows<Events> = {
 }
 
 const id = f("ConnectionId")
-const tls = "with TLS" as const
 
 const events: EventRows<WSServerEvents> = {
   Connected: { row: row("both", "after 101"), fields: { connectionId: id } },
@@ -139,32 +138,32 @@ const events: EventRows<WSServerEvents> = {
   },
   ReadyToSend: { row: row("server", "`WebSocket.flushed`"), fields: { connectionId: id } },
   SSLClientAuthentication: {
-    row: row("both", "TLS", tls),
+    row: row("both", "`NodeTls`"),
     fields: {
-      connectionId: f("ConnectionId", "", tls),
-      certEncoded: f("CertEncoded", "", tls),
-      certEncodedB: f("CertEncodedB", "", tls),
-      certSubject: f("CertSubject", "", tls),
-      certIssuer: f("CertIssuer", "", tls),
-      status: f("Status", "", tls),
-      accept: f("Accept*", "", tls)
+      connectionId: f("ConnectionId"),
+      certEncoded: f("CertEncoded"),
+      certEncodedB: f("CertEncodedB"),
+      certSubject: f("CertSubject"),
+      certIssuer: f("CertIssuer"),
+      status: f("Status"),
+      accept: f("Accept*")
     }
   },
   SSLConnectionRequest: {
-    row: row("both", "TLS", tls),
+    row: row("both", "`NodeTls`"),
     fields: {
-      connectionId: f("ConnectionId", "", tls),
-      supportedCipherSuites: f("SupportedCipherSuites", "", tls),
-      supportedSignatureAlgs: f("SupportedSignatureAlgs", "", tls),
-      certStoreType: f("CertStoreType*", "", tls),
-      certStore: f("CertStore*", "", tls),
-      certPassword: f("CertPassword*", "", tls),
-      certSubject: f("CertSubject*", "", tls)
+      connectionId: f("ConnectionId"),
+      supportedCipherSuites: f("SupportedCipherSuites"),
+      supportedSignatureAlgs: f("SupportedSignatureAlgs"),
+      certStoreType: f("CertStoreType*"),
+      certStore: f("CertStore*"),
+      certPassword: f("CertPassword*"),
+      certSubject: f("CertSubject*")
     }
   },
   SSLStatus: {
-    row: row("both", "TLS", tls),
-    fields: { connectionId: f("ConnectionId", "", tls), message: f("Message", "", tls) }
+    row: row("both", "`NodeTls`"),
+    fields: { connectionId: f("ConnectionId"), message: f("Message") }
   },
   WebSocketOpenRequest: {
     row: row("both", "`WebSocketServer.runRequests`"),
@@ -228,7 +227,7 @@ const enumRows = (values: object, documents: Documents, note: string, status: St
 
 const codeRows = (codes: Readonly<Record<number, ErrorCode.ErrorCode>>, documents: Documents): ReadonlyArray<Row> =>
   Object.entries(codes).map(([name, { errnos, never, raised }]): Row => {
-    const status = never === true ? "no meaning" : /^2[78]\d$/.test(name) ? tls : "works"
+    const status = never === true ? "no meaning" : "works"
     const note = raised ?? (never === true ? "nothing on this platform reports it" : (errnos ?? []).join(", "))
     return { name, documents, status, note }
   })
@@ -274,7 +273,7 @@ export const items: ReadonlyArray<Item> = merged([
   ...ofKind("Firewall", Object.values(firewallFields)),
   ...ofKind("constructor", constructors),
   ...ofKind("enum value", enumRows(DataFormats, "server", "`WSConnection.dataFormat`")),
-  ...ofKind("enum value", enumRows(WSServerSSLProviders, "server", "TLS", tls)),
+  ...ofKind("enum value", enumRows(WSServerSSLProviders, "server", "`sslProvider`")),
   ...ofKind(
     "enum value",
     Object.entries(CertStoreTypes).map(([name, value]): Row => {

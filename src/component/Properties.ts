@@ -11,7 +11,8 @@ import { field } from "./internal/fields.ts"
 import { boolean, instanceOf, integer, oneOf, text } from "./internal/kinds.ts"
 
 const works = (note: string) => ({ documents: "both", status: "works", note }) as const
-const withTLS = (documents: "both" | "server" | "proxy") => ({ documents, status: "with TLS", note: "TLS" }) as const
+const tls = <D extends "both" | "server" | "proxy">(documents: D, note: string) =>
+  ({ documents, status: "works", note }) as const
 
 /**
  * What both have.
@@ -53,9 +54,15 @@ export const commonProperties = {
     boolean,
     "write",
     "Whether clients are asked for a certificate.",
-    withTLS("both")
+    tls("both", "`NodeTls.Options.clientCertificates`")
   ),
-  useSSL: field("UseSSL", boolean, "write", "Whether TLS is spoken with all clients.", withTLS("both"))
+  useSSL: field(
+    "UseSSL",
+    boolean,
+    "write",
+    "Whether TLS is spoken with all clients.",
+    tls("both", "`NodeUpgradeListener.Options.tls`")
+  )
 } as const
 
 /**
@@ -78,14 +85,17 @@ export const serverProperties = {
     instanceOf(Certificate, "a Certificate"),
     "write",
     "The certificate of the server. Read when listening starts.",
-    withTLS("server")
+    tls("server", "`NodeTls.Options.identities`")
   ),
   sslProvider: field(
     "SSLProvider",
     oneOf(Object.values(WSServerSSLProviders), "0 (automatic), 1 (platform) or 2 (internal)"),
     "write",
     "The TLS implementation.",
-    withTLS("server")
+    tls(
+      "server",
+      "there is one implementation, which counts as internal; with Platform, SSLConnectionRequest does not fire and LogSSLPackets does nothing"
+    )
   )
 } as const
 
@@ -114,23 +124,35 @@ export const proxyProperties = {
     text,
     "write",
     "The certificate, in PEM. Set it to have its private key looked for in the store.",
-    withTLS("proxy")
+    tls("proxy", "`tls/CertificateStore`")
   ),
-  sslCertStore: field("SSLCertStore", text, "write", "The store of the certificate.", withTLS("proxy")),
-  sslCertStorePassword: field("SSLCertStorePassword", text, "write", "Its password.", withTLS("proxy")),
+  sslCertStore: field(
+    "SSLCertStore",
+    text,
+    "write",
+    "The store of the certificate.",
+    tls("proxy", "`tls/CertificateStore`")
+  ),
+  sslCertStorePassword: field(
+    "SSLCertStorePassword",
+    text,
+    "write",
+    "Its password.",
+    tls("proxy", "`tls/CertificateStore`")
+  ),
   sslCertStoreType: field(
     "SSLCertStoreType",
     oneOf(Object.values(CertStoreTypes), "a value of CertStoreTypes"),
     "write",
     "What kind of store it is.",
-    withTLS("proxy")
+    tls("proxy", "`tls/CertificateStore`")
   ),
   sslCertSubject: field(
     "SSLCertSubject",
     text,
     "write",
     "The subject of the certificate. Set it to select one of the store; empty if there is none.",
-    withTLS("proxy")
+    tls("proxy", "`tls/CertificateStore`")
   ),
   firewall: field(
     "Firewall",

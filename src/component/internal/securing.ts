@@ -142,10 +142,11 @@ const authenticate = (
   Effect.suspend(() => {
     const isWell =
       certificate !== undefined && (status === "OK" || overlooks(host.store.values.SSLSecurityFlags, status))
+    const encoded = (host.store.values.SSLIncludeCertChain ? certificate?.chainPem : certificate?.pem) ?? ""
     const event = {
       connectionId,
-      certEncoded: certificate?.pem ?? "",
-      certEncodedB: new TextEncoder().encode(certificate?.pem ?? ""),
+      certEncoded: encoded,
+      certEncodedB: new TextEncoder().encode(encoded),
       certSubject: certificate?.subject ?? "",
       certIssuer: certificate?.issuer ?? "",
       status: isWell ? "OK" : certificate === undefined ? "No certificate was shown." : status,
@@ -166,13 +167,18 @@ const codes: Partial<Record<NodeTls.TlsHandshakeError["kind"], Code>> = {
   Gone: 10054
 }
 
+/** A client's certificate that was refused: by what is wrong with it, if it is one of these. */
+const clientCodes: ReadonlyArray<readonly [Code, RegExp]> = [
+  [281, /without a certificate/],
+  [274, /UNABLE_TO_GET_ISSUER_CERT|UNABLE_TO_VERIFY_LEAF_SIGNATURE/],
+  [275, /SELF_SIGNED_CERT_IN_CHAIN|CERT_SIGNATURE_FAILURE|CERT_CHAIN_TOO_LONG|INVALID_CA|PATH_LENGTH_EXCEEDED/]
+]
+
 /** Why a handshake failed, by its documented code. */
 const failure = (error: NodeTls.TlsHandshakeError): ComponentError => {
   if (error.kind === "ClientCertificate") {
-    return new ComponentError(/without a certificate/.test(error.message) ? 281 : 280, {
-      detail: error.message,
-      cause: error
-    })
+    const code = clientCodes.find(([, words]) => words.test(error.message))?.[0] ?? 280
+    return new ComponentError(code, { detail: error.message, cause: error })
   }
   const code = codes[error.kind]
   return code === undefined

@@ -7,6 +7,7 @@ import { Connection } from "../../connection/internal/connection.ts"
 import type { WebSocket } from "../../connection/WebSocket.ts"
 import type { WebSocketError } from "../../connection/WebSocketError.ts"
 import type { Gathering } from "../../protocol/MessageEvent.ts"
+import type { Session } from "../../tls/TlsSession.ts"
 import { ComponentError } from "../ComponentError.ts"
 import type { WSServerEvents } from "../Events.ts"
 import { WSConnection } from "../WSConnection.ts"
@@ -77,12 +78,32 @@ export class ServerLink extends Link<WSServerEvents> {
   readSetting(name: string): unknown {
     if (name === "MaxLineLength") return this.receiving.maxLineLength
     if (name === "MessageLength") return this.sending?.segments.remaining ?? 0
-    return ""
+    return negotiated(name, this.session)
   }
 
   writeSetting(name: string, value: unknown): void {
     // of the kind that their settings have checked
     if (name === "MaxLineLength") this.receiving.setMaxLineLength(value as number)
     if (name === "MessageLength") this.output.segments.begin(value as number)
+  }
+}
+
+/** What TLS agreed on, as text; empty without TLS, and where it is not known. */
+const negotiated = (name: string, session: Session | undefined): string => {
+  if (session === undefined) return ""
+  const { cipherSuite, keyExchange, keyExchangeBits, version } = session
+  switch (name) {
+    case "SSLNegotiatedCipher":
+      return cipherSuite.opensslName
+    case "SSLNegotiatedCipherSuite":
+      return cipherSuite.name
+    case "SSLNegotiatedCipherStrength":
+      return String(cipherSuite.bits)
+    case "SSLNegotiatedKeyExchange":
+      return keyExchange ?? ""
+    case "SSLNegotiatedKeyExchangeStrength":
+      return keyExchangeBits === undefined ? "" : String(keyExchangeBits)
+    default:
+      return version
   }
 }

@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
+import { SocketError } from "effect/socket/Socket"
 import type { WebSocket } from "../../connection/WebSocket.ts"
 import { WebSocketError } from "../../connection/WebSocketError.ts"
 import type { CloseInfo } from "../../protocol/ConnectionState.ts"
@@ -98,8 +99,22 @@ const reportEnd = <Events extends CommonEvents>(link: Link<Events>, error: unkno
   const { reason } = error
   // an end that is no error of the transport is told by Disconnected, with 1006
   if (reason._tag === "ConnectionLost" && isPlainEnd(reason.cause)) return
-  const code: Code = reason._tag === "PeerTimeout" ? 10060 : error.closeCode === 1009 ? 10040 : 10053
+  const code: Code =
+    reason._tag === "PeerTimeout"
+      ? 10060
+      : error.closeCode === 1009
+        ? 10040
+        : ((reason._tag === "ConnectionLost" ? tlsCode(reason.cause) : undefined) ?? 10053)
   void link.host.report(link, error, code)
+}
+
+/** TLS that failed when the connection was open: to send, or to receive. */
+const tlsCode = (cause: unknown): Code | undefined => {
+  if (!(cause instanceof SocketError)) return undefined
+  const { reason } = cause
+  const under = "cause" in reason ? reason.cause : undefined
+  const isTls = under instanceof Error && "code" in under && /^ERR_(SSL|TLS)_|^EPROTO$/.test(String(under.code))
+  return isTls ? (reason._tag === "SocketWriteError" ? 283 : 284) : undefined
 }
 
 const isPlainEnd = (cause: unknown): boolean =>

@@ -39,9 +39,9 @@ export const tcpSettings = named({
   }),
   DefaultConnectionTimeout: setting(integer(0, 86400, " of seconds"), 0, {
     documents: "both",
-    status: "with TLS",
+    status: "works",
     what: "How long a client may be silent in the TLS handshake. 0: no limit but HandshakeTimeout.",
-    note: "the TLS handshake"
+    note: "`NodeTls.Options.inactivityTimeout`"
   }),
   InBufferSize: setting(integer(0, 2 ** 30, " of bytes"), 0, {
     documents: "both",
@@ -76,9 +76,9 @@ export const tcpSettings = named({
   }),
   PreferredDHGroupBits: setting(integer(1024, 16384, " of bits"), 2048, {
     documents: "server",
-    status: "with TLS",
+    status: "works",
     what: "The size of the Diffie-Hellman group.",
-    note: "TLS"
+    note: "`TlsSettings.Options.dhGroupBits`: the next larger group of RFC 3526"
   }),
   TcpNoDelay: setting(boolean, false, {
     documents: "both",

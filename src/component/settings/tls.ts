@@ -15,11 +15,11 @@ const flags: TextKind<number> = {
 const negotiated = (what: string) =>
   setting(text, "", {
     documents: "server",
-    status: "with TLS",
+    status: "works",
     change: "never",
     perConnection: "only",
     what,
-    note: "TLS"
+    note: "`TlsSession`; empty without TLS, and where it is not known"
   })
 
 export const tlsSettings = named({
@@ -28,34 +28,34 @@ export const tlsSettings = named({
     "/etc/ssl/ca-bundle.pem;/etc/pki/tls/certs/ca-bundle.crt;/etc/ssl/certs/ca-certificates.crt;/etc/pki/tls/cacert.pem",
     {
       documents: "server",
-      status: "with TLS",
+      status: "works",
       what: "Files of certificate authorities, separated by semicolons: those of the system.",
-      note: "the first that exists is read"
+      note: "the first that exists is read, for client certificates"
     }
   ),
   LogSSLPackets: setting(boolean, false, {
     documents: "both",
-    status: "with TLS",
+    status: "works",
     what: "Whether the SSLStatus event tells of each TLS record.",
-    note: "TLS"
+    note: "`NodeTls.Options.records`"
   }),
   OpenSSLCADir: setting(text, "", {
     documents: "proxy",
-    status: "with TLS",
+    status: "works",
     what: "A folder of certificates of authorities.",
-    note: "TLS"
+    note: "`NodeTls.ClientCertificates.ca`"
   }),
   OpenSSLCAFile: setting(text, "", {
     documents: "proxy",
-    status: "with TLS",
+    status: "works",
     what: "A file of certificates of authorities.",
-    note: "TLS"
+    note: "`NodeTls.ClientCertificates.ca`"
   }),
   OpenSSLCipherList: setting(text, "", {
     documents: "proxy",
-    status: "with TLS",
+    status: "works",
     what: "The cipher suites, as OpenSSL writes them.",
-    note: "TLS"
+    note: "`TlsSettings.Options.cipherList`"
   }),
   OpenSSLPrngSeedData: setting(text, "", {
     documents: "proxy",
@@ -65,15 +65,15 @@ export const tlsSettings = named({
   }),
   ReuseSSLSession: setting(boolean, true, {
     documents: "both",
-    status: "with TLS",
+    status: "works",
     what: "Whether TLS sessions are resumed.",
-    note: "TLS"
+    note: "`TlsSettings.Options.sessionTickets`"
   }),
   SSLCACerts: setting(text, "", {
     documents: "both",
-    status: "with TLS",
+    status: "works",
     what: "Certificates, in PEM: on the server, those sent with its own; on the proxy, the authorities for client certificates.",
-    note: "TLS"
+    note: "the chain of the certificate, or `NodeTls.ClientCertificates.ca`"
   }),
   SSLCheckCRL: setting(oneOf([0, 1, 2], "0 (no), 1 (if there is one) or 2 (yes)"), 0, {
     documents: "both",
@@ -89,45 +89,45 @@ export const tlsSettings = named({
   }),
   SSLCipherStrength: setting(integer(0, 256, " of bits"), 0, {
     documents: "both",
-    status: "with TLS",
+    status: "works",
     what: "The least strength of a cipher. 0: any.",
-    note: "TLS"
+    note: "`TlsSettings.Options.minCipherStrength`"
   }),
   SSLClientCACerts: setting(text, "", {
     documents: "server",
-    status: "with TLS",
+    status: "works",
     what: "Authorities for client certificates, in PEM, besides those of the system.",
-    note: "TLS"
+    note: "`NodeTls.ClientCertificates.ca`"
   }),
   SSLEnabledCipherSuites: setting(text, "*", {
     documents: "both",
-    status: "with TLS",
+    status: "works",
     what: "The cipher suites, separated by semicolons, or *.",
-    note: "TLS"
+    note: "`TlsSettings.Options.cipherSuites`; the names of Windows (CALG_…) say nothing here"
   }),
   SSLEnabledProtocols: setting(integer(0, 16380), 3072, {
     documents: "both",
-    status: "with TLS",
+    status: "works",
     what: "The protocols, added up: TLS 1.3 12288, TLS 1.2 3072, TLS 1.1 768, TLS 1.0 192.",
-    note: "TLS"
+    note: "`TlsSettings.Options`; SSL 2 and 3 are in no OpenSSL of today"
   }),
   SSLEnableRenegotiation: setting(boolean, false, {
     documents: "both",
-    status: "with TLS",
+    status: "no meaning",
     what: "Whether renegotiation is allowed.",
-    note: "TLS"
+    note: "OpenSSL always answers the extension; renegotiation itself is off"
   }),
   SSLIncludeCertChain: setting(boolean, false, {
     documents: "both",
-    status: "with TLS",
+    status: "works",
     what: "Whether a certificate that an event shows comes with its chain.",
-    note: "TLS"
+    note: "of SSLClientAuthentication: the documented event is another component's"
   }),
   SSLKeyLogFile: setting(text, "", {
     documents: "server",
-    status: "with TLS",
+    status: "works",
     what: "A file that the secrets of sessions are appended to, for debugging.",
-    note: "TLS"
+    note: "`TlsSettings.Options.keyLogFile`"
   }),
   SSLNegotiatedCipher: negotiated("The cipher suite that was agreed on."),
   SSLNegotiatedCipherStrength: negotiated("Its strength in bits."),
@@ -143,31 +143,31 @@ export const tlsSettings = named({
   }),
   SSLSecurityFlags: setting(flags, 0, {
     documents: "both",
-    status: "with TLS",
+    status: "works",
     what: "What to overlook in a certificate: flags, in decimal or as 0x…",
-    note: "TLS"
+    note: "what SSLClientAuthentication recommends"
   }),
   SSLServerCACerts: setting(text, "", {
     documents: "server",
-    status: "with TLS",
+    status: "no meaning",
     what: "Authorities for the certificates of servers, in PEM.",
-    note: "TLS"
+    note: "documented for client components alone"
   }),
   TLS12SignatureAlgorithms: setting(
     text,
     "sha512-ecdsa,sha512-rsa,sha512-dsa,sha384-ecdsa,sha384-rsa,sha384-dsa,sha256-ecdsa,sha256-rsa,sha256-dsa,sha224-ecdsa,sha224-rsa,sha224-dsa,sha1-ecdsa,sha1-rsa,sha1-dsa",
     {
       documents: "both",
-      status: "with TLS",
+      status: "works",
       what: "The signature algorithms of TLS 1.2.",
-      note: "TLS"
+      note: "`TlsSettings.Options.signatureAlgorithms`; the default leaves it to OpenSSL"
     }
   ),
   TLS12SupportedGroups: setting(text, "ecdhe_secp256r1,ecdhe_secp384r1,ecdhe_secp521r1", {
     documents: "both",
-    status: "with TLS",
+    status: "works",
     what: "The groups of TLS 1.2.",
-    note: "TLS"
+    note: "`TlsSettings.Options.groups`; the default leaves it to OpenSSL"
   }),
   TLS13KeyShareGroups: setting(text, "ecdhe_x25519,ecdhe_secp256r1,ecdhe_secp384r1,ffdhe_2048,ffdhe_3072", {
     documents: "both",
@@ -180,9 +180,9 @@ export const tlsSettings = named({
     "rsa_pss_sha256,rsa_pss_sha384,rsa_pss_sha512,rsa_pkcs1_sha256,rsa_pkcs1_sha384,rsa_pkcs1_sha512,ecdsa_secp256r1_sha256,ecdsa_secp384r1_sha384,ecdsa_secp521r1_sha512,ed25519,ed448",
     {
       documents: "both",
-      status: "with TLS",
+      status: "works",
       what: "The signature algorithms of TLS 1.3.",
-      note: "TLS"
+      note: "`TlsSettings.Options.signatureAlgorithms`; the default leaves it to OpenSSL"
     }
   ),
   TLS13SupportedGroups: setting(
@@ -190,9 +190,9 @@ export const tlsSettings = named({
     "ecdhe_x25519,ecdhe_x448,ecdhe_secp256r1,ecdhe_secp384r1,ecdhe_secp521r1,ffdhe_2048,ffdhe_3072,ffdhe_4096,ffdhe_6144,ffdhe_8192",
     {
       documents: "both",
-      status: "with TLS",
+      status: "works",
       what: "The groups of TLS 1.3.",
-      note: "TLS"
+      note: "`TlsSettings.Options.groups`; the default leaves it to OpenSSL"
     }
   )
 })
