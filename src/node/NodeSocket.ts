@@ -7,7 +7,8 @@
  * - Writing: `write` and `writeAll` wait while more than the stream's high-water mark (64 KiB) is unsent.
  * - Releasing the writer ends our side (FIN) once all is sent. Releasing the reader destroys the stream once all is sent, or
  *   after 10 seconds, and waits until it is gone.
- * - Writing a `CloseEvent` with another code than 1000 resets the connection (RST) at once, so that the peer learns of it.
+ * - Writing a `CloseEvent` with another code than 1000 resets the connection (RST) at once, so that the peer learns of it; over
+ *   TLS it ends without close_notify.
  *
  * @since 0.1.0
  */
@@ -18,7 +19,6 @@ import * as Socket from "effect/socket/Socket"
 import * as Net from "node:net"
 import type { Duplex } from "node:stream"
 import * as Transport from "../connection/Transport.ts"
-import { underlyingOf } from "./internal/peer.ts"
 
 type Chunks = NonEmptyReadonlyArray<Uint8Array>
 type Waiter<A> = (effect: Effect.Effect<A, Socket.SocketError>) => void
@@ -373,11 +373,12 @@ const free = (chunk: Uint8Array): void => {
   ;(chunk.buffer as ArrayBuffer).transfer(0)
 }
 
-/** Tells the peer at once that the connection is no more; pipes, and TLS over who knows what, can only be cut. */
+/**
+ * Tells the peer at once that the connection is no more. TLS and pipes can only be cut: without close_notify, a TLS client knows
+ * that it is no end. (To reset the socket under TLS crashes Node 26, in an event of TLS.)
+ */
 const reset = (stream: Duplex): void => {
-  const underlying = underlyingOf(stream)
-  if (underlying !== undefined) underlying.resetAndDestroy()
-  if (underlying === undefined && stream instanceof Net.Socket && !("encrypted" in stream)) stream.resetAndDestroy()
+  if (stream instanceof Net.Socket && !("encrypted" in stream)) stream.resetAndDestroy()
   else stream.destroy()
 }
 

@@ -8,11 +8,9 @@ import type { Peer } from "../../server/UpgradeListener.ts"
 import type { Session } from "../../tls/TlsSession.ts"
 
 const peerKey = Symbol("effect-websocket/Peer")
-const underlyingKey = Symbol("effect-websocket/underlying")
 
 interface Marked extends Duplex {
   [peerKey]?: TcpPeer
-  [underlyingKey]?: Net.Socket
 }
 
 export class TcpPeer implements Peer {
@@ -39,12 +37,8 @@ export const peerOf = (stream: Duplex): TcpPeer | undefined =>
 export const remoteAddressOf = (stream: Duplex): string | undefined =>
   (stream as Marked)[peerKey]?.remoteAddress ?? (stream instanceof Net.Socket ? stream.remoteAddress : undefined)
 
-/** Says that a stream is one over this socket, with the same peer. */
-export const layOver = (stream: Duplex, socket: Net.Socket, peer: TcpPeer): void => {
+/** Says that a stream is over the connection of this peer. */
+export const layOver = (stream: Duplex, peer: TcpPeer): void => {
   const marked: Marked = stream
   marked[peerKey] = peer
-  marked[underlyingKey] = socket
 }
-
-/** The system's socket that a stream is over. */
-export const underlyingOf = (stream: Duplex): Net.Socket | undefined => (stream as Marked)[underlyingKey]

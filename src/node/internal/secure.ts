@@ -182,12 +182,16 @@ export const make = Effect.fnUntraced(function* (
       const carrier =
         options.records === true ? new RecordTap(socket, (head) => tell(peer, formatRecord(head))) : socket
       const stream = new tls.TLSSocket(carrier, { ...socketOptions, secureContext })
-      layOver(stream, socket, peer)
+      layOver(stream, peer)
       if (keyLog !== undefined) stream.on("keylog", keyLog)
       const leave = () =>
         void stream.off("secure", onSecure).off("error", onError).off("end", onGone).off("close", onGone)
-      const onSecure = () => {
+      // out of the event: what is done to the socket beneath in an event of TLS can crash Node
+      const settle = (effect: Effect.Effect<tls.TLSSocket, TlsHandshakeError>) => {
         leave()
+        setImmediate(() => resume(effect))
+      }
+      const onSecure = () => {
         stream.disableRenegotiation()
         if (onStatus !== undefined) {
           stream.on("error", (error) => {
@@ -195,16 +199,12 @@ export const make = Effect.fnUntraced(function* (
             tell(peer, alert === undefined ? `TLS failed: ${error.message}` : describeAlert("received", alert))
           })
         }
-        resume(Effect.succeed(stream))
+        settle(Effect.suspend(() => (stream.destroyed ? Effect.fail(gone) : Effect.succeed(stream))))
       }
-      const onError = (error: Error) => {
-        leave()
-        resume(Effect.fail(told(peer, faultOf(error, hello))))
-      }
+      const onError = (error: Error) => settle(Effect.fail(told(peer, faultOf(error, hello))))
       const onGone = () => {
-        leave()
         stream.destroy()
-        resume(Effect.fail(gone))
+        settle(Effect.fail(gone))
       }
       stream
         .on("_tlsError", onTlsError)
@@ -235,15 +235,15 @@ export const make = Effect.fnUntraced(function* (
     return Effect.fail(refuseClient(`the client ${who} is not trusted: ${status}`))
   }
 
-  const negotiate = Effect.fnUntraced(function* (socket: Net.Socket, peer: TcpPeer, hello: ClientHello) {
-    tell(peer, describeHello(hello))
-    const certificate = yield* Effect.mapError(
-      identities.choose(hello, peer),
-      (cause) => new TlsHandshakeError({ kind: "NoIdentity", message: cause.message, alert: 112, cause })
-    )
-    tell(peer, `Certificate chosen: ${certificate.subject}`)
-    const context = yield* contexts.of(certificate)
-    const stream = yield* watchful(handshake(socket, context, hello, peer), socket)
+  /** Learns what was agreed on, and with whom. */
+  const recognize = (
+    stream: tls.TLSSocket,
+    {
+      certificate,
+      hello,
+      peer
+    }: { readonly certificate: Certificate; readonly hello: ClientHello; readonly peer: TcpPeer }
+  ): Effect.Effect<void, TlsHandshakeError> => {
     const presented =
       clientCertificates === undefined ? { certificate: undefined, status: "not asked for" } : present(stream)
     const { alpnProtocol } = stream
@@ -264,8 +264,26 @@ export const make = Effect.fnUntraced(function* (
       peer,
       `Handshake done: ${[version, cipherSuite.name, group?.opensslName, isResumed ? "resumed" : undefined].filter((it) => it !== undefined).join(", ")}`
     )
-    yield* judge(presented, peer)
-    return stream
+    return judge(presented, peer)
+  }
+
+  const negotiate = Effect.fnUntraced(function* (socket: Net.Socket, peer: TcpPeer, hello: ClientHello) {
+    tell(peer, describeHello(hello))
+    const certificate = yield* Effect.mapError(
+      identities.choose(hello, peer),
+      (cause) => new TlsHandshakeError({ kind: "NoIdentity", message: cause.message, alert: 112, cause })
+    )
+    tell(peer, `Certificate chosen: ${certificate.subject}`)
+    const context = yield* contexts.of(certificate)
+    const stream = yield* watchful(handshake(socket, context, hello, peer), socket)
+    return yield* Effect.onError(
+      Effect.as(
+        Effect.suspend(() => recognize(stream, { peer, hello, certificate })),
+        stream
+      ),
+      // the socket beneath goes with it
+      () => Effect.sync(() => void stream.destroy())
+    )
   })
 
   const work = Effect.fnUntraced(function* (socket: Net.Socket, peer: TcpPeer) {
