@@ -121,7 +121,7 @@ describe("certificates of stores on disk", () => {
         assert.isAbove(seen.size, 2)
         yield* eventually(
           "the last one is there",
-          Effect.map(presented(port), (name) => name === "reload-5")
+          Effect.orDie(Effect.map(presented(port), (name) => name === "reload-5"))
         )
       })
     )
@@ -151,7 +151,7 @@ describe("certificates of stores on disk", () => {
         renew("keep-new", "kept.pem")
         yield* eventually(
           "the new one serves",
-          Effect.map(presented(port), (name) => name === "keep-new")
+          Effect.orDie(Effect.map(presented(port), (name) => name === "keep-new"))
         )
       })
     )
