@@ -10,6 +10,7 @@ import * as WebSocketServer from "../server/WebSocketServer.ts"
 import * as Address from "./Address.ts"
 import * as flags from "./flags.ts"
 import { printReady } from "./ready.ts"
+import * as Tls from "./tls.ts"
 
 const MiB = 1024 * 1024
 
@@ -22,12 +23,14 @@ export const echo = Command.make(
       1,
       0
     ),
-    ...flags.server
+    ...flags.server,
+    ...Tls.server
   },
   Effect.fnUntraced(function* ({ addresses, ...rest }) {
     const listen = yield* Address.parseListen(addresses[0] ?? Address.defaultListen)
     // an echo has nothing that a page could take
     const options = yield* flags.serverOptions(listen, rest, "any")
+    const tls = yield* Tls.serverOptions(rest)
     return yield* Layer.launch(
       Layer.effectDiscard(printReady).pipe(
         Layer.provideMerge(
@@ -38,6 +41,7 @@ export const echo = Command.make(
         Layer.provide(
           NodeWebSocketServer.layer({
             ...options,
+            tls,
             subprotocols: "first",
             compression: {},
             maxMessageSize: 64 * MiB,
@@ -46,5 +50,5 @@ export const echo = Command.make(
         )
       )
     )
-  })
+  }, Effect.scoped)
 ).pipe(Command.withDescription("Send every message back: to test clients and networks with"))

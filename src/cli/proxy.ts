@@ -12,6 +12,7 @@ import * as WebSocketProxy from "../proxy/WebSocketProxy.ts"
 import * as Address from "./Address.ts"
 import * as flags from "./flags.ts"
 import { printReady } from "./ready.ts"
+import * as Tls from "./tls.ts"
 
 export const proxy = Command.make(
   "proxy",
@@ -35,7 +36,8 @@ export const proxy = Command.make(
       Flag.withDescription("How long connecting to the target may take (10 seconds)"),
       Flag.optional
     ),
-    ...flags.server
+    ...flags.server,
+    ...Tls.server
   },
   Effect.fnUntraced(function* ({ addresses, compress, dialTimeout, text, ...rest }) {
     const [listen, target] = addresses.length > 1 ? addresses : [Address.defaultListen, ...addresses]
@@ -44,17 +46,18 @@ export const proxy = Command.make(
     const dialer = Option.isNone(dialTimeout)
       ? {}
       : { dialTimeout: yield* flags.parseDuration("dial-timeout", dialTimeout.value) }
+    const tls = yield* Tls.serverOptions(rest)
     return yield* Layer.launch(
       Layer.effectDiscard(printReady).pipe(
         Layer.provideMerge(WebSocketProxy.layer({ target: to, messages: text ? "text" : "binary" })),
         Layer.provide(NodeDialer.layer(dialer)),
         // what the client offers first is what the target is taken to speak
         Layer.provide(
-          NodeWebSocketServer.layer({ ...options, subprotocols: "first", compression: compress ? {} : false })
+          NodeWebSocketServer.layer({ ...options, tls, subprotocols: "first", compression: compress ? {} : false })
         )
       )
     )
-  })
+  }, Effect.scoped)
 ).pipe(
   Command.withDescription("Put a WebSocket in front of a TCP service"),
   Command.withExamples([
@@ -62,6 +65,7 @@ export const proxy = Command.make(
     {
       command: "effect-websocket proxy 0.0.0.0:8080 db.internal:5432 --origin https://app.example",
       description: "for everyone's network, and the pages of one site"
-    }
+    },
+    { command: "effect-websocket proxy 6443 localhost:5900 --cert server.pem --key server.key", description: "wss" }
   ])
 )

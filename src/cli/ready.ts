@@ -10,4 +10,6 @@ import { WebSocketServer } from "../server/WebSocketServer.ts"
 export const serverAddress = Effect.map(WebSocketServer, ({ address }) => NetAddress.formatSocketAddress(address))
 
 /** The one line that says that connections are taken, and where. */
-export const printReady = Effect.flatMap(serverAddress, (address) => Console.log(`ready ws://${address}`))
+export const printReady = Effect.flatMap(WebSocketServer, ({ address, schemes }) =>
+  Console.log(`ready ${schemes[0] ?? "ws"}://${NetAddress.formatSocketAddress(address)}`)
+)

@@ -16,6 +16,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
+import { readFileSync } from "node:fs"
 import { stat } from "node:fs/promises"
 import * as tls from "node:tls"
 import type { Certificate } from "./Certificate.ts"
@@ -167,6 +168,8 @@ export interface Source extends CertificateStore.Store {
   /** As in `CertificateStore.select`. Default: the first. */
   readonly subject?: string | undefined
   readonly names?: ReadonlyArray<string> | undefined
+  /** A file with the private key in PEM, where `store` is a file in PEM without it. */
+  readonly keyFile?: string | undefined
 }
 
 /**
@@ -180,11 +183,34 @@ export interface ReloadingOptions extends SeveralOptions {
   readonly interval?: Duration.Input | undefined
 }
 
+/** The files of a source: they are looked at for changes. */
+const filesOf = (source: Source): ReadonlyArray<string> =>
+  [CertificateStore.fileOf(source), source.keyFile].filter((path) => path !== undefined)
+
+/** The store that two files are together. */
+const joined = Effect.fnUntraced(function* (source: Source) {
+  if (source.keyFile === undefined) return source
+  return yield* Effect.try({
+    try: (): CertificateStore.Store => {
+      const store = filesOf(source)
+        .map((path) => readFileSync(path, "latin1"))
+        .join("\n")
+      return { ...source, type: CertificateStore.CertStoreType.cstPEMKeyBlob, store }
+    },
+    catch: (cause) => {
+      const message = `the certificate and its key cannot be read: ${String(cause)}`
+      return new CertificateStore.CertificateStoreError({
+        reason: new CertificateStore.CannotOpenStore({ kind: "FileUnreadable", message, cause })
+      })
+    }
+  })
+})
+
 /** A certificate that TLS takes. */
 const load = Effect.fnUntraced(function* (source: Source) {
   const certificate = yield* Effect.fromResult(
     Result.flatMap(
-      CertificateStore.select(yield* CertificateStore.open(source), source.subject ?? "*"),
+      CertificateStore.select(yield* CertificateStore.open(yield* joined(source)), source.subject ?? "*"),
       CertificateStore.requirePrivateKey
     )
   )
@@ -213,17 +239,22 @@ const isSame = (a: Certificate, b: Certificate): boolean =>
   b.privateKey?.equals(a.privateKey) === true
 
 /** What tells one content of a file from the next: also a rename in its place, or of a link on the way. */
-const look = (path: string): Effect.Effect<string> =>
-  Effect.promise(() =>
-    stat(path, { bigint: true }).then(
-      ({ ctimeNs, dev, ino, mtimeNs, size }) => [dev, ino, size, mtimeNs, ctimeNs].join(),
-      (cause: unknown) => String(cause)
+const look = (paths: ReadonlyArray<string>): Effect.Effect<string> =>
+  Effect.promise(async () => {
+    const seen = await Promise.all(
+      paths.map((path) =>
+        stat(path, { bigint: true }).then(
+          ({ ctimeNs, dev, ino, mtimeNs, size }) => [dev, ino, size, mtimeNs, ctimeNs].join(),
+          (cause: unknown) => String(cause)
+        )
+      )
     )
-  )
+    return seen.join("\n")
+  })
 
 interface Watched {
   readonly source: Source
-  readonly path: string | undefined
+  readonly paths: ReadonlyArray<string>
   certificate: Certificate
   seen: string
 }
@@ -242,10 +273,10 @@ export const reloading = Effect.fnUntraced(function* (
   const watched = yield* Effect.forEach(
     options.sources,
     Effect.fnUntraced(function* (source): Effect.fn.Return<Watched, CertificateStore.CertificateStoreError> {
-      const path = CertificateStore.fileOf(source)
+      const paths = filesOf(source)
       // looked at before it is read: what changes in between is seen as a change
-      const seen = path === undefined ? "" : yield* look(path)
-      return { source, path, seen, certificate: yield* load(source) }
+      const seen = yield* look(paths)
+      return { source, paths, seen, certificate: yield* load(source) }
     })
   )
   const list = () => new Directory(watched.map(({ certificate, source: { names } }) => ({ certificate, names })))
@@ -264,8 +295,7 @@ export const reloading = Effect.fnUntraced(function* (
   const watch = Effect.forEach(
     watched,
     Effect.fnUntraced(function* (entry) {
-      if (entry.path === undefined) return
-      const seen = yield* look(entry.path)
+      const seen = yield* look(entry.paths)
       if (seen === entry.seen) return
       entry.seen = seen
       yield* Effect.catch(replace(entry), logged)
@@ -273,7 +303,7 @@ export const reloading = Effect.fnUntraced(function* (
     { discard: true }
   )
   const interval = Duration.fromInputUnsafe(options.interval ?? "5 seconds")
-  if (Duration.isFinite(interval) && watched.some(({ path }) => path !== undefined)) {
+  if (Duration.isFinite(interval) && watched.some(({ paths }) => paths.length > 0)) {
     yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(interval), watch)))
   }
 

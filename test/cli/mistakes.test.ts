@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { once } from "node:events"
 import * as Net from "node:net"
+import { fileURLToPath } from "node:url"
 import { run } from "./command.ts"
 
 const taken = Effect.acquireRelease(
@@ -44,6 +45,26 @@ const mistakes: ReadonlyArray<readonly [ReadonlyArray<string>, ReadonlyArray<str
     ["192.0.2.1", "no such address"]
   ],
   [["proxy"], ["TARGET"]],
+  [
+    ["echo", "0", "--cert", "/no/such/file.pem"],
+    ["/no/such/file.pem", "ENOENT"]
+  ],
+  [
+    ["echo", "0", "--cert", fileURLToPath(import.meta.url)],
+    ["mistakes.test.ts", "certificate"]
+  ],
+  [
+    ["echo", "0", "--key", "server.key"],
+    ["--key", "--cert"]
+  ],
+  [
+    ["echo", "0", "--also-plain"],
+    ["--also-plain", "--cert"]
+  ],
+  [
+    ["echo", "0", "--cert", "x.pem", "--cert-password-env", "NO_SUCH_VARIABLE"],
+    ["NO_SUCH_VARIABLE", "not set"]
+  ],
   [
     ["proxy", "0", "nonsense"],
     ["nonsense", "host:port"]
@@ -128,7 +149,7 @@ describe("a mistake of the user", () => {
         )
         assert.strictEqual(wrong.join("\n"), "")
       }),
-    40_000
+    120_000
   )
 })
 
