@@ -1,5 +1,5 @@
 /** Servers that speak TLS, the certificates that they need, and clients of theirs that are TLS sockets and nothing more. */
-import { Effect, type Scope } from "effect"
+import { Data, Effect, type Scope } from "effect"
 import { once } from "node:events"
 import * as Net from "node:net"
 import * as tls from "node:tls"
@@ -37,13 +37,16 @@ export const echoing = Effect.fnUntraced(function* (options: TlsOptions = {}, ot
   return yield* Serving.serving(Serving.echo, { ...others, tls: yield* withTls(options) })
 })
 
+/** What a client saw of a connection that came to nothing. */
+export class DialError extends Data.TaggedError("DialError")<{ readonly message: string }> {}
+
 /** A TLS socket that is connected, destroyed with the scope; fails as the client sees it. */
 export const dial = (
   port: number,
   options: tls.ConnectionOptions = {}
-): Effect.Effect<tls.TLSSocket, Error, Scope.Scope> =>
+): Effect.Effect<tls.TLSSocket, DialError, Scope.Scope> =>
   Effect.acquireRelease(
-    Effect.callback<tls.TLSSocket, Error>((resume) => {
+    Effect.callback<tls.TLSSocket, DialError>((resume) => {
       const socket = tls.connect({
         host: "127.0.0.1",
         port,
@@ -52,9 +55,9 @@ export const dial = (
         allowHalfOpen: true,
         ...options
       } as tls.ConnectionOptions)
-      socket.once("error", (error) => resume(Effect.fail(error)))
+      socket.once("error", ({ message }) => resume(Effect.fail(new DialError({ message }))))
       socket.on("error", () => {})
-      socket.once("close", () => resume(Effect.fail(new Error("closed"))))
+      socket.once("close", () => resume(Effect.fail(new DialError({ message: "closed" }))))
       socket.once("secureConnect", () => resume(Effect.succeed(socket)))
       return Effect.sync(() => void socket.destroy())
     }),
