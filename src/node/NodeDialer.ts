@@ -1,19 +1,23 @@
 /**
  * The {@link Dialer} over `node:net`: TCP to all addresses of a name in turn, IPv6 and IPv4 (RFC 8305 in what Node does of
  * it), with a deadline for the whole. Through a firewall it is the firewall that is connected to, and asked for the target.
+ * With TLS the handshake is part of dialling, and a target that cannot prove to be the right one is not connected to.
  *
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import * as Net from "node:net"
 import { DialError, Dialer } from "../proxy/Dialer.ts"
 import { type Firewall, none } from "../proxy/Firewall.ts"
 import type { Target } from "../proxy/Target.ts"
+import * as TlsClient from "../tls/TlsClient.ts"
 import * as Through from "./internal/firewall.ts"
+import * as Tls from "./internal/tls.ts"
 import * as NodeSocket from "./NodeSocket.ts"
 
 /**
@@ -25,6 +29,11 @@ export interface Options {
   readonly dialTimeout?: Duration.Input | undefined
   /** What targets are dialled through. A function is asked at each dial. Default: none. */
   readonly firewall?: Firewall | ((target: Target) => Firewall) | undefined
+  /**
+   * TLS to the targets. A function is asked at each dial, and may answer `undefined` for none; the same object is prepared but
+   * once, so it should give the same for the same. Default: none.
+   */
+  readonly tls?: TlsClient.Options | ((target: Target) => TlsClient.Options | undefined) | undefined
 }
 
 const kinds: Record<string, DialError["kind"]> = {
@@ -62,27 +71,64 @@ const connect = (target: Target): Effect.Effect<Net.Socket, DialError> =>
     return Effect.sync(() => void socket.destroy())
   })
 
+/** What is to be said if the time is over now. */
+interface Progress {
+  late: string | undefined
+}
+
+/** Gives the client of options, which is made once for each of these objects. */
+const makeClients = () => {
+  const clients = new WeakMap<TlsClient.Options, ReturnType<typeof TlsClient.make>>()
+  return (target: Target, options: TlsClient.Options): Effect.Effect<TlsClient.TlsClient, DialError> =>
+    Effect.suspend(() => {
+      let client = clients.get(options)
+      if (client === undefined) clients.set(options, (client = TlsClient.make(options)))
+      if (Result.isSuccess(client)) return Effect.succeed(client.success)
+      const cause = client.failure
+      const detail = `The options of TLS cannot be used: ${cause.message}.`
+      return Effect.fail(new DialError({ target, kind: "TlsFailed", detail, cause }))
+    })
+}
+
 /**
  * @category constructors
  * @since 0.1.0
  */
 export const make = (options: Options = {}): Dialer["Service"] => {
   const duration = Duration.fromInputUnsafe(options.dialTimeout ?? "10 seconds")
-  const { firewall = none } = options
+  const { firewall = none, tls } = options
   const firewallOf = typeof firewall === "function" ? firewall : () => firewall
-  const open = (target: Target): Effect.Effect<Net.Socket, DialError> => {
+  const tlsOf = typeof tls === "function" ? tls : () => tls
+  const clientOf = makeClients()
+  const reach = (target: Target): Effect.Effect<Net.Socket, DialError> => {
     const chosen = firewallOf(target)
     return chosen._tag === "None" ? connect(target) : Through.connect(target, chosen, Duration.toMillis(duration))
+  }
+  const open = (target: Target, progress: Progress): Effect.Effect<Net.Socket, DialError> => {
+    const asked = tlsOf(target)
+    if (asked === undefined) return reach(target)
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function* () {
+        // what cannot be used is said before anybody is connected to
+        const client = yield* clientOf(target, asked)
+        const connection = yield* restore(reach(target))
+        progress.late = "It took the connection, but did not finish the TLS handshake in time; it may not speak TLS."
+        return yield* Effect.onError(restore(Tls.secure(target, connection, client)), () =>
+          Effect.sync(() => void connection.destroy())
+        )
+      })
+    )
   }
   return {
     dial: (target): Effect.Effect<Socket.Socket, DialError, Scope.Scope> =>
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function* () {
           const scope = yield* Effect.scope
+          const progress: Progress = { late: undefined }
           const socket = yield* restore(
-            Effect.timeoutOrElse(open(target), {
+            Effect.timeoutOrElse(open(target, progress), {
               duration,
-              orElse: () => Effect.fail(new DialError({ target, kind: "TimedOut" }))
+              orElse: () => Effect.fail(new DialError({ target, kind: "TimedOut", detail: progress.late }))
             })
           )
           // until a reader is acquired nobody else would destroy it

@@ -27,6 +27,8 @@ const statuses = {
   Exhausted: 503,
   /** The firewall on the way refused, did not speak its protocol, or cannot be reached itself. */
   FirewallFailed: 502,
+  /** The target took the connection, and the TLS handshake with it failed or its certificate was not accepted. */
+  TlsFailed: 502,
   /** Anything else. */
   Failed: 502
 } as const
@@ -39,6 +41,7 @@ const sentences: Record<keyof typeof statuses, string> = {
   NotAllowed: "The target is not allowed.",
   Exhausted: "The proxy has no resources to reach the target now.",
   FirewallFailed: "The firewall on the way did not connect to the target.",
+  TlsFailed: "No secure connection to the target could be made.",
   Failed: "The target could not be connected to."
 }
 

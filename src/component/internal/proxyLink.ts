@@ -97,6 +97,7 @@ const codes: Readonly<Record<DialError["kind"], Code>> = {
   NotAllowed: 10013,
   Exhausted: 10024,
   FirewallFailed: 118,
+  TlsFailed: 276,
   Failed: 10061
 }
 

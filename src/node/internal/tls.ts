@@ -1,0 +1,68 @@
+/**
+ * TLS over a connection to a target that is open, direct or through a firewall: the handshake, and the verdict on the target's
+ * certificate. Both ways of the connection then end by themselves as in TCP: a `close_notify` is the end of one side.
+ */
+import * as Effect from "effect/Effect"
+import * as Fs from "node:fs"
+import type * as Net from "node:net"
+import * as Tls from "node:tls"
+import { DialError } from "../../proxy/Dialer.ts"
+import type { Target } from "../../proxy/Target.ts"
+import type { TlsClient } from "../../tls/TlsClient.ts"
+import * as Failure from "./tlsFailure.ts"
+
+const ignore = () => {}
+
+/** The host of a target whose name the firewall looks up is behind a star. */
+const hostOf = ({ host }: Target): string => (host.startsWith("*") ? host.slice(1) : host)
+
+/** What is wrong with the certificate, if anything. */
+const fault = (socket: Tls.TLSSocket, target: Target, client: TlsClient): DialError | undefined => {
+  if (client.insecure || socket.authorized) return undefined
+  // Node's types say Error, and it gives the code
+  const verdict: unknown = socket.authorizationError
+  const code = typeof verdict === "string" ? verdict : String(verdict ?? "no verdict")
+  const name = client.verifiedName(hostOf(target))
+  const detail = Failure.certificate(code, name, socket.getPeerX509Certificate())
+  return new DialError({ target, kind: "TlsFailed", detail, cause: verdict })
+}
+
+/** Appends the secrets of the connection to a file that somebody asked for; what the file does not take is lost. */
+const logKeys = (socket: Tls.TLSSocket, file: string) =>
+  socket.on("keylog", (line: Buffer) => Fs.appendFile(file, line, { mode: 0o600 }, ignore))
+
+/** Makes a connection one of TLS. Whoever gives it sees to its end if this fails or is interrupted. */
+export const secure = (
+  target: Target,
+  connection: Net.Socket,
+  client: TlsClient
+): Effect.Effect<Tls.TLSSocket, DialError> =>
+  Effect.callback<Tls.TLSSocket, DialError>((resume) => {
+    const socket = Tls.connect({ ...client.connection(hostOf(target)), socket: connection })
+    // whoever reads adds a listener of its own, but not before this fiber runs on
+    socket.on("error", ignore)
+    if (client.keyLogFile !== undefined) logKeys(socket, client.keyLogFile)
+    const failed = (error: DialError) => {
+      finish()
+      socket.destroy()
+      resume(Effect.fail(error))
+    }
+    const onError = (cause: Error) =>
+      failed(new DialError({ target, kind: "TlsFailed", detail: Failure.handshake(cause), cause }))
+    const onClose = () =>
+      failed(
+        new DialError({ target, kind: "TlsFailed", detail: "The target closed the connection in the TLS handshake." })
+      )
+    const onSecure = () => {
+      const error = fault(socket, target, client)
+      if (error !== undefined) return failed(error)
+      finish()
+      resume(Effect.succeed(socket))
+    }
+    const finish = () => socket.off("error", onError).off("close", onClose).off("secureConnect", onSecure)
+    socket.once("error", onError).once("close", onClose).once("secureConnect", onSecure)
+    return Effect.sync(() => void socket.destroy())
+  }).pipe(Effect.tap(() => (client.insecure ? warn(target) : Effect.void)))
+
+const warn = (target: Target) =>
+  Effect.logWarning(`connected to ${target} with TLS that is insecure: its certificate was not verified`)

@@ -1,0 +1,159 @@
+/**
+ * Why a TLS handshake with a target failed, in a sentence for the log: OpenSSL's words name its functions and its source
+ * files, and not what to do.
+ */
+import type { X509Certificate } from "node:crypto"
+
+/** The alerts by their numbers (RFC 8446 section 6, and those of older versions and extensions). */
+const alerts: Readonly<Record<number, string>> = {
+  0: "close_notify",
+  10: "unexpected_message",
+  20: "bad_record_mac",
+  21: "decryption_failed",
+  22: "record_overflow",
+  30: "decompression_failure",
+  40: "handshake_failure",
+  41: "no_certificate",
+  42: "bad_certificate",
+  43: "unsupported_certificate",
+  44: "certificate_revoked",
+  45: "certificate_expired",
+  46: "certificate_unknown",
+  47: "illegal_parameter",
+  48: "unknown_ca",
+  49: "access_denied",
+  50: "decode_error",
+  51: "decrypt_error",
+  60: "export_restriction",
+  70: "protocol_version",
+  71: "insufficient_security",
+  80: "internal_error",
+  86: "inappropriate_fallback",
+  90: "user_canceled",
+  100: "no_renegotiation",
+  109: "missing_extension",
+  110: "unsupported_extension",
+  111: "certificate_unobtainable",
+  112: "unrecognized_name",
+  113: "bad_certificate_status_response",
+  114: "bad_certificate_hash_value",
+  115: "unknown_psk_identity",
+  116: "certificate_required",
+  120: "no_application_protocol"
+}
+
+const ours = "it does not accept our certificate"
+
+/** What an alert mostly means, where its name does not say it. */
+const meanings: Readonly<Record<number, string>> = {
+  40: "it has no cipher suite, group or signature algorithm in common with us, or misses our certificate",
+  42: ours,
+  43: ours,
+  44: ours,
+  45: ours,
+  46: ours,
+  48: "it does not trust the authority of our certificate",
+  70: "it speaks none of the versions of TLS that are offered",
+  71: "it wants stronger cipher suites than those that are offered",
+  112: "it has no certificate for the name that it was asked for",
+  116: "it wants a certificate of ours",
+  120: "it speaks none of the application protocols that are offered"
+}
+
+/** OpenSSL's reasons, as Node makes codes of them. */
+const noTls = "does not answer in TLS; it may speak without it"
+const reasons: Readonly<Record<string, string>> = {
+  WRONG_VERSION_NUMBER: noTls,
+  PACKET_LENGTH_TOO_LONG: noTls,
+  DATA_LENGTH_TOO_LONG: noTls,
+  RECORD_LAYER_FAILURE: noTls,
+  UNEXPECTED_MESSAGE: noTls,
+  BAD_RECORD_TYPE: noTls,
+  HTTP_REQUEST: noTls,
+  UNSUPPORTED_PROTOCOL: "chose a version of TLS that is not enabled here",
+  UNKNOWN_PROTOCOL: noTls,
+  NO_CIPHERS_AVAILABLE: "cannot be asked: no cipher suite is enabled here",
+  WRONG_CIPHER_RETURNED: "chose a cipher suite that was not offered",
+  UNEXPECTED_EOF_WHILE_READING: "closed the connection in the TLS handshake"
+}
+
+const codeOf = (error: Error): string => ("code" in error && typeof error.code === "string" ? error.code : "")
+
+/** Says what an error of the handshake means; the sentence begins with the target. */
+export const handshake = (error: Error): string => {
+  const code = codeOf(error)
+  const number = /SSL alert number (\d+)/.exec(error.message)?.[1]
+  if (number !== undefined) {
+    const name = alerts[Number(number)] ?? "no name"
+    const meaning = meanings[Number(number)]
+    return `The target refused the TLS handshake with the alert ${name} (${number})${meaning === undefined ? "" : `: ${meaning}`}.`
+  }
+  // Node calls a FIN this too, but for the system call
+  if (code === "ECONNRESET" && !("syscall" in error)) return "The target closed the connection in the TLS handshake."
+  if (code === "ECONNRESET" || code === "EPIPE") return "The target reset the connection in the TLS handshake."
+  const reason = reasons[code.replace("ERR_SSL_", "")]
+  if (reason !== undefined) return `The target ${reason}.`
+  const words = "reason" in error && typeof error.reason === "string" ? error.reason : code
+  return `The TLS handshake with the target failed${words === "" ? "" : `: ${words}`}.`
+}
+
+/** The most that is repeated of what a certificate says. */
+const maxText = 200
+
+/** For a log: one line of no more than its length, of characters that print. */
+const printable = (text: string): string => {
+  const plain = text.replaceAll(/[^\x20-\x7e]+/g, ", ")
+  return plain.length > maxText ? `${plain.slice(0, maxText)}…` : plain
+}
+
+const authority = "give its authority's certificate as ca, or have the target send the certificates in between"
+
+/** Node's codes for certificates that lead to nobody who is trusted. */
+const unknownAuthority = new Set([
+  "UNABLE_TO_GET_ISSUER_CERT",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "CERT_UNTRUSTED"
+])
+
+const date = (date: Date): string => (Number.isNaN(date.getTime()) ? "an unreadable date" : date.toISOString())
+
+const outdated = (certificate: X509Certificate | undefined): string => {
+  if (certificate === undefined) return "The target's certificate is not valid at this time."
+  const now = Date.now()
+  if (certificate.validToDate.getTime() < now)
+    return `The target's certificate has expired: it was valid until ${date(certificate.validToDate)}.`
+  if (certificate.validFromDate.getTime() > now) {
+    const from = date(certificate.validFromDate)
+    return `The target's certificate is not yet valid: it is from ${from} on, and the clock here says ${date(new Date(now))}.`
+  }
+  return "A certificate of an issuer of the target's certificate has expired or is not yet valid."
+}
+
+/** What is wrong with a target's certificate, by Node's verdict on it. */
+export const certificate = (verdict: string, name: string, presented: X509Certificate | undefined): string => {
+  switch (verdict) {
+    case "CERT_HAS_EXPIRED":
+    case "CERT_NOT_YET_VALID":
+      return outdated(presented)
+    case "DEPTH_ZERO_SELF_SIGNED_CERT":
+      return "The target's certificate is self-signed, and not a trusted one; give it as ca if it is the right one."
+    case "ERR_TLS_CERT_ALTNAME_INVALID":
+    case "HOSTNAME_MISMATCH":
+    case "IP_ADDRESS_MISMATCH": {
+      const names = presented?.subjectAltName ?? presented?.subject.split("\n").find((part) => part.startsWith("CN="))
+      const has = names === undefined ? "names nobody" : `is for ${printable(names)}`
+      return `The target's certificate is not for ${printable(name)}: it ${has}; set serverName if that is the target.`
+    }
+    case "INVALID_PURPOSE":
+      return "The target's certificate is not for servers."
+    case "CERT_REVOKED":
+      return "The target's certificate is revoked."
+    case "CERT_SIGNATURE_FAILURE":
+      return "The signature of the target's certificate is wrong."
+  }
+  if (!unknownAuthority.has(verdict)) return `The target's certificate was not accepted: ${printable(verdict)}.`
+  const issuer = presented === undefined ? "" : ` (${printable(presented.issuer)})`
+  return `The target's certificate is from an authority that is not trusted${issuer}; ${authority}.`
+}
