@@ -36,7 +36,6 @@ const keyArgs: Readonly<Record<Key, ReadonlyArray<string>>> = {
 export class Authority {
   readonly name: string
   readonly #config: string
-  readonly #hash: string
   #sections = 0
 
   constructor(name: string, key: Key = "p256", subject = `/C=US/O=Test/CN=${name}`) {
@@ -46,20 +45,35 @@ export class Authority {
     write(`${name}-ca/index.txt`, "")
     write(`${name}-ca/serial`, "1000\n")
     write(`${name}-ca/crlnumber`, "01\n")
-    // Ed25519 has a hash of its own
-    this.#hash = key === "ed25519" ? "null" : "sha256"
     openssl("genpkey", ...keyArgs[key], "-out", `${name}.key`)
-    const config = [
-      ...["[ca]", "default_ca=own", "[own]"],
-      ...[`database=${path(`${name}-ca/index.txt`)}`, `serial=${path(`${name}-ca/serial`)}`],
-      ...[`crlnumber=${path(`${name}-ca/crlnumber`)}`, `new_certs_dir=${path(`${name}-ca`)}`],
-      ...[`certificate=${path(`${name}.crt`)}`, `private_key=${path(`${name}.key`)}`],
-      ...[`default_md=${this.#hash}`, "default_days=30", "default_crl_days=7", "policy=any", "unique_subject=no"],
-      ...["[any]", "commonName=supplied", "countryName=optional", "organizationName=optional"],
-      ...["[req]", "distinguished_name=dn", "[dn]"],
-      ...["[root]", "basicConstraints=critical,CA:TRUE", "keyUsage=keyCertSign,cRLSign", "subjectKeyIdentifier=hash"]
-    ]
-    write(this.#config, config.join("\n"))
+    const config = `
+[ca]
+default_ca=own
+[own]
+database=${path(`${name}-ca/index.txt`)}
+serial=${path(`${name}-ca/serial`)}
+crlnumber=${path(`${name}-ca/crlnumber`)}
+new_certs_dir=${path(`${name}-ca`)}
+certificate=${path(`${name}.crt`)}
+private_key=${path(`${name}.key`)}
+default_md=${key === "ed25519" ? "null" : "sha256"}
+default_days=30
+default_crl_days=7
+policy=any
+unique_subject=no
+[any]
+commonName=supplied
+countryName=optional
+organizationName=optional
+[req]
+distinguished_name=dn
+[dn]
+[root]
+basicConstraints=critical,CA:TRUE
+keyUsage=keyCertSign,cRLSign
+subjectKeyIdentifier=hash
+`
+    write(this.#config, config)
     const args = ["-config", this.#config, "-extensions", "root", "-days", "30"]
     openssl("req", "-x509", "-new", "-key", `${name}.key`, "-out", `${name}.crt`, "-subj", subject, ...args)
   }

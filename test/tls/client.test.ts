@@ -213,10 +213,8 @@ describe("our certificate", { timeout: 30_000 }, () => {
     }).pipe(Effect.scoped)
   )
 
-  const verifying = (version: string) => [
-    ...["-cert", "server.crt", "-key", "server.key", "-Verify", "1", "-verify_return_error"],
-    ...["-CAfile", "client.crt", "-rev", version]
-  ]
+  const verifying = (version: string) =>
+    `-cert server.crt -key server.key -Verify 1 -verify_return_error -CAfile client.crt -rev ${version}`.split(" ")
 
   it.live("is missing, in TLS 1.2: the dial fails", () =>
     Effect.gen(function* () {

@@ -25,6 +25,10 @@ export class TlsConnection extends TargetConnection {
     this.tls = tls
     this.#raw = raw
   }
+  /** Sends bytes below TLS. */
+  writeBelow(bytes: Uint8Array): Effect.Effect<void> {
+    return Effect.sync(() => void this.#raw.write(bytes))
+  }
   /** RST below TLS. */
   override reset(): Effect.Effect<void> {
     return Effect.sync(() => void this.#raw.resetAndDestroy())
