@@ -71,11 +71,6 @@ const connect = (target: Target): Effect.Effect<Net.Socket, DialError> =>
     return Effect.sync(() => void socket.destroy())
   })
 
-/** What is to be said if the time is over now. */
-interface Progress {
-  late: string | undefined
-}
-
 /** Gives the client of options, which is made once for each of these objects. */
 const makeClients = () => {
   const clients = new WeakMap<TlsClient.Options, ReturnType<typeof TlsClient.make>>()
@@ -104,7 +99,7 @@ export const make = (options: Options = {}): Dialer["Service"] => {
     const chosen = firewallOf(target)
     return chosen._tag === "None" ? connect(target) : Through.connect(target, chosen, Duration.toMillis(duration))
   }
-  const open = (target: Target, progress: Progress): Effect.Effect<Net.Socket, DialError> => {
+  const open = (target: Target, progress: Tls.Progress): Effect.Effect<Net.Socket, DialError> => {
     const asked = tlsOf(target)
     if (asked === undefined) return reach(target)
     return Effect.uninterruptibleMask((restore) =>
@@ -112,8 +107,7 @@ export const make = (options: Options = {}): Dialer["Service"] => {
         // what cannot be used is said before anybody is connected to
         const client = yield* clientOf(target, asked)
         const connection = yield* restore(reach(target))
-        progress.late = "It took the connection, but did not finish the TLS handshake in time; it may not speak TLS."
-        return yield* Effect.onError(restore(Tls.secure(target, connection, client)), () =>
+        return yield* Effect.onError(restore(Tls.secure(target, connection, client, progress)), () =>
           Effect.sync(() => void connection.destroy())
         )
       })
@@ -124,7 +118,7 @@ export const make = (options: Options = {}): Dialer["Service"] => {
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function* () {
           const scope = yield* Effect.scope
-          const progress: Progress = { late: undefined }
+          const progress: Tls.Progress = { late: undefined }
           const socket = yield* restore(
             Effect.timeoutOrElse(open(target, progress), {
               duration,

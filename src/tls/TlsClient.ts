@@ -17,6 +17,7 @@ import { domainToASCII } from "node:url"
 import type { Certificate } from "./Certificate.ts"
 import { requirePrivateKey } from "./CertificateStore.ts"
 import * as Pem from "./internal/pem.ts"
+import type { Revocation } from "./Revocation.ts"
 import * as TlsSettings from "./TlsSettings.ts"
 
 /**
@@ -42,10 +43,12 @@ export interface Options {
   readonly alpnProtocols?: ReadonlyArray<string> | undefined
   readonly settings?: TlsSettings.Options | undefined
   /**
-   * Accepts any certificate: whoever is on the way can read and change everything. Each connection is logged as a warning.
-   * Default: `false`.
+   * Accepts any certificate, a revoked one too: whoever is on the way can read and change everything. Each connection is logged
+   * as a warning. Default: `false`.
    */
   readonly insecure?: boolean | undefined
+  /** What checks whether the target's certificate, once it is verified, has been revoked. Default: nothing does. */
+  readonly revocation?: Revocation["Service"] | undefined
 }
 
 /**
@@ -60,6 +63,7 @@ export interface TlsClient {
   /** The name or address that the certificate of a target must be for. */
   readonly verifiedName: (host: string) => string
   readonly insecure: boolean
+  readonly revocation: Revocation["Service"] | undefined
   /** The file for the lines of the `keylog` event. */
   readonly keyLogFile: string | undefined
 }
@@ -185,6 +189,7 @@ export const make = (options: Options = {}): Result.Result<TlsClient, TlsClientE
       },
       verifiedName: nameOf,
       insecure,
+      revocation: insecure ? undefined : options.revocation,
       keyLogFile: settings.keyLogFile
     }
   })

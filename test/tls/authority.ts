@@ -18,8 +18,9 @@ export interface Crl {
   readonly to?: string
   /** Default: DER. */
   readonly pem?: boolean
-  /** Lines of an extension section. */
-  readonly extensions?: ReadonlyArray<string>
+  /** Lines of a section for the issuing distribution point. */
+  readonly scope?: ReadonlyArray<string>
+  readonly args?: ReadonlyArray<string>
 }
 
 const forServers = ["subjectAltName=DNS:localhost,IP:127.0.0.1", "extendedKeyUsage=serverAuth"]
@@ -105,17 +106,35 @@ subjectKeyIdentifier=hash
   }
 
   /** The revocation list of now. */
-  crl({ extensions, from, pem = false, to }: Crl = {}): Buffer {
+  crl({ args = [], from, pem = false, scope, to }: Crl = {}): Buffer {
     const file = `${this.name}.crl`
     const dates = [
       ...(from === undefined ? [] : ["-crl_lastupdate", from]),
       ...(to === undefined ? [] : ["-crl_nextupdate", to])
     ]
-    const section = extensions === undefined ? [] : ["-crlexts", this.#section(extensions)]
-    openssl("ca", "-config", this.#config, "-gencrl", "-out", `${file}.pem`, ...dates, ...section)
+    const point = scope === undefined ? [] : [`issuingDistributionPoint=critical,@${this.#section(scope)}`]
+    const section = ["-crlexts", this.#section(["authorityKeyIdentifier=keyid", ...point])]
+    openssl("ca", "-config", this.#config, "-gencrl", "-out", `${file}.pem`, ...dates, ...section, ...args)
     if (pem) return read(`${file}.pem`)
     openssl("crl", "-in", `${file}.pem`, "-outform", "DER", "-out", file)
     return read(file)
+  }
+
+  /** Adds lines to the record of what was issued, or puts them in place of it. */
+  record(lines: ReadonlyArray<string>, instead = false): void {
+    const file = `${this.name}-ca/index.txt`
+    write(
+      file,
+      [
+        ...(instead
+          ? []
+          : text(file)
+              .split("\n")
+              .filter((line) => line !== "")),
+        ...lines,
+        ""
+      ].join("\n")
+    )
   }
 
   /** The file that an OCSP responder reads. */

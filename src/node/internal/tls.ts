@@ -8,8 +8,15 @@ import type * as Net from "node:net"
 import * as Tls from "node:tls"
 import { DialError } from "../../proxy/Dialer.ts"
 import type { Target } from "../../proxy/Target.ts"
+import { Certificate } from "../../tls/Certificate.ts"
+import type { Revocation } from "../../tls/Revocation.ts"
 import type { TlsClient } from "../../tls/TlsClient.ts"
 import * as Failure from "./tlsFailure.ts"
+
+/** What is to be said if the time is over now. */
+export interface Progress {
+  late: string | undefined
+}
 
 const ignore = () => {}
 
@@ -31,8 +38,7 @@ const fault = (socket: Tls.TLSSocket, target: Target, client: TlsClient): DialEr
 const logKeys = (socket: Tls.TLSSocket, file: string) =>
   socket.on("keylog", (line: Buffer) => Fs.appendFile(file, line, { mode: 0o600 }, ignore))
 
-/** Makes a connection one of TLS. Whoever gives it sees to its end if this fails or is interrupted. */
-export const secure = (
+const handshake = (
   target: Target,
   connection: Net.Socket,
   client: TlsClient
@@ -62,7 +68,41 @@ export const secure = (
     const finish = () => socket.off("error", onError).off("close", onClose).off("secureConnect", onSecure)
     socket.once("error", onError).once("close", onClose).once("secureConnect", onSecure)
     return Effect.sync(() => void socket.destroy())
-  }).pipe(Effect.tap(() => (client.insecure ? warn(target) : Effect.void)))
+  })
 
 const warn = (target: Target) =>
   Effect.logWarning(`connected to ${target} with TLS that is insecure: its certificate was not verified`)
+
+/** Asks whether the target's certificate has been revoked. */
+const askRevocation = Effect.fnUntraced(function* (
+  target: Target,
+  socket: Tls.TLSSocket,
+  revocation: Revocation["Service"]
+): Effect.fn.Return<void, DialError> {
+  const refused = (why: string, cause?: unknown) =>
+    new DialError({ target, kind: "TlsFailed", detail: `The target was not accepted: ${why}.`, cause })
+  // the only way to the issuer if the target did not send it
+  const presented = socket.getPeerCertificate(true)
+  const [certificate, issuer] = [presented.raw, presented.issuerCertificate?.raw].map((der) =>
+    der === undefined ? undefined : new Certificate({ der })
+  )
+  if (certificate === undefined || issuer === undefined) return yield* refused("its certificate's issuer is not known")
+  yield* Effect.mapError(revocation.check(certificate, issuer), (cause) => refused(cause.message, cause))
+  // meanwhile nobody read
+  if (socket.destroyed) return yield* refused("it ended the connection while its certificate was checked")
+})
+
+/** Makes a connection one of TLS. Whoever gives it sees to its end if this fails or is interrupted. */
+export const secure = (
+  target: Target,
+  connection: Net.Socket,
+  client: TlsClient,
+  progress: Progress
+): Effect.Effect<Tls.TLSSocket, DialError> => {
+  progress.late = "It took the connection, but did not finish the TLS handshake in time; it may not speak TLS."
+  return Effect.tap(handshake(target, connection, client), (socket) => {
+    if (client.insecure) return warn(target)
+    progress.late = "Whether its certificate has been revoked could not be found out in time."
+    return client.revocation === undefined ? Effect.void : askRevocation(target, socket, client.revocation)
+  })
+}

@@ -5,6 +5,7 @@
 import * as NetAddress from "effect/net/NetAddress"
 import * as Asn1 from "./asn1.ts"
 import * as DistinguishedName from "./distinguishedName.ts"
+import * as Extensions from "./extensions.ts"
 
 /** One alternative name of a subject (RFC 5280 section 4.2.1.6). */
 export interface AlternativeName {
@@ -93,17 +94,9 @@ const extendedKeyUsage = (extension: Uint8Array): ReadonlyArray<string> =>
 const alternativeNames = (extension: Uint8Array): ReadonlyArray<AlternativeName> =>
   Asn1.sequence(Asn1.decode(extension, "alternative names"), "alternative names").map(alternativeName)
 
-/** Each extension's value by its object identifier. */
-const extensions = (fields: ReadonlyArray<Asn1.Node>): ReadonlyMap<string, Uint8Array> => {
+const extensions = (fields: ReadonlyArray<Asn1.Node>): Extensions.Extensions => {
   const node = fields.find((field) => field.isContext(3))
-  if (node === undefined) return new Map()
-  const list = Asn1.sequence(node.children[0], "the extensions")
-  return new Map(
-    list.map((extension) => {
-      const parts = Asn1.sequence(extension, "an extension")
-      return [Asn1.oid(parts[0], "an extension's name"), Asn1.octets(parts.at(-1), "an extension's value")]
-    })
-  )
+  return node === undefined ? Extensions.none : Extensions.read(node.children[0])
 }
 
 const empty: Fields = {
@@ -126,9 +119,9 @@ export const read = (der: Uint8Array): Fields =>
     const version = all[0]?.isContext(0) === true ? all[0].children[0] : undefined
     // serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo
     const [serial, , issuer, , subject, keyInfo] = version === undefined ? all : all.slice(1)
-    const found = orElse(() => extensions(all), new Map<string, Uint8Array>())
+    const found = orElse(() => extensions(all), Extensions.none)
     const extension = <A>(id: string, read: (value: Uint8Array) => A, fallback: A): A => {
-      const value = found.get(id)
+      const value = found.get(id)?.value
       return value === undefined ? fallback : orElse(() => read(value), fallback)
     }
     const algorithmOf = (node: Asn1.Node | undefined) =>

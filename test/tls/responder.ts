@@ -1,0 +1,87 @@
+/**
+ * What revocation is asked of: an HTTP server on the loopback that serves what the test says, such as lists of `openssl ca` and
+ * answers of `openssl ocsp`, and counts who asks.
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { execFileSync } from "node:child_process"
+import * as Http from "node:http"
+import type { AddressInfo } from "node:net"
+import type { Authority } from "./authority.ts"
+import { folder, path, read, write } from "./openssl.ts"
+
+/** What is served: bytes, or whatever is done with the answer. */
+export type Serve = (asked: Buffer, response: Http.ServerResponse) => Uint8Array | void
+
+export interface Responder {
+  readonly port: number
+  /** Says what is served below a path. */
+  readonly at: (path: string, serve: Serve) => string
+  /** What was asked for: `METHOD /path`. */
+  readonly log: Array<string>
+}
+
+const bodyOf = (request: Http.IncomingMessage, done: (body: Buffer) => void) => {
+  const chunks: Array<Buffer> = []
+  request.on("data", (chunk: Buffer) => chunks.push(chunk))
+  request.on("end", () => done(Buffer.concat(chunks)))
+}
+
+/** What OCSP asks by GET is in the path. */
+const inPath = (url: string) => Buffer.from(decodeURIComponent(url.split("/").slice(2).join("/")), "base64")
+
+export const listen: Effect.Effect<Responder, never, Scope.Scope> = Effect.map(
+  Effect.acquireRelease(
+    Effect.callback<{ readonly server: Http.Server; readonly responder: Responder }>((resume) => {
+      const served = new Map<string, Serve>()
+      const log: Array<string> = []
+      const server = Http.createServer((request, response) => {
+        const { method = "", url = "" } = request
+        const name = url.split("/")[1] ?? ""
+        log.push(`${method} /${name}`)
+        bodyOf(request, (body) => {
+          const serve = served.get(name)
+          if (serve === undefined) return response.writeHead(404).end()
+          const bytes = serve(method === "GET" ? inPath(url) : body, response)
+          return bytes === undefined ? undefined : response.end(bytes)
+        })
+      })
+      server.listen(0, "127.0.0.1", () => {
+        // a TCP server's address is one of IP
+        const { port } = server.address() as AddressInfo
+        const at = (name: string, serve: Serve) => {
+          served.set(name, serve)
+          return `http://127.0.0.1:${port}/${name}`
+        }
+        resume(Effect.succeed({ server, responder: { port, at, log } }))
+      })
+    }),
+    ({ server }) =>
+      Effect.sync(() => {
+        server.close()
+        server.closeAllConnections()
+      })
+  ),
+  ({ responder }) => responder
+)
+
+export interface Answering {
+  /** The name of who signs; the authority itself by default. */
+  readonly signer?: string
+  readonly args?: ReadonlyArray<string>
+}
+
+let questions = 0
+
+/** Answers as `openssl ocsp` does for an authority, with what its index says at that time. */
+export const ocsp =
+  (authority: Authority, { args = ["-ndays", "1"], signer = authority.name }: Answering = {}) =>
+  (asked: Buffer): Buffer => {
+    const name = `question${questions++}`
+    write(`${name}.der`, asked)
+    const own = ["-index", authority.index, "-CA", path(`${authority.name}.crt`)]
+    const signs = ["-rsigner", path(`${signer}.crt`), "-rkey", path(`${signer}.key`)]
+    const files = ["-reqin", `${name}.der`, "-respout", `${name}.answer`]
+    execFileSync("openssl", ["ocsp", ...own, ...signs, ...files, ...args], { cwd: folder, stdio: "pipe" })
+    return read(`${name}.answer`)
+  }
