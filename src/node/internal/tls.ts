@@ -1,6 +1,7 @@
 /**
  * TLS over a connection to a target that is open, direct or through a firewall: the handshake, and the verdict on the target's
- * certificate. Both ways of the connection then end by themselves as in TCP: a `close_notify` is the end of one side.
+ * certificate. Both ways of the connection then end by themselves as in TCP: a `close_notify` is the end of one side. Node does
+ * not tell a FIN that comes without one from it, so that whoever is on the way can make a connection look ended.
  */
 import * as Effect from "effect/Effect"
 import * as Fs from "node:fs"
