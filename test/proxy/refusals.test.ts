@@ -72,6 +72,8 @@ describe("a target that cannot be reached", { timeout: 30_000 }, () => {
     ["Refused", 502],
     ["Unreachable", 502],
     ["NameNotFound", 502],
+    ["FirewallFailed", 502],
+    ["TlsFailed", 502],
     ["Failed", 502],
     ["TimedOut", 504],
     ["NotAllowed", 403],

@@ -6,7 +6,9 @@ import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
 import * as Result from "effect/Result"
 import type * as Socket from "effect/socket/Socket"
-import * as Tls from "node:tls"
+import { execFile } from "node:child_process"
+import type * as Tls from "node:tls"
+import { promisify } from "node:util"
 import * as NodeDialer from "../../src/node/NodeDialer.ts"
 import { Target } from "../../src/proxy/Target.ts"
 import { Certificate } from "../../src/tls/Certificate.ts"
@@ -16,7 +18,7 @@ import { soon } from "../proxy/connected.ts"
 import { sockets } from "../proxy/firewall.ts"
 import { eventually } from "../proxy/watch.ts"
 import { Authority } from "./authority.ts"
-import { certificate, chain, path, read, text, write } from "./openssl.ts"
+import { certificate, chain, folder, path, read, text, write } from "./openssl.ts"
 import { identity, listen, sServer } from "./tlsTarget.ts"
 
 chain()
@@ -338,7 +340,7 @@ describe("a certificate that is not accepted", { timeout: 30_000 }, () => {
   )
 })
 
-describe("options", () => {
+describe("options", { timeout: 30_000 }, () => {
   const fault = (options: TlsClient.Options) => {
     const made = TlsClient.make(options)
     assert.isTrue(Result.isFailure(made))
@@ -361,9 +363,36 @@ describe("options", () => {
     assert.match(fault({ alpnProtocols: [""] }), /^InvalidSettings alpnProtocols: /)
   })
 
-  it("trust the system's authorities, and given ones besides", () => {
-    const authorities = Tls.getCACertificates("system").length
-    assert.isTrue(Result.isSuccess(TlsClient.make()))
-    assert.isAbove(authorities, 0)
-  })
+  it.live("trust the system's authorities, and given ones besides", () =>
+    Effect.gen(function* () {
+      const server = yield* listen(identity("server"))
+      const other = yield* listen(identity("lonely"))
+      const module = new URL("../../src/tls/TlsClient.ts", import.meta.url).href
+      write(
+        "system.mjs",
+        `import * as Tls from "node:tls"
+         import { readFileSync } from "node:fs"
+         const { make } = await import(${JSON.stringify(module)})
+         const [port, ca] = process.argv.slice(2)
+         const client = make(ca === undefined ? {} : { ca: readFileSync(ca) }).success
+         const socket = Tls.connect({ ...client.connection("localhost"), host: "localhost", port })
+         socket.once("secureConnect", () => {
+           console.log(socket.authorized)
+           socket.destroy()
+         })`
+      )
+      // whose system trusts this authority alone
+      const env = { ...process.env, SSL_CERT_FILE: path("authority.crt"), SSL_CERT_DIR: path("none") }
+      const authorized = (port: number, ...args: ReadonlyArray<string>) =>
+        Effect.promise(async () => {
+          const run = promisify(execFile)
+          const options = { env: { ...env, NODE_EXTRA_CA_CERTS: "" }, cwd: folder }
+          return (await run(process.execPath, ["system.mjs", String(port), ...args], options)).stdout.trim()
+        })
+      assert.strictEqual(yield* authorized(server.port), "true")
+      assert.strictEqual(yield* authorized(other.port), "false")
+      assert.strictEqual(yield* authorized(server.port, "lonely.crt"), "true")
+      assert.strictEqual(yield* authorized(other.port, "lonely.crt"), "true")
+    }).pipe(Effect.scoped)
+  )
 })

@@ -4,7 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { execFileSync } from "node:child_process"
+import { execFileSync, spawn } from "node:child_process"
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"
 import type { Authority } from "./authority.ts"
@@ -85,3 +85,26 @@ export const ocsp =
     execFileSync("openssl", ["ocsp", ...own, ...signs, ...files, ...args], { cwd: folder, stdio: "pipe" })
     return read(`${name}.answer`)
   }
+
+/** Runs `openssl ocsp` as a server for an authority, on a port of the system's choice. */
+export const program = (authority: Authority): Effect.Effect<number, never, Scope.Scope> =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.callback<{ readonly port: number; readonly stop: () => void }>((resume) => {
+        const own = ["-index", authority.index, "-CA", `${authority.name}.crt`, "-ndays", "1"]
+        const signs = ["-rsigner", `${authority.name}.crt`, "-rkey", `${authority.name}.key`]
+        const child = spawn("openssl", ["ocsp", "-port", "0", ...own, ...signs], { cwd: folder })
+        let output = ""
+        const look = (chunk: Buffer) => {
+          output += chunk.toString("latin1")
+          const port = /ACCEPT \S*:(\d+) /.exec(output)?.[1]
+          if (port !== undefined) resume(Effect.succeed({ port: Number(port), stop: () => void child.kill() }))
+        }
+        child.stdout.on("data", look)
+        child.stderr.on("data", look)
+        child.once("exit", () => resume(Effect.die(new Error(`openssl ocsp ended: ${output}`))))
+      }),
+      ({ stop }) => Effect.sync(stop)
+    ),
+    ({ port }) => port
+  )
