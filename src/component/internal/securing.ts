@@ -3,11 +3,14 @@
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
+import { X509Certificate } from "node:crypto"
+import * as NodeRevocation from "../../node/NodeRevocation.ts"
 import type * as NodeTls from "../../node/NodeTls.ts"
 import { Certificate } from "../../tls/Certificate.ts"
 import * as CertificateStore from "../../tls/CertificateStore.ts"
 import * as ClientHello from "../../tls/ClientHello.ts"
 import * as Identities from "../../tls/Identities.ts"
+import type * as Revocation from "../../tls/Revocation.ts"
 import * as TlsSettings from "../../tls/TlsSettings.ts"
 import { ComponentError, fromStore, fromUnknown } from "../ComponentError.ts"
 import type { Code } from "../ErrorCode.ts"
@@ -33,6 +36,8 @@ export const tlsOptions = (host: Host<CommonEvents>, arrivals: Arrivals, options
   if (Result.isFailure(settings))
     throw new ComponentError(270, { detail: settings.failure.message, cause: settings.failure })
   const usual = withChain(usable(options.certificate), options.component === "WSServer" ? values.SSLCACerts : "")
+  const authorities = options.authenticates ? authoritiesOf(host.store, options.component) : []
+  const revocation = revocationOf(values.SSLCheckCRL, options.component === "WSServer" ? values.SSLCheckOCSP : 0)
   return {
     identities: Identities.make((hello, peer) =>
       options.asks && host.emitter.has("SSLConnectionRequest")
@@ -42,10 +47,13 @@ export const tlsOptions = (host: Host<CommonEvents>, arrivals: Arrivals, options
     settings: settings.success,
     ...(options.authenticates && {
       clientCertificates: {
-        ca: authoritiesOf(host.store, options.component),
+        ca: authorities,
         systemCa: false,
         required: false,
-        decide: (presented, peer) => authenticate(host, arrivals.of(peer), presented)
+        decide: (presented, peer) =>
+          Effect.flatMap(examine(presented, revocation, authorities), (status) =>
+            authenticate(host, arrivals.of(peer), presented.certificate, status)
+          )
       }
     }),
     inactivityTimeout: values.DefaultConnectionTimeout === 0 ? undefined : values.DefaultConnectionTimeout * 1000,
@@ -133,11 +141,48 @@ const load = (
       })
   )
 
+const modes: Readonly<Record<0 | 1 | 2, Revocation.Mode>> = { 0: "off", 1: "ifNamed", 2: "required" }
+
+/** The check that SSLCheckCRL and SSLCheckOCSP ask for, if they do. */
+const revocationOf = (crl: 0 | 1 | 2, ocsp: 0 | 1 | 2): Revocation.Revocation["Service"] | undefined =>
+  // without lists of one's own there is nothing to read, and to fail at
+  crl === 0 && ocsp === 0
+    ? undefined
+    : Effect.runSync(Effect.orDie(NodeRevocation.make({ crl: modes[crl], ocsp: modes[ocsp] })))
+
+/** Who signed a certificate: one that came with it, or one of the authorities. */
+const issuerOf = (certificate: Certificate, authorities: ReadonlyArray<string>): Certificate | undefined => {
+  const { chain, x509 } = certificate
+  if (chain[0] !== undefined) return new Certificate({ der: chain[0] })
+  const issuer = authorities
+    .map((pem) => new X509Certificate(pem))
+    .find((authority) => x509?.checkIssued(authority) === true && x509.verify(authority.publicKey))
+  return issuer === undefined ? undefined : new Certificate({ der: issuer.raw })
+}
+
+/** `OK`, or what is wrong with a client's certificate: as TLS found out, and whether it was revoked. */
+const examine = (
+  { certificate, status }: NodeTls.Presented,
+  revocation: Revocation.Revocation["Service"] | undefined,
+  authorities: ReadonlyArray<string>
+): Effect.Effect<string> => {
+  if (certificate === undefined || status !== "OK" || revocation === undefined) return Effect.succeed(status)
+  const issuer = issuerOf(certificate, authorities)
+  return issuer === undefined
+    ? Effect.succeed("UNABLE_TO_GET_CRL_ISSUER")
+    : Effect.match(revocation.check(certificate, issuer), {
+        onFailure: ({ message, reason }) =>
+          reason._tag === "Revoked" ? `CERT_REVOKED: ${message}` : `REVOCATION_UNKNOWN: ${message}`,
+        onSuccess: () => "OK"
+      })
+}
+
 /** Leaves it to the listeners of SSLClientAuthentication whether a client may come in. */
 const authenticate = (
   host: Host<CommonEvents>,
   { connectionId, turns }: Arrival,
-  { certificate, status }: NodeTls.Presented
+  certificate: Certificate | undefined,
+  status: string
 ): Effect.Effect<boolean> =>
   Effect.suspend(() => {
     const isWell =

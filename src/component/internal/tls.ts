@@ -1,6 +1,7 @@
 /**
  * The settings about TLS as the options that they mean.
  */
+import { X509Certificate } from "node:crypto"
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import type * as TlsSettings from "../../tls/TlsSettings.ts"
@@ -109,6 +110,13 @@ export const authoritiesOf = (store: Store, component: "WSServer" | "WebSocketPr
             ? []
             : readdirSync(values.OpenSSLCADir).flatMap((name) => readPems(join(values.OpenSSLCADir, name))))
         ]
+  for (const pem of own) {
+    try {
+      void new X509Certificate(pem)
+    } catch (cause) {
+      throw new ComponentError(271, { detail: "A certificate of an authority cannot be read.", cause })
+    }
+  }
   return [...new Set([...own, ...systemPems(values.CACertFilePaths)])]
 }
 

@@ -77,15 +77,15 @@ export const tlsSettings = named({
   }),
   SSLCheckCRL: setting(oneOf([0, 1, 2], "0 (no), 1 (if there is one) or 2 (yes)"), 0, {
     documents: "both",
-    status: "with TLS",
+    status: "works",
     what: "Whether certificates are held against revocation lists.",
-    note: "TLS"
+    note: "`tls/Revocation`, of client certificates: there are no servers to verify here"
   }),
   SSLCheckOCSP: setting(oneOf([0, 1, 2], "0 (no), 1 (if there is one) or 2 (yes)"), 0, {
     documents: "server",
-    status: "with TLS",
+    status: "works",
     what: "Whether certificates are asked about by OCSP.",
-    note: "TLS"
+    note: "`tls/Revocation`, of client certificates: there are no servers to verify here"
   }),
   SSLCipherStrength: setting(integer(0, 256, " of bits"), 0, {
     documents: "both",
