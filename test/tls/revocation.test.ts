@@ -7,6 +7,8 @@ import * as TestClock from "effect/testing/TestClock"
 import * as NodeDialer from "../../src/node/NodeDialer.ts"
 import * as NodeRevocation from "../../src/node/NodeRevocation.ts"
 import { Revocation } from "../../src/tls/Revocation.ts"
+import { sockets } from "../proxy/firewall.ts"
+import { eventually } from "../proxy/watch.ts"
 import { Authority } from "./authority.ts"
 import { openssl, write } from "./openssl.ts"
 import * as Responder from "./responder.ts"
@@ -211,6 +213,26 @@ describe("a certificate that is revoked", { timeout: 30_000 }, () => {
       assert.match(error.message, detail)
       const insecure = NodeDialer.make({ tls: { insecure: true, revocation: yield* NodeRevocation.make(ocsp) } })
       yield* insecure.dial(server.target)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("is not waited for longer than the dial may take, and nothing is left of that", () =>
+    Effect.gen(function* () {
+      const { authority, name, responder } = yield* setUp()
+      responder.at("ocsp", () => {})
+      const server = yield* listenTls(identity(name))
+      const revocation = yield* NodeRevocation.make(ocsp)
+      const before = sockets()
+      const { dial } = NodeDialer.make({ dialTimeout: 300, tls: { ca: authority.pem, revocation } })
+      const error = yield* Effect.flip(dial(server.target))
+      assert.strictEqual(error.kind, "TimedOut")
+      assert.match(error.message, /: Whether its certificate has been revoked could not be found out in time\.$/)
+      yield* (yield* server.accept).until("end")
+      server.connections[0]!.socket.destroy()
+      yield* eventually("the sockets to be gone", () => sockets() <= before)
+      responder.at("ocsp", Responder.ocsp(authority))
+      const patient = NodeDialer.make({ tls: { ca: authority.pem, revocation } })
+      yield* patient.dial(server.target)
     }).pipe(Effect.scoped)
   )
 })
