@@ -13,6 +13,7 @@ import * as Result from "effect/Result"
 import { createHash, createPublicKey, type KeyObject, X509Certificate } from "node:crypto"
 import * as DistinguishedName from "./internal/distinguishedName.ts"
 import * as Pem from "./internal/pem.ts"
+import { sameKey } from "./internal/sameKey.ts"
 import * as SshKey from "./internal/sshKey.ts"
 import * as X509 from "./internal/x509.ts"
 
@@ -226,8 +227,7 @@ export class Certificate {
   }
   /** Whether `key` is the private key of this certificate. */
   isKeyOf(key: KeyObject): boolean {
-    const own = this.publicKey
-    return own !== undefined && orUndefined(() => createPublicKey(key).equals(own)) === true
+    return orUndefined(() => sameKey(createPublicKey(key), this.publicKey)) === true
   }
   /** This certificate with a private key, which the caller knows to be its own. */
   withPrivateKey(privateKey: KeyObject | undefined): Certificate {

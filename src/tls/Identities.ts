@@ -23,6 +23,7 @@ import type { Certificate } from "./Certificate.ts"
 import * as CertificateStore from "./CertificateStore.ts"
 import type { ClientHello } from "./ClientHello.ts"
 import * as Choosing from "./internal/choosing.ts"
+import { sameKey } from "./internal/sameKey.ts"
 import * as TlsSettings from "./TlsSettings.ts"
 
 /**
@@ -235,8 +236,7 @@ const isSame = (a: Certificate, b: Certificate): boolean =>
   a.thumbprintSha256 === b.thumbprintSha256 &&
   a.chain.length === b.chain.length &&
   a.chain.every((der, i) => sameBytes(der, b.chain[i]!)) &&
-  a.privateKey !== undefined &&
-  b.privateKey?.equals(a.privateKey) === true
+  sameKey(a.privateKey, b.privateKey)
 
 /** What tells one content of a file from the next: also a rename in its place, or of a link on the way. */
 const look = (paths: ReadonlyArray<string>): Effect.Effect<string> =>

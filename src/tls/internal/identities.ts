@@ -5,6 +5,7 @@ import { createPublicKey, type KeyObject, sign, verify } from "node:crypto"
 import { Certificate } from "../Certificate.ts"
 import type { Contents } from "./contents.ts"
 import { malformed } from "./malformed.ts"
+import { sameKey } from "./sameKey.ts"
 
 /** The longest chain that is followed. */
 const maxChain = 16
@@ -89,7 +90,7 @@ export const match = (contents: Contents): Identities => {
   const open = contents.privateKeys.map((key) => createPublicKey(key))
   for (const [i, key] of contents.privateKeys.entries()) {
     if (!isWhole(key, open[i]!)) throw malformed("a private key in it does not fit the public key beside it")
-    const owners = all.filter((certificate) => certificate.publicKey?.equals(open[i]!) === true)
+    const owners = all.filter((certificate) => sameKey(certificate.publicKey, open[i]))
     for (const owner of owners) keys.set(owner, key)
     if (owners.length === 0) strangers.push(key)
   }
@@ -114,7 +115,7 @@ export const match = (contents: Contents): Identities => {
   const bare = strangers.map((privateKey) => new Certificate({ privateKey }))
   const known = [...all.map((certificate) => certificate.publicKey), ...open]
   const publicOnly = contents.publicKeys
-    .filter((key) => !known.some((other) => other?.equals(key) === true))
+    .filter((key) => !known.some((other) => sameKey(other, key)))
     .map((publicKey) => new Certificate({ publicKey }))
   return { certificates: [...certificates, ...bare, ...publicOnly], strangers: strangers.length }
 }

@@ -5,6 +5,7 @@
 import * as asn1 from "asn1js"
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto"
 import { from, malformed, unsupported } from "./malformed.ts"
+import { sameKey } from "./sameKey.ts"
 import * as SshKey from "./sshKey.ts"
 
 /** The private numbers: `x` of DSA, `d` of all others, and the primes of RSA. */
@@ -64,7 +65,7 @@ const build = (fields: SshKey.Fields, { d = none, inverse = none, p = none, q = 
 export const make = (fields: SshKey.Fields, numbers: Numbers): KeyObject => {
   try {
     const key = build(fields, numbers)
-    if (createPublicKey(key).equals(SshKey.fromFields(fields))) return key
+    if (sameKey(createPublicKey(key), SshKey.fromFields(fields))) return key
   } catch (cause) {
     throw from("its numbers make no key")(cause)
   }
