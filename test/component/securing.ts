@@ -6,6 +6,7 @@ import { spawn } from "node:child_process"
 import { once } from "node:events"
 import * as Net from "node:net"
 import * as tls from "node:tls"
+import type WS from "ws"
 import type { CommonEvents, ErrorEvent } from "../../src/component/Events.ts"
 import { WebSocketProxy } from "../../src/component/WebSocketProxy.ts"
 import { WSServer } from "../../src/component/WSServer.ts"
@@ -24,7 +25,16 @@ export const pem = (name: string, request?: Request): string => {
 /** The same as PFX. */
 export const pfx = (name: string, password: string, request?: Request): string => {
   certificate(name, request)
-  openssl(..."pkcs12 -export -out".split(" "), `${name}.pfx`, ..."-passout".split(" "), `pass:${password}`, "-inkey", `${name}.key`, "-in", `${name}.crt`)
+  openssl(
+    ..."pkcs12 -export -out".split(" "),
+    `${name}.pfx`,
+    ..."-passout".split(" "),
+    `pass:${password}`,
+    "-inkey",
+    `${name}.key`,
+    "-in",
+    `${name}.crt`
+  )
   return `${folder}/${name}.pfx`
 }
 
@@ -84,7 +94,8 @@ export class Secured<C extends Either> implements AsyncDisposable {
         this.events.push(`${name} ${"connectionId" in event ? event.connectionId : ""}`)
       })
     }
-    if (options.without?.includes("SSLStatus") !== true) hear(component, "SSLStatus", (e) => this.statuses.push({ ...e }))
+    if (options.without?.includes("SSLStatus") !== true)
+      hear(component, "SSLStatus", (e) => this.statuses.push({ ...e }))
     hear(component, "Error", (e) => this.errors.push({ ...e }))
     for (const setting of options.config ?? []) component.config(setting)
     component.localHost = "127.0.0.1"
@@ -131,7 +142,7 @@ export class Secured<C extends Either> implements AsyncDisposable {
   }
 
   /** A WebSocket client, when it is open. */
-  async wss(options: tls.ConnectionOptions = {}): Promise<Client> {
+  async wss(options: WS.ClientOptions = {}): Promise<Client> {
     const client = new Client(`wss://127.0.0.1:${this.port}/`, { rejectUnauthorized: false, ...options })
     await once(client.socket, "open")
     return client

@@ -19,7 +19,10 @@ const showing = (sslCert: Certificate) =>
 describe.each(both)("%s", (_, make) => {
   it("UseSSL: WebSockets over TLS alone, with the certificate that was set", async () => {
     await using secured = await Secured.start(make)
-    await using client = await secured.wss({ ca: text("server.crt"), rejectUnauthorized: true, servername: "localhost" })
+    await using client = await secured.wss({
+      ca: text("server.crt"),
+      rejectUnauthorized: true
+    })
     if (secured.component instanceof WSServer) {
       const { component } = secured
       component.on("DataIn", (e) => component.sendText(e.connectionId, e.text))
@@ -30,10 +33,7 @@ describe.each(both)("%s", (_, make) => {
       () => assert.fail("it speaks plaintext"),
       () => {}
     )
-    assert.deepStrictEqual(
-      await until("the error", () => secured.codes.length > 0 && secured.codes),
-      [276]
-    )
+    assert.deepStrictEqual(await until("the error", () => secured.codes.length > 0 && secured.codes), [276])
   })
 
   it("UseSSL: whoever listens already goes on as it began", async () => {
@@ -144,14 +144,20 @@ describe("WSServer", () => {
       }
       return undefined
     }
-    assert.strictEqual(codeOf(() => new Certificate(cstPEMKeyFile, path("no-such.pem"), "", "*")), 271)
-    assert.strictEqual(codeOf(() => new Certificate(cstPFXFile, pfx("stored", "secret"), "wrong", "*")), 271)
-    assert.strictEqual(codeOf(() => new Certificate(cstPEMKeyFile, pem("server", local), "", "CN=other")), 272)
+    assert.strictEqual(
+      codeOf(() => new Certificate(cstPEMKeyFile, path("no-such.pem"), "", "*")),
+      271
+    )
+    assert.strictEqual(
+      codeOf(() => new Certificate(cstPFXFile, pfx("stored", "secret"), "wrong", "*")),
+      271
+    )
+    assert.strictEqual(
+      codeOf(() => new Certificate(cstPEMKeyFile, pem("server", local), "", "CN=other")),
+      272
+    )
     // without a private key it can be shown, and cannot serve
-    const shown = [
-      new Certificate(path("server.crt")),
-      new Certificate(cstPublicKeyFile, path("server.crt"), "", "*")
-    ]
+    const shown = [new Certificate(path("server.crt")), new Certificate(cstPublicKeyFile, path("server.crt"), "", "*")]
     for (const sslCert of shown) {
       const error = await failureOf(showing(sslCert))
       assert.strictEqual(error.code, 273)
@@ -159,7 +165,10 @@ describe("WSServer", () => {
     // nor with another's
     write("mixed.pem", text("stored.key") + text("server.crt"))
     const made = codeOf(() => new Certificate(cstPEMKeyFile, path("mixed.pem"), "", "*"))
-    assert.strictEqual(made ?? (await failureOf(showing(new Certificate(cstPEMKeyFile, path("mixed.pem"), "", "*")))).code, 273)
+    assert.strictEqual(
+      made ?? (await failureOf(showing(new Certificate(cstPEMKeyFile, path("mixed.pem"), "", "*")))).code,
+      273
+    )
   })
 
   it("sslpAutomatic, sslpPlatform, sslpInternal: SSLConnectionRequest fires and packets are logged, but for the platform's", async () => {
@@ -174,7 +183,10 @@ describe("WSServer", () => {
       assert.strictEqual(client.socket.readyState, client.socket.OPEN)
       await until("the end of the handshake", () => secured.events.some((event) => event.startsWith("Connected")))
       const isInternal = provider !== sslpPlatform
-      assert.strictEqual(secured.events.some((event) => event.startsWith("SSLConnectionRequest")), isInternal)
+      assert.strictEqual(
+        secured.events.some((event) => event.startsWith("SSLConnectionRequest")),
+        isInternal
+      )
       assert.strictEqual(/TLS record/.test(secured.status), isInternal)
     }
   })

@@ -22,3 +22,11 @@ export class Arrivals {
     return arrival
   }
 }
+
+/** The connection that an event is of; empty if it is of none. */
+export const idOf = (event: unknown): string =>
+  typeof event === "object" && event !== null && "connectionId" in event ? String(event.connectionId) : ""
+
+/** A connection in its TLS handshake, by its id: its failed listener still has the turn of it. */
+export const unlinked = (connectionId: string): Arrival | undefined =>
+  connectionId === "" ? undefined : { connectionId, turns: new Turns() }

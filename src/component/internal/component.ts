@@ -22,7 +22,7 @@ import type { CommonEvents, LogEvent } from "../Events.ts"
 import { Store } from "../Settings.ts"
 import { about } from "./about.ts"
 import { Access } from "./access.ts"
-import { type Arrival, Arrivals } from "./arrivals.ts"
+import { type Arrival, Arrivals, idOf, unlinked } from "./arrivals.ts"
 import { Emitter, type Listener } from "./emitter.ts"
 import type { HasFields } from "./fields.ts"
 import type { Host, Logged } from "./host.ts"
@@ -171,10 +171,11 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
   }
 
   private listenerFailed(name: keyof Events, cause: unknown, event: Events[keyof Events]): void {
+    const id = idOf(event)
     const error = new ComponentError(500, { detail: `${String(name)}: ${inWords(cause)}`, cause })
     // who listens to no errors still learns of his own; and a listener of errors is not told of itself
     if (name === "Error" || name === "Log" || !this.host.emitter.has("Error")) process.emitWarning(error)
-    else void this.report(this.links.get(idOf(event)), error, 500)
+    else void this.report(this.links.get(id) ?? unlinked(id), error, 500)
   }
 
   // ---- connections ---------------------------------------------------------------------------------------------------
@@ -393,6 +394,3 @@ const lacksFamily = (error: unknown): boolean => {
   const { code } = fromUnknown(error, 10022)
   return code === 10047 || code === 10049
 }
-
-const idOf = (event: unknown): string =>
-  typeof event === "object" && event !== null && "connectionId" in event ? String(event.connectionId) : ""

@@ -12,7 +12,7 @@ import * as ClientHello from "../../tls/ClientHello.ts"
 import * as Identities from "../../tls/Identities.ts"
 import type * as Revocation from "../../tls/Revocation.ts"
 import * as TlsSettings from "../../tls/TlsSettings.ts"
-import { ComponentError, fromStore, fromUnknown } from "../ComponentError.ts"
+import { ComponentError, fromStore, fromUnknown, invalid } from "../ComponentError.ts"
 import type { Code } from "../ErrorCode.ts"
 import type { CommonEvents } from "../Events.ts"
 import type { Arrival, Arrivals } from "./arrivals.ts"
@@ -38,10 +38,11 @@ export const tlsOptions = (host: Host<CommonEvents>, arrivals: Arrivals, options
   const usual = withChain(usable(options.certificate), options.component === "WSServer" ? values.SSLCACerts : "")
   const authorities = options.authenticates ? authoritiesOf(host.store, options.component) : []
   const revocation = revocationOf(values.SSLCheckCRL, options.component === "WSServer" ? values.SSLCheckOCSP : 0)
+  const known = new Known()
   return {
     identities: Identities.make((hello, peer) =>
       options.asks && host.emitter.has("SSLConnectionRequest")
-        ? Effect.flatMap(ask(host, arrivals.of(peer), hello), (other) => Effect.succeed(other ?? usual))
+        ? Effect.map(ask(host, arrivals.of(peer), hello), (other) => (other === undefined ? usual : known.of(other)))
         : Effect.succeed(usual)
     ),
     settings: settings.success,
@@ -77,9 +78,9 @@ const usable = (certificate: Certificate): Certificate => {
 
 /** With certificates of authorities to be sent along (SSLCACerts). */
 const withChain = (certificate: Certificate, pems: string): Certificate => {
-  const more = pemsOf(pems)
+  const more = pemsOf("SSLCACerts", pems)
   if (more.length === 0) return certificate
-  const chain = more.map((pem) => Buffer.from(pem.replaceAll(/-----[^-]*-----|\s/g, ""), "base64"))
+  const chain = more.map((pem) => new X509Certificate(pem).raw)
   return new Certificate({
     der: certificate.der,
     privateKey: certificate.privateKey,
@@ -87,13 +88,31 @@ const withChain = (certificate: Certificate, pems: string): Certificate => {
   })
 }
 
+/** How many certificates that listeners have named are remembered. */
+const maxKnown = 256
+
+/** Certificates that were named before: what TLS has made of one is used further, so that its sessions can be resumed. */
+class Known {
+  private readonly certificates = new Map<string, Certificate>()
+
+  of(certificate: Certificate): Certificate {
+    const id = [certificate.der!, ...certificate.chain].map((der) => Buffer.from(der).toString("latin1")).join("")
+    const known = this.certificates.get(id)
+    if (known !== undefined) return known
+    if (this.certificates.size >= maxKnown) this.certificates.clear()
+    this.certificates.set(id, certificate)
+    return certificate
+  }
+}
+
 /** Another certificate, if a listener names one. */
 const ask = (
   host: Host<CommonEvents>,
-  { connectionId, turns }: Arrival,
+  arrival: Arrival,
   hello: ClientHello.ClientHello
 ): Effect.Effect<Certificate | undefined, Identities.NoIdentity> =>
   Effect.suspend(() => {
+    const { connectionId, turns } = arrival
     const event = {
       connectionId,
       supportedCipherSuites: ClientHello.cipherSuiteNames(hello).join(","),
@@ -111,7 +130,7 @@ const ask = (
         const { certPassword, certStore, certStoreType, certSubject } = event
         return certStore === ""
           ? Effect.succeed(undefined)
-          : load(host, connectionId, certStoreType, certStore, certPassword, certSubject)
+          : load(host, arrival, certStoreType, certStore, certPassword, certSubject)
       }
     )
   })
@@ -119,7 +138,7 @@ const ask = (
 /** A store that cannot be used is told, and the usual certificate serves. */
 const load = (
   host: Host<CommonEvents>,
-  connectionId: string,
+  arrival: Arrival,
   type: number,
   store: string,
   password: string,
@@ -128,17 +147,11 @@ const load = (
   Effect.catch(
     Effect.flatMap(
       CertificateStore.isCertStoreType(type)
-        ? CertificateStore.load({ type, store, password, subject: subject === "" ? "*" : subject })
-        : Effect.die(
-            new ComponentError(10022, { detail: `CertStoreType: expected a value of CertStoreTypes, got ${type}.` })
-          ),
-      (certificate) => Effect.fromResult(CertificateStore.requirePrivateKey(certificate))
+        ? Effect.mapError(CertificateStore.load({ type, store, password, subject }), fromStore)
+        : Effect.fail(invalid("CertStoreType", "a value of CertStoreTypes", type)),
+      (certificate) => Effect.mapError(Effect.fromResult(CertificateStore.requirePrivateKey(certificate)), fromStore)
     ),
-    (error) =>
-      Effect.sync((): undefined => {
-        host.log(undefined, 1, `${connectionId}: ${error.message}`, "Error")
-        void host.report(undefined, fromStore(error), 271)
-      })
+    (error) => Effect.sync((): undefined => void host.report(arrival, error, 271))
   )
 
 const modes: Readonly<Record<0 | 1 | 2, Revocation.Mode>> = { 0: "off", 1: "ifNamed", 2: "required" }
@@ -222,7 +235,9 @@ const clientCodes: ReadonlyArray<readonly [Code, RegExp]> = [
 /** Why a handshake failed, by its documented code. */
 const failure = (error: NodeTls.TlsHandshakeError): ComponentError => {
   if (error.kind === "ClientCertificate") {
-    const code = clientCodes.find(([, words]) => words.test(error.message))?.[0] ?? 280
+    // what the client calls itself says nothing
+    const message = error.message.replace(/"(?:[^"\\]|\\.)*"/, "")
+    const code = clientCodes.find(([, words]) => words.test(message))?.[0] ?? 280
     return new ComponentError(code, { detail: error.message, cause: error })
   }
   const code = codes[error.kind]

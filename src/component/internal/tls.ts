@@ -2,10 +2,10 @@
  * The settings about TLS as the options that they mean.
  */
 import { X509Certificate } from "node:crypto"
-import { readdirSync, readFileSync } from "node:fs"
+import { readdirSync, readFileSync, statSync } from "node:fs"
 import { join } from "node:path"
 import type * as TlsSettings from "../../tls/TlsSettings.ts"
-import { ComponentError, fromUnknown } from "../ComponentError.ts"
+import { ComponentError } from "../ComponentError.ts"
 import { settings, type Store } from "../Settings.ts"
 
 /** The bits of SSLEnabledProtocols: one for servers and one for clients, which are taken for the same. */
@@ -74,22 +74,54 @@ export const settingsOf = (store: Store, component: "WSServer" | "WebSocketProxy
 
 const pemBlock = /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----[\s\S]*?-----END (?:TRUSTED |X509 )?CERTIFICATE-----/g
 
-/** The certificates in a text. */
-export const pemsOf = (text: string): ReadonlyArray<string> => text.match(pemBlock) ?? []
-
-const readPems = (path: string): ReadonlyArray<string> => {
-  try {
-    return pemsOf(readFileSync(path, "latin1"))
-  } catch (cause) {
-    throw fromUnknown(cause, 271)
+/** The certificates in the text of a setting. Throws 271 if it has none, or one that cannot be read. */
+export const pemsOf = (setting: string, text: string): ReadonlyArray<string> => {
+  const blocks = text.match(pemBlock) ?? []
+  if (blocks.length === 0 && text.trim() !== "") {
+    throw new ComponentError(271, { detail: `${setting}: expected certificates in PEM.` })
   }
+  return blocks.map((block) => {
+    try {
+      return new X509Certificate(block).toString()
+    } catch (cause) {
+      throw new ComponentError(271, { detail: `${setting}: a certificate cannot be read.`, cause })
+    }
+  })
+}
+
+/** What a file or a folder holds. Throws 271 if it cannot be had. */
+const opened = <A>(setting: string, read: () => A): A => {
+  try {
+    return read()
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw new ComponentError(271, { detail: `${setting}: ${why}`, cause })
+  }
+}
+
+const pemsOfFile = (path: string): ReadonlyArray<string> =>
+  path === ""
+    ? []
+    : pemsOf(
+        "OpenSSLCAFile",
+        opened("OpenSSLCAFile", () => readFileSync(path, "latin1"))
+      )
+
+/** Of its files; folders in it, links to nothing and files of something else are passed over, as OpenSSL does. */
+const pemsOfFolder = (path: string): ReadonlyArray<string> => {
+  if (path === "") return []
+  const files = opened("OpenSSLCADir", () => readdirSync(path)).map((name) => join(path, name))
+  return files
+    .filter((file) => statSync(file, { throwIfNoEntry: false })?.isFile() === true)
+    .flatMap((file) => opened("OpenSSLCADir", () => readFileSync(file, "latin1")).match(pemBlock) ?? [])
+    .flatMap((block) => pemsOf("OpenSSLCADir", block))
 }
 
 /** The first of the files that there is. */
 const systemPems = (paths: string): ReadonlyArray<string> => {
   for (const path of split(paths, ";")) {
     try {
-      return pemsOf(readFileSync(path, "latin1"))
+      return readFileSync(path, "latin1").match(pemBlock) ?? []
     } catch {
       // the next
     }
@@ -102,21 +134,12 @@ export const authoritiesOf = (store: Store, component: "WSServer" | "WebSocketPr
   const { values } = store
   const own =
     component === "WSServer"
-      ? pemsOf(values.SSLClientCACerts)
+      ? pemsOf("SSLClientCACerts", values.SSLClientCACerts)
       : [
-          ...pemsOf(values.SSLCACerts),
-          ...(values.OpenSSLCAFile === "" ? [] : readPems(values.OpenSSLCAFile)),
-          ...(values.OpenSSLCADir === ""
-            ? []
-            : readdirSync(values.OpenSSLCADir).flatMap((name) => readPems(join(values.OpenSSLCADir, name))))
+          ...pemsOf("SSLCACerts", values.SSLCACerts),
+          ...pemsOfFile(values.OpenSSLCAFile),
+          ...pemsOfFolder(values.OpenSSLCADir)
         ]
-  for (const pem of own) {
-    try {
-      void new X509Certificate(pem)
-    } catch (cause) {
-      throw new ComponentError(271, { detail: "A certificate of an authority cannot be read.", cause })
-    }
-  }
   return [...new Set([...own, ...systemPems(values.CACertFilePaths)])]
 }
 
