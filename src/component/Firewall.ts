@@ -30,7 +30,8 @@ export const firewallFields = {
 } as const
 
 class Values implements HasFields {
-  private readonly values: Record<string, unknown> = {
+  // not a plain field: whoever copies or prints them has no password then
+  readonly #values: Record<string, unknown> = {
     autoDetect: false,
     firewallType: FirewallTypes.fwNone,
     host: "",
@@ -39,10 +40,10 @@ class Values implements HasFields {
     user: ""
   }
   readField(key: string): unknown {
-    return this.values[key]
+    return this.#values[key]
   }
   writeField(key: string, value: unknown): void {
-    this.values[key] = value
+    this.#values[key] = value
   }
 }
 

@@ -19,6 +19,7 @@
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import * as Redacted from "effect/Redacted"
+import * as SchemaIssue from "effect/SchemaIssue"
 import * as NodeDialer from "../node/NodeDialer.ts"
 import { Refusal } from "../protocol/OpeningHandshake.ts"
 import * as CoreFirewall from "../proxy/Firewall.ts"
@@ -135,12 +136,10 @@ export class WebSocketProxy extends withFields(Proxy, proxyProperties) {
     return Effect.flatMap(decide(link, event), (answer) => {
       link.forwardHost = event.forwardHost
       link.forwardPort = event.forwardPort
-      return Effect.flatMap(this.dial(link), (upstream) =>
+      return Effect.flatMap(Effect.raceFirst(this.dial(link), link.abandonment), (upstream) =>
         accept(link, open, answer, (webSocket) => {
           link.webSocket = webSocket
-          const { observer } = link
-          const pipe = pipeWebSocket(webSocket, upstream, { observer, segment: (bytes) => link.segment(bytes) })
-          return live(link, webSocket, pipe)
+          return live(link, webSocket, pipeWebSocket(webSocket, upstream, link.pipe))
         })
       )
     }).pipe(Effect.scoped)
@@ -177,8 +176,19 @@ const checkListening = (value: unknown): void => {
   if (typeof value !== "boolean") throw invalid("Listening", boolean.accepts, value)
 }
 
-/** The firewall that the properties describe. */
+const says = SchemaIssue.makeFormatterDefault()
+
+/** The firewall that the properties describe; throws 118 if they describe none. */
 const coreFirewall = (firewall: Firewall): CoreFirewall.Firewall => {
+  try {
+    return described(firewall)
+  } catch (cause) {
+    if (!(cause instanceof Error) || !SchemaIssue.isIssue(cause.cause)) throw cause
+    throw new ComponentError(118, { detail: `${says(cause.cause).replaceAll(/\s+/g, " ")}.` })
+  }
+}
+
+const described = (firewall: Firewall): CoreFirewall.Firewall => {
   const { firewallType, host, password, port, user } = firewall
   if (firewallType === FirewallTypes.fwNone) return CoreFirewall.none
   if (host === "")

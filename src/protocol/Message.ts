@@ -32,9 +32,12 @@ export type Message = string | Uint8Array
 export class CompressedMessage {
   readonly isText: boolean
   readonly bytes: Uint8Array
-  constructor(isText: boolean, bytes: Uint8Array) {
+  /** Whether it becomes an event (`MessageEvent.ts`). */
+  readonly isEvent: boolean
+  constructor(isText: boolean, bytes: Uint8Array, isEvent = false) {
     this.isText = isText
     this.bytes = bytes
+    this.isEvent = isEvent
   }
 }
 

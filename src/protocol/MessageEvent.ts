@@ -1,9 +1,12 @@
 /**
- * All that a peer sends, in its order: the pieces of messages, and the pings and pongs between them. These are sinks of
+ * All that a peer sends, in its order: the pieces of messages, and the pings and pongs between them. This is the fifth sink of
  * the frame decoder, beside those of `Message.ts`, for who must tell an application what came and when. A frame comes in one
  * piece if it is not larger than is asked for, and so may a whole message; text comes as text too.
  *
  * It holds no more than it gathers: a piece, or a message within `maxMessageSize` (Close 1009 beyond it).
+ *
+ * `Watched` is for who passes bytes on and is watched at times: it gives events of the messages that are watched, and the
+ * bytes of the others as `Payloads` does.
  *
  * @since 0.1.0
  */
@@ -175,7 +178,7 @@ export class Events extends Base<MessageEvent | CompressedMessage> {
   /** A message is whole. */
   private finish(bytes: Uint8Array): void {
     this.first = false
-    this.out.push(this.compressed ? new CompressedMessage(this.isText, bytes) : whole(this.isText, bytes))
+    this.out.push(this.compressed ? new CompressedMessage(this.isText, bytes, true) : whole(this.isText, bytes))
   }
 
   private add(payload: Uint8Array, last: boolean): void {
@@ -197,56 +200,71 @@ export class Events extends Base<MessageEvent | CompressedMessage> {
 }
 
 /**
- * Passes on the bytes of messages without their boundaries, as `Payloads` does, but for those that somebody watches: these come
- * as pieces. Who watches is asked at the beginning of each message.
+ * Whether messages are watched, and how much is put together for who watches.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Watching {
+  /** Asked where a message begins, for all of it. */
+  readonly isWatching: () => boolean
+  readonly gathering: Gathering
+}
+
+/**
+ * The bytes of messages, and the events of those that are watched; in order.
  *
  * @category sinks
  * @since 0.1.0
  */
-export class Observed implements Sink {
+export class Watched implements Sink {
   private readonly payloads: Payloads
   private readonly events: Events
-  private readonly isWatching: () => boolean
-  private current: Payloads | Events
+  private readonly watching: Watching
+  private readonly controls: Controls
+  private isWatched = false
   private out: Array<Uint8Array | MessageEvent | CompressedMessage> = []
 
-  constructor(limits: Limits, controls: Controls, gathering: Gathering, isWatching: () => boolean) {
+  constructor(limits: Limits, controls: Controls, watching: Watching) {
     this.payloads = new Payloads(limits, controls)
-    this.events = new Events(limits, controls, gathering)
-    this.isWatching = isWatching
-    this.current = this.payloads
+    this.events = new Events(limits, controls, watching.gathering)
+    this.watching = watching
+    this.controls = controls
   }
 
-  /** Whether the message at hand, or the last one, is watched. */
-  get watches(): boolean {
-    return this.current === this.events
+  private get current(): Payloads | Events {
+    return this.isWatched ? this.events : this.payloads
+  }
+
+  control(opcode: Opcode.ControlOpcode, payload: Uint8Array, decoder: FrameDecoder): void {
+    this.controls.control(opcode, payload, decoder)
   }
 
   frameStart(decoder: FrameDecoder): void {
-    if (decoder.opcode !== Opcode.continuation) {
-      const next = this.isWatching() ? this.events : this.payloads
-      if (next !== this.current) this.flush()
-      this.current = next
+    if (decoder.opcode !== Opcode.continuation && this.watching.isWatching() !== this.isWatched) {
+      this.collect()
+      this.isWatched = !this.isWatched
     }
     this.current.frameStart(decoder)
   }
+
   framePayload(chunk: Uint8Array, start: number, end: number, decoder: FrameDecoder): void {
     this.current.framePayload(chunk, start, end, decoder)
   }
+
   frameEnd(decoder: FrameDecoder): void {
     this.current.frameEnd(decoder)
   }
-  control(opcode: Opcode.ControlOpcode, payload: Uint8Array, decoder: FrameDecoder): void {
-    this.current.control(opcode, payload, decoder)
-  }
 
-  /** Puts what is gathered of the current chunk into `out`; call it after each chunk. */
-  flush(): void {
-    this.payloads.flush()
+  private collect(): void {
+    // what moves payloads together must not move one over an event's
+    if (!this.isWatched) this.payloads.flush()
     for (const item of this.current.take()) this.out.push(item)
   }
 
+  /** Takes what is ready. */
   take(): ReadonlyArray<Uint8Array | MessageEvent | CompressedMessage> {
+    this.collect()
     const { out } = this
     this.out = []
     return out

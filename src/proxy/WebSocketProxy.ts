@@ -36,7 +36,7 @@ import * as Transport from "../connection/Transport.ts"
 import * as WebSocket from "../connection/WebSocket.ts"
 import type { WebSocketError } from "../connection/WebSocketError.ts"
 import * as CloseCode from "../protocol/CloseCode.ts"
-import { type Gathering, isControlFrame, type MessageEvent, type Piece } from "../protocol/MessageEvent.ts"
+import { isControlFrame, type MessageEvent, type Piece, type Watching } from "../protocol/MessageEvent.ts"
 import type { Refusal } from "../protocol/OpeningHandshake.ts"
 import type { OpenRequest } from "../server/OpenRequest.ts"
 import { WebSocketServer } from "../server/WebSocketServer.ts"
@@ -73,6 +73,8 @@ export interface PipeOptions {
   readonly segment?: ((bytes: Uint8Array) => NonEmptyReadonlyArray<Outgoing> | undefined) | undefined
   /** Who sees what the client sends, before the target gets it. Default: nobody. */
   readonly observer?: Observer | undefined
+  /** Told why the connection failed, if it did: a `WebSocketError` is the client's, a `SocketError` the target's. */
+  readonly onFailure?: ((error: WebSocketError | Socket.SocketError) => void) | undefined
 }
 
 /**
@@ -81,10 +83,8 @@ export interface PipeOptions {
  * @category models
  * @since 0.1.0
  */
-export interface Observer {
-  /** Whether anybody looks; asked at each message. What nobody looks at takes the short way. */
-  readonly isWatching: () => boolean
-  readonly gathering: Gathering
+export interface Observer extends Watching {
+  /** Called with each piece of a message that is watched. What nobody watches takes the short way. */
   readonly onPiece: (piece: Piece) => Effect.Effect<void>
 }
 
@@ -140,10 +140,8 @@ const goingAway: CloseCode.CloseStatus = { code: CloseCode.goingAway, reason: ""
 const targetEnded: CloseCode.CloseStatus = { code: CloseCode.normal, reason: "" }
 
 const encoder = new TextEncoder()
-
-const areBytes = (
-  items: NonEmptyReadonlyArray<Uint8Array | MessageEvent>
-): items is NonEmptyReadonlyArray<Uint8Array> => items.every((item) => item instanceof Uint8Array)
+const noBytes = new Uint8Array(0)
+const nothing: ReadonlyArray<never> = []
 
 /** A client, a target, and the two directions between them: `up` in the fiber that runs the pipe, `down` in one beside it. */
 class Pipe {
@@ -152,9 +150,15 @@ class Pipe {
   private readonly text: TextDecoder | undefined
   private readonly observer: Observer | undefined
   private readonly segment: PipeOptions["segment"]
+  private onFailure: PipeOptions["onFailure"]
   private down: Fiber.Fiber<void> | undefined = undefined
   /** The target's writer has all that the client sent. */
   private isDelivered = false
+  /** What was pulled for the observer, and how much of it the target's writer has. */
+  private pulled: ReadonlyArray<Uint8Array | MessageEvent> = nothing
+  private passed = 0
+  /** It is interrupted, and the observer, who may be what is waited for, is left out. */
+  private isLeaving = false
   private warden: Fiber.Fiber<void> | undefined = undefined
 
   constructor(client: Connection, target: Transport.Transport, options: PipeOptions) {
@@ -163,6 +167,7 @@ class Pipe {
     this.text = options.messages === "text" ? new TextDecoder("utf-8", utf8) : undefined
     this.observer = options.observer
     this.segment = options.segment
+    this.onFailure = options.onFailure
   }
 
   get run(): Effect.Effect<void, Socket.SocketError> {
@@ -178,9 +183,21 @@ class Pipe {
             Effect.asVoid(Effect.timeoutOption(Fiber.await(fiber), this.client.limits.closeTimeout))
           )
         },
-        onFailure: (error) => Effect.andThen(error._tag === "SocketError" ? this.failClient : Effect.void, this.reset)
+        onFailure: (error) => {
+          // what came before is the target's still, and then it is ended
+          if (this.client.hasLeft && error._tag === "WebSocketError") return Effect.void
+          this.tell(error)
+          return Effect.andThen(error._tag === "SocketError" ? this.failClient : Effect.void, this.reset)
+        }
       })
     })
+  }
+
+  /** What fails after the first failure fails because of it. */
+  private tell(error: WebSocketError | Socket.SocketError): void {
+    const { onFailure } = this
+    this.onFailure = undefined
+    onFailure?.(error)
   }
 
   /** The target takes no more: nothing reads on for it. */
@@ -203,6 +220,7 @@ class Pipe {
   private leave(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
     const { client, target } = this
     if (Exit.isSuccess(exit) || !Cause.hasInterruptsOnly(exit.cause)) return Effect.void
+    this.isLeaving = true
     const { closeTimeout } = client.limits
     const bounded = (self: Effect.Effect<unknown, unknown>) =>
       Effect.ignore(Effect.timeoutOption(Effect.interruptible(self), closeTimeout))
@@ -245,29 +263,51 @@ class Pipe {
     const { client, observer } = this
     return observer === undefined
       ? forEachBatch(client.pullPayloads, (chunks) => this.toTarget(chunks))
-      : forEachBatch(client.inbound.pullObserved(observer.gathering, observer.isWatching), (items) =>
-          this.observed(items, observer)
+      : Effect.andThen(
+          // what an interruption left of a batch
+          this.pass(observer),
+          forEachBatch(client.inbound.pullWatched(this.watching(observer)), (items) => this.observed(items, observer))
         )
+  }
+
+  private watching({ gathering, isWatching }: Observer): Watching {
+    return { gathering, isWatching: () => !this.isLeaving && isWatching() }
   }
 
   private observed(
     items: NonEmptyReadonlyArray<Uint8Array | MessageEvent>,
-    { onPiece }: Observer
+    observer: Observer
   ): Effect.Effect<void, Socket.SocketError> {
-    if (areBytes(items)) return this.toTarget(items)
-    return Effect.forEach(
-      items,
-      (item) => {
-        if (item instanceof Uint8Array) return this.target.writer.writeAll([item])
-        if (isControlFrame(item)) return Effect.void
-        const { payload } = item
-        return Effect.andThen(
-          onPiece(item),
-          payload.length === 0 ? Effect.void : this.target.writer.writeAll([payload])
-        )
+    const first = items[0]
+    if (items.length === 1 && first instanceof Uint8Array) return this.toTarget([first])
+    this.pulled = items
+    this.passed = 0
+    return this.pass(observer)
+  }
+
+  private pass(observer: Observer): Effect.Effect<void, Socket.SocketError> {
+    const all = Effect.whileLoop({
+      while: () => this.passed < this.pulled.length,
+      body: () => {
+        const item = this.pulled[this.passed]!
+        if (item instanceof Uint8Array) return this.give(item)
+        if (isControlFrame(item)) return this.give(noBytes)
+        return this.isLeaving
+          ? this.give(item.payload)
+          : Effect.flatMap(observer.onPiece(item), () => this.give(item.payload))
       },
-      { discard: true }
+      step: () => {}
+    })
+    // pieces are views of what was read, and keep all of it
+    return Effect.andThen(
+      all,
+      Effect.sync(() => void (this.pulled = nothing))
     )
+  }
+
+  private give(bytes: Uint8Array): Effect.Effect<void, Socket.SocketError> {
+    this.passed++
+    return bytes.length === 0 ? Effect.void : this.target.writer.writeAll([bytes])
   }
 
   private toTarget(chunks: NonEmptyReadonlyArray<Uint8Array>): Effect.Effect<void, Socket.SocketError> {
@@ -284,10 +324,13 @@ class Pipe {
       forEachBatch(pull, (chunks) => this.toClient(chunks)),
       {
         onSuccess: () => Effect.void,
-        onFailure: (error) =>
-          error._tag === "SocketError"
-            ? this.closeClient(isEnd(error) ? targetEnded : targetFailed)
-            : Effect.ignore(Effect.forever(pull, { disableYield: true }))
+        onFailure: (error) => {
+          if (error._tag !== "SocketError") return Effect.ignore(Effect.forever(pull, { disableYield: true }))
+          if (isEnd(error)) return this.closeClient(targetEnded)
+          // to who has closed it is no failure
+          if (this.client.isOpen) this.tell(error)
+          return this.closeClient(targetFailed)
+        }
       }
     )
   }

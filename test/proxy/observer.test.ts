@@ -1,132 +1,129 @@
 /**
- * A pipe that somebody watches: the observer sees what the client sends before the target gets it, and changes nothing of it,
- * whenever it begins and stops to look.
+ * A pipe that is observed: what the observer is shown, compressed or not, and that it changes nothing of what the target gets.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect } from "effect"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import { WebSocket } from "ws"
 import type { Piece } from "../../src/protocol/MessageEvent.ts"
 import type { Observer } from "../../src/proxy/WebSocketProxy.ts"
-import { connected, soon } from "./connected.ts"
+import { soon } from "./connected.ts"
 import * as Frames from "./frames.ts"
-import * as Pattern from "./pattern.ts"
+import * as Proxy from "./proxy.ts"
+import * as RawClient from "./rawClient.ts"
+import * as RawTarget from "./rawTarget.ts"
+import { eventually } from "./watch.ts"
 
-const observing = (
-  isWatching: () => boolean,
-  onPiece: (piece: Piece) => Effect.Effect<void>,
-  wholeMessages = false
-): Observer => ({ isWatching, gathering: { pieceSize: 1000, wholeMessages }, onPiece })
+const observing = (onPiece: (piece: Piece) => Effect.Effect<void> = () => Effect.void) => {
+  const pieces: Array<string> = []
+  const state = { isWatching: true, pieces }
+  const observer: Observer = {
+    isWatching: () => state.isWatching,
+    gathering: { pieceSize: 65536, wholeMessages: false },
+    onPiece: (piece) => {
+      pieces.push(piece.text ?? Buffer.from(piece.payload).toString())
+      return onPiece(piece)
+    }
+  }
+  return Object.assign(state, { observer })
+}
 
-describe("an observer", () => {
-  it.live("sees pieces and messages as they are asked for", () =>
+describe("an observer", { timeout: 30_000 }, () => {
+  it.live("sees the messages that begin while it watches, compressed ones too", () =>
     Effect.gen(function* () {
-      for (const wholeMessages of [false, true]) {
-        const seen: Array<string> = []
-        const observer = observing(
-          () => true,
-          ({ first, last, payload, text }) =>
-            Effect.sync(() => void seen.push(`${first ? "<" : ""}${text ?? payload.length}${last ? ">" : ""}`)),
-          wholeMessages
-        )
-        const { client, target } = yield* connected({ observer })
-        yield* client.send(Frames.text, Buffer.from("one"))
-        yield* client.write(Frames.frame(Frames.binary, Buffer.alloc(600), { fin: false }))
-        yield* client.write(Frames.frame(Frames.ping, "p"))
-        yield* client.write(Frames.frame(Frames.continuation, Buffer.alloc(700)))
-        yield* target.untilReceived(1303, soon)
-        assert.deepStrictEqual(seen, wholeMessages ? ["<one>", "<1300>"] : ["<one>", "<600", "700>"])
-      }
-    })
-  )
-
-  it.live("holds the target up until it is done with a piece", () =>
-    Effect.gen(function* () {
-      const gate = yield* Deferred.make<void>()
-      const { client, target } = yield* connected({
-        observer: observing(
-          () => true,
-          () => Deferred.await(gate)
-        )
-      })
-      yield* client.send(Frames.binary, Buffer.from("held"))
-      yield* Effect.sleep(100)
-      assert.strictEqual(target.bytes.length, 0)
-      yield* Deferred.succeed(gate, undefined)
-      yield* target.untilReceived(4, soon)
-    })
-  )
-
-  it.live("may begin and stop to look in the midst of messages: no byte is lost or doubled", () =>
-    Effect.gen(function* () {
-      const total = 4_000_000
-      const size = 70_001
-      const source = Pattern.bytes(5, total)
-      let asked = 0
-      let seen = 0
-      const observer = observing(
-        // every third time it is asked
-        () => asked++ % 3 === 0,
-        ({ payload }) => Effect.sync(() => void (seen += payload.length))
+      const watcher = observing()
+      const listener = yield* RawTarget.listen()
+      const proxy = yield* Proxy.serve({ target: listener.target, observer: watcher.observer, compression: {} })
+      const client = yield* Effect.acquireRelease(
+        Effect.callback<WebSocket>((resume) => {
+          const options = { perMessageDeflate: { threshold: 0 } }
+          const client = new WebSocket(`ws://127.0.0.1:${proxy.port}`, options)
+          client.once("open", () => resume(Effect.succeed(client)))
+        }),
+        (client) => Effect.sync(() => client.terminate())
       )
-      const { client, target } = yield* connected({ observer })
-      for (let at = 0; at < total; at += size) {
-        const payload = source.subarray(at, at + size)
-        const middle = payload.length >> 1
-        yield* client.write(
-          Buffer.concat([
-            Frames.frame(Frames.binary, payload.subarray(0, middle), { fin: false }),
-            Frames.frame(Frames.continuation, payload.subarray(middle))
-          ])
-        )
-      }
-      yield* target.untilReceived(total, soon)
-      assert.isTrue(target.bytes.equals(source))
-      assert.isAbove(seen, 0)
-      assert.isBelow(seen, total)
+      assert.match(client.extensions, /permessage-deflate/)
+      const target = yield* listener.accept
+      client.send("one,")
+      yield* target.untilReceived(4)
+      watcher.isWatching = false
+      client.send(Buffer.from("two,"))
+      yield* target.untilReceived(8)
+      watcher.isWatching = true
+      client.send(Buffer.from("three"), { compress: false })
+      yield* target.untilReceived(13)
+      assert.deepStrictEqual(watcher.pieces, ["one,", "three"])
+      assert.strictEqual(target.text, "one,two,three")
+      yield* target.release
     })
   )
 
-  it.live("sees the last piece before a Close that came in the same read", () =>
+  it.live("who is being waited for when the pipe is interrupted is left out, and the target has all the same", () =>
     Effect.gen(function* () {
-      const seen: Array<string> = []
-      const { client, target } = yield* connected({
-        observer: observing(
-          () => true,
-          ({ text }) => Effect.sync(() => void seen.push(text ?? ""))
-        )
-      })
-      yield* client.write(
-        Buffer.concat([Frames.frame(Frames.text, "last"), Frames.frame(Frames.close, Buffer.from([3, 0xe8]))])
+      const asked = yield* Deferred.make<void>()
+      const watcher = observing(({ payload }) =>
+        Buffer.from(payload).toString() === "two,"
+          ? Effect.andThen(Deferred.succeed(asked, undefined), Effect.never)
+          : Effect.void
       )
-      yield* target.untilReceived(4, soon)
-      assert.deepStrictEqual(seen, ["last"])
-      assert.strictEqual(target.bytes.toString(), "last")
+      const listener = yield* RawTarget.listen()
+      const proxy = yield* Proxy.serve({
+        target: listener.target,
+        observer: watcher.observer,
+        closeTimeout: "30 seconds"
+      })
+      const client = yield* RawClient.open(proxy.port)
+      const target = yield* listener.accept
+      const messages = ["one,", "two,", "three,"].map((text) => Frames.frame(Frames.binary, text))
+      yield* client.write(Buffer.concat(messages))
+      yield* Deferred.await(asked)
+      const stopping = Effect.runPromise(proxy.stop)
+      yield* client.until("close 1001", soon)
+      yield* client.send(Frames.binary, "four")
+      yield* client.sendClose(1001)
+      yield* target.until("end", soon)
+      assert.strictEqual(target.text, "one,two,three,four")
+      assert.deepStrictEqual(watcher.pieces, ["one,", "two,"])
+      yield* target.end()
+      yield* client.end()
+      yield* Effect.promise(() => stopping)
     })
   )
-})
 
-describe("segments", () => {
-  it.live("cut what the target sends, or leave it a message", () =>
+  it.live("of failures is told of the first, and of no end", () =>
     Effect.gen(function* () {
-      const { client, target } = yield* connected({
-        segment: (bytes) =>
-          bytes.length <= 3
-            ? undefined
-            : [
-                { isText: false, payload: bytes.subarray(0, 3), first: true, last: false },
-                { isText: false, payload: bytes.subarray(3), first: false, last: true }
-              ]
+      const failures: Array<string> = []
+      const listener = yield* RawTarget.listen()
+      const proxy = yield* Proxy.serve({
+        target: listener.target,
+        onFailure: (error) => failures.push(`${error._tag} ${error.reason._tag}`)
       })
-      yield* target.write(Buffer.from("ab"))
-      yield* client.untilPayload(2, soon)
-      yield* target.write(Buffer.from("abcdef"))
-      yield* client.untilPayload(8, soon)
-      assert.deepStrictEqual(
-        client.messages.map(({ frames, payload }) => [payload.toString(), frames]),
-        [
-          ["ab", 1],
-          ["abcdef", 2]
-        ]
-      )
+      const open = Effect.gen(function* () {
+        const client = yield* RawClient.open(proxy.port)
+        return { client, target: yield* listener.accept }
+      })
+      const polite = yield* open
+      yield* polite.client.sendClose(1000)
+      yield* polite.target.end()
+      yield* polite.client.end()
+      const leaving = yield* open
+      yield* leaving.target.end()
+      yield* leaving.client.until("close 1000")
+      yield* leaving.client.sendClose(1000)
+      yield* leaving.client.end()
+      yield* proxy.idle(soon)
+      assert.deepStrictEqual(failures, [])
+      const reset = yield* open
+      yield* reset.target.reset()
+      yield* reset.client.until("close 1011", soon)
+      yield* reset.client.reset()
+      yield* proxy.idle(soon)
+      const rude = yield* open
+      yield* rude.client.send(3, "")
+      yield* rude.client.end()
+      yield* proxy.idle(soon)
+      yield* eventually("two failures", () => failures.length === 2)
+      assert.deepStrictEqual(failures, ["SocketError SocketReadError", "WebSocketError ProtocolViolation"])
     })
   )
 })

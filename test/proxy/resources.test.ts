@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as CommandLine from "./commandLine.ts"
 import { soon } from "./connected.ts"
 import * as Frames from "./frames.ts"
+import { assertNoMore, resources } from "./held.ts"
 import * as Pattern from "./pattern.ts"
 import * as Proxy from "./proxy.ts"
 import * as RawClient from "./rawClient.ts"
@@ -84,30 +85,6 @@ const endAll = (port: number, listener: RawTarget.RawTarget): Effect.Effect<void
       })
     )
   return Effect.forEach(hundred, one, { concurrency: 10, discard: true })
-}
-
-type Resources = Readonly<Record<string, number>>
-
-/** How many sockets, servers and timers the process holds, once that has been the same for a while. */
-const resources: Effect.Effect<Resources> = Effect.suspend(() => {
-  let last = ""
-  let same = 0
-  return eventually("the resources to settle", () => {
-    const now: Record<string, number> = {}
-    for (const type of process.getActiveResourcesInfo().toSorted()) {
-      if (type !== "Immediate") now[type] = (now[type] ?? 0) + 1
-    }
-    const shown = JSON.stringify(now)
-    same = last === shown ? same + 1 : 0
-    last = shown
-    return same > 20 && now
-  })
-})
-
-const assertNoMore = (now: Resources, before: Resources) => {
-  for (const type of Object.keys(now)) {
-    assert.isAtMost(now[type]!, before[type] ?? 0, `${type}: ${JSON.stringify({ before, now })}`)
-  }
 }
 
 describe("after 100 connections of all endings", { timeout: 30_000 }, () => {

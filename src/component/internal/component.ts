@@ -265,8 +265,11 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
       this.context = await this.runtime.context()
       const where = await whereToListen(String(this.values["localHost"]), this.host.store.get("UseIPv6"))
       const listening = await this.tryEach(where, signal)
-      if (this.isDisposed) await Effect.runPromise(listening.close)
-      else this.current = listening
+      if (this.isDisposed) {
+        await Effect.runPromise(listening.close)
+        throw disposed()
+      }
+      this.current = listening
     } catch (cause) {
       if (this.isDisposed) throw disposed()
       throw aborted(signal) ?? fromUnknown(cause, 10022)
@@ -360,6 +363,7 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
   /** Ends everything at once: clients are told that the server goes away (1001). Nothing is left, and nothing works after it. */
   async dispose(): Promise<void> {
     this.isDisposed = true
+    await this.changing
     const all = [...this.before, ...(this.current === undefined ? [] : [this.current])]
     this.current = undefined
     for (const link of this.links.values()) link.wake()

@@ -100,14 +100,21 @@ export abstract class Link<Events extends CommonEvents = CommonEvents> implement
     const { webSocket } = this
     // a listener that waits for what waits for it would wait for ever
     const isWithinEvent = this.turns.busy
-    if (webSocket === undefined) return
+    if (webSocket === undefined) {
+      this.wake()
+      if (!isWithinEvent) await this.over
+      return
+    }
     const { store } = this.host
     const code = store.get("DisconnectStatusCode")
     const description = store.get("DisconnectStatusDescription") || (descriptions[code] ?? "")
-    const close = webSocket.close(code, description, { wait: store.get("WaitForCloseResponse") })
+    const wait = store.get("WaitForCloseResponse")
+    const close = webSocket.close(code, description, { wait })
     // on its own: whoever gives up to wait for it must not leave a connection behind that nobody ends
     const closing = this.host.fork(Effect.andThen(this.landed, close))
     this.wake()
+    // the answer is read when the listener is done, which may be what waits for this
+    if (wait && this.isHeldUp) return
     await this.waiting.run(Fiber.join(closing), {
       timeout: 0,
       progress: () => 0,
@@ -117,8 +124,13 @@ export abstract class Link<Events extends CommonEvents = CommonEvents> implement
     if (!isWithinEvent) await this.over
   }
 
-  /** Lets go of whatever holds the reading up. */
+  /** Lets go of whatever holds the connection up. */
   wake(): void {}
+
+  /** Whether nothing is read until a listener is done. */
+  protected get isHeldUp(): boolean {
+    return false
+  }
 
   /** Until the last event is done. */
   get over(): Promise<void> {

@@ -1,13 +1,16 @@
 /**
  * A connection of the proxy: its forward host, and how what that sends becomes messages.
  */
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type { Outgoing } from "../../connection/internal/outbound.ts"
 import type { Piece } from "../../protocol/MessageEvent.ts"
+import { WebSocketError } from "../../connection/WebSocketError.ts"
 import type { DialError } from "../../proxy/Dialer.ts"
+import type { Refusal } from "../../protocol/OpeningHandshake.ts"
 import { Target } from "../../proxy/Target.ts"
-import type { Observer } from "../../proxy/WebSocketProxy.ts"
+import type { Observer, PipeOptions } from "../../proxy/WebSocketProxy.ts"
 import { ComponentError, fromUnknown, invalid } from "../ComponentError.ts"
 import type { Code } from "../ErrorCode.ts"
 import type { WebSocketProxyEvents } from "../Events.ts"
@@ -15,6 +18,7 @@ import { WebSocketProxyConnection } from "../WebSocketProxyConnection.ts"
 import { DataIn } from "./dataIn.ts"
 import { Link } from "./link.ts"
 import { fragments, Segments } from "./segments.ts"
+import { disconnected, isPlainEnd, reportEnd } from "./visiting.ts"
 
 /** The largest piece of a frame that DataIn gives, if InBufferSize says nothing, in bytes. */
 const defaultPiece = 131072
@@ -24,6 +28,21 @@ export class ProxyLink extends Link<WebSocketProxyEvents> {
   forwardHost = ""
   forwardPort = 0
   private readonly segments = new Segments()
+  private readonly abandoned = Deferred.makeUnsafe<never, Refusal>()
+  private isShowing = false
+
+  /** Waits until the connection is given up before it is open. */
+  get abandonment(): Effect.Effect<never, Refusal> {
+    return Deferred.await(this.abandoned)
+  }
+
+  override wake(): void {
+    Deferred.doneUnsafe(this.abandoned, Effect.fail(disconnected))
+  }
+
+  protected override get isHeldUp(): boolean {
+    return this.isShowing
+  }
 
   /** The forward host, as it was asked for. */
   target(): Target {
@@ -37,8 +56,22 @@ export class ProxyLink extends Link<WebSocketProxyEvents> {
     return new Target({ host: forwardHost, port: forwardPort })
   }
 
+  get pipe(): PipeOptions {
+    return {
+      observer: this.observer,
+      segment: (bytes) => this.segment(bytes),
+      onFailure: (error) => (error instanceof WebSocketError ? reportEnd(this, error) : this.targetFailed(error))
+    }
+  }
+
+  private targetFailed(cause: unknown): void {
+    if (isPlainEnd(cause)) return
+    const detail = `The connection to ${this.forwardHost}:${this.forwardPort} failed.`
+    void this.host.report(this, new ComponentError(fromUnknown(cause, 10053).code, { detail, cause }), 10053)
+  }
+
   /** Shows what the client sends to DataIn, if anybody listens. */
-  get observer(): Observer {
+  private get observer(): Observer {
     const { emitter, store } = this.host
     return {
       isWatching: () => emitter.has("DataIn"),
@@ -54,14 +87,19 @@ export class ProxyLink extends Link<WebSocketProxyEvents> {
 
   private show({ first, isText, last, payload, text }: Piece): Effect.Effect<unknown> {
     const format = first ? (isText ? 1 : 2) : 0
-    return this.fire("DataIn", () => new DataIn(this.connectionId, format, payload, text, last, false))
+    this.isShowing = true
+    return Effect.map(
+      this.fire("DataIn", () => new DataIn(this.connectionId, format, payload, text, last, false)),
+      () => (this.isShowing = false)
+    )
   }
 
   /** Cuts what the forward host sends, where it must be cut. */
-  segment(bytes: Uint8Array): NonEmptyReadonlyArray<Outgoing> | undefined {
+  private segment(bytes: Uint8Array): NonEmptyReadonlyArray<Outgoing> | undefined {
     const size = this.host.store.get("MaxFrameSize")
     const { segments } = this
-    if (segments.remaining === 0) {
+    // MessageLength is of what does not wait, but a message that has begun must end
+    if (segments.remaining === 0 || (this.timeout > 0 && !segments.isWithin)) {
       if (bytes.length <= size) return undefined
       // of at least one piece
       const cut = this.timeout > 0 ? fragments(bytes, false, size) : segments.of(bytes, false, size)

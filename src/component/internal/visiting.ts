@@ -16,7 +16,8 @@ import type { CommonEvents, WebSocketOpenRequestEvent } from "../Events.ts"
 import { endOf, type Link } from "./link.ts"
 import { internalError, type OpenRequested } from "./opening.ts"
 
-const disconnected = new Refusal({ status: 503, reason: "The server ended the connection." })
+/** Disconnect was called before there was an answer. */
+export const disconnected = new Refusal({ status: 503, reason: "The server ended the connection." })
 
 /** Asks the listeners of WebSocketOpenRequest. */
 export const decide = <Events extends CommonEvents>(
@@ -94,7 +95,7 @@ export const live = <Events extends CommonEvents>(
 }
 
 /** Why a connection ended, if that was no closing handshake and no plain end of the byte stream. */
-const reportEnd = <Events extends CommonEvents>(link: Link<Events>, error: unknown): void => {
+export const reportEnd = <Events extends CommonEvents>(link: Link<Events>, error: unknown): void => {
   if (!(error instanceof WebSocketError)) return void link.host.report(link, error, 10053)
   const { reason } = error
   // an end that is no error of the transport is told by Disconnected, with 1006
@@ -117,7 +118,7 @@ const tlsCode = (cause: unknown): Code | undefined => {
   return isTls ? (reason._tag === "SocketWriteError" ? 283 : 284) : undefined
 }
 
-const isPlainEnd = (cause: unknown): boolean =>
+export const isPlainEnd = (cause: unknown): boolean =>
   typeof cause === "object" &&
   cause !== null &&
   "reason" in cause &&

@@ -74,6 +74,8 @@ export class Connection implements Owner, Gate {
 
   /** Somebody reads to the end, so that closing must not discard what comes: see `shutdown`. */
   keepsReading = false
+  /** We went without waiting for the peer: that its bytes end then is no loss of the connection. */
+  hasLeft = false
   /** Runs once, when it is known how the connection ended. */
   whenSettled: (() => void) | undefined
 
@@ -224,6 +226,7 @@ export class Connection implements Owner, Gate {
     return Effect.andThen(
       this.beginClose({ code, reason }),
       Effect.suspend(() => {
+        this.hasLeft = true
         this.settle({ code, reason, wasClean: false })
         this.transportLost = true
         return this.transport.ends.destroy(this.limits.closeTimeout)

@@ -25,7 +25,7 @@ import type * as Transport from "../Transport.ts"
 import type { WebSocketError } from "../WebSocketError.ts"
 
 type Item = Message.Message | Message.Fragment | MessageEvent.MessageEvent | Message.CompressedMessage
-type ItemSink = Message.Messages | Message.Fragments | Message.Payloads | MessageEvent.Events | MessageEvent.Observed
+type ItemSink = Message.Messages | Message.Fragments | Message.Payloads | MessageEvent.Events | MessageEvent.Watched
 type Items = NonEmptyReadonlyArray<Item>
 export type ItemPull = Pull.Pull<Items, WebSocketError>
 
@@ -128,14 +128,11 @@ export class Inbound implements Message.Controls {
     return this.pull as Pull.Pull<NonEmptyReadonlyArray<MessageEvent.MessageEvent>, WebSocketError>
   }
 
-  /** As `pullPayloads`, with pieces of the messages that are watched. */
-  pullObserved(
-    gathering: MessageEvent.Gathering,
-    isWatching: () => boolean
+  /** Bytes, and events of the messages that are watched. */
+  pullWatched(
+    watching: MessageEvent.Watching
   ): Pull.Pull<NonEmptyReadonlyArray<Uint8Array | MessageEvent.MessageEvent>, WebSocketError> {
-    if (!(this.sink instanceof MessageEvent.Observed)) {
-      this.use(new MessageEvent.Observed(this.limits, this, gathering, isWatching))
-    }
+    if (!(this.sink instanceof MessageEvent.Watched)) this.use(new MessageEvent.Watched(this.limits, this, watching))
     return this.pull as Pull.Pull<NonEmptyReadonlyArray<Uint8Array | MessageEvent.MessageEvent>, WebSocketError>
   }
 
@@ -205,11 +202,11 @@ export class Inbound implements Message.Controls {
         this.bytes += bytes.length
         this.exclusive = chunks.length === 1 && this.reader.isExclusive?.(bytes) === true ? bytes.buffer : undefined
         this.decoder.push(bytes, sink)
-        if ("flush" in sink) sink.flush()
+        if (sink instanceof Message.Payloads) sink.flush()
       }
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
-      if ("flush" in sink) sink.flush()
+      if (sink instanceof Message.Payloads) sink.flush()
       this.decoder.stop()
       this.violation = error
     }
@@ -243,17 +240,12 @@ export class Inbound implements Message.Controls {
     return ready.length > 0 ? Effect.succeed(ready as unknown as Items) : this.pull
   }
 
-  openMessage(isText: boolean, bytes: Uint8Array): Result.Result<Item, ProtocolError> {
+  openMessage({ isEvent, isText }: Message.CompressedMessage, bytes: Uint8Array): Result.Result<Item, ProtocolError> {
     return Result.try({
       try: (): Item => {
         const text = isText ? Message.decodeText(bytes) : undefined
         if (this.sink instanceof Message.Messages) return text ?? bytes
-        if (
-          this.sink instanceof MessageEvent.Events ||
-          (this.sink instanceof MessageEvent.Observed && this.sink.watches)
-        ) {
-          return { isText, first: true, last: true, payload: bytes, text }
-        }
+        if (isEvent) return { isText, first: true, last: true, payload: bytes, text }
         return this.sink instanceof Message.Fragments ? { isText, first: true, last: true, payload: bytes } : bytes
       },
       catch: (error) => {
@@ -311,7 +303,7 @@ const inflate = Effect.fnUntraced(function* (
     const item = work[i]!
     if (!(item instanceof Message.CompressedMessage)) continue
     const inflated = yield* Effect.result(self.decompress(item.bytes))
-    const opened = Result.flatMap(inflated, (bytes) => self.openMessage(item.isText, bytes))
+    const opened = Result.flatMap(inflated, (bytes) => self.openMessage(item, bytes))
     if (Result.isFailure(opened)) return yield* self.postpone(work.slice(0, i), [], opened.failure)
     size += Result.isSuccess(inflated) ? inflated.success.length : 0
     work[i] = opened.success
