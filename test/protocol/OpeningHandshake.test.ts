@@ -337,7 +337,7 @@ describe("Request", () => {
       const { RequestFromFields } = OpeningHandshake
       const value = request({ origin: "https://a.example" })
       const fields = yield* Schema.encodeEffect(RequestFromFields)(value)
-      assert.deepStrictEqual(JSON.parse(JSON.stringify(fields)), { ...value })
+      assert.deepStrictEqual(JSON.parse(JSON.stringify(fields)), JSON.parse(JSON.stringify(value)))
       const back = yield* Schema.decodeEffect(RequestFromFields)(fields)
       assert.instanceOf(back, OpeningHandshake.Request)
       assert.deepStrictEqual(back, value)
@@ -346,9 +346,9 @@ describe("Request", () => {
 })
 
 describe("Refusal", () => {
-  it("has a status of an error, and no headers unless given", () => {
+  it("has a status that is an answer, and no headers unless given", () => {
     assert.deepStrictEqual(new OpeningHandshake.Refusal({ status: 503, reason: "later" }).headers, {})
-    for (const status of [101, 200, 399, 600, 400.5]) {
+    for (const status of [101, 199, 600, 400.5]) {
       assert.throws(() => new OpeningHandshake.Refusal({ status, reason: "" }))
     }
   })
