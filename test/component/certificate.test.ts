@@ -7,7 +7,7 @@ import { createPrivateKey, X509Certificate } from "node:crypto"
 import { inspect } from "node:util"
 import { Certificate, CertStoreTypes, ComponentError } from "../../src/component/index.ts"
 import * as PPK from "../tls/ppk.ts"
-import { certificate, openssl, path, read, run, text, write } from "../tls/openssl.ts"
+import { certificate, openssl, path, read, text, write } from "../tls/openssl.ts"
 
 const extensions = [
   "subjectAltName=DNS:localhost,DNS:*.test",
@@ -269,8 +269,8 @@ describe("kinds of stores", () => {
   })
 
   it("cstSSHPublicKeyFile, cstSSHPublicKeyBlob: public keys of SSH, to show", () => {
-    write("ssh.pem", text("one.key"))
-    write("ssh.pub", run("ssh-keygen", ["-y", "-f", "ssh.pem"]))
+    const { open, type } = PPK.blobs(createPrivateKey(text("one.key")))
+    write("ssh.pub", `${type} ${Buffer.from(open).toString("base64")} one\n`)
     opens(CertStoreTypes.cstSSHPublicKeyFile, path("ssh.pub"), "", false)
     opens(CertStoreTypes.cstSSHPublicKeyBlob, text("ssh.pub"), "", false)
   })
