@@ -5,7 +5,7 @@ import { defineConfig } from "vitest/config"
 /** What makes its certificates with `openssl`: left out, with a word, where that is missing. */
 const tls = ["test/tls/**", "test/cli/tls.test.ts", "test/component/{certificate,tls}*.test.ts"]
 const hasOpenssl = spawnSync("openssl", ["version"]).status === 0
-if (!hasOpenssl) console.warn(`openssl is not installed: ${tls.join(", ")} are skipped`)
+if (!hasOpenssl) process.stderr.write(`openssl is not installed: ${tls.join(", ")} are skipped\n`)
 
 export default defineConfig({
   // the examples and the tests of the package import it by its name, and get its sources
