@@ -73,6 +73,9 @@ export const serverOptions = Effect.fnUntraced(function* (
   if (Option.isSome(flags.certPassword) && password === undefined) {
     return yield* usage(`--cert-password-env names ${flags.certPassword.value}, which is not set`)
   }
+  // said by the flag's name, and not as a store that cannot be opened
+  yield* read("cert", flags.cert.value)
+  if (Option.isSome(flags.key)) yield* read("key", flags.key.value)
   const identities = yield* Identities.reloading({
     sources: [
       { type: CertStoreType.cstAuto, store: flags.cert.value, password, keyFile: Option.getOrUndefined(flags.key) }
