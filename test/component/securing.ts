@@ -141,9 +141,9 @@ export class Secured<C extends Either> implements AsyncDisposable {
     return this.errors.map(({ errorCode }) => errorCode)
   }
 
-  /** A WebSocket client, when it is open. */
-  async wss(options: WS.ClientOptions = {}): Promise<Client> {
-    const client = new Client(`wss://127.0.0.1:${this.port}/`, { rejectUnauthorized: false, ...options })
+  /** A WebSocket client, when it is open; by another port, if there is something in between. */
+  async wss(options: WS.ClientOptions = {}, port = this.port): Promise<Client> {
+    const client = new Client(`wss://127.0.0.1:${port}/`, { rejectUnauthorized: false, ...options })
     await once(client.socket, "open")
     return client
   }

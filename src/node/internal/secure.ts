@@ -262,7 +262,7 @@ export const make = Effect.fnUntraced(function* (
     const { cipherSuite, group, isResumed, version } = session
     tell(
       peer,
-      `Handshake done: ${[version, cipherSuite.name, group?.opensslName, isResumed ? "resumed" : undefined].filter((it) => it !== undefined).join(", ")}`
+      `Handshake done: ${[version, cipherSuite.name, group?.opensslName, isResumed ? "resumed" : undefined, `${cipherSuite.bits} bits`].filter((it) => it !== undefined).join(", ")}`
     )
     return judge(presented, peer)
   }
