@@ -81,8 +81,8 @@ export const documented = {
   280: { text: "Error verifying certificate.", raised: "a client's certificate is not accepted" },
   281: { text: "Could not find client certificate.", raised: "a client has no certificate, and one is asked for" },
   282: { text: "Could not find server certificate.", raised: "`useSSL` is set and there is no certificate" },
-  283: { text: "Error encrypting data.", raised: "TLS fails to send" },
-  284: { text: "Error decrypting data.", raised: "TLS fails to receive" },
+  283: { text: "Error encrypting data.", raised: "TLS fails while something is sent: to the call that sends" },
+  284: { text: "Error decrypting data.", raised: "TLS fails to receive: to the Error event" },
   4202: {
     text: "Error sending data to the connected client.",
     raised: "a send, or a file or stream that is sent, fails midway"

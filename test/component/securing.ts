@@ -225,6 +225,8 @@ export class Relay implements AsyncDisposable {
   private readonly sockets = new Set<Net.Socket>()
   /** Changes a piece of what the client sends. */
   change: (chunk: Buffer) => Buffer = (chunk) => chunk
+  /** Changes a piece of what the server sends, which is the last then. */
+  changeBack: (chunk: Buffer) => Buffer = (chunk) => chunk
 
   private constructor(target: number) {
     this.server = Net.createServer((client) => {
@@ -233,8 +235,15 @@ export class Relay implements AsyncDisposable {
         this.sockets.add(socket)
         socket.on("error", () => {})
       }
-      client.on("data", (chunk: Buffer) => upstream.write(this.change(chunk))).on("close", () => upstream.destroy())
-      upstream.pipe(client)
+      // who has sent an alert goes, and the other end is to read it first
+      client.on("data", (chunk: Buffer) => upstream.write(this.change(chunk)))
+      upstream
+        .on("data", (chunk: Buffer) => {
+          const changed = this.changeBack(chunk)
+          client.write(changed)
+          if (changed !== chunk) upstream.pause()
+        })
+        .on("close", () => client.destroy())
     })
   }
 

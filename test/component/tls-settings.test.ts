@@ -7,7 +7,7 @@ import type { ConnectionOptions, TLSSocket } from "node:tls"
 import { WebSocketProxy } from "../../src/component/WebSocketProxy.ts"
 import { WSServer } from "../../src/component/WSServer.ts"
 import { chain, text, write } from "../tls/openssl.ts"
-import { both, failureOf, thrownBy, until } from "./component.ts"
+import { both, failureOf, listen, listenNoMore, thrownBy, until } from "./component.ts"
 import { local, pem, Secured } from "./securing.ts"
 
 const rsa = () => pem("rsa", { ...local, kind: "rsa2048" })
@@ -42,6 +42,16 @@ describe.each(both)("%s", (_, make) => {
       await using client = await secured.tls(only(version))
       assert.strictEqual(client.socket.getProtocol(), version)
     }
+  })
+
+  it("SSLEnabledProtocols: what is set while it listens is for the next time", async () => {
+    await using secured = await start()
+    secured.component.config("SSLEnabledProtocols=12288")
+    assert.strictEqual(await secured.refusal(only("TLSv1.2")), "")
+    await listenNoMore(secured.component)
+    await listen(secured.component)
+    assert.notStrictEqual(await secured.refusal(only("TLSv1.2")), "")
+    assert.strictEqual(await secured.refusal(only("TLSv1.3")), "")
   })
 
   it("SSLEnabledCipherSuites: those that are named alone, by their registered names", async () => {

@@ -5,7 +5,6 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
-import { SocketError } from "effect/socket/Socket"
 import type { WebSocket } from "../../connection/WebSocket.ts"
 import { WebSocketError } from "../../connection/WebSocketError.ts"
 import type { CloseInfo } from "../../protocol/ConnectionState.ts"
@@ -15,6 +14,7 @@ import type { Code } from "../ErrorCode.ts"
 import type { CommonEvents, WebSocketOpenRequestEvent } from "../Events.ts"
 import { endOf, type Link } from "./link.ts"
 import { internalError, type OpenRequested } from "./opening.ts"
+import { tlsCode } from "./tlsFault.ts"
 
 /** Disconnect was called before there was an answer. */
 export const disconnected = new Refusal({ status: 503, reason: "The server ended the connection." })
@@ -101,21 +101,8 @@ export const reportEnd = <Events extends CommonEvents>(link: Link<Events>, error
   // an end that is no error of the transport is told by Disconnected, with 1006
   if (reason._tag === "ConnectionLost" && isPlainEnd(reason.cause)) return
   const code: Code =
-    reason._tag === "PeerTimeout"
-      ? 10060
-      : error.closeCode === 1009
-        ? 10040
-        : ((reason._tag === "ConnectionLost" ? tlsCode(reason.cause) : undefined) ?? 10053)
+    reason._tag === "PeerTimeout" ? 10060 : error.closeCode === 1009 ? 10040 : (tlsCode(error) ?? 10053)
   void link.host.report(link, error, code)
-}
-
-/** TLS that failed when the connection was open: to send, or to receive. */
-const tlsCode = (cause: unknown): Code | undefined => {
-  if (!(cause instanceof SocketError)) return undefined
-  const { reason } = cause
-  const under = "cause" in reason ? reason.cause : undefined
-  const isTls = under instanceof Error && "code" in under && /^ERR_(SSL|TLS)_|^EPROTO$/.test(String(under.code))
-  return isTls ? (reason._tag === "SocketWriteError" ? 283 : 284) : undefined
 }
 
 export const isPlainEnd = (cause: unknown): boolean =>

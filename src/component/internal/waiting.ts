@@ -7,6 +7,7 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type { Code } from "../ErrorCode.ts"
 import { ComponentError, fromUnknown } from "../ComponentError.ts"
+import { tlsCode } from "./tlsFault.ts"
 
 /** Starts an effect at once, and runs it until it waits. */
 export type Fork = <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
@@ -75,9 +76,9 @@ const watch = ({ progress, timeout }: Options, stalled: () => void): NodeJS.Time
 
 const conclude = <A, E>(exit: Exit.Exit<A, E>, { otherwise, signal }: Options): Promise<A> => {
   if (Exit.isSuccess(exit)) return Promise.resolve(exit.value)
-  return Promise.reject(
-    Cause.hasInterruptsOnly(exit.cause)
-      ? new ComponentError(301, signal?.aborted === true ? { cause: signal.reason } : {})
-      : fromUnknown(Cause.squash(exit.cause), otherwise)
-  )
+  if (Cause.hasInterruptsOnly(exit.cause)) {
+    return Promise.reject(new ComponentError(301, signal?.aborted === true ? { cause: signal.reason } : {}))
+  }
+  const error = Cause.squash(exit.cause)
+  return Promise.reject(fromUnknown(error, tlsCode(error) ?? otherwise))
 }
