@@ -5,6 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { once } from "node:events"
 import { readdirSync } from "node:fs"
 import { createServer, type AddressInfo, type Socket } from "node:net"
+import { certificate, openssl, path, text } from "../tls/openssl.ts"
 import { Client, run, serve } from "./program.ts"
 
 /** A TCP service that answers each chunk with its name and the chunk. */
@@ -100,6 +101,22 @@ describe("examples", () => {
       assert.strictEqual(await ann.next(), "hi yourself")
     })
   }
+
+  example("component-tls", async () => {
+    const cert = certificate("server", { extensions: ["subjectAltName=IP:127.0.0.1"] })
+    const ca = text("server.crt")
+    openssl(..."pkcs12 -export -inkey server.key -in server.crt -out server.pfx -passout pass:secret".split(" "))
+    for (const env of [
+      { CERT: cert, KEY: path("server.key") },
+      { PFX: path("server.pfx"), PASSWORD: "secret" }
+    ]) {
+      await using program = await serve("component-tls", env)
+      assert.match(program.url, /^wss:/)
+      await using client = await Client.connect(program.url, { ca })
+      client.send("hello")
+      assert.strictEqual(await client.next(), "hello")
+    }
+  })
 
   example("component-proxy", async () => {
     await using target = await service("tcp")

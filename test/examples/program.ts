@@ -5,12 +5,12 @@ import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
-import { WebSocket } from "ws"
+import { type ClientOptions, WebSocket } from "ws"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 
 export interface Program extends AsyncDisposable {
-  /** `ws://HOST:PORT` */
+  /** `ws://HOST:PORT`, or `wss://HOST:PORT` */
   readonly url: string
 }
 
@@ -28,7 +28,7 @@ export const serve = async (example: string, env: Record<string, string> = {}): 
   const errors: Array<string> = []
   child.stderr.on("data", (chunk: Buffer) => errors.push(chunk.toString()))
   for await (const line of createInterface({ input: child.stdout })) {
-    const url = /ws:\/\/\S+/.exec(line)?.[0]
+    const url = /wss?:\/\/\S+/.exec(line)?.[0]
     if (url === undefined) continue
     child.stdout.resume()
     return {
@@ -68,8 +68,8 @@ export class Client implements AsyncDisposable {
     })
   }
 
-  static async connect(url: string): Promise<Client> {
-    const socket = new WebSocket(url)
+  static async connect(url: string, options: ClientOptions = {}): Promise<Client> {
+    const socket = new WebSocket(url, options)
     const client = new Client(socket)
     await once(socket, "open")
     return client
