@@ -52,7 +52,15 @@ describe("the conformance suite", () => {
       const hangsUp = cases
         .filter((one) => one.title.startsWith("the client's FIN within a frame"))
         .map((one) => one.id)
-      assert.deepEqual(await passing("blunt", cases), hangsUp)
+      const others = cases.filter((one) => !hangsUp.includes(one.id))
+      assert.deepEqual(await passing("blunt", others), [])
+      // one that is to pass is given its time
+      const target = await startCareless("blunt")
+      try {
+        for (const one of cases) if (hangsUp.includes(one.id)) await runCase(one.run, target)
+      } finally {
+        await target.stop()
+      }
     }
   )
 
