@@ -163,6 +163,8 @@ describe("Disconnect", { timeout: 30_000 }, () => {
       const connection = proxy.connections.item(id)
       connection.connected = true
       connection.setConnected(true)
+      yield* client.send(Frames.ping, "?")
+      yield* client.until("pong")
       assert.isUndefined(client.closeCode)
       connection.connected = false
       yield* answer(client, 3002)
@@ -190,12 +192,16 @@ describe("Disconnect in a listener", { timeout: 30_000 }, () => {
         config: ["CloseTimeout=3600"],
         setUp: disconnecting("DataIn")
       })
+      let events = 0
+      proxy.on("DataIn", () => void events++)
       yield* client.write(Buffer.concat(["one,", "two,", "three"].map((text) => Frames.frame(binary, text))))
       yield* answer(client, 1000)
       yield* told.until("Disconnected 1 1000")
       yield* Forwarding.idle(proxy)
       yield* target.until("end")
       assert.strictEqual(target.text, "one,two,three")
+      // no more is told of what comes then
+      assert.strictEqual(events, 1)
       assert.deepStrictEqual(told.errors, [])
     })
   )
@@ -214,6 +220,36 @@ describe("Disconnect in a listener", { timeout: 30_000 }, () => {
       yield* Forwarding.idle(proxy)
       assert.deepStrictEqual(told.errors, [])
     })
+  )
+
+  it.live(
+    "Disconnect, DataIn, Error: awaited by a listener of Error it is not held up by data that comes meanwhile",
+    () =>
+      Effect.gen(function* () {
+        const { client, proxy, target, told } = yield* Forwarding.connected({
+          accepting: { onConnection: polite },
+          config: ["CloseTimeout=3600"],
+          setUp: (proxy) =>
+            proxy
+              .on("DataIn", (e) => {
+                if (e.text === "one,") throw new Error("a fault")
+              })
+              .on("Error", async (e) => {
+                // what came is dealt with by then
+                for (let turns = 0; turns < 10; turns++) await new Promise(setImmediate)
+                await proxy.disconnect(e.connectionId)
+              })
+        })
+        yield* client.send(binary, "one,")
+        yield* client.until("close 1000")
+        yield* client.write(
+          Buffer.concat([Frames.frame(binary, "two"), Frames.frame(Frames.close, Frames.closePayload(1000))])
+        )
+        yield* told.until("Disconnected 1 1000")
+        yield* Forwarding.idle(proxy)
+        yield* target.until("end")
+        assert.strictEqual(target.text, "one,two")
+      })
   )
 
   it.live("Disconnect, Disconnected: awaited by a listener of Disconnected it is done at once", () =>
@@ -247,6 +283,22 @@ describe("Disconnect in a listener", { timeout: 30_000 }, () => {
   )
 })
 
+describe("Disconnect, while nothing is decided", { timeout: 30_000 }, () => {
+  it.live("301, Disconnect: a signal that was given already leaves the request as it is", () =>
+    Effect.gen(function* () {
+      const codes: Array<unknown> = []
+      const { proxy } = yield* Forwarding.listen({
+        setUp: (proxy) =>
+          proxy.on("WebSocketOpenRequest", async (e) => {
+            codes.push(await Effect.runPromise(codeOf(() => proxy.disconnect(e.connectionId, AbortSignal.abort()))))
+          })
+      })
+      yield* RawClient.open(proxy.localPort)
+      assert.deepStrictEqual(codes, [301])
+    })
+  )
+})
+
 describe("while the forward host is connected to", { timeout: 30_000 }, () => {
   const ways: Record<string, (proxy: WebSocketProxy) => Promise<unknown>> = {
     disconnect: (proxy) => proxy.disconnect("1"),
@@ -264,6 +316,8 @@ describe("while the forward host is connected to", { timeout: 30_000 }, () => {
       const firewall = yield* listener.accept
       yield* firewall.untilReceived(3)
       yield* call(() => ways[how]!(proxy))
+      // a method is done when the connection is
+      if (how !== "connected") assert.strictEqual(proxy.connections.size, 0)
       yield* client.until("503")
       yield* firewall.watch.until("the end", () => firewall.over)
       yield* Forwarding.idle(proxy)
@@ -303,6 +357,29 @@ describe("Shutdown", { timeout: 30_000 }, () => {
         yield* RawClient.open(proxy.localPort)
         yield* told.until("Connected 4")
       })
+  )
+
+  it.live("Shutdown: ends a connection whose listener of DataIn never comes back, and what came is forwarded", () =>
+    Effect.gen(function* () {
+      const called = Promise.withResolvers<void>()
+      const { client, proxy, target } = yield* Forwarding.connected({
+        accepting: { onConnection: polite },
+        config: ["CloseTimeout=3600"],
+        setUp: (proxy) =>
+          proxy.on("DataIn", () => {
+            called.resolve()
+            return new Promise<never>(() => {})
+          })
+      })
+      yield* client.write(Buffer.concat([Frames.frame(binary, "one,"), Frames.frame(binary, "two")]))
+      yield* call(() => called.promise)
+      yield* call(() => called.promise)
+      const shutdown = proxy.shutdown()
+      yield* answer(client, 1000)
+      yield* call(() => shutdown)
+      yield* target.until("end")
+      assert.strictEqual(target.text, "one,two")
+    })
   )
 
   it.live("Shutdown: has those of before who listened no more too", () =>

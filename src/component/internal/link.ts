@@ -108,13 +108,10 @@ export abstract class Link<Events extends CommonEvents = CommonEvents> implement
     const { store } = this.host
     const code = store.get("DisconnectStatusCode")
     const description = store.get("DisconnectStatusDescription") || (descriptions[code] ?? "")
-    const wait = store.get("WaitForCloseResponse")
-    const close = webSocket.close(code, description, { wait })
+    const close = webSocket.close(code, description, { wait: store.get("WaitForCloseResponse") })
     // on its own: whoever gives up to wait for it must not leave a connection behind that nobody ends
     const closing = this.host.fork(Effect.andThen(this.landed, close))
     this.wake()
-    // the answer is read when the listener is done, which may be what waits for this
-    if (wait && this.isHeldUp) return
     await this.waiting.run(Fiber.join(closing), {
       timeout: 0,
       progress: () => 0,
@@ -126,11 +123,6 @@ export abstract class Link<Events extends CommonEvents = CommonEvents> implement
 
   /** Lets go of whatever holds the connection up. */
   wake(): void {}
-
-  /** Whether nothing is read until a listener is done. */
-  protected get isHeldUp(): boolean {
-    return false
-  }
 
   /** Until the last event is done. */
   get over(): Promise<void> {

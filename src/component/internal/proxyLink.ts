@@ -1,7 +1,6 @@
 /**
  * A connection of the proxy: its forward host, and how what that sends becomes messages.
  */
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type { Outgoing } from "../../connection/internal/outbound.ts"
@@ -28,20 +27,19 @@ export class ProxyLink extends Link<WebSocketProxyEvents> {
   forwardHost = ""
   forwardPort = 0
   private readonly segments = new Segments()
-  private readonly abandoned = Deferred.makeUnsafe<never, Refusal>()
-  private isShowing = false
+  /** Ends what is waited for, since the connection ends. */
+  private release: (() => void) | undefined
+
+  override wake(): void {
+    this.release?.()
+  }
 
   /** Waits until the connection is given up before it is open. */
   get abandonment(): Effect.Effect<never, Refusal> {
-    return Deferred.await(this.abandoned)
-  }
-
-  override wake(): void {
-    Deferred.doneUnsafe(this.abandoned, Effect.fail(disconnected))
-  }
-
-  protected override get isHeldUp(): boolean {
-    return this.isShowing
+    return Effect.callback((resume) => {
+      this.release = () => resume(Effect.fail(disconnected))
+      if (this.isClosing) this.release()
+    })
   }
 
   /** The forward host, as it was asked for. */
@@ -85,13 +83,17 @@ export class ProxyLink extends Link<WebSocketProxyEvents> {
     }
   }
 
-  private show({ first, isText, last, payload, text }: Piece): Effect.Effect<unknown> {
-    const format = first ? (isText ? 1 : 2) : 0
-    this.isShowing = true
-    return Effect.map(
-      this.fire("DataIn", () => new DataIn(this.connectionId, format, payload, text, last, false)),
-      () => (this.isShowing = false)
-    )
+  private show({ first, isText, last, payload, text }: Piece): Effect.Effect<void> {
+    return Effect.callback<void>((resume) => {
+      if (this.isClosing) return resume(Effect.void)
+      const format = first ? (isText ? 1 : 2) : 0
+      const given = this.emit("DataIn", () => new DataIn(this.connectionId, format, payload, text, last, false))
+      const done = () => resume(Effect.void)
+      // a listener may wait for the end of the connection, and that for what comes
+      if (typeof given === "boolean" || this.isClosing) return done()
+      this.release = done
+      void given.finally(done)
+    })
   }
 
   /** Cuts what the forward host sends, where it must be cut. */
