@@ -1,9 +1,8 @@
 /**
- * The firewall of the proxy: its properties, what the firewall is asked for by each type, and what becomes of its refusals.
+ * The proxy behind a firewall: what each type is asked for, and what becomes of its refusals.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { inspect } from "node:util"
 import { FirewallTypes } from "../../src/component/Enums.ts"
 import { Firewall } from "../../src/component/Firewall.ts"
 import * as Scripted from "../proxy/firewall.ts"
@@ -13,7 +12,6 @@ import * as RawTarget from "../proxy/rawTarget.ts"
 import type { TargetConnection } from "../proxy/rawTarget.ts"
 import * as Forwarding from "./forwarding.ts"
 
-const { thrown } = Forwarding
 const { secret, target, user } = Scripted
 
 /** A proxy behind a firewall that the test plays, its default forward host where no firewall lets nobody. */
@@ -67,102 +65,6 @@ const failure = Effect.fnUntraced(function* (
   for (const said of [error.description, ...told.logged, client.answer]) assert.notInclude(said, secret)
   yield* Forwarding.idle(proxy)
   return { code: error.errorCode, description: error.description, status: client.status }
-})
-
-describe("its properties", { timeout: 30_000 }, () => {
-  it.live("Firewall, 10022: is read and set as a whole, and nothing else is taken", () =>
-    Effect.gen(function* () {
-      const proxy = yield* Forwarding.make()
-      assert.instanceOf(proxy.firewall, Firewall)
-      assert.strictEqual(proxy.getFirewall(), proxy.firewall)
-      const other = new Firewall()
-      proxy.firewall = other
-      assert.strictEqual(proxy.firewall, other)
-      const another = new Firewall()
-      proxy.setFirewall(another)
-      assert.strictEqual(proxy.firewall, another)
-      for (const value of [undefined, null, {}, { host: "fw.example" }, "fw.example"]) {
-        assert.strictEqual(
-          thrown(() => (proxy.firewall = value as never)),
-          10022
-        )
-      }
-      assert.strictEqual(proxy.firewall, another)
-    })
-  )
-
-  it("Firewall.AutoDetect, Firewall.FirewallType, Firewall.Host, Firewall.Password, Firewall.Port, Firewall.User: by accessors and by methods", () => {
-    const firewall = new Firewall()
-    assert.deepStrictEqual(
-      [
-        firewall.autoDetect,
-        firewall.firewallType,
-        firewall.host,
-        firewall.password,
-        firewall.port,
-        firewall.user
-      ] as ReadonlyArray<unknown>,
-      [false, FirewallTypes.fwNone, "", "", 0, ""]
-    )
-    firewall.autoDetect = true
-    firewall.firewallType = FirewallTypes.fwTunnel
-    firewall.host = "fw.example"
-    firewall.password = secret
-    firewall.port = 8080
-    firewall.user = user
-    const values = () => [
-      firewall.getAutoDetect(),
-      firewall.getFirewallType(),
-      firewall.getHost(),
-      firewall.getPassword(),
-      firewall.getPort(),
-      firewall.getUser()
-    ]
-    assert.deepStrictEqual(values(), [true, 1, "fw.example", secret, 8080, user])
-    firewall.setAutoDetect(false)
-    firewall.setFirewallType(FirewallTypes.fwSOCKS5)
-    firewall.setHost("other.example")
-    firewall.setPassword("")
-    firewall.setPort(0)
-    firewall.setUser("bob")
-    assert.deepStrictEqual(values(), [false, 3, "other.example", "", 0, "bob"])
-    assert.strictEqual(firewall.host, "other.example")
-  })
-
-  it("fwNone, fwTunnel, fwSOCKS4, fwSOCKS5, 10022: are the numbers of the types, and what is none is refused", () => {
-    const { fwNone, fwSOCKS4, fwSOCKS5, fwTunnel } = FirewallTypes
-    assert.deepStrictEqual([fwNone, fwTunnel, fwSOCKS4, fwSOCKS5], [0, 1, 2, 3])
-    const firewall = new Firewall()
-    for (const [name, value] of [
-      ["firewallType", 4],
-      ["firewallType", "fwTunnel"],
-      ["port", 65536],
-      ["port", -1],
-      ["host", null],
-      ["user", 7],
-      ["password", undefined],
-      ["autoDetect", 1]
-    ] as const) {
-      assert.strictEqual(
-        thrown(() => Object.assign(firewall, { [name]: value })),
-        10022,
-        name
-      )
-    }
-    assert.deepStrictEqual([firewall.firewallType, firewall.port, firewall.host], [0, 0, ""])
-  })
-
-  it("Firewall.Password: is not shown, in print or in JSON", () => {
-    const firewall = new Firewall()
-    firewall.host = "fw.example"
-    firewall.password = secret
-    for (const shown of [inspect(firewall), inspect({ firewall }, { depth: 9 }), JSON.stringify(firewall)]) {
-      assert.include(shown, "fw.example")
-      assert.notInclude(shown, secret)
-    }
-    const copies = [inspect(firewall, { customInspect: false, showHidden: true }), JSON.stringify({ ...firewall })]
-    for (const copy of copies) assert.notInclude(copy, secret)
-  })
 })
 
 describe("its types", { timeout: 30_000 }, () => {
@@ -271,6 +173,30 @@ describe("who looks the name up", { timeout: 30_000 }, () => {
         })
     )
   }
+
+  it.live("fwSOCKS4, fwSOCKS5: without * the firewall gets an address, and the name is looked up here", () =>
+    Effect.gen(function* () {
+      for (const [type, version] of [
+        [FirewallTypes.fwSOCKS4, 4],
+        [FirewallTypes.fwSOCKS5, 5]
+      ] as const) {
+        const { firewall, proxy } = yield* behind(type)
+        proxy.defaultForwardHost = "localhost"
+        proxy.defaultForwardPort = 5432
+        yield* RawClient.request(proxy.localPort)
+        const connection = yield* firewall.accept
+        if (version === 4) {
+          yield* connection.untilReceived(9)
+          assert.deepStrictEqual([...connection.bytes], [4, 1, ...port, 127, 0, 0, 1, 0])
+        } else {
+          yield* Scripted.play(connection, Scripted.socks5.steps.slice(0, 1))
+          yield* connection.untilReceived(13)
+          // of IPv4 or of IPv6, and no name
+          assert.include([1, 4], connection.bytes[6])
+        }
+      }
+    })
+  )
 })
 
 describe("when it does not connect", { timeout: 30_000 }, () => {

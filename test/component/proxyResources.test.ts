@@ -272,6 +272,23 @@ describe("dispose", { timeout: 60_000 }, () => {
     })
   )
 
+  it.live("Dispose: ends those of before who listened no more too", () =>
+    Effect.gen(function* () {
+      const { client, proxy, target } = yield* Forwarding.connected()
+      yield* call(() => proxy.setListening(false))
+      yield* client.send(binary, "still open")
+      yield* target.untilReceived(10)
+      const disposing = proxy.dispose()
+      yield* answered(client)
+      assert.strictEqual(client.closeCode, 1001)
+      yield* target.until("end")
+      yield* target.end()
+      yield* client.end()
+      yield* call(() => disposing)
+      assert.strictEqual(proxy.connections.size, 0)
+    })
+  )
+
   it.live("10038, Dispose: while it begins to listen it listens to nothing in the end", () =>
     Effect.gen(function* () {
       const before = yield* resources
