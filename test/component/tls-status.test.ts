@@ -79,7 +79,7 @@ describe.each(both)("%s", (_, make) => {
   it("SSLStatus.ConnectionId: that of its own connection, with many at once", async () => {
     await using secured = await Secured.start(make)
     const clients = await Promise.all(Array.from({ length: 10 }, () => secured.wss()))
-    const ids = new Set([...secured.component.connections.keys()])
+    const ids = new Set(secured.component.connections.keys())
     assert.strictEqual(ids.size, 10)
     for (const id of ids) {
       const own = secured.events.filter((event) => event.endsWith(` ${id}`)).map((event) => event.split(" ")[0])
