@@ -137,7 +137,7 @@ it("Timeout: extended by what the client sends, though it takes nothing", async 
   expect(await codeOf(call)).toBe(301)
 })
 
-it("10054, 4202: a client that goes away while a send waits", async () => {
+it("10054: a client that goes away while a send waits", async () => {
   await using serving = await start(20)
   const { client, id } = await serving.raw()
   client.pause()
@@ -145,8 +145,7 @@ it("10054, 4202: a client that goes away while a send waits", async () => {
   const behind = codeOf(serving.server.sendText(id, "x"))
   expect(await isSettled(call)).toBe(false)
   client.socket.resetAndDestroy()
-  expect([4202, 10054, 10058]).toContain(await call)
-  expect([4202, 10054, 10058]).toContain(await behind)
+  expect([await call, await behind]).toEqual([10054, 10054])
 })
 
 it("301, Interrupt: ends what waits on the connection, and on no other", async () => {
@@ -168,12 +167,12 @@ it("301, Interrupt: ends what waits on the connection, and on no other", async (
   expect([messages[0]?.payload.length, messages[1]?.payload.toString()]).toEqual([tooMuch, "after"])
 })
 
-it("Dispose: ends a send that waits", async () => {
+it("Dispose, 4202: ends a send that waits", async () => {
   const serving = await start(20)
   const { client, id } = await serving.raw()
   client.pause()
   const call = codeOf(serving.server.sendBytes(id, noise))
   await serving.server.dispose()
-  expect([301, 4202, 10053, 10058]).toContain(await call)
+  expect(await call).toBe(4202)
   await serving[Symbol.asyncDispose]()
 })

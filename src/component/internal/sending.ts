@@ -31,6 +31,8 @@ export class Sending {
   readonly segments = new Segments()
   private readonly link: Link<WSServerEvents>
   readonly connection: Connection
+  /** OutBufferSize as it was when the connection opened: it is set for connections to come. */
+  private readonly limit: number
   /** What goes out at the end of this turn. */
   private pending: Array<Outgoing> = []
   private pendingBytes = 0
@@ -43,6 +45,7 @@ export class Sending {
   constructor(link: Link<WSServerEvents>, connection: Connection) {
     this.link = link
     this.connection = connection
+    this.limit = link.host.store.values.OutBufferSize || defaultQueue
   }
 
   private get isAsync(): boolean {
@@ -160,10 +163,9 @@ export class Sending {
   }
 
   private isFull(): boolean {
-    const limit = this.link.host.store.values.OutBufferSize || defaultQueue
-    if (this.pendingBytes + this.waitingBytes < limit) return false
+    if (this.pendingBytes + this.waitingBytes < this.limit) return false
     this.flush()
-    return this.waitingBytes >= limit
+    return this.waitingBytes >= this.limit
   }
 
   private get waitingBytes(): number {

@@ -71,7 +71,7 @@ export const tcpSettings = named({
   OutBufferSize: setting(integer(0, 2 ** 30, " of bytes"), 0, {
     documents: "both",
     status: "works",
-    what: "With Timeout 0: when so much of what was sent waits in the process, sending fails with 10035. 0: 64 KiB.",
+    what: "With Timeout 0: when so much of what was sent waits in the process, sending fails with 10035. 0: 64 KiB. Of connections to come.",
     note: "what waits behind the system's own buffer, which it sizes by itself"
   }),
   PreferredDHGroupBits: setting(integer(1024, 16384, " of bits"), 2048, {
