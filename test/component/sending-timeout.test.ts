@@ -70,6 +70,20 @@ describe.each([{ deflate: false }, { deflate: true }])("with permessage-deflate:
   })
 })
 
+it("Timeout, SendText: waits even for the little that there would be room for in the process", async () => {
+  await using serving = await Serving.start((server) => {
+    server.config("OutBufferSize=1000")
+  })
+  const { client, connection, id } = await serving.raw()
+  client.pause()
+  await serving.fill(id, 1000)
+  connection.timeout = 20
+  const call = serving.server.sendText(id, "little")
+  expect(await isSettled(call)).toBe(false)
+  client.resume()
+  await call
+})
+
 it("BytesSent, Timeout: always 0 where sending waits", async () => {
   await using serving = await start(5)
   const { connection, id } = await serving.raw()

@@ -5,7 +5,7 @@ import { describe, expect, it, vi } from "vitest"
 import * as Net from "node:net"
 import { ComponentError } from "../../src/component/ComponentError.ts"
 import { DataFormats } from "../../src/component/Enums.ts"
-import { BINARY, binary, PING, PONG, TEXT, text } from "../conformance/wire/frame.ts"
+import { BINARY, binary, CLOSE, PING, PONG, TEXT, text } from "../conformance/wire/frame.ts"
 import { Serving } from "./serving.ts"
 import { codeOf, failure, until } from "./until.ts"
 
@@ -354,6 +354,19 @@ describe("with Timeout 0", () => {
     const messages = await client.messages(count)
     expect(messages.map(({ payload }) => payload.equals(Buffer.alloc(bytes.length, payload[0])))).not.toContain(false)
     expect(messages.map(({ payload }) => payload[0])).toEqual(messages.map((_, i) => i % 251))
+  })
+
+  it("SendText, Dispose: what is sent right before it arrives", async () => {
+    await using serving = await Serving.start()
+    const { client, id } = await serving.raw()
+    // as in an async function that has waited before
+    await serving.server.sendText(id, "last")
+    await serving.server.sendText(id, "words")
+    const disposing = serving.server.dispose()
+    await until("the Close frame", () => client.frames.at(-1)?.opcode === CLOSE)
+    expect(client.frames.map(({ payload }) => payload.toString()).slice(0, -1)).toEqual(["last", "words"])
+    client.destroy()
+    await disposing
   })
 
   it("SendText: what is sent right before Disconnect arrives before the Close frame", async () => {

@@ -272,6 +272,7 @@ describe.each([
     await setImmediate()
     expect(isClosed()).toBe(false)
     // what an iterator was asked for already, nobody gets
+    if (source instanceof Readable) expect(source.listenerCount("error")).toBe(0)
     expect(await rest()).toBe(kind === "a Node stream" || kind === "a web stream" ? "the rest" : "")
   })
 
@@ -365,4 +366,52 @@ it("SetUploadStream: is read as fast as the client takes it, and no faster", asy
   await call
   const [message] = await client.messages(1)
   expect(message?.payload.length).toBe(1000 * size)
+})
+
+it("SetUploadStream: an iterator may use its buffer again when it is asked for more", async () => {
+  await using serving = await start()
+  const { client, id } = await serving.raw()
+  client.pause()
+  const size = 30_000
+  const total = 20_000_000
+  const bytes = patternBytes(5, total)
+  const buffer = Buffer.alloc(size)
+  const call = serving.server.setUploadStream(
+    id,
+    (async function* () {
+      for (let at = 0; at < total; at += size) {
+        const length = bytes.copy(buffer, 0, at, at + size)
+        yield buffer.subarray(0, length)
+        buffer.fill(0)
+      }
+    })()
+  )
+  await until("some of it to wait", () => serving.server.connections.item(id).transferBytes > 1_000_000)
+  client.resume()
+  await call
+  const [message] = await client.messages(1)
+  expect(message?.payload.equals(bytes)).toBe(true)
+})
+
+it("SetUploadStream, 4202: a Node stream that fails before its turn comes", async () => {
+  await using serving = await start()
+  const { client, id } = await serving.raw()
+  const turn = Promise.withResolvers<void>()
+  const first = serving.server.setUploadStream(
+    id,
+    (async function* () {
+      yield "first"
+      await turn.promise
+    })()
+  )
+  const source = new Readable({ read() {} })
+  const second = failure(serving.server.setUploadStream(id, source))
+  await until("the first", () => client.frames.length === 1)
+  source.destroy(failed)
+  await until("its failure", () => source.closed)
+  turn.resolve()
+  await first
+  expect(await second).toMatchObject({ code: 4202, cause: failed })
+  await serving.server.sendText(id, "after")
+  expect(await client.texts(2)).toEqual(["first", "after"])
 })

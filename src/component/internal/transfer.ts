@@ -30,13 +30,16 @@ export class Transfer {
   /** How many there are, if that is known, or 0. */
   length = 0
   private readonly chunks: Chunks
-  /** Closes what was never read. */
-  private readonly discard: () => void
+  private readonly source: Source | undefined
+  private readonly closes: boolean
   private isBegun = false
 
-  private constructor(chunks: (transfer: Transfer) => Chunks, discard: () => void) {
+  private constructor(chunks: (transfer: Transfer) => Chunks, source: Source | undefined, closes: boolean) {
     this.chunks = chunks(this)
-    this.discard = discard
+    this.source = source
+    this.closes = closes
+    // it may fail before its turn comes; who reads it then is told
+    if (source instanceof Readable) source.on("error", ignore)
   }
 
   /** A file, of which at most `size` bytes are read at a time. It must be there when its turn comes. */
@@ -54,19 +57,15 @@ export class Transfer {
             catch: toError
           })
         ),
-      () => {}
+      undefined,
+      true
     )
   }
 
   /** A stream, which is left as it is if `closes` does not say to close it. */
   static stream(source: Source, closes: boolean): Transfer {
     if (!isSource(source)) throw invalid("Stream", "a Node stream, a web stream or an async iterable", source)
-    return new Transfer(
-      () => chunksOf(source, closes),
-      () => {
-        if (closes) void close(source)
-      }
-    )
+    return new Transfer(() => chunksOf(source, closes), source, closes)
   }
 
   /** Sends it when its turn comes; `begins` is called then. */
@@ -96,10 +95,19 @@ export class Transfer {
         signal
       )
     } finally {
-      if (!this.isBegun) this.discard()
+      this.leave()
     }
   }
+
+  private leave(): void {
+    const { source } = this
+    // who begins to read it closes it too
+    if (source !== undefined && this.closes && !this.isBegun) void close(source)
+    if (source instanceof Readable) source.off("error", ignore)
+  }
 }
+
+const ignore = () => {}
 
 const isSource = (source: unknown): boolean =>
   typeof source === "object" && source !== null && Symbol.asyncIterator in source
@@ -113,7 +121,11 @@ const chunksOf = (source: Source, closes: boolean): Chunks => {
       releaseLockOnEnd: !closes
     })
   }
-  return Stream.fromAsyncIterable<unknown, ComponentError>(closes ? source : kept(source), toError)
+  // an iterator may use its buffer again when it is asked for more, which is before that is written
+  return Stream.map(
+    Stream.fromAsyncIterable<unknown, ComponentError>(closes ? source : kept(source), toError),
+    (chunk) => (chunk instanceof Uint8Array ? new Uint8Array(chunk) : chunk)
+  )
 }
 
 /** One read at a time: a stream that fills itself as fast as it is read would be held whole. */
