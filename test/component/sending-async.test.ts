@@ -15,13 +15,16 @@ const megabyte = 1024 * 1024
 /** More than the system holds for a client that does not read. */
 const tooMuch = 64 * megabyte
 
+/** What is so large is compressed elsewhere, and not at once. */
+const large = 100_000
+
 describe.each([{ deflate: false }, { deflate: true }])("with permessage-deflate: $deflate", ({ deflate }) => {
   it("10035, Timeout, SendBytes: when the client does not read, sending fails at once and the rest arrives later", async () => {
     await using serving = await Serving.start()
     const { client, connection, id } = await serving.raw({ deflate })
     expect(connection.timeout).toBe(0)
     client.pause()
-    const taken = await serving.fill(id)
+    const taken = await serving.fill(id, large)
     const error = await failure(serving.server.sendBytes(id, new Uint8Array(1)))
     expect([error.code, error.message]).toEqual([10035, "[10035] Operation would block."])
     expect(await codeOf(serving.server.sendText(id, "x"))).toBe(10035)
@@ -41,7 +44,7 @@ describe.each([{ deflate: false }, { deflate: true }])("with permessage-deflate:
     // and once more
     for (let i = 0; i < 2; i++) {
       client.pause()
-      await serving.fill(id)
+      await serving.fill(id, large)
       expect(connection.readyToSend).toBe(false)
       const before = serving.readies(id)
       client.resume()
@@ -53,7 +56,7 @@ describe.each([{ deflate: false }, { deflate: true }])("with permessage-deflate:
   })
 
   it("DataIn, 10035: what the client sends comes in while it reads nothing of the answers", async () => {
-    const answer = patternBytes(2, 65536)
+    const answer = patternBytes(2, large)
     let count = 0
     let isFull = false
     await using serving = await Serving.start((server) => {
@@ -250,7 +253,7 @@ describe("Timeout 0", () => {
     await using serving = await Serving.start()
     const { client, id } = await serving.raw({ deflate: true })
     client.pause()
-    await serving.fill(id)
+    await serving.fill(id, large)
     await serving.server.disconnect(id)
     expect(serving.server.connections.has(id)).toBe(false)
   })
