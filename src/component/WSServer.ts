@@ -107,7 +107,11 @@ export class WSServer extends withFields(Server, serverProperties) {
     await link.send(Transfer.file(fileName, this.host.store.get("MaxFrameSize")), signal)
   }
 
-  /** Sends what a stream yields as one message, and closes the stream unless CloseStreamAfterTransfer says not to. */
+  /**
+   * Sends what a stream yields as one message, and closes the stream unless CloseStreamAfterTransfer says not to. Needs a Timeout
+   * (135). With dfAutomatic the message is text if the first that it yields is a string. Fails with 4202 if the stream does; then
+   * the connection ends with 1011 if a part of the message was sent.
+   */
   async setUploadStream(connectionId: string, stream: Source, signal?: AbortSignal): Promise<void> {
     const link = this.link(connectionId)
     link.mayTransfer()

@@ -173,6 +173,20 @@ it("SendFile, Disconnect, 4202: the connection is closed meanwhile", async () =>
   await closing
 })
 
+it("SendFile, SetUploadStream, 4202: while the connection closes, at once", async () => {
+  await using serving = await start()
+  const { client, id } = await serving.raw()
+  const closing = serving.server.disconnect(id)
+  const calls = [
+    codeOf(serving.server.sendFile(id, path)),
+    codeOf(serving.server.setUploadStream(id, new ReadableStream<string>()))
+  ]
+  expect(await isSettled(Promise.all(calls))).toBe(true)
+  expect(await Promise.all(calls)).toEqual([4202, 4202])
+  client.destroy()
+  await closing
+})
+
 it("SendFile, Interrupt: twice over, and again after each", async () => {
   await using serving = await start()
   const { call, client, id } = await stuck(serving)
