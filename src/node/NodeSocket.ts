@@ -354,11 +354,13 @@ interface Handle {
 
 /**
  * The system's end of a socket. To the stream all of a write is unsent until the last of it is taken, which may be minutes
- * later if it is large; only this one tells how far it is, and it is not in the types.
+ * later if it is large; only this one tells how far it is, and it is not in the types. Of TLS it is that of the socket beneath.
  */
 const handleOf = (stream: Net.Socket): Handle | undefined => {
   const handle: unknown = Reflect.get(stream, "_handle")
-  return isHandle(handle) ? handle : undefined
+  if (!isHandle(handle)) return undefined
+  const beneath: unknown = Reflect.get(handle, "_parent")
+  return isHandle(beneath) ? beneath : handle
 }
 
 const isHandle = (handle: unknown): handle is Handle =>

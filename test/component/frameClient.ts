@@ -5,6 +5,7 @@
  */
 import { once } from "node:events"
 import * as Net from "node:net"
+import * as Tls from "node:tls"
 import { checkOpened } from "../conformance/client.ts"
 import { agree, Decompressor } from "../conformance/wire/deflate.ts"
 import { CLOSE, CONTINUATION, PING, pong, TEXT } from "../conformance/wire/frame.ts"
@@ -17,6 +18,8 @@ export interface Options {
   readonly pongs?: boolean
   /** Whether permessage-deflate is offered. */
   readonly deflate?: boolean
+  /** Whether it speaks TLS, whatever certificate it is shown. */
+  readonly secure?: boolean
 }
 
 /** A message, put together. */
@@ -54,7 +57,8 @@ export class FrameClient {
   }
 
   static async open(port: number, options: Options = {}): Promise<FrameClient> {
-    const socket = Net.connect({ host: "127.0.0.1", port, allowHalfOpen: true, noDelay: true })
+    const to = { host: "127.0.0.1", port, allowHalfOpen: true, noDelay: true }
+    const socket = options.secure === true ? Tls.connect({ ...to, rejectUnauthorized: false }) : Net.connect(to)
     const key = newKey()
     const offer = "permessage-deflate"
     const plain = requestHead(`127.0.0.1:${port}`, "/", key)
