@@ -2,6 +2,7 @@
  * A WSServer on a port that the system chooses, and clients of it: `ws`, or one that shows frames. What each event told is
  * logged. All of it ends with the test (`await using`).
  */
+import { once } from "node:events"
 import { setTimeout } from "node:timers/promises"
 import { WebSocket } from "ws"
 import { WSServer } from "../../src/component/WSServer.ts"
@@ -86,6 +87,8 @@ export class Serving {
       received.push({ isText: !isBinary, payload: data as Buffer })
     })
     client.on("error", () => {})
+    // the server knows of it first
+    await once(client, "open")
     return { ...(await this.opened(client, () => client.terminate(), known)), received }
   }
 
