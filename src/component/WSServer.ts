@@ -124,11 +124,10 @@ export class WSServer extends withFields(Server, serverProperties) {
   }
 
   /**
-   * Sends a ping, and waits for the pong as `send` does: with Timeout 0 it does not, and the Ping event tells of it. A listener
-   * must not wait for it: the pong of its connection is read when the listener is done.
+   * Sends a ping, and waits for the pong as `send` does: with Timeout 0 it does not, and the Ping event tells of it.
    */
   ping(connectionId: string, signal?: AbortSignal): Promise<void> {
-    return attempt(() => this.link(connectionId).output.ping(signal))
+    return attempt(() => this.link(connectionId).ping(signal))
   }
 
   // ---- receiving -----------------------------------------------------------------------------------------------------
@@ -179,11 +178,11 @@ export class WSServer extends withFields(Server, serverProperties) {
     const { connectionId } = link
     return Effect.flatMap(decide(link, new OpenRequested(connectionId, open.request)), (answer) =>
       accept(link, open, answer, (webSocket) => {
-        const connection = link.opened(webSocket)
+        const ahead = link.opened(webSocket, gathering)
         const body = Effect.andThen(
           // nothing can be sent if a listener of Connected has disconnected it
           Effect.suspend(() => (link.isClosing ? Effect.void : link.fire("ReadyToSend", () => ({ connectionId })))),
-          Effect.onExit(link.run(connection, gathering), () => Effect.sync(() => void link.receiving.flush()))
+          Effect.onExit(link.run(ahead), () => Effect.sync(() => void link.receiving.flush()))
         )
         return live(link, webSocket, body)
       })

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type { Connection } from "../../connection/internal/connection.ts"
 import type { Outgoing } from "../../connection/internal/outbound.ts"
+import type { WebSocketError } from "../../connection/WebSocketError.ts"
 import type { Message } from "../../protocol/Message.ts"
 import { ComponentError, invalid } from "../ComponentError.ts"
 import { DataFormats } from "../Enums.ts"
@@ -232,14 +233,17 @@ export class Sending {
   // ---- pings ---------------------------------------------------------------------------------------------------------
 
   /** Waits for the pong; with Timeout 0 on plaintext the Ping event alone tells of it. */
-  ping(signal: AbortSignal | undefined): Promise<void> {
+  ping(
+    signal: AbortSignal | undefined,
+    reading: (ping: Effect.Effect<void, WebSocketError>) => Effect.Effect<void, WebSocketError>
+  ): Promise<void> {
     this.mustBeOpen()
     if (this.isAsync) {
       this.launch(this.connection.probe, signal)
       return settled
     }
     this.flush()
-    return this.wait(Effect.asVoid(this.connection.ping()), signal)
+    return this.wait(reading(Effect.asVoid(this.connection.ping())), signal)
   }
 }
 

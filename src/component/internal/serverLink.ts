@@ -11,6 +11,7 @@ import type { Session } from "../../tls/TlsSession.ts"
 import { ComponentError } from "../ComponentError.ts"
 import type { WSServerEvents } from "../Events.ts"
 import { WSConnection } from "../WSConnection.ts"
+import { Ahead } from "./ahead.ts"
 import { Link } from "./link.ts"
 import { Receiving } from "./receiving.ts"
 import { Sending } from "./sending.ts"
@@ -21,15 +22,23 @@ export class ServerLink extends Link<WSServerEvents> {
   readonly receiving = new Receiving(this)
   sending: Sending | undefined
   transfer: Transfer | undefined
+  private ahead: Ahead | undefined
 
   /** The connection is open. */
-  opened(webSocket: WebSocket): Connection {
+  opened(webSocket: WebSocket, gathering: Gathering): Ahead {
     // every WebSocket that this package makes is a Connection
     if (!(webSocket instanceof Connection)) throw new TypeError("expected a WebSocket of this package")
     this.webSocket = webSocket
     this.sending = new Sending(this, webSocket)
     this.receiving.attach(webSocket)
-    return webSocket
+    this.ahead = new Ahead(webSocket, gathering, this.host.fork)
+    return this.ahead
+  }
+
+  /** Sends a ping. A listener that waits for the pong holds the reading up, which must go on for it. */
+  ping(signal: AbortSignal | undefined): Promise<void> {
+    const { ahead, output } = this
+    return output.ping(signal, (ping) => (ahead !== undefined && this.turns.busy ? ahead.during(ping) : ping))
   }
 
   /** Sending on the connection, which must be open. */
@@ -39,8 +48,8 @@ export class ServerLink extends Link<WSServerEvents> {
   }
 
   /** Gives out what comes, until the end. */
-  run(connection: Connection, gathering: Gathering): Effect.Effect<void, WebSocketError> {
-    return forEachBatch(connection.pullEvents(gathering), (events) => {
+  run(ahead: Ahead): Effect.Effect<void, WebSocketError> {
+    return forEachBatch(ahead.next, (events) => {
       const given = this.receiving.deliver(events, 0)
       // what was answered goes before what the next pull decides
       return given === undefined

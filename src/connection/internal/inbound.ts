@@ -136,6 +136,11 @@ export class Inbound implements Message.Controls {
     return this.pull as Pull.Pull<NonEmptyReadonlyArray<Uint8Array | MessageEvent.MessageEvent>, WebSocketError>
   }
 
+  /** Whether the next pull acts upon something that a read has decided: a Close frame, a violation. */
+  get isDecided(): boolean {
+    return this.closeFrame !== undefined || this.violation !== undefined || this.terminal !== undefined
+  }
+
   /** What is discarded stays discarded: a sink that begins in the midst of a message would not understand it. */
   private use(sink: ItemSink): void {
     if (!(this.sink instanceof Message.Discard)) this.sink = sink

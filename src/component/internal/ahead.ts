@@ -1,0 +1,76 @@
+/**
+ * What a connection receives, batch by batch, with a way to read on while a listener holds the reading up: a listener that waits
+ * for a pong would wait for what comes behind itself. What is read ahead is kept, in order, for the reading that goes on later;
+ * it ends where something was decided (a Close frame), and at a megabyte.
+ */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import type * as Pull from "effect/Pull"
+import type { Connection } from "../../connection/internal/connection.ts"
+import type { WebSocketError } from "../../connection/WebSocketError.ts"
+import type { Gathering, MessageEvent } from "../../protocol/MessageEvent.ts"
+import type { Fork } from "./waiting.ts"
+
+type Batch = NonEmptyReadonlyArray<MessageEvent>
+
+/** The most that is kept, in bytes of payload. */
+const limit = 1024 * 1024
+
+export class Ahead {
+  /** The next batch. */
+  readonly next: Pull.Pull<Batch, WebSocketError>
+  private readonly connection: Connection
+  private readonly pull: Pull.Pull<Batch, WebSocketError>
+  private readonly fork: Fork
+  private kept: Array<Batch> = []
+  private size = 0
+  private reading: Fiber.Fiber<unknown, unknown> | undefined
+  private readers = 0
+
+  constructor(connection: Connection, gathering: Gathering, fork: Fork) {
+    this.connection = connection
+    this.pull = connection.pullEvents(gathering)
+    this.fork = fork
+    this.next = Effect.suspend(() => this.take())
+  }
+
+  private take(): Pull.Pull<Batch, WebSocketError> {
+    const batch = this.kept.shift()
+    if (batch !== undefined) {
+      this.size -= sizeOf(batch)
+      return Effect.succeed(batch)
+    }
+    // who still reads ahead brings the next batch, or finds the end that every further pull gives
+    return this.reading === undefined ? this.pull : Effect.andThen(Fiber.await(this.reading), this.next)
+  }
+
+  /** Reads on while the effect runs, and to the end of the read at hand: to break one off could lose what it brought. */
+  during<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> {
+    return Effect.suspend(() => {
+      this.readers++
+      if (this.reading === undefined) {
+        const fiber = this.fork(this.readOn)
+        this.reading = fiber
+        fiber.addObserver(() => {
+          if (this.reading === fiber) this.reading = undefined
+        })
+      }
+      return Effect.onExit(effect, () => Effect.sync(() => void this.readers--))
+    })
+  }
+
+  private get readOn(): Effect.Effect<void, unknown> {
+    return Effect.suspend(() =>
+      this.readers === 0 || this.size >= limit || this.connection.inbound.isDecided
+        ? Effect.void
+        : Effect.flatMap(this.pull, (batch) => {
+            this.kept.push(batch)
+            this.size += sizeOf(batch)
+            return this.readOn
+          })
+    )
+  }
+}
+
+const sizeOf = (batch: Batch): number => batch.reduce((size, { payload }) => size + payload.length, 0)

@@ -1,0 +1,81 @@
+/**
+ * A ping that a listener waits for: the reading goes on for it, and what is read meanwhile is given out later, in its order.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { once } from "node:events"
+import { WebSocket } from "ws"
+import { WSServer } from "../../src/component/index.ts"
+
+const serving = async (timeout = 10) => {
+  const server = new WSServer()
+  server.localHost = "127.0.0.1"
+  server.defaultTimeout = timeout
+  await server.startListening()
+  return server
+}
+
+describe("Ping within a listener", () => {
+  for (const where of ["Connected", "ReadyToSend", "DataIn"] as const) {
+    it(`Ping, Timeout: a listener of ${where} may wait for the pong`, async () => {
+      await using server = await serving()
+      const ponged = Promise.withResolvers<void>()
+      server.on(where, (e) => server.ping(e.connectionId).then(ponged.resolve, ponged.reject))
+      const client = new WebSocket(`ws://127.0.0.1:${server.localPort}`)
+      await once(client, "open")
+      client.send("x")
+      await ponged.promise
+      client.terminate()
+    })
+  }
+
+  it("Ping, DataIn: what comes before the pong is given out behind the listener, all of it and in order", async () => {
+    await using server = await serving()
+    const seen: Array<string> = []
+    const ended = Promise.withResolvers<number>()
+    server.on("DataIn", async (e) => {
+      if (e.text === "0") await server.ping(e.connectionId)
+      seen.push(e.text)
+      await server.sendText(e.connectionId, e.text)
+    })
+    server.on("Disconnected", (e) => ended.resolve(e.statusCode))
+    const client = new WebSocket(`ws://127.0.0.1:${server.localPort}`, { autoPong: false })
+    const answers: Array<string> = []
+    client.on("message", (data) => answers.push(String(data)))
+    client.on("ping", (payload) => {
+      for (let i = 1; i < 50; i++) client.send(String(i))
+      client.pong(payload)
+      for (let i = 50; i < 100; i++) client.send(String(i))
+      client.close(1000)
+    })
+    await once(client, "open")
+    client.send("0")
+    assert.strictEqual(await ended.promise, 1000)
+    const expected = Array.from({ length: 100 }, (_, i) => String(i))
+    assert.deepStrictEqual(seen, expected)
+    assert.deepStrictEqual(answers, expected)
+  })
+
+  it("Ping, 301: a listener that waits for a pong that does not come goes on after the Timeout", async () => {
+    await using server = await serving(1)
+    const seen: Array<string> = []
+    const done = Promise.withResolvers<void>()
+    server.on("DataIn", async (e) => {
+      if (e.text === "first")
+        seen.push(
+          await server.ping(e.connectionId).then(
+            () => "pong",
+            (error) => String(error.code)
+          )
+        )
+      seen.push(e.text)
+      if (e.text === "last") done.resolve()
+    })
+    const client = new WebSocket(`ws://127.0.0.1:${server.localPort}`, { autoPong: false })
+    await once(client, "open")
+    client.send("first")
+    client.send("last")
+    await done.promise
+    assert.deepStrictEqual(seen, ["301", "first", "last"])
+    client.terminate()
+  })
+})
