@@ -215,7 +215,7 @@ export class TlsClient implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.socket.closed) return
     this.socket.destroy()
-    await once(this.socket, "close")
+    await closing(this.socket)
   }
 }
 
@@ -264,3 +264,9 @@ export class Relay implements AsyncDisposable {
     await new Promise((resolve) => this.server.close(resolve))
   }
 }
+
+/** Until a socket is closed, by a reset or in order. */
+export const closing = (socket: Net.Socket): Promise<void> =>
+  socket.closed
+    ? Promise.resolve()
+    : new Promise((resolve) => void socket.on("error", () => {}).on("close", () => resolve()))

@@ -2,14 +2,13 @@
  * Connections over TLS: sending, which waits whatever Timeout says, data of any size in both ways, and their ends.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { once } from "node:events"
 import * as Net from "node:net"
 import type { DataInEvent } from "../../src/component/Events.ts"
 import { WSServer } from "../../src/component/WSServer.ts"
 import * as Pattern from "../proxy/pattern.ts"
 import { write } from "../tls/openssl.ts"
 import { both, failureOf, hear, isTaken, until } from "./component.ts"
-import { Relay, Secured } from "./securing.ts"
+import { closing, Relay, Secured } from "./securing.ts"
 import { isSettled } from "./until.ts"
 
 /** More than the systems and the processes at both ends hold of it. */
@@ -257,7 +256,7 @@ describe.each(both)("%s", (_, make) => {
       secured.events.some((event) => event.startsWith("SSLClientAuthentication"))
     )
     await until("all", () => secured.events.filter((event) => event.startsWith("ConnectionRequest")).length === 4)
-    const closed = sockets.map((socket) => once(socket, "close"))
+    const closed = sockets.map((socket) => closing(socket))
     await secured[Symbol.asyncDispose]()
     await Promise.all(closed)
     assert.notStrictEqual(await waiting, "")

@@ -10,7 +10,7 @@ import * as tls from "node:tls"
 import { Duplex } from "node:stream"
 import { text } from "../tls/openssl.ts"
 import { both, hear, until } from "./component.ts"
-import { Secured } from "./securing.ts"
+import { closing, Secured } from "./securing.ts"
 
 /** The bytes of a client's hello. */
 const helloOf = async (): Promise<Buffer> => {
@@ -127,7 +127,7 @@ describe.each(both)("%s", (_, make) => {
       async (secured) => {
         const socket = Net.connect({ host: "127.0.0.1", port: secured.port })
         socket.end("GET / HTTP/1.1\r\n\r\n")
-        await once(socket.resume(), "close")
+        await closing(socket.resume())
       }
     ]
     for (const fail of failures) {
@@ -151,7 +151,7 @@ describe.each(both)("%s", (_, make) => {
       const socket = Net.connect({ host: "127.0.0.1", port: secured.port })
       socket.on("error", () => {}).resume()
       if (said.length > 0) socket.write(said)
-      await once(socket, "close")
+      await closing(socket)
       const error = await until("the error", () => secured.errors[0])
       assert.strictEqual(error.errorCode, 10060)
       assert.match(error.connectionId, /^\d+$/)
@@ -182,7 +182,7 @@ describe.each(both)("%s", (_, make) => {
     await using secured = await Secured.start(make, { config: ["HandshakeTimeout=1"] })
     const socket = Net.connect({ host: "127.0.0.1", port: secured.port })
     socket.on("error", () => {}).resume()
-    const closed = once(socket, "close")
+    const closed = closing(socket)
     for (let at = 0; !socket.closed && at < hello.length; at++) {
       socket.write(hello.subarray(at, at + 1))
       await Promise.race([closed, setTimeout(100)])
