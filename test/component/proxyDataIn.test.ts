@@ -149,6 +149,30 @@ describe("DataIn", { timeout: 30_000 }, () => {
     })
   )
 
+  it.live(
+    "InBufferSize, DataIn.Text, DataIn.TextB: gives a larger frame in pieces of that size, its text between code points",
+    () =>
+      Effect.gen(function* () {
+        const { client, proxy, target } = yield* Forwarding.connected({ config: ["InBufferSize=1000"] })
+        const told = listening(proxy)
+        const message = "€".repeat(1000)
+        yield* client.send(text, message)
+        yield* target.untilReceived(3000)
+        assert.deepStrictEqual(
+          told.events.map(({ dataFormat, eom, textB }) => [dataFormat, textB.length, eom]),
+          [
+            [1, 1000, false],
+            [0, 1000, false],
+            [0, 1000, true]
+          ]
+        )
+        assert.strictEqual(told.events.map((e) => e.text).join(""), message)
+        assert.strictEqual(target.text, message)
+        // the listener's own, whatever else is read
+        assert.strictEqual(Buffer.concat(told.events.map(({ textB }) => textB)).toString(), message)
+      })
+  )
+
   it.live("BufferMessage: has DataIn fire once for a message, with the format of its first frame", () =>
     Effect.gen(function* () {
       const { client, proxy, target } = yield* Forwarding.connected({ config: ["BufferMessage=True"] })
