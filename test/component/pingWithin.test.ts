@@ -48,8 +48,10 @@ describe("Ping within a listener", () => {
       client.close(1000)
     })
     await once(client, "open")
+    const closed = once(client, "close")
     client.send("0")
     assert.strictEqual(await ended.promise, 1000)
+    await closed
     const expected = Array.from({ length: 100 }, (_, i) => String(i))
     assert.deepStrictEqual(seen, expected)
     assert.deepStrictEqual(answers, expected)

@@ -62,9 +62,11 @@ export class Ahead {
 
   private get readOn(): Effect.Effect<void, unknown> {
     return Effect.suspend(() =>
-      this.readers === 0 || this.size >= limit || this.connection.inbound.isDecided
+      this.readers === 0 || this.size >= limit
         ? Effect.void
-        : Effect.flatMap(this.pull, (batch) => {
+        : Effect.flatMap(this.connection.inbound.pullHeld, (items) => {
+            // the sink is that of events, as `pull` has chosen
+            const batch = items as Batch
             this.kept.push(batch)
             this.size += sizeOf(batch)
             return this.readOn

@@ -7,7 +7,7 @@
  * passing. What is decided is acted upon by the `Owner`.
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
-import type * as Cause from "effect/Cause"
+import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Pull from "effect/Pull"
@@ -55,6 +55,10 @@ export class Inbound implements Message.Controls {
   reading = false
   readonly decoder: FrameDecoder
   readonly pull: ItemPull
+  /** What a pull goes on with that has nothing to give yet. */
+  private readonly more: ItemPull
+  /** The pull at hand acts upon nothing that was decided. */
+  private isHeld = false
   private readonly read: ItemPull
   private readonly reader: Transport.Reader
   private readonly owner: Owner
@@ -104,7 +108,11 @@ export class Inbound implements Message.Controls {
       onSuccess: (chunks) => this.receive(chunks),
       onFailure: (error) => this.end(error)
     })
-    this.pull = Effect.suspend(() => this.next())
+    this.pull = Effect.suspend(() => {
+      this.isHeld = false
+      return this.next()
+    })
+    this.more = Effect.suspend(() => (this.isHeld && this.isDecided ? Cause.done() : this.next()))
   }
 
   // Each sink yields its own kind of item, which the one `pull` cannot know: the sink chosen here is the reason of the casts.
@@ -141,6 +149,14 @@ export class Inbound implements Message.Controls {
     return this.closeFrame !== undefined || this.violation !== undefined || this.terminal !== undefined
   }
 
+  /** The next batch, if it can be had without acting upon what was decided; it ends there. */
+  get pullHeld(): ItemPull {
+    return Effect.suspend(() => {
+      this.isHeld = true
+      return this.more
+    })
+  }
+
   /** What is discarded stays discarded: a sink that begins in the midst of a message would not understand it. */
   private use(sink: ItemSink): void {
     if (!(this.sink instanceof Message.Discard)) this.sink = sink
@@ -171,7 +187,7 @@ export class Inbound implements Message.Controls {
     if (this.terminal !== undefined) return this.terminal
     if (this.violation !== undefined) return (this.terminal = this.owner.violated(this.violation))
     if (this.closeFrame !== undefined) return (this.terminal = this.owner.closeReceived(this.closeFrame))
-    if (this.reading) return this.turn(this.pull)
+    if (this.reading) return this.turn(this.more)
     this.reading = true
     return this.read
   }
@@ -224,7 +240,7 @@ export class Inbound implements Message.Controls {
   }
 
   private deliver(items: ReadonlyArray<Item>): ItemPull {
-    if (items.length === 0) return this.pull
+    if (items.length === 0) return this.more
     // it is not empty
     return this.codec === undefined ? Effect.succeed(items as unknown as Items) : inflate(this, items)
   }
@@ -242,7 +258,7 @@ export class Inbound implements Message.Controls {
       this.closeFrame = undefined
       this.violation = error
     }
-    return ready.length > 0 ? Effect.succeed(ready as unknown as Items) : this.pull
+    return ready.length > 0 ? Effect.succeed(ready as unknown as Items) : this.more
   }
 
   openMessage({ isEvent, isText }: Message.CompressedMessage, bytes: Uint8Array): Result.Result<Item, ProtocolError> {
