@@ -40,7 +40,7 @@ export interface DataInEvent {
   readonly dataFormat: number
   /** The data as text; what is not UTF-8 reads as U+FFFD. */
   readonly text: string
-  /** The data as bytes, the listener's own. */
+  /** The data as bytes, the listener's own. Small ones share a buffer with others: `slice()` what you transfer. */
   readonly textB: Uint8Array
   /** Whether the message ends with it. */
   readonly eom: boolean

@@ -3,7 +3,11 @@
  */
 import type { DataInEvent, PingEvent } from "../Events.ts"
 
+import { Copies } from "./copies.ts"
 import { showsAs } from "./shown.ts"
+
+/** Listeners may do with these as they like, and so they are nobody else's. */
+const copies = new Copies()
 
 const lenient = new TextDecoder("utf-8", { ignoreBOM: true })
 
@@ -38,7 +42,7 @@ export class DataIn implements DataInEvent {
 
   /** The payload is a view of a larger buffer, which it would keep alive; and a Buffer, whose `slice` is a view too. */
   get textB(): Uint8Array {
-    return (this.copy ??= new Uint8Array(this.payload))
+    return (this.copy ??= copies.of(this.payload))
   }
 }
 

@@ -11,6 +11,7 @@ import type { WebSocketError } from "../../connection/WebSocketError.ts"
 import type { Message } from "../../protocol/Message.ts"
 import { ComponentError, invalid } from "../ComponentError.ts"
 import { DataFormats } from "../Enums.ts"
+import { Copies } from "./copies.ts"
 import { settled } from "./settled.ts"
 import { fits, fragments, Segments, sizeOf } from "./segments.ts"
 import type { WSServerEvents } from "../Events.ts"
@@ -21,6 +22,8 @@ const defaultQueue = 65536
 
 /** RFC 6455 section 5.5. */
 const maxControl = 125
+
+const copies = new Copies()
 
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 const utf8 = new TextEncoder()
@@ -269,4 +272,4 @@ const textOf = (data: Message): string => {
 
 /** The caller may write to its bytes again when its call returns, which is before they are written. */
 const owned = (piece: Outgoing): Outgoing =>
-  typeof piece.payload === "string" ? piece : { ...piece, payload: new Uint8Array(piece.payload) }
+  typeof piece.payload === "string" ? piece : { ...piece, payload: copies.of(piece.payload) }
