@@ -5,7 +5,7 @@
 import { createPrivateKey, type KeyObject } from "node:crypto"
 import * as Asn1 from "./asn1.ts"
 import * as Contents from "./contents.ts"
-import { malformed, unsupported, wrongPassword } from "./malformed.ts"
+import { Malformed, malformed, unsupported, wrongPassword } from "./malformed.ts"
 import * as PasswordEncryption from "./passwordEncryption.ts"
 
 const data = "1.2.840.113549.1.7.1"
@@ -37,6 +37,19 @@ const privateKey = (der: Uint8Array): KeyObject => {
   }
 }
 
+/**
+ * Reads what was decrypted. By chance a wrong password, too, gives bytes with a right padding, which then mean nothing: one in
+ * some hundred.
+ */
+const decrypted = <A>(read: () => A): A => {
+  try {
+    return read()
+  } catch (cause) {
+    if (!(cause instanceof Malformed) || cause.kind !== "Malformed") throw cause
+    throw wrongPassword("the password is wrong, or the store is damaged", cause)
+  }
+}
+
 const safeContents = (
   bytes: Uint8Array,
   password: string | null,
@@ -54,7 +67,8 @@ const safeContents = (
       case bagTypes.shroudedKey: {
         const [encryption, encrypted] = Asn1.sequence(inner, "an encrypted private key")
         const octets = Asn1.octets(encrypted, "an encrypted private key")
-        found.privateKeys.push(privateKey(PasswordEncryption.decrypt(encryption, password, octets, "its private key")))
+        const der = PasswordEncryption.decrypt(encryption, password, octets, "its private key")
+        found.privateKeys.push(decrypted(() => privateKey(der)))
         break
       }
       case bagTypes.certificate: {
@@ -83,7 +97,8 @@ const readWith = (safe: Asn1.Node, password: string | null): Contents.Contents =
       const [, encrypted] = Asn1.sequence(inner, "an encrypted part of the store")
       const [, encryption, bytes] = Asn1.sequence(encrypted, "an encrypted part of the store")
       const octets = Asn1.implicitOctets(bytes, 0, "an encrypted part of the store")
-      safeContents(PasswordEncryption.decrypt(encryption, password, octets, "a part of it"), password, found)
+      const contents = PasswordEncryption.decrypt(encryption, password, octets, "a part of it")
+      decrypted(() => safeContents(contents, password, found))
     } else throw unsupported("a part of it is encrypted to a public key; only passwords are read here")
   }
   return Contents.make(found)
