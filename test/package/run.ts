@@ -23,6 +23,23 @@ import { Effect, Layer, Stream } from "effect"
 import * as core from "effect-websocket"
 import * as Frame from "effect-websocket/protocol/Frame"
 import { NodeWebSocketServer } from "effect-websocket/node"
+import { WSServer } from "effect-websocket/component"
+
+const echo = (url) => new Promise((resolve, reject) => {
+  const socket = new WebSocket(url)
+  socket.onopen = () => socket.send("hello")
+  socket.onmessage = (event) => { resolve(event.data); socket.close() }
+  socket.onerror = () => reject(new Error("the WebSocket failed"))
+})
+
+const component = new WSServer()
+component.localHost = "127.0.0.1"
+component.config("KeepAliveTime=60000")
+component.on("DataIn", (e) => component.sendText(e.connectionId, e.text))
+await component.startListening()
+if (!component.config("BuildInfo").startsWith("effect-websocket ")) throw new Error(component.config("BuildInfo"))
+if ((await echo("ws://127.0.0.1:" + component.localPort)) !== "hello") throw new Error("the component does not echo")
+await component.dispose()
 
 const Server = core.WebSocketServer.layerHandler((socket) =>
   Stream.runForEach(socket.messages, (message) => socket.send(message))
@@ -30,12 +47,7 @@ const Server = core.WebSocketServer.layerHandler((socket) =>
 
 const program = Effect.gen(function* () {
   const { address } = yield* core.WebSocketServer.WebSocketServer
-  const echoed = yield* Effect.promise(() => new Promise((resolve, reject) => {
-    const socket = new WebSocket("ws://127.0.0.1:" + address.port)
-    socket.onopen = () => socket.send("hello")
-    socket.onmessage = (event) => { resolve(event.data); socket.close() }
-    socket.onerror = () => reject(new Error("the WebSocket failed"))
-  }))
+  const echoed = yield* Effect.promise(() => echo("ws://127.0.0.1:" + address.port))
   if (echoed !== "hello") throw new Error("expected hello, got " + echoed)
   if (Frame.toBytes(Frame.make({ opcode: 9 })).length !== 2) throw new Error("a ping is two bytes")
 })
