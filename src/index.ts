@@ -34,5 +34,6 @@ export * as WebSocketServer from "./server/WebSocketServer.ts"
 
 export * as Dialer from "./proxy/Dialer.ts"
 export * as Firewall from "./proxy/Firewall.ts"
+export * as Router from "./proxy/Router.ts"
 export * as Target from "./proxy/Target.ts"
 export * as WebSocketProxy from "./proxy/WebSocketProxy.ts"

@@ -14,7 +14,7 @@ import type * as Socket from "effect/socket/Socket"
 import * as Net from "node:net"
 import { DialError, Dialer } from "../proxy/Dialer.ts"
 import { type Firewall, none } from "../proxy/Firewall.ts"
-import type { Target } from "../proxy/Target.ts"
+import { type AnyTarget, type Target, UnixTarget } from "../proxy/Target.ts"
 import * as TlsClient from "../tls/TlsClient.ts"
 import * as Through from "./internal/firewall.ts"
 import * as Tls from "./internal/tls.ts"
@@ -50,15 +50,20 @@ const kinds: Record<string, DialError["kind"]> = {
   EMFILE: "Exhausted",
   ENFILE: "Exhausted",
   ENOBUFS: "Exhausted",
+  // a unix socket that is not there
+  ENOENT: "Refused",
   EACCES: "NotAllowed",
   EPERM: "NotAllowed"
 }
 
+const endpoint = (target: AnyTarget): Net.NetConnectOpts =>
+  target instanceof UnixTarget ? { path: target.path } : { host: target.host, port: target.port, noDelay: true }
+
 /** Connects, and gives the raw socket; an interruption destroys it. */
-const connect = (target: Target): Effect.Effect<Net.Socket, DialError> =>
+const connect = (target: AnyTarget): Effect.Effect<Net.Socket, DialError> =>
   Effect.callback<Net.Socket, DialError>((resume) => {
     // the target's FIN must not end our side: what the client has sent is still to be delivered
-    const socket = Net.connect({ host: target.host, port: target.port, allowHalfOpen: true, noDelay: true })
+    const socket = Net.connect({ ...endpoint(target), allowHalfOpen: true })
     const onError = (cause: NodeJS.ErrnoException) => {
       socket.destroy()
       resume(Effect.fail(new DialError({ target, kind: kinds[cause.code ?? ""] ?? "Failed", cause })))
@@ -99,7 +104,9 @@ export const make = (options: Options = {}): Dialer["Service"] => {
     const chosen = firewallOf(target)
     return chosen._tag === "None" ? connect(target) : Through.connect(target, chosen, Duration.toMillis(duration))
   }
-  const open = (target: Target, progress: Tls.Progress): Effect.Effect<Net.Socket, DialError> => {
+  const open = (target: AnyTarget, progress: Tls.Progress): Effect.Effect<Net.Socket, DialError> => {
+    // it is on this machine: nothing is in between, and nothing to prove
+    if (target instanceof UnixTarget) return connect(target)
     const asked = tlsOf(target)
     if (asked === undefined) return reach(target)
     return Effect.uninterruptibleMask((restore) =>

@@ -10,7 +10,8 @@ import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import { Refusal } from "../protocol/OpeningHandshake.ts"
-import type { Target } from "./Target.ts"
+import type { OpenRequest } from "../server/OpenRequest.ts"
+import type { AnyTarget } from "./Target.ts"
 
 const statuses = {
   /** Nobody listens there. */
@@ -52,7 +53,7 @@ const sentences: Record<keyof typeof statuses, string> = {
  * @since 0.1.0
  */
 export class DialError extends Data.TaggedError("DialError")<{
-  readonly target: Target
+  readonly target: AnyTarget
   readonly kind: keyof typeof statuses
   /** What there is to say beyond the kind: a sentence, without secrets. */
   readonly detail?: string | undefined
@@ -68,6 +69,14 @@ export class DialError extends Data.TaggedError("DialError")<{
 }
 
 /**
+ * For whom a target is dialled, as far as a dialler may have use for it: to tell the target, or to decide.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Client = Pick<OpenRequest, "remoteAddress" | "peer">
+
+/**
  * @category services
  * @since 0.1.0
  */
@@ -75,6 +84,6 @@ export class Dialer extends Context.Service<
   Dialer,
   {
     /** Connects. The connection is open when this succeeds, and belongs to the scope. */
-    readonly dial: (target: Target) => Effect.Effect<Socket.Socket, DialError, Scope.Scope>
+    readonly dial: (target: AnyTarget, client?: Client) => Effect.Effect<Socket.Socket, DialError, Scope.Scope>
   }
 >()("effect-websocket/proxy/Dialer") {}

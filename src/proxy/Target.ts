@@ -1,5 +1,5 @@
 /**
- * Where the proxy connects to: a TCP address.
+ * Where the proxy connects to: a TCP address, or the socket of a service on this machine.
  *
  * @since 0.1.0
  */
@@ -23,6 +23,28 @@ export class Target extends Schema.Class<Target>("effect-websocket/proxy/Target"
     return `${this.host.includes(":") ? `[${this.host}]` : this.host}:${this.port}`
   }
 }
+
+/**
+ * A unix socket, by its path. What begins with NUL is a name in Linux' abstract namespace.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class UnixTarget extends Schema.Class<UnixTarget>("effect-websocket/proxy/UnixTarget")({
+  path: Schema.NonEmptyString
+}) {
+  override toString(): string {
+    return `unix:${this.path.replace("\0", "@")}`
+  }
+}
+
+/**
+ * All that can be connected to.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type AnyTarget = Target | UnixTarget
 
 const hostPort = /^(?:\[([0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|([^:/\s[\]]+)):(\d{1,5})$/
 

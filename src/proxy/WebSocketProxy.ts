@@ -40,8 +40,9 @@ import { isControlFrame, type MessageEvent, type Piece, type Watching } from "..
 import type { Refusal } from "../protocol/OpeningHandshake.ts"
 import type { OpenRequest } from "../server/OpenRequest.ts"
 import { WebSocketServer } from "../server/WebSocketServer.ts"
-import { type DialError, Dialer } from "./Dialer.ts"
-import type { Target } from "./Target.ts"
+import { Dialer } from "./Dialer.ts"
+import * as Router from "./Router.ts"
+import type { AnyTarget } from "./Target.ts"
 
 /**
  * Targets that could not be connected to, by the kind of failure.
@@ -383,8 +384,8 @@ class Pipe {
  * @since 0.1.0
  */
 export interface Options<E = never, R = never> extends PipeOptions {
-  /** The target of all connections, or what chooses one by the request; failing with a `Refusal` refuses it. */
-  readonly target: Target | ((open: OpenRequest) => Effect.Effect<Target, E | Refusal, R>)
+  /** The target of all connections, or what chooses by the request: see {@link Router.Route}. */
+  readonly target: Router.Destination | Router.Route<E, R>
 }
 
 /**
@@ -397,21 +398,28 @@ export const serve = Effect.fnUntraced(function* <E = never, R = never>(options:
   const server = yield* WebSocketServer
   const dialer = yield* Dialer
   const { target } = options
-  const choose = (open: OpenRequest): Effect.Effect<Target, E | Refusal, R> =>
-    typeof target === "function" ? target(open) : Effect.succeed(target)
-  const dial = (target: Target) => Effect.catch(dialer.dial(target), refuse)
+  const route = typeof target === "function" ? target : Router.to(target)
   return yield* server.runRequests((open) =>
-    Effect.flatMap(Effect.flatMap(choose(open), dial), (upstream) =>
-      Effect.flatMap(open.accept, (webSocket) => pipeWebSocket(webSocket, upstream, options))
+    Effect.flatMap(
+      Effect.flatMap(route(open), (to) => dialFirst(dialer, Router.targets(to), open)),
+      (upstream) => Effect.flatMap(open.accept, (webSocket) => pipeWebSocket(webSocket, upstream, options))
     )
   )
 })
 
-const refuse = (error: DialError): Effect.Effect<never, Refusal> =>
-  Effect.logWarning(error.message).pipe(
-    Effect.andThen(Metric.update(dialFailures, error.kind)),
-    Effect.andThen(Effect.fail(error.refusal))
-  )
+/** The first of the targets that can be connected to. What the last one said is the client's answer. */
+const dialFirst = (
+  dialer: Dialer["Service"],
+  [target, ...others]: NonEmptyReadonlyArray<AnyTarget>,
+  open: OpenRequest
+): Effect.Effect<Socket.Socket, Refusal, Scope.Scope> =>
+  Effect.catch(dialer.dial(target, open), (error) => {
+    const told = Effect.andThen(Effect.logWarning(error.message), Metric.update(dialFailures, error.kind))
+    return Effect.andThen(
+      told,
+      Arr.isArrayNonEmpty(others) ? dialFirst(dialer, others, open) : Effect.fail(error.refusal)
+    )
+  })
 
 /**
  * Proxies for as long as the layer lives.
@@ -423,3 +431,14 @@ export const layer = <E = never, R = never>(
   options: Options<E, R>
 ): Layer.Layer<never, never, WebSocketServer | Dialer | Exclude<R, Scope.Scope>> =>
   Layer.effectDiscard(Effect.forkScoped(serve(options)))
+
+/**
+ * {@link layer} with the target that the {@link Router.Router} names.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerRouter = (
+  options: PipeOptions = {}
+): Layer.Layer<never, never, WebSocketServer | Dialer | Router.Router> =>
+  Layer.unwrap(Router.Router.useSync(({ route }) => layer({ ...options, target: route })))

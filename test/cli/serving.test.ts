@@ -81,14 +81,15 @@ describe.concurrent("echo", () => {
     "has its limits by flags: connections, idle and life time, silence, the handshake",
     () =>
       Effect.gen(function* () {
-        const [idle, old, dead, one] = yield* Effect.all(
+        const [idle, old, dead, one, late] = yield* Effect.all(
           [
             listening("echo", "0", "--idle-timeout", "300ms"),
             listening("echo", "0", "--max-lifetime", "0.3"),
             listening("echo", "0", "--ping-interval", "100ms", "--pong-timeout", "200 millis"),
-            listening("echo", "0", "--max-connections", "1", "--handshake-timeout", "400ms")
+            listening("echo", "0", "--max-connections", "1"),
+            listening("echo", "0", "--handshake-timeout", "400ms")
           ],
-          { concurrency: 4 }
+          { concurrency: 5 }
         )
         const closeOf = (port: number) =>
           Effect.flatMap(upgraded(port), (wire) => Effect.map(wire.next, (frame) => shown(frame).slice(0, 2)))
@@ -98,7 +99,7 @@ describe.concurrent("echo", () => {
           return [ping.opcode, yield* wire.ended]
         })
         const full = Effect.gen(function* () {
-          const slow = yield* connect(one.port)
+          const slow = yield* connect(late.port)
           yield* upgraded(one.port)
           const refused = yield* ask(one.port, upgradeRequest())
           return [refused.status, (yield* slow.response).status]
