@@ -1,13 +1,18 @@
 /**
- * One connection of the load generator: a raw `node:net` socket that reads into one buffer shared by all, opens with the
- * least handshake RFC 6455 asks of a client (§4.1) or with none (`tcp`), checks the first bytes that come back against
+ * One connection of the load generator: a raw `node:net` or `node:tls` socket that reads into one buffer shared by all, opens with the
+ * least handshake RFC 6455 asks of a client (§4.1) or with none (`tcp`, `tls`), checks the first bytes that come back against
  * the pattern, and counts the rest. Everything that should not happen is told to `load.fail`.
  */
 import * as net from "node:net"
+import * as tls from "node:tls"
 import { FrameReader, maskedFrame, matches } from "./frames.ts"
+import type { Scheme } from "./server.ts"
+
+/** Whether bytes are framed; otherwise they are the payload. */
+export const speaksWebSocket = (scheme: Scheme): boolean => scheme === "ws" || scheme === "wss"
 
 export interface LoadOptions {
-  readonly scheme: "ws" | "tcp"
+  readonly scheme: Scheme
   readonly host: string
   readonly port: number
   readonly mode: "echo" | "upload" | "download" | "handshake" | "idle"
@@ -73,10 +78,12 @@ export class Connection {
       control: (opcode) => this.control(opcode),
       violation: (reason) => load.fail(`the server broke the protocol: ${reason}`)
     })
-    const { host, port } = load.options
+    const { host, port, scheme } = load.options
     const onread = { buffer: readBuffer, callback: (length: number) => this.read(length) }
-    this.socket = net.connect({ host, port, noDelay: true, onread })
-    this.socket.on("connect", () => this.connected())
+    const address = { host, port, noDelay: true, onread }
+    const isSecure = scheme === "wss" || scheme === "tls"
+    this.socket = isSecure ? tls.connect({ ...address, rejectUnauthorized: false }) : net.connect(address)
+    this.socket.on(isSecure ? "secureConnect" : "connect", () => this.connected())
     this.socket.on("drain", () => this.pump())
     this.socket.on("error", (error) => this.ended(error.message))
     this.socket.on("close", () => this.ended("end of stream"))
@@ -101,7 +108,9 @@ export class Connection {
 
   /** The closing handshake from the client's side (§7.1.2); `closed` resolves when the server has done its half. */
   close(): void {
-    this.socket.write(closeFrame)
+    if (speaksWebSocket(this.load.options.scheme)) return void this.socket.write(closeFrame)
+    this.state = "closing"
+    this.socket.end()
   }
 
   /** What is wrong when nothing should be in flight. */
@@ -110,7 +119,7 @@ export class Connection {
       return `${this.messagesBack} messages and ${this.partial} bytes came back of ${this.messagesSent} messages sent`
     }
     const { boundaries, scheme } = this.load.options
-    if (scheme === "ws" && boundaries && this.finals !== this.messagesSent) {
+    if (speaksWebSocket(scheme) && boundaries && this.finals !== this.messagesSent) {
       return `${this.messagesSent} messages came back as ${this.finals}`
     }
     return undefined
@@ -118,7 +127,7 @@ export class Connection {
 
   private connected(): void {
     const { host, port, scheme } = this.load.options
-    if (scheme === "tcp") return this.open()
+    if (!speaksWebSocket(scheme)) return this.open()
     const fields = [
       "Upgrade: websocket",
       "Connection: Upgrade",
@@ -143,7 +152,7 @@ export class Connection {
 
   private read(length: number): boolean {
     if (this.state === "opening") this.readHead(length)
-    else if (this.load.options.scheme === "tcp") this.payload(readBuffer, 0, length)
+    else if (!speaksWebSocket(this.load.options.scheme)) this.payload(readBuffer, 0, length)
     else this.reader.feed(readBuffer, 0, length)
     if (this.load.options.mode === "echo") this.answer()
     else if (this.load.options.mode === "download") this.load.progress()

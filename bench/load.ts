@@ -5,7 +5,7 @@
  * not what was sent. Run by `agent.start`.
  */
 import { serve, sleep, within } from "./agent.ts"
-import { Connection } from "./connection.ts"
+import { Connection, speaksWebSocket } from "./connection.ts"
 import type { Load, LoadOptions } from "./connection.ts"
 import { maskedFrame, pattern } from "./frames.ts"
 
@@ -77,7 +77,7 @@ const commands = {
   prepare: async ({ server, options }: { readonly server: number; readonly options: LoadOptions }): Promise<void> => {
     process.on("exit", () => process.kill(server, "SIGKILL"))
     const expected = pattern(options.size)
-    const message = options.scheme === "ws" ? maskedFrame(2, expected) : expected
+    const message = speaksWebSocket(options.scheme) ? maskedFrame(2, expected) : expected
     const uploadBatch = Math.max(1, Math.floor(uploadBatchBytes / options.size))
     const batch = options.mode === "upload" ? uploadBatch : options.depth
     load = {

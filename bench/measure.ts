@@ -66,7 +66,8 @@ const startRig = async (row: Row, name: ServerName, options: MeasureOptions): Pr
   const listening = await target?.call("listen", { mode: targetModes[row.kind], size: row.size }, patience)
   const command = commandOf(name, row, `127.0.0.1:${listening?.port ?? 0}`)
   const server = resources.use(await startServer(command, options.nodeArguments, options.environment))
-  if (row.kind === "handshake" && server.scheme !== "ws") throw new Error("a tcp:// server has no handshake to measure")
+  if (row.kind === "handshake" && server.scheme === "tcp")
+    throw new Error("a tcp:// server has no handshake to measure")
   const load = resources.use(start<LoadCommands>("load.ts"))
   const { scheme, host, port } = server
   const { kind: mode, size, depth } = row

@@ -3,6 +3,8 @@
  * project's own come from `BENCH_ECHO` and `BENCH_PROXY` when they are set (words split at spaces, `{TARGET}` stands
  * for the target's `HOST:PORT`).
  */
+import { certificateFile } from "./certificate.ts"
+
 export type PeerName = "ws" | "net" | "core"
 export type ServerName = "ours" | PeerName
 
@@ -20,6 +22,8 @@ export interface Row {
   readonly peers: ReadonlyArray<PeerName>
   /** Whether ours is a component, of which the core is a peer. */
   readonly component?: boolean
+  /** Whether clients speak TLS; the target never does. */
+  readonly tls?: boolean
 }
 
 const both: ReadonlyArray<PeerName> = ["ws", "net"]
@@ -78,6 +82,15 @@ const component = (row: Row): Row => ({
   component: true
 })
 
+/** The same over TLS 1.3 with an RSA certificate: against `ws` behind `node:https`, and plain `node:tls`. */
+const tls = (row: Row): Row => ({
+  ...row,
+  name: `tls-${row.name}`,
+  title: `TLS: ${row.title}`,
+  peers: both,
+  tls: true
+})
+
 export const rows: ReadonlyArray<Row> = [
   small("echo", 1),
   small("echo", 10),
@@ -95,7 +108,12 @@ export const rows: ReadonlyArray<Row> = [
   component(small("echo", 10)),
   component(small("proxy", 1)),
   component(small("proxy", 10)),
-  component(bulk("download", 64 * KiB, "64 KiB"))
+  component(bulk("download", 64 * KiB, "64 KiB")),
+  tls(small("echo", 1)),
+  tls(small("echo", 10)),
+  tls(bulk("upload", 64 * KiB, "64 KiB")),
+  tls(bulk("download", 64 * KiB, "64 KiB")),
+  tls(handshake("echo"))
 ]
 
 export interface Unit {
@@ -124,14 +142,18 @@ export const overridden = (): boolean => Object.values(overrides).some((name) =>
 
 /** The command line of a server for a row. */
 export const commandOf = (server: ServerName, row: Row, target: string): ReadonlyArray<string> => {
-  const { component = false, role } = row
+  const { component = false, role, tls = false } = row
   const targets = role === "proxy" ? [target] : []
+  const certificate = tls ? certificateFile() : undefined
   if (component && server === "ours") {
     return ["node", "--conditions=source", `bench/servers/component-${role}.ts`, anyPort, ...targets]
   }
   const own =
     process.env[overrides[role]] ?? `node src/cli/main.ts ${role} ${anyPort}${role === "proxy" ? " {TARGET}" : ""}`
-  return server === "ours" || server === "core"
-    ? own.split(/\s+/).map((word) => word.replace("{TARGET}", target))
-    : ["node", `bench/peers/${server}-${role}.ts`, anyPort, ...targets]
+  if (server === "ours" || server === "core") {
+    const words = own.split(/\s+/).map((word) => word.replace("{TARGET}", target))
+    return certificate === undefined ? words : [...words, "--cert", certificate]
+  }
+  const peer = ["node", `bench/peers/${server}-${role}.ts`, anyPort, ...targets]
+  return certificate === undefined ? peer : [...peer, `--cert=${certificate}`]
 }

@@ -1,6 +1,6 @@
 /**
  * A server under measurement: started from a command in its own process, up when it prints `ready ws://HOST:PORT` (or
- * `tcp://`), measured from Linux `/proc` (with its children, if it has any), stopped at the end. CPU seconds are the
+ * `wss://`, `tcp://`, `tls://`), measured from Linux `/proc` (with its children, if it has any), stopped at the end. CPU seconds are the
  * greater of the process's tick counters (they keep threads that have ended) and the sum of its threads' run time in
  * nanoseconds (they have the resolution): each is never more than the truth.
  */
@@ -10,9 +10,15 @@ import { readdirSync, readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { stop, track, within } from "./agent.ts"
 
+/** What is spoken to a server: WebSocket or the bare bytes, each with or without TLS. */
+export type Scheme = "ws" | "wss" | "tcp" | "tls"
+
+const isScheme = (text: string | undefined): text is Scheme =>
+  text === "ws" || text === "wss" || text === "tcp" || text === "tls"
+
 export interface Server extends AsyncDisposable {
   readonly pid: number
-  readonly scheme: "ws" | "tcp"
+  readonly scheme: Scheme
   readonly host: string
   readonly port: number
   /** Why the server is gone, if it is, with its last words. */
@@ -114,7 +120,7 @@ export const startServer = async (
         const parts = (partial + text).split("\n")
         partial = parts.pop()?.slice(-1000) ?? ""
         for (const line of parts) {
-          const match = /ready (ws|tcp):\/\/(\[[^\]]+\]|[^:/\s]+):(\d+)/.exec(line)
+          const match = /ready (wss?|tcp|tls):\/\/(\[[^\]]+\]|[^:/\s]+):(\d+)/.exec(line)
           if (match !== null) resolve(match)
           if (line.trim() !== "") lines.push(line.trim())
         }
@@ -136,7 +142,7 @@ export const startServer = async (
     const [, scheme, host, port] = await within(startSeconds, () => "the server printed no ready line", ready)
     return {
       pid: child.pid ?? 0,
-      scheme: scheme === "tcp" ? "tcp" : "ws",
+      scheme: isScheme(scheme) ? scheme : "ws",
       host: (host ?? "").replace(/^\[|\]$/g, ""),
       port: Number(port),
       obituary,

@@ -1,15 +1,24 @@
 /**
- * How a peer is told its endpoints and how it tells that it is up: `HOST:PORT` arguments (port 0 is the system's choice)
- * and one line `ready SCHEME://HOST:PORT` with the real port. The scheme tells the load generator what to speak.
+ * How a peer is told its endpoints and how it tells that it is up: `HOST:PORT` arguments (port 0 is the system's choice),
+ * `--cert=FILE` behind them for a certificate with its key, which means TLS; and one line `ready SCHEME://HOST:PORT` with the real port. The scheme tells the load generator what to speak.
  */
+import { readFileSync } from "node:fs"
 import type { AddressInfo } from "node:net"
+
+/** The certificate and key to speak TLS with, if TLS is to be spoken. */
+export const identity = (): { readonly cert: Buffer; readonly key: Buffer } | undefined => {
+  const file = process.argv.find((argument) => argument.startsWith("--cert="))?.slice("--cert=".length)
+  if (file === undefined) return undefined
+  const pem = readFileSync(file)
+  return { cert: pem, key: pem }
+}
 
 export const endpoint = (argument = "127.0.0.1:0"): { readonly host: string; readonly port: number } => {
   const at = argument.lastIndexOf(":")
   return { host: argument.slice(0, at), port: Number(argument.slice(at + 1)) }
 }
 
-export const announce = (scheme: "ws" | "tcp", address: AddressInfo | string | null): void => {
+export const announce = (scheme: "ws" | "wss" | "tcp" | "tls", address: AddressInfo | string | null): void => {
   if (address === null || typeof address === "string") throw new Error("expected to listen on a TCP port")
   console.log(`ready ${scheme}://${address.address}:${address.port}`)
 }
