@@ -1,11 +1,11 @@
-import { spawnSync } from "node:child_process"
 import { reporters } from "./.ci/reporters.ts"
+import { missing } from "./test/installed.ts"
 import { defineConfig } from "vitest/config"
 
 /** What makes its certificates with `openssl`: left out, with a word, where that is missing. */
 const tls = ["test/tls/**", "test/cli/tls.test.ts", "test/component/{certificate,tls}*.test.ts"]
-const hasOpenssl = spawnSync("openssl", ["version"]).status === 0
-if (!hasOpenssl) process.stderr.write(`openssl is not installed: ${tls.join(", ")} are skipped\n`)
+const noOpenssl = missing("openssl")
+if (noOpenssl !== undefined) process.stderr.write(`${noOpenssl}: ${tls.join(", ")} are skipped\n`)
 
 export default defineConfig({
   // the examples and the tests of the package import it by its name, and get its sources
@@ -14,7 +14,7 @@ export default defineConfig({
   test: {
     reporters,
     include: ["test/**/*.test.ts"],
-    exclude: ["test/e2e/**", "test/soak/**", ...(hasOpenssl ? [] : tls)],
+    exclude: ["test/e2e/**", "test/soak/**", ...(noOpenssl === undefined ? [] : tls)],
     testTimeout: 30_000,
     hookTimeout: 30_000,
     // the tests of processes and of throughput want the two cores for themselves

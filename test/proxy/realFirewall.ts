@@ -5,10 +5,11 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { type ChildProcess, spawn } from "node:child_process"
-import { accessSync, constants, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import * as Net from "node:net"
 import { tmpdir } from "node:os"
-import { delimiter, join } from "node:path"
+import { join } from "node:path"
+import * as Installed from "../installed.ts"
 import { secret, user } from "./firewall.ts"
 import { eventually } from "./watch.ts"
 
@@ -58,23 +59,8 @@ export const danted: Program = {
   ]
 }
 
-const folders = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/usr/local/sbin"]
-
-const find = (name: string): string | undefined =>
-  folders
-    .map((folder) => join(folder, name))
-    .find((path) => {
-      try {
-        accessSync(path, constants.X_OK)
-        return true
-      } catch {
-        return false
-      }
-    })
-
 /** Why it cannot run here, if so. */
-export const missing = ({ name }: Program): string | undefined =>
-  find(name) === undefined ? `${name} is not installed` : undefined
+export const missing = ({ name }: Program): string | undefined => Installed.missing(name)
 
 /** A port that was free a moment ago. */
 const freePort = Effect.callback<number>((resume) => {
@@ -125,7 +111,9 @@ export const start = (program: Program): Effect.Effect<number, never, Scope.Scop
       const port = yield* freePort
       if (program.config !== undefined) writeFileSync(file, `${program.config(port).join("\n")}\n`)
       const child = yield* Effect.acquireRelease(
-        Effect.sync(() => spawn(find(program.name)!, program.args(port, file), { stdio: "ignore", detached: true })),
+        Effect.sync(() =>
+          spawn(Installed.find(program.name)!, program.args(port, file), { stdio: "ignore", detached: true })
+        ),
         end
       )
       while (child.exitCode === null) {

@@ -5,6 +5,7 @@ import { randomBytes } from "node:crypto"
 import { once } from "node:events"
 import { text } from "node:stream/consumers"
 import WS from "ws"
+import { lacking } from "../installed.ts"
 import { serving, echo } from "./serving.ts"
 
 const message = "Grüße 🎈 ".repeat(2000)
@@ -144,7 +145,7 @@ const hasWebsockets = (): boolean => {
 describe("python's websockets", () => {
   it.live("echoes and closes cleanly", (context) =>
     Effect.gen(function* () {
-      if (!hasWebsockets()) return context.skip("/usr/bin/python3 has no module websockets")
+      if (!hasWebsockets()) return context.skip(lacking("/usr/bin/python3 has no module websockets"))
       const { url } = yield* serving(echo, options)
       const child = spawn("/usr/bin/python3", ["-c", python, url], { stdio: ["ignore", "pipe", "inherit"] })
       const [[code], output] = yield* Effect.promise(() => Promise.all([once(child, "exit"), text(child.stdout)]))

@@ -2,7 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
 import { createPrivateKey, X509Certificate } from "node:crypto"
 import * as Certificate from "../../src/tls/Certificate.ts"
-import { certificate, has, key, keyKinds, type KeyKind, openssl, path, read, run, text, write } from "./openssl.ts"
+import { has } from "../installed.ts"
+import { certificate, key, keyKinds, type KeyKind, openssl, path, read, run, text, write } from "./openssl.ts"
 
 const load = (name: string) => Result.getOrThrow(Certificate.fromEncoded(text(`${name}.crt`)))
 

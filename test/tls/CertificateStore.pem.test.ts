@@ -1,20 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as CertificateStore from "../../src/tls/CertificateStore.ts"
-import {
-  certificate,
-  chain,
-  has,
-  key,
-  keyKinds,
-  type KeyKind,
-  openssl,
-  path,
-  read,
-  run,
-  text,
-  write
-} from "./openssl.ts"
+import { has } from "../installed.ts"
+import { certificate, chain, key, keyKinds, type KeyKind, openssl, path, read, run, text, write } from "./openssl.ts"
 import { cannotOpen, CertStoreType, chainNames, derOf, isCertificate, reasonOf } from "./stores.ts"
 
 const kinds = Object.keys(keyKinds) as ReadonlyArray<KeyKind>

@@ -10,11 +10,12 @@ import type { Peer } from "../../src/server/UpgradeListener.ts"
 import * as WebSocketServer from "../../src/server/WebSocketServer.ts"
 import * as ClientHello from "../../src/tls/ClientHello.ts"
 import * as Identities from "../../src/tls/Identities.ts"
+import { has } from "../installed.ts"
 import { collectingLogs, deciding, eventually, serving } from "../server/serving.ts"
 import { upgradeRequest } from "../server/wire.ts"
 import { fromNode } from "./hellos.ts"
 import { dial, echoing, isLetIn, localhost, rest, tcp, upgraded, withTls } from "./listening.ts"
-import { has, path, text } from "./openssl.ts"
+import { path, text } from "./openssl.ts"
 
 const command = (name: string, args: ReadonlyArray<string>) =>
   Effect.callback<{ readonly code: number; readonly out: string }>((resume) => {
@@ -76,7 +77,7 @@ describe("a listener that speaks TLS", () => {
     })
   )
 
-  it.live.skipIf(!has("curl"))("answers curl: HTTP over TLS is told what this address speaks", () =>
+  it.live.runIf(has("curl"))("answers curl: HTTP over TLS is told what this address speaks", () =>
     Effect.gen(function* () {
       const { port } = yield* echoing()
       const { out } = yield* command("curl", ["-sSi", "--cacert", path("localhost.crt"), `https://localhost:${port}/`])

@@ -95,13 +95,3 @@ export const chain = (): void => {
   })
   once("chain.pem", () => void write("chain.pem", text("middle.crt") + text("root.crt")))
 }
-
-/** Whether a program is installed. */
-export const has = (command: string): boolean => {
-  try {
-    execFileSync("sh", ["-c", `command -v ${command}`], { stdio: "ignore" })
-    return true
-  } catch {
-    return false
-  }
-}
