@@ -72,7 +72,7 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
   /** An interrupted pull loses nothing: what comes then is kept. */
   private readonly forget: Effect.Effect<void>
   private readonly stream: Duplex
-  /** Whether chunks of this stream are buffers of their own, which only streams over the system's sockets promise. */
+  /** Whether chunks of this stream are buffers of their own: sockets of the system and TLS over anything promise that. */
   private readonly ownsChunks: boolean
   whenForgotten: (() => void) | undefined = undefined
   private waiter: Waiter<Chunks> | undefined = undefined
@@ -87,7 +87,7 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
 
   constructor(stream: Duplex, head: Uint8Array | undefined) {
     this.stream = stream
-    this.ownsChunks = stream instanceof Net.Socket && !("encrypted" in stream)
+    this.ownsChunks = stream instanceof Net.Socket
     if (head !== undefined && head.length > 0) this.kept = [head]
     this.pull = Effect.callback<Chunks, Socket.SocketError>((resume) => this.read(resume))
     this.forget = Effect.sync(() => {
