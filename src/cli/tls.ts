@@ -1,54 +1,123 @@
 /**
- * The flags about TLS, toward clients and toward the target, and what they mean.
+ * The flags about TLS toward clients, and what they mean.
  */
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
-import { readFileSync } from "node:fs"
+import { closeSync, openSync, readFileSync } from "node:fs"
 import type * as NodeTls from "../node/NodeTls.ts"
+import type { Peer } from "../server/UpgradeListener.ts"
 import { CertStoreType } from "../tls/CertificateStore.ts"
+import * as CipherSuites from "../tls/CipherSuites.ts"
 import * as Identities from "../tls/Identities.ts"
+import * as TlsSettings from "../tls/TlsSettings.ts"
 import { UsageError } from "./Address.ts"
 
-const file = (name: string, description: string) =>
-  Flag.String(name).pipe(Flag.withMetavar("FILE"), Flag.withDescription(description), Flag.optional)
+const text = (name: string, metavar: string, description: string) =>
+  Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.optional)
+const texts = (name: string, metavar: string, description: string) =>
+  Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.atLeast(0))
+const choice = <const Choices extends ReadonlyArray<string>>(name: string, choices: Choices, description: string) =>
+  Flag.Literals(name, choices).pipe(Flag.withDescription(description), Flag.optional)
+const given = (name: string, description: string) =>
+  Flag.Boolean(name).pipe(Flag.withDescription(description), Flag.withDefault(false))
+
+/** The versions of TLS as they are typed. */
+const versions = {
+  "1.0": "TLSv1",
+  "1.1": "TLSv1.1",
+  "1.2": "TLSv1.2",
+  "1.3": "TLSv1.3"
+} as const satisfies Record<string, TlsSettings.Version>
 
 /** The flags of every command that listens. */
 export const server = {
-  cert: file("cert", "Speak wss with the certificate of this file: PEM, with the private key or with --key, or PFX"),
-  key: file("key", "The private key of the certificate, if it is in a file of its own"),
-  certPassword: Flag.String("cert-password-env").pipe(
-    Flag.withMetavar("NAME"),
-    Flag.withDescription("The environment variable that has the password of the certificate or key"),
-    Flag.optional
+  cert: texts(
+    "cert",
+    "FILE",
+    "Speak wss with the certificate of this file: PEM, with the private key or with --key, or PFX; repeat it for others, which are chosen by name and kind of key"
   ),
-  clientCa: file("client-ca", "Let in only clients with a certificate of these authorities (PEM)"),
-  tlsMin: Flag.String("tls-min").pipe(
-    Flag.withMetavar("VERSION"),
-    Flag.withDescription("The oldest version of TLS: 1.2 (default) or 1.3"),
-    Flag.optional
+  key: texts("key", "FILE", "The private key of a certificate, if it is in a file of its own; several in their order"),
+  certPassword: text(
+    "cert-password-env",
+    "NAME",
+    "The environment variable that has the password of the certificates or keys"
   ),
-  alsoPlain: Flag.Boolean("also-plain").pipe(
-    Flag.withDescription("Speak ws on the same port, too"),
-    Flag.withDefault(false)
-  )
+  strictSni: given("strict-sni", "Refuse clients that ask for a name that no certificate is for"),
+  clientCa: texts("client-ca", "FILE", "Let in only clients with a certificate of these authorities (PEM)"),
+  clientCaSystem: given("client-ca-system", "The same, of the authorities that the system trusts"),
+  clientCert: choice(
+    "client-cert",
+    ["required", "optional"],
+    "Whether clients must show a certificate at all (required)"
+  ),
+  tlsMin: text("tls-min", "VERSION", "The oldest version of TLS: 1.0, 1.1, 1.2 (default) or 1.3"),
+  tlsMax: text("tls-max", "VERSION", "The newest version of TLS (1.3)"),
+  ciphers: text("ciphers", "LIST", "Cipher suites by IANA or OpenSSL names, or a cipher list of OpenSSL for TLS 1.2"),
+  groups: text("groups", "LIST", "Groups to exchange keys in, such as X25519,P-256"),
+  sigalgs: text("sigalgs", "LIST", "Signature algorithms, such as ecdsa_secp256r1_sha256,rsa_pss_rsae_sha256"),
+  alpn: text("alpn", "LIST", "Application protocols (http/1.1), or off"),
+  sessionTickets: choice("session-tickets", ["on", "off"], "Whether sessions may be resumed by tickets (on)"),
+  keyLog: text("key-log", "FILE", "Append the secrets of each connection to this file: whoever has it reads them all"),
+  tlsLog: choice(
+    "tls-log",
+    ["off", "failures", "steps", "records"],
+    "What is logged of TLS handshakes: why they failed (default), each step and alert, or each record too"
+  ),
+  alsoPlain: given("also-plain", "Speak ws on the same port, too")
 }
 
 /** What was typed for them. */
 export interface ServerFlags {
-  readonly cert: Option.Option<string>
-  readonly key: Option.Option<string>
+  readonly cert: ReadonlyArray<string>
+  readonly key: ReadonlyArray<string>
   readonly certPassword: Option.Option<string>
-  readonly clientCa: Option.Option<string>
+  readonly strictSni: boolean
+  readonly clientCa: ReadonlyArray<string>
+  readonly clientCaSystem: boolean
+  readonly clientCert: Option.Option<"required" | "optional">
   readonly tlsMin: Option.Option<string>
+  readonly tlsMax: Option.Option<string>
+  readonly ciphers: Option.Option<string>
+  readonly groups: Option.Option<string>
+  readonly sigalgs: Option.Option<string>
+  readonly alpn: Option.Option<string>
+  readonly sessionTickets: Option.Option<"on" | "off">
+  readonly keyLog: Option.Option<string>
+  readonly tlsLog: Option.Option<"off" | "failures" | "steps" | "records">
   readonly alsoPlain: boolean
 }
 
 const usage = (message: string) => new UsageError({ message })
 
-const needsCert = ["key", "certPassword", "clientCa", "tlsMin"] as const
-const flagOf = { key: "key", certPassword: "cert-password-env", clientCa: "client-ca", tlsMin: "tls-min" } as const
+/** The flags as they are typed. */
+const flagOf = {
+  cert: "cert",
+  key: "key",
+  certPassword: "cert-password-env",
+  strictSni: "strict-sni",
+  clientCa: "client-ca",
+  clientCaSystem: "client-ca-system",
+  clientCert: "client-cert",
+  tlsMin: "tls-min",
+  tlsMax: "tls-max",
+  ciphers: "ciphers",
+  groups: "groups",
+  sigalgs: "sigalgs",
+  alpn: "alpn",
+  sessionTickets: "session-tickets",
+  keyLog: "key-log",
+  tlsLog: "tls-log",
+  alsoPlain: "also-plain"
+} as const satisfies Record<keyof ServerFlags, string>
+
+const isGiven = (value: ServerFlags[keyof ServerFlags]): boolean =>
+  typeof value === "boolean" ? value : Option.isOption(value) ? Option.isSome(value) : value.length > 0
+
+const codeOf = (cause: unknown): string =>
+  cause instanceof Error && "code" in cause ? String(cause.code) : String(cause)
 
 const read = (flag: string, path: string): Effect.Effect<string, UsageError> =>
   Effect.try({
@@ -56,46 +125,171 @@ const read = (flag: string, path: string): Effect.Effect<string, UsageError> =>
     catch: (cause) => usage(`--${flag} expects a file that can be read; ${path}: ${codeOf(cause)}`)
   })
 
-const codeOf = (cause: unknown): string =>
-  cause instanceof Error && "code" in cause ? String(cause.code) : String(cause)
+/** Whether a file is PEM without a private key. */
+const needsKey = (content: string): boolean =>
+  content.includes("-----BEGIN CERTIFICATE-----") && !/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(content)
 
-/** TLS as it was asked for, if it was. SIGHUP has the certificate read again, and so has a change of its file. */
+/** Which key is whose: as many keys as certificates, or as many as have none in their own file. */
+const keysOf = Effect.fnUntraced(function* ({
+  cert,
+  key
+}: ServerFlags): Effect.fn.Return<ReadonlyArray<string | undefined>, UsageError> {
+  // what cannot be read is said by the flag's name, and not as a store that cannot be opened
+  const contents = yield* Effect.forEach(cert, (path) => read("cert", path))
+  yield* Effect.forEach(key, (path) => read("key", path), { discard: true })
+  if (key.length === cert.length) return key
+  const without = contents.filter(needsKey).length
+  if (key.length !== without) {
+    const missing = cert.find((_, i) => needsKey(contents[i]!))
+    if (key.length === 0) return yield* usage(`--cert ${missing} has no private key; give its file with --key`)
+    const expected = `one for each --cert, or for each whose file has none (${without})`
+    return yield* usage(`--key expects ${expected}, in their order; got ${key.length}`)
+  }
+  let next = 0
+  return contents.map((content) => (needsKey(content) ? key[next++] : undefined))
+})
+
+const version = (flag: "tlsMin" | "tlsMax", typed: Option.Option<string>) =>
+  Option.match(typed, {
+    onNone: () => Effect.succeed(undefined),
+    onSome: (text): Effect.Effect<TlsSettings.Version, UsageError> => {
+      const known = Object.entries(versions).find(([name]) => name === text)
+      return known === undefined
+        ? Effect.fail(usage(`--${flagOf[flag]} expects 1.0, 1.1, 1.2 or 1.3; got ${JSON.stringify(text)}`))
+        : Effect.succeed(known[1])
+    }
+  })
+
+const listOf = (text: string): ReadonlyArray<string> =>
+  text
+    .split(/[\s,:]+/)
+    .map((name) => name.trim())
+    .filter((name) => name !== "")
+
+/**
+ * Names of suites, or OpenSSL's language for lists of them: `HIGH:!aNULL`, `ECDHE+AESGCM`, `@SECLEVEL=2`. What could be a
+ * name is taken for one, so that a name with a slip in it is told.
+ */
+export const cipherOptions = (text: string): Pick<TlsSettings.Options, "cipherSuites" | "cipherList"> => {
+  const names = listOf(text)
+  const isLanguage = (name: string) => /^[!@+-]|\+|^[^-_*]+$/.test(name) && CipherSuites.fromName(name) === undefined
+  return names.some(isLanguage) ? { cipherList: text } : { cipherSuites: names }
+}
+
+/** The settings that were asked for; a name that nobody knows is a mistake, and one that is of no use here is told. */
+const settingsOf = Effect.fnUntraced(function* (
+  flags: ServerFlags
+): Effect.fn.Return<TlsSettings.TlsSettings, UsageError> {
+  const [min, max] = [yield* version("tlsMin", flags.tlsMin), yield* version("tlsMax", flags.tlsMax)]
+  // an older maximum asks for an older minimum too
+  const old = max === "TLSv1" || max === "TLSv1.1" ? max : "TLSv1.2"
+  const options: TlsSettings.Options = {
+    minVersion: min ?? old,
+    maxVersion: max,
+    ...Option.match(flags.ciphers, { onNone: () => ({}), onSome: cipherOptions }),
+    groups: Option.getOrUndefined(Option.map(flags.groups, listOf)),
+    signatureAlgorithms: Option.getOrUndefined(Option.map(flags.sigalgs, listOf)),
+    alpnProtocols: Option.getOrUndefined(
+      Option.map(flags.alpn, (text) => (text === "off" ? [] : text.split(",").map((name) => name.trim())))
+    ),
+    sessionTickets: Option.getOrUndefined(Option.map(flags.sessionTickets, (typed) => typed === "on")),
+    keyLogFile: Option.getOrUndefined(flags.keyLog)
+  }
+  if (options.alpnProtocols?.includes("h2")) {
+    return yield* usage("--alpn: h2 is not spoken here, and who agreed on it would speak nothing else")
+  }
+  const settings = yield* Effect.fromResult(
+    Result.mapError(TlsSettings.make(options), ({ message, setting }) =>
+      usage(`--${flagOfSetting[setting] ?? "tls-min"}: ${message}`)
+    )
+  )
+  if (settings.unavailable.length > 0) {
+    yield* Effect.logWarning(`TLS: of no use here and left out: ${settings.unavailable.join(", ")}`)
+  }
+  return settings
+})
+
+/** The flag that a setting came from. */
+const flagOfSetting: { readonly [K in keyof TlsSettings.Options]?: string } = {
+  minVersion: "tls-min",
+  maxVersion: "tls-max",
+  cipherSuites: "ciphers",
+  cipherList: "ciphers",
+  groups: "groups",
+  signatureAlgorithms: "sigalgs",
+  alpnProtocols: "alpn"
+}
+
+const checkKeyLog = (path: string): Effect.Effect<void, UsageError> =>
+  Effect.andThen(
+    Effect.try({
+      try: () => closeSync(openSync(path, "a", 0o600)),
+      catch: (cause) => usage(`--key-log expects a file that can be written; ${path}: ${codeOf(cause)}`)
+    }),
+    Effect.logWarning(`The secrets of all TLS connections are written to ${path}: whoever has it can read them`)
+  )
+
+const clientCertificatesOf = Effect.fnUntraced(function* (
+  flags: ServerFlags
+): Effect.fn.Return<NodeTls.ClientCertificates | undefined, UsageError> {
+  if (flags.clientCa.length === 0 && !flags.clientCaSystem) {
+    if (Option.isNone(flags.clientCert)) return undefined
+    return yield* usage("--client-cert needs --client-ca or --client-ca-system: whose certificates are trusted")
+  }
+  const ca = yield* Effect.forEach(flags.clientCa, (path) => read("client-ca", path))
+  if (!ca.every((pem) => pem.includes("BEGIN CERTIFICATE"))) {
+    return yield* usage("--client-ca expects certificates in PEM")
+  }
+  const required = Option.getOrElse(flags.clientCert, () => "required") === "required"
+  return { ca, systemCa: flags.clientCaSystem, required }
+})
+
+/** What a log calls a client. */
+const nameOf = ({ remoteAddress = "?", remotePort = 0 }: Peer): string =>
+  `${remoteAddress.includes(":") ? `[${remoteAddress}]` : remoteAddress}:${remotePort}`
+
+/** What is told of handshakes, in the log. */
+const loggingOf = Effect.fnUntraced(function* (
+  tlsLog: ServerFlags["tlsLog"]
+): Effect.fn.Return<Pick<NodeTls.Options, "onStatus" | "onFailure" | "records">> {
+  const what = Option.getOrElse(tlsLog, () => "failures" as const)
+  if (what === "off") return {}
+  const runFork = Effect.runForkWith(yield* Effect.context<never>())
+  const log = (peer: Peer, message: string) => void runFork(Effect.logInfo(`TLS with ${nameOf(peer)}: ${message}`))
+  if (what !== "failures") return { onStatus: log, records: what === "records" }
+  // who only looked whether somebody listens is not worth a line
+  return { onFailure: (peer, { kind, message }) => (kind === "Gone" ? undefined : log(peer, message)) }
+})
+
+/** TLS as it was asked for, if it was. SIGHUP has the certificates read again, and so has a change of their files. */
 export const serverOptions = Effect.fnUntraced(function* (
   flags: ServerFlags
 ): Effect.fn.Return<NodeTls.Options | undefined, UsageError, Scope.Scope> {
-  if (Option.isNone(flags.cert)) {
-    const stray = needsCert.find((name) => Option.isSome(flags[name]))
+  if (flags.cert.length === 0) {
+    const names = Object.keys(flagOf) as ReadonlyArray<keyof ServerFlags>
+    const stray = names.find((name) => isGiven(flags[name]))
     if (stray !== undefined) return yield* usage(`--${flagOf[stray]} is for wss, and needs --cert`)
-    if (flags.alsoPlain) return yield* usage("--also-plain is for wss, and needs --cert")
     return undefined
   }
   const password = Option.isNone(flags.certPassword) ? undefined : process.env[flags.certPassword.value]
   if (Option.isSome(flags.certPassword) && password === undefined) {
     return yield* usage(`--cert-password-env names ${flags.certPassword.value}, which is not set`)
   }
-  // said by the flag's name, and not as a store that cannot be opened
-  yield* read("cert", flags.cert.value)
-  if (Option.isSome(flags.key)) yield* read("key", flags.key.value)
+  const keys = yield* keysOf(flags)
+  const settings = yield* settingsOf(flags)
+  const clientCertificates = yield* clientCertificatesOf(flags)
   const identities = yield* Identities.reloading({
-    sources: [
-      { type: CertStoreType.cstAuto, store: flags.cert.value, password, keyFile: Option.getOrUndefined(flags.key) }
-    ]
+    sources: flags.cert.map((store, i) => ({ type: CertStoreType.cstAuto, store, password, keyFile: keys[i] })),
+    otherNames: flags.strictSni ? "refuse" : "choose"
   }).pipe(Effect.mapError((error) => usage(error.message)))
   yield* reloadOnHangUp(identities)
-  const minVersion = Option.match(flags.tlsMin, {
-    onNone: () => "TLSv1.2" as const,
-    onSome: (text) => (text === "1.2" ? ("TLSv1.2" as const) : text === "1.3" ? ("TLSv1.3" as const) : undefined)
-  })
-  if (minVersion === undefined) return yield* usage("--tls-min expects 1.2 or 1.3")
-  const ca = Option.isNone(flags.clientCa) ? undefined : yield* read("client-ca", flags.clientCa.value)
-  if (ca !== undefined && !ca.includes("BEGIN CERTIFICATE")) {
-    return yield* usage("--client-ca expects certificates in PEM")
-  }
+  if (Option.isSome(flags.keyLog)) yield* checkKeyLog(flags.keyLog.value)
   return {
     identities,
-    settings: { minVersion },
+    settings,
     plaintext: flags.alsoPlain,
-    ...(ca !== undefined && { clientCertificates: { ca: [ca], required: true } })
+    clientCertificates,
+    ...(yield* loggingOf(flags.tlsLog))
   }
 })
 

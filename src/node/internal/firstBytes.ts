@@ -49,13 +49,19 @@ const notTls = (reason: string, alert: ClientHello.Alert) =>
 /** The record of an alert, for a socket without TLS. */
 export const alertRecord = (alert: number): Uint8Array => Uint8Array.of(21, 3, 1, 0, 2, 2, alert)
 
+/** The most application protocols that are named. */
+const maxProtocols = 10
+
 export const describeHello = (hello: ClientHello.ClientHello): string => {
   const versions = ClientHello.withoutGrease(hello.supportedVersions).map(
     (version) =>
       ({ 0x0304: "TLSv1.3", 0x0303: "TLSv1.2", 0x0302: "TLSv1.1", 0x0301: "TLSv1" })[version] ?? String(version)
   )
   const name = hello.serverName === undefined ? "no server name" : `server name ${JSON.stringify(hello.serverName)}`
-  const protocols = hello.alpnProtocols.length === 0 ? "no protocols" : `protocols ${hello.alpnProtocols.join(", ")}`
+  // bytes of the client's choice, and as many as it likes: for a log
+  const offered = hello.alpnProtocols.slice(0, maxProtocols).map((it) => it.replaceAll(/[^!-~]/g, "?"))
+  if (hello.alpnProtocols.length > maxProtocols) offered.push("…")
+  const protocols = offered.length === 0 ? "no protocols" : `protocols ${offered.join(", ")}`
   const suites = ClientHello.withoutGrease(hello.cipherSuites).length
   return `ClientHello: ${versions.join(", ")}, ${name}, ${suites} cipher suites, ${protocols}`
 }

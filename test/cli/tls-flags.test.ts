@@ -1,0 +1,308 @@
+/**
+ * The settings of TLS on the command line: certificates by name, versions, suites, groups, signatures, protocols, tickets, the
+ * key log, clients' certificates, and what is logged; and what is told of a mistake in them.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, type Scope } from "effect"
+import { once } from "node:events"
+import { statSync } from "node:fs"
+import * as tls from "node:tls"
+import { WebSocket } from "ws"
+import { cipherOptions } from "../../src/cli/tls.ts"
+import { certificate, key, openssl, path, text, write } from "../tls/openssl.ts"
+import { run, type Running, start } from "./command.ts"
+
+const names = (...list: ReadonlyArray<string>) => [`subjectAltName=${list.map((name) => `DNS:${name}`).join()}`]
+const ca = ["basicConstraints=critical,CA:TRUE", "keyUsage=keyCertSign"]
+certificate("first", { extensions: names("first.example", "localhost") })
+certificate("first-rsa", { extensions: names("first.example"), kind: "rsa2048" })
+certificate("wild", { extensions: names("*.wild.example") })
+certificate("authority", { extensions: ca })
+certificate("member", { issuer: "authority" })
+certificate("stranger")
+write("first.pem", text("first.crt") + text("first.key"))
+write("first-rsa.pem", text("first-rsa.crt") + text("first-rsa.key"))
+key("p256", "locked")
+openssl(..."pkcs12 -export -passout pass:secret -inkey wild.key -in wild.crt -out wild.pfx".split(" "))
+
+interface Serving {
+  readonly command: Running
+  readonly port: number
+}
+
+const serving = (...args: ReadonlyArray<string>): Effect.Effect<Serving, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const command = yield* start(["echo", "0", ...args])
+    const port = /:(\d+)$/.exec(yield* command.line(1))?.[1]
+    return { command, port: Number(port) }
+  })
+
+interface Seen {
+  readonly name: string | undefined
+  readonly version: string | null
+  readonly suite: string
+  readonly group: string | undefined
+  readonly alpn: string | false | null
+  readonly session: Buffer | undefined
+  readonly isResumed: boolean
+}
+
+/** What a client agrees on, or why it does not. */
+const agreed = (port: number, options: tls.ConnectionOptions = {}): Effect.Effect<Seen | string> =>
+  Effect.promise(async () => {
+    const socket = tls.connect({
+      port,
+      host: "127.0.0.1",
+      servername: "first.example",
+      rejectUnauthorized: false,
+      ...options
+    })
+    try {
+      let session: Buffer | undefined
+      socket.on("session", (it: Buffer) => (session = it))
+      await once(socket, "secureConnect")
+      // an answer brings the ticket of TLS 1.3 with it, or the alert
+      socket.write("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+      await once(socket, "data")
+      const group = socket.getEphemeralKeyInfo()
+      return {
+        name: socket.getPeerX509Certificate()?.subject.split("CN=")[1],
+        version: socket.getProtocol(),
+        suite: socket.getCipher().standardName,
+        group: group !== null && "name" in group ? group.name : undefined,
+        alpn: socket.alpnProtocol,
+        session,
+        isResumed: socket.isSessionReused()
+      }
+    } catch (error) {
+      return String(error)
+    } finally {
+      socket.destroy()
+    }
+  })
+
+const seen = (port: number, options: tls.ConnectionOptions = {}) =>
+  Effect.map(agreed(port, options), (it) => (typeof it === "string" ? assert.fail(it) : it))
+const refused = (port: number, options: tls.ConnectionOptions = {}) =>
+  Effect.map(agreed(port, options), (it) => (typeof it === "string" ? it : assert.fail(`agreed on ${it.version}`)))
+
+const logged = ({ command }: Serving, words: RegExp) =>
+  Effect.gen(function* () {
+    while (!words.test(command.stderr())) yield* Effect.sleep(20)
+  }).pipe(
+    Effect.timeout("10 seconds"),
+    Effect.catch(() => Effect.die(new Error(`${words} is not in ${command.stderr()}`)))
+  )
+
+describe("certificates", { timeout: 60_000 }, () => {
+  it.live("are chosen by name and by kind of key, with their keys in files of their own or not", () =>
+    Effect.gen(function* () {
+      for (const args of [
+        ["--cert", path("first.pem"), "--cert", path("first-rsa.pem"), "--cert", path("wild.crt")],
+        ["--cert", path("first.crt"), "--cert", path("first-rsa.crt"), "--cert", path("wild.crt")]
+      ]) {
+        const keys = args.filter((it) => it.endsWith(".crt")).map((it) => it.replace(".crt", ".key"))
+        const { port } = yield* serving(...args, ...keys.flatMap((it) => ["--key", it]))
+        for (const [options, name] of [
+          [{}, "first"],
+          [{ sigalgs: "rsa_pss_rsae_sha256" }, "first-rsa"],
+          [{ maxVersion: "TLSv1.2", sigalgs: "RSA+SHA256" }, "first-rsa"],
+          [{ servername: "any.wild.example" }, "wild"],
+          [{ servername: "other.example" }, "first"]
+        ] as const) {
+          assert.strictEqual((yield* seen(port, options)).name, name, JSON.stringify(options))
+        }
+      }
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("of a PFX file, with --strict-sni: another name is refused", () =>
+    Effect.gen(function* () {
+      process.env["TLS_FLAGS_TEST_PASSWORD"] = "secret"
+      const args = ["--cert", path("wild.pfx"), "--cert-password-env", "TLS_FLAGS_TEST_PASSWORD", "--strict-sni"]
+      const server = yield* serving(...args)
+      assert.strictEqual((yield* seen(server.port, { servername: "a.wild.example" })).name, "wild")
+      assert.match(yield* refused(server.port, { servername: "b.c.wild.example" }), /unrecognized name/)
+      yield* logged(server, /TLS with 127\.0\.0\.1:\d+: there is no certificate for .*"b\.c\.wild\.example"/)
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("settings", { timeout: 60_000 }, () => {
+  it.live("--tls-min and --tls-max say which versions are spoken", () =>
+    Effect.gen(function* () {
+      const only12 = yield* serving("--cert", path("first.pem"), "--tls-max", "1.2")
+      assert.strictEqual((yield* seen(only12.port)).version, "TLSv1.2")
+      assert.match(yield* refused(only12.port, { minVersion: "TLSv1.3" }), /protocol version/)
+      yield* logged(only12, /TLS with .*: the client speaks none of the versions/)
+      const old = yield* serving("--cert", path("first-rsa.pem"), "--tls-min", "1.0", "--tls-max", "1.1")
+      const options = { minVersion: "TLSv1", ciphers: "ALL:@SECLEVEL=0" } as const
+      assert.strictEqual((yield* seen(old.port, options)).version, "TLSv1.1")
+      assert.match(yield* refused(old.port), /protocol version/)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("--ciphers, --groups, --sigalgs and --alpn say what is agreed on", () =>
+    Effect.gen(function* () {
+      const suites = "TLS_CHACHA20_POLY1305_SHA256,ECDHE-ECDSA-AES256-GCM-SHA384"
+      const alpn = ["--alpn", "mqtt,http/1.1"]
+      const args = ["--ciphers", suites, "--groups", "secp384r1,X448", "--sigalgs", "ecdsa_secp256r1_sha256", ...alpn]
+      const { port } = yield* serving("--cert", path("first.pem"), ...args)
+      const modern = yield* seen(port, { ALPNProtocols: ["http/1.1", "mqtt"], ecdhCurve: "X25519:P-384" })
+      assert.deepInclude(modern, { suite: "TLS_CHACHA20_POLY1305_SHA256", group: "secp384r1", alpn: "mqtt" })
+      const classic = yield* seen(port, { maxVersion: "TLSv1.2" })
+      assert.deepInclude(classic, { suite: "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", alpn: false })
+      assert.match(yield* refused(port, { ecdhCurve: "X25519" }), /handshake failure/)
+      assert.match(yield* refused(port, { sigalgs: "ed25519" }), /handshake failure/)
+      assert.match(yield* refused(port, { ALPNProtocols: ["imap"] }), /no application protocol/)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("--ciphers takes OpenSSL's own language; --alpn and --session-tickets can be off", () =>
+    Effect.gen(function* () {
+      const args = ["--ciphers", "ECDHE+AES256:!SHA1", "--alpn", "off", "--session-tickets", "off"]
+      const { port } = yield* serving("--cert", path("first.pem"), ...args)
+      const first = yield* seen(port, { ALPNProtocols: ["imap"] })
+      const classic = yield* seen(port, { maxVersion: "TLSv1.2" })
+      assert.match(classic.suite, /^TLS_ECDHE_ECDSA_WITH_AES_256_/)
+      assert.isFalse(first.alpn)
+      assert.isFalse((yield* seen(port, { session: first.session })).isResumed)
+      const usual = yield* serving("--cert", path("first.pem"))
+      const before = yield* seen(usual.port)
+      assert.isTrue((yield* seen(usual.port, { session: before.session })).isResumed)
+    }).pipe(Effect.scoped)
+  )
+
+  it("a name with a slip in it is no list in OpenSSL's language", () => {
+    for (const names of ["ECDHE-RSA-AES128-GCM-SHA265", "TLS_AES_129_GCM_SHA256", "*", "AES128-SHA:AES256-SHA"]) {
+      assert.property(cipherOptions(names), "cipherSuites", names)
+    }
+    for (const list of ["HIGH:!aNULL", "DEFAULT:@SECLEVEL=2", "ECDHE+AESGCM", "AES128-SHA:-RSA", "HIGH"]) {
+      assert.deepStrictEqual(cipherOptions(list), { cipherList: list })
+    }
+    assert.deepStrictEqual(cipherOptions("A-B, C-D : E_F"), { cipherSuites: ["A-B", "C-D", "E_F"] })
+  })
+
+  it.live("--key-log appends to a file that is its owner's alone, and is warned of", () =>
+    Effect.gen(function* () {
+      const server = yield* serving("--cert", path("first.pem"), "--key-log", path("keys.log"))
+      assert.match(server.command.stderr(), /The secrets of all TLS connections are written to .*keys\.log/)
+      yield* seen(server.port)
+      yield* Effect.gen(function* () {
+        while (!text("keys.log").includes("SERVER_TRAFFIC_SECRET_0 ")) yield* Effect.sleep(20)
+      }).pipe(Effect.timeout("10 seconds"))
+      assert.strictEqual(statSync(path("keys.log")).mode & 0o777, 0o600)
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("certificates of clients", { timeout: 60_000 }, () => {
+  const as = (name: string) => ({ cert: text(`${name}.crt`), key: text(`${name}.key`) })
+  /** Whether an echo comes back. */
+  const isLetIn = (port: number, options: tls.ConnectionOptions): Effect.Effect<boolean> =>
+    Effect.promise(async () => {
+      const client = new WebSocket(`wss://127.0.0.1:${port}`, { rejectUnauthorized: false, ...options })
+      try {
+        await once(client, "open")
+        client.send("hello")
+        await once(client, "message")
+        client.close()
+        await once(client, "close")
+        return true
+      } catch {
+        return false
+      }
+    })
+
+  it.live("--client-cert optional lets in who shows none, and not who shows a wrong one", () =>
+    Effect.gen(function* () {
+      write("more.crt", text("first.crt") + text("authority.crt"))
+      const args = ["--client-ca", path("wild.crt"), "--client-ca", path("more.crt"), "--client-cert", "optional"]
+      const server = yield* serving("--cert", path("first.pem"), ...args)
+      assert.isTrue(yield* isLetIn(server.port, {}))
+      assert.isTrue(yield* isLetIn(server.port, as("member")))
+      assert.isFalse(yield* isLetIn(server.port, as("stranger")))
+      yield* logged(server, /the client with ".*CN=stranger.*" is not trusted: DEPTH_ZERO_SELF_SIGNED_CERT/)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("--client-ca-system trusts the system's authorities, besides those of --client-ca or alone", () =>
+    Effect.gen(function* () {
+      const alone = yield* serving("--cert", path("first.pem"), "--client-ca-system")
+      assert.isFalse(yield* isLetIn(alone.port, as("member")))
+      assert.isFalse(yield* isLetIn(alone.port, {}))
+      const both = yield* serving(
+        "--cert",
+        path("first.pem"),
+        "--client-ca-system",
+        "--client-ca",
+        path("authority.crt")
+      )
+      assert.isTrue(yield* isLetIn(both.port, as("member")))
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("--tls-log", { timeout: 60_000 }, () => {
+  it.live("says each step, and each record, or nothing", () =>
+    Effect.gen(function* () {
+      const steps = yield* serving("--cert", path("first.pem"), "--tls-log", "steps")
+      yield* seen(steps.port, {
+        ALPNProtocols: ["http/1.1", "a\nb\u001b[31m"] as ReadonlyArray<string> as Array<string>
+      })
+      yield* logged(steps, /TLS with 127\.0\.0\.1:\d+: ClientHello: TLSv1\.3, .*protocols http\/1\.1, a\?b\?\[31m$/m)
+      yield* logged(steps, /Handshake done: TLSv1\.3/)
+      assert.notInclude(steps.command.stderr(), "TLS record")
+      const records = yield* serving("--cert", path("first.pem"), "--tls-log", "records")
+      yield* seen(records.port)
+      yield* logged(records, /TLS record received: handshake/)
+      const silent = yield* serving("--cert", path("first.pem"), "--tls-log", "off")
+      yield* refused(silent.port, { maxVersion: "TLSv1.1", minVersion: "TLSv1", ciphers: "ALL:@SECLEVEL=0" })
+      yield* seen(silent.port)
+      assert.notInclude(silent.command.stderr(), "TLS")
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("a mistake", { timeout: 120_000 }, () => {
+  const pem = ["--cert", path("first.pem")]
+  const mistakes: ReadonlyArray<readonly [ReadonlyArray<string>, RegExp]> = [
+    [["--cert", path("first.crt")], /--cert .*first\.crt has no private key.*--key/],
+    [[...pem, "--cert", path("wild.crt"), "--cert", path("first-rsa.crt"), "--key", path("wild.key")], /--key .*\(2\)/],
+    [[...pem, "--key", path("nowhere.key")], /--key .*nowhere\.key: ENOENT/],
+    [["--cert", path("wild.crt"), "--key", path("first.key")], /key/],
+    [["--strict-sni"], /--strict-sni .*--cert/],
+    [["--tls-log", "steps"], /--tls-log .*--cert/],
+    [["--key-log", path("keys.log")], /--key-log .*--cert/],
+    [[...pem, "--tls-min", "1.4"], /--tls-min .*"1\.4"/],
+    [[...pem, "--tls-max", "TLSv1.2"], /--tls-max .*"TLSv1\.2"/],
+    [[...pem, "--tls-min", "1.3", "--tls-max", "1.2"], /--tls-max/],
+    [[...pem, "--ciphers", "ECDHE-RSA-AES128-GCM-SHA265"], /--ciphers.*SHA265/],
+    [[...pem, "--ciphers", "HIGH:!ALL"], /--ciphers/],
+    [[...pem, "--groups", "X25519,nonsense"], /--groups.*nonsense/],
+    [[...pem, "--sigalgs", "sha256-rsa,nonsense"], /--sigalgs.*nonsense/],
+    [[...pem, "--alpn", "a,,b"], /--alpn/],
+    [[...pem, "--alpn", "h2,http/1.1"], /--alpn.*h2/],
+    [[...pem, "--session-tickets", "maybe"], /--session-tickets.*maybe/],
+    [[...pem, "--key-log", path("no/such/folder")], /--key-log .*ENOENT/],
+    [[...pem, "--client-cert", "optional"], /--client-cert .*--client-ca/],
+    [[...pem, "--client-ca", path("first.key")], /--client-ca .*PEM/]
+  ]
+
+  it.live("is one line, and a failure", () =>
+    Effect.gen(function* () {
+      const wrong: Array<string> = []
+      yield* Effect.forEach(
+        mistakes,
+        ([args, words]) =>
+          Effect.map(run("echo", "0", ...args), ({ code, stderr, stdout }) => {
+            const isOne = /^effect-websocket: [^\n]+\n$/.test(stderr) && stderr.length < 400
+            if (code !== 1 && code !== 2) wrong.push(`${args.join(" ")} ends with ${code}`)
+            if (!isOne || stdout !== "" || !words.test(stderr)) wrong.push(`${args.join(" ")}\n  -> ${stdout}${stderr}`)
+          }),
+        { concurrency: 4, discard: true }
+      )
+      assert.strictEqual(wrong.join("\n"), "")
+    })
+  )
+})
