@@ -258,7 +258,7 @@ const loggingOf = Effect.fnUntraced(function* (
   const log = (peer: Peer, message: string) => void runFork(Effect.logInfo(`TLS with ${nameOf(peer)}: ${message}`))
   if (what !== "failures") return { onStatus: log, records: what === "records" }
   // who only looked whether somebody listens is not worth a line
-  return { onFailure: (peer, { kind, message }) => (kind === "Gone" ? undefined : log(peer, message)) }
+  return { onFailure: (peer, { kind, message }) => (kind === "Unused" ? undefined : log(peer, message)) }
 })
 
 /** TLS as it was asked for, if it was. SIGHUP has the certificates read again, and so has a change of their files. */

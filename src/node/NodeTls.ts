@@ -80,7 +80,8 @@ export interface Options {
  * - `ClientCertificate`: the client has not shown one, or it was refused.
  * - `Alert`: the client refused with an alert, such as for a certificate that it does not trust.
  * - `Failed`: TLS itself failed; nothing in common with the client, most likely.
- * - `Gone`: the connection ended in between.
+ * - `Gone`: the connection ended in between; a browser does that when it is asked for a certificate that it has not chosen yet.
+ * - `Unused`: it ended before a byte came, as health checks and port scans do.
  * - `Timeout`, `Inactive`: it took too long.
  *
  * @category errors
@@ -95,6 +96,7 @@ export class TlsHandshakeError extends Data.TaggedError("TlsHandshakeError")<{
     | "Alert"
     | "Failed"
     | "Gone"
+    | "Unused"
     | "Timeout"
     | "Inactive"
   readonly message: string

@@ -6,6 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, type Scope } from "effect"
 import { once } from "node:events"
 import { statSync } from "node:fs"
+import * as Net from "node:net"
 import * as tls from "node:tls"
 import { WebSocket } from "ws"
 import { cipherOptions } from "../../src/cli/tls.ts"
@@ -244,6 +245,25 @@ describe("certificates of clients", { timeout: 60_000 }, () => {
 })
 
 describe("--tls-log", { timeout: 60_000 }, () => {
+  it.live(
+    "says by default why nothing came of a handshake, and nothing of who only looked whether somebody listens",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* serving("--cert", path("first.pem"))
+        for (const bytes of ["", "\x16\x03\x01", "GET / HTTP/1.1\r\n\r\n"]) {
+          const socket = Net.connect(server.port, "127.0.0.1")
+          socket
+            .on("error", () => {})
+            .end(bytes, "latin1")
+            .resume()
+          yield* Effect.promise(() => once(socket, "close"))
+        }
+        yield* logged(server, /TLS with .*: expected TLS, got an HTTP request in plain text$/m)
+        yield* logged(server, /TLS with .*: the client ended the connection before the TLS handshake was done$/m)
+        assert.strictEqual(server.command.stderr().match(/TLS with/g)?.length, 2)
+      }).pipe(Effect.scoped)
+  )
+
   it.live("says each step, and each record, or nothing", () =>
     Effect.gen(function* () {
       const steps = yield* serving("--cert", path("first.pem"), "--tls-log", "steps")

@@ -222,7 +222,8 @@ const codes: Partial<Record<NodeTls.TlsHandshakeError["kind"], Code>> = {
   BadIdentity: 273,
   Timeout: 10060,
   Inactive: 10060,
-  Gone: 10054
+  Gone: 10054,
+  Unused: 10054
 }
 
 /** A client's certificate that was refused: by what is wrong with it, if it is one of these. */

@@ -21,7 +21,7 @@ export const readHello = (
     const leave = () => void socket.off("data", onData).off("end", onGone).off("close", onGone)
     const onGone = () => {
       leave()
-      resume(Effect.fail(gone))
+      resume(Effect.fail(reader.received.length === 0 ? unused : gone))
     }
     const onData = (chunk: Buffer) => {
       const isPlain = maybePlain && chunk[0] !== handshakeRecord
@@ -42,6 +42,8 @@ export const gone = new TlsHandshakeError({
   kind: "Gone",
   message: "the client ended the connection before the TLS handshake was done"
 })
+
+const unused = new TlsHandshakeError({ kind: "Unused", message: "the client ended the connection before a byte came" })
 
 const notTls = (reason: string, alert: ClientHello.Alert) =>
   new TlsHandshakeError({ kind: "NotTls", message: reason, alert: ClientHello.alertRecord(alert)[6] })
