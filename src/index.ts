@@ -16,6 +16,7 @@ export * as Opcode from "./protocol/Opcode.ts"
 export * as OpeningHandshake from "./protocol/OpeningHandshake.ts"
 export * as PerMessageDeflate from "./protocol/PerMessageDeflate.ts"
 export * as ProtocolError from "./protocol/ProtocolError.ts"
+export * as ProxyProtocol from "./protocol/ProxyProtocol.ts"
 
 export * as Deflate from "./connection/Deflate.ts"
 export * as KeepAlive from "./connection/KeepAlive.ts"

@@ -25,7 +25,16 @@ const allowed: Readonly<Record<string, ReadonlyArray<string>>> = {
 const onNode = new Set(["node", "component", "cli", "tls"])
 
 /** Effect's modules that are values and not a runtime; `Effect` itself is only named by Schema's transformations. */
-const pure = new Set(["Data", "Effect", "Option", "Result", "Schema", "SchemaIssue", "SchemaTransformation"])
+const pure = new Set([
+  "Data",
+  "Effect",
+  "net/NetAddress",
+  "Option",
+  "Result",
+  "Schema",
+  "SchemaIssue",
+  "SchemaTransformation"
+])
 
 const files = globSync("**/*.ts", { cwd: root }).map((path) => {
   const text = readFileSync(join(root, path), "utf8")
@@ -86,7 +95,7 @@ describe("src", () => {
     for (const { folder, imports, path } of files) {
       for (const specifier of imports) {
         assert.notInclude(["effect", "@effect/platform-node"], specifier, path)
-        const module = /^effect\/(\w+)$/.exec(specifier)?.[1]
+        const module = /^effect\/([\w/]+)$/.exec(specifier)?.[1]
         if (folder === "protocol" && specifier.startsWith("effect")) {
           assert.isTrue(module !== undefined && pure.has(module), `${path} imports ${specifier}`)
         }
