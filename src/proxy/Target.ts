@@ -4,10 +4,14 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Host from "effect/net/Host"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
+
+const authority = ({ host, port }: { readonly host: string; readonly port: number }): string =>
+  `${host.includes(":") ? `[${host}]` : host}:${port}`
 
 /**
  * A host name or IP address and a port. An IPv6 address is without brackets.
@@ -20,7 +24,20 @@ export class Target extends Schema.Class<Target>("effect-websocket/proxy/Target"
   port: Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: 65535 })))
 }) {
   override toString(): string {
-    return `${this.host.includes(":") ? `[${this.host}]` : this.host}:${this.port}`
+    return authority(this)
+  }
+}
+
+/**
+ * A target that the client chose, and not the operator: the text of a request says what it is. A dialler judges such targets by
+ * another policy than those that are configured: see `TargetPolicy`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class ClientTarget extends Target.extend<ClientTarget>("effect-websocket/proxy/ClientTarget")({}) {
+  override toString(): string {
+    return authority(this)
   }
 }
 
@@ -62,6 +79,39 @@ export const parse = (text: string): Result.Result<Target, string> => {
   if (port < 1 || port > 65535)
     return Result.fail(`expected a port from 1 to 65535 in ${JSON.stringify(text)}, got ${match[3]}`)
   return Result.succeed(new Target({ host: match[1] ?? match[2]!, port }))
+}
+
+/**
+ * Reads `host:port`, or `unix:PATH` for a unix socket, with `unix:@NAME` for a name in Linux' abstract namespace. For what an
+ * operator wrote: a client is not to choose among the sockets of this machine.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const parseAny = (text: string): Result.Result<AnyTarget, string> => {
+  if (!text.startsWith("unix:")) return parse(text)
+  const path = text.slice("unix:".length)
+  return path === "" || path === "@" || path.includes("\0")
+    ? Result.fail(
+        `expected the path of a unix socket behind unix:, such as unix:/run/app.sock, got ${JSON.stringify(text)}`
+      )
+    : Result.succeed(new UnixTarget({ path: path.replace(/^@/, "\0") }))
+}
+
+/**
+ * A host as it is looked up, compared and connected to: an address, or a name in lower case and in ASCII (`xn--`). An IPv6 address
+ * may be in brackets. What resolvers take for an address and people do not (`0x7f.1`, `0177.0.0.1`, `2130706433`, `127.1`) is
+ * neither, and fails with what is wrong with it.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const readHost = (text: string): Result.Result<Host.Host, string> => {
+  const bare = /^\[(.*:.*)\]$/.exec(text)?.[1] ?? text
+  return Result.flatMap(
+    Result.mapError(Host.hostFromString(bare), ({ message }) => message),
+    (host) => (host === "." ? Result.fail("the root of all names is no host") : Result.succeed(host))
+  )
 }
 
 /**

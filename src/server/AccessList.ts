@@ -292,6 +292,22 @@ const isOfPattern = (name: string, labels: ReadonlyArray<string>): boolean => {
   return rest >= 0 && labels.every((label, i) => i === 0 || fits(label, parts[rest + i]!))
 }
 
+/**
+ * Whether a name is one of the list's, as text: nothing is looked up, and `*` has every name. For whoever is asked for a host by
+ * its name, as clients are not.
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
+export const matchesName = (list: AccessList, name: Host.DomainName): boolean => {
+  const relative = Host.toRelative(name)
+  return (
+    list.has(undefined) ||
+    list.names.some((one) => Host.toRelative(one) === relative) ||
+    list.namePatterns.some((labels) => isOfPattern(relative, labels))
+  )
+}
+
 /** Whether one of the values passes the test; the others are not waited for then. */
 const any = <A, R>(values: ReadonlyArray<A>, test: (value: A) => Effect.Effect<boolean, never, R>) =>
   Effect.match(
