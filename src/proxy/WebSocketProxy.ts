@@ -37,12 +37,10 @@ import * as WebSocket from "../connection/WebSocket.ts"
 import type { WebSocketError } from "../connection/WebSocketError.ts"
 import * as CloseCode from "../protocol/CloseCode.ts"
 import { isControlFrame, type MessageEvent, type Piece, type Watching } from "../protocol/MessageEvent.ts"
-import type { Refusal } from "../protocol/OpeningHandshake.ts"
-import type { OpenRequest } from "../server/OpenRequest.ts"
 import { WebSocketServer } from "../server/WebSocketServer.ts"
-import { Dialer } from "./Dialer.ts"
+import { type DialError, Dialer } from "./Dialer.ts"
+import { dialFirst } from "./internal/dialling.ts"
 import * as Router from "./Router.ts"
-import type { AnyTarget } from "./Target.ts"
 
 /**
  * Targets that could not be connected to, by the kind of failure.
@@ -400,26 +398,19 @@ export const serve = Effect.fnUntraced(function* <E = never, R = never>(options:
   const { target } = options
   const route = typeof target === "function" ? target : Router.to(target)
   return yield* server.runRequests((open) =>
-    Effect.flatMap(
-      Effect.flatMap(route(open), (to) => dialFirst(dialer, Router.targets(to), open)),
-      (upstream) => Effect.flatMap(open.accept, (webSocket) => pipeWebSocket(webSocket, upstream, options))
-    )
+    Effect.flatMap(route(open), (destination) => {
+      const choice = Router.choice(destination)
+      const { subprotocol } = choice
+      const accept = subprotocol === undefined ? open.accept : open.acceptWith({ subprotocol })
+      return Effect.flatMap(dialFirst(dialer, choice, open, tellDialError), (upstream) =>
+        Effect.flatMap(accept, (webSocket) => pipeWebSocket(webSocket, upstream, options))
+      )
+    })
   )
 })
 
-/** The first of the targets that can be connected to. What the last one said is the client's answer. */
-const dialFirst = (
-  dialer: Dialer["Service"],
-  [target, ...others]: NonEmptyReadonlyArray<AnyTarget>,
-  open: OpenRequest
-): Effect.Effect<Socket.Socket, Refusal, Scope.Scope> =>
-  Effect.catch(dialer.dial(target, open), (error) => {
-    const told = Effect.andThen(Effect.logWarning(error.message), Metric.update(dialFailures, error.kind))
-    return Effect.andThen(
-      told,
-      Arr.isArrayNonEmpty(others) ? dialFirst(dialer, others, open) : Effect.fail(error.refusal)
-    )
-  })
+const tellDialError = (error: DialError): Effect.Effect<void> =>
+  Effect.andThen(Effect.logWarning(error.message), Metric.update(dialFailures, error.kind))
 
 /**
  * Proxies for as long as the layer lives.

@@ -79,6 +79,30 @@ describe("examples", () => {
     assert.include(error, "404")
   })
 
+  example("router", async () => {
+    await using mqtt = await service("mqtt")
+    await using desk = await service("desk")
+    await using db1 = await service("db1")
+    await using db2 = await service("db2")
+    const env = { MQTT: mqtt.address, DESK: desk.address, DB1: db1.address, DB2: db2.address }
+    await using program = await serve("router", env)
+    const reaches = async (path: string, name: string, subprotocol?: string) => {
+      await using client = await Client.connect(`${program.url}${path}`, {}, subprotocol)
+      client.send("hello")
+      assert.strictEqual(await client.next(), `${name}:hello`)
+    }
+    await reaches("/anything", "mqtt", "mqtt")
+    await reaches("/desk/ann", "desk")
+    for (const name of ["db1", "db2", "db1"]) await reaches("/db/main", name)
+    for (const path of ["/desk/bob", "/"]) {
+      const error = await Client.connect(`${program.url}${path}`).then(
+        () => "opened",
+        (cause: Error) => cause.message
+      )
+      assert.include(error, "404")
+    }
+  })
+
   for (const name of ["component-echo", "component-echo-methods", "component-ten-lines"]) {
     example(name, async () => {
       await using program = await serve(name)

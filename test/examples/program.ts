@@ -68,8 +68,8 @@ export class Client implements AsyncDisposable {
     })
   }
 
-  static async connect(url: string, options: ClientOptions = {}): Promise<Client> {
-    const socket = new WebSocket(url, options)
+  static async connect(url: string, options: ClientOptions = {}, subprotocol?: string): Promise<Client> {
+    const socket = new WebSocket(url, subprotocol === undefined ? [] : [subprotocol], options)
     const client = new Client(socket)
     await once(socket, "open")
     return client
