@@ -4,21 +4,9 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { type ChildProcess, spawn } from "node:child_process"
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import * as Net from "node:net"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import * as Installed from "../installed.ts"
+import * as Started from "../started.ts"
 import { secret, user } from "./firewall.ts"
-import { eventually } from "./watch.ts"
-
-export interface Program {
-  readonly name: string
-  readonly args: (port: number, file: string) => ReadonlyArray<string>
-  /** Its configuration, if it wants a file. */
-  readonly config?: (port: number) => ReadonlyArray<string>
-}
 
 /** SOCKS5. */
 export const microsocks: Program = {
@@ -40,7 +28,7 @@ export const tinyproxy: Program = {
 
 export const tinyproxyWithUser: Program = {
   ...tinyproxy,
-  config: (port) => [...tinyproxy.config!(port), `BasicAuth ${user} ${secret}`]
+  config: (port, file) => [...tinyproxy.config!(port, file), `BasicAuth ${user} ${secret}`]
 }
 
 /** SOCKS4 and SOCKS5. */
@@ -59,67 +47,17 @@ export const danted: Program = {
   ]
 }
 
+export type Program = Started.Program
+
 /** Why it cannot run here, if so. */
 export const missing = ({ name }: Program): string | undefined => Installed.missing(name)
 
-/** A port that was free a moment ago. */
-const freePort = Effect.callback<number>((resume) => {
-  const server = Net.createServer().listen({ host: "127.0.0.1", port: 0 }, () => {
-    const { port } = server.address() as Net.AddressInfo
-    server.close(() => resume(Effect.succeed(port)))
-  })
-})
-
-const accepts = (port: number): Effect.Effect<boolean> =>
-  Effect.callback((resume) => {
-    const socket = Net.connect({ host: "127.0.0.1", port })
-    const done = (accepted: boolean) => {
-      socket.destroy()
-      resume(Effect.succeed(accepted))
-    }
-    socket.once("connect", () => done(true)).once("error", () => done(false))
-  })
-
-/** A program of several processes is a group of its own. */
-const alive = (group: number): boolean => {
-  try {
-    process.kill(-group, 0)
-    return true
-  } catch {
-    return false
-  }
-}
-
-const end = (child: ChildProcess): Effect.Effect<unknown> =>
-  Effect.suspend(() => {
-    const group = child.pid
-    if (group === undefined || !alive(group)) return Effect.void
-    process.kill(-group, "SIGKILL")
-    return eventually("the firewall's end", () => !alive(group))
-  })
-
 /** Starts it and waits until it accepts; gives its port. */
 export const start = (program: Program): Effect.Effect<number, never, Scope.Scope> =>
-  Effect.gen(function* () {
-    const folder = yield* Effect.acquireRelease(
-      Effect.sync(() => mkdtempSync(join(tmpdir(), "firewall-"))),
-      (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
-    )
-    const file = join(folder, "config")
-    // somebody else may take the port first
-    for (let attempt = 0; attempt < 3; attempt++) {
-      const port = yield* freePort
-      if (program.config !== undefined) writeFileSync(file, `${program.config(port).join("\n")}\n`)
-      const child = yield* Effect.acquireRelease(
-        Effect.sync(() =>
-          spawn(Installed.find(program.name)!, program.args(port, file), { stdio: "ignore", detached: true })
-        ),
-        end
-      )
-      while (child.exitCode === null) {
-        if (yield* accepts(port)) return port
-        yield* Effect.sleep(20)
-      }
-    }
-    return yield* Effect.die(new Error(`${program.name} does not start`))
-  })
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.promise(() => Started.start(program)),
+      (started) => Effect.promise(() => started[Symbol.asyncDispose]())
+    ),
+    ({ port }) => port
+  )
