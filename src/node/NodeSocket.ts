@@ -79,6 +79,10 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
   private kept: Array<Uint8Array> | undefined = undefined
   private over: Socket.SocketError | undefined = undefined
   private drains: Array<Waiter<void>> | undefined = undefined
+  /** Whether the first of what is kept came with the stream, and may be somebody else's. */
+  private keepsHead = false
+  /** Whether what is kept for the waiter is given to it at the end of this turn. */
+  private gathering = false
   /** The chunk that was given out last, if it came from the stream itself and so is ours alone. */
   private fresh: Uint8Array | undefined = undefined
   private paused = false
@@ -88,10 +92,14 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
   constructor(stream: Duplex, head: Uint8Array | undefined) {
     this.stream = stream
     this.ownsChunks = stream instanceof Net.Socket
-    if (head !== undefined && head.length > 0) this.kept = [head]
+    if (head !== undefined && head.length > 0) {
+      this.kept = [head]
+      this.keepsHead = true
+    }
     this.pull = Effect.callback<Chunks, Socket.SocketError>((resume) => this.read(resume))
     this.forget = Effect.sync(() => {
       this.waiter = undefined
+      if (this.kept !== undefined) this.pause()
       this.whenForgotten?.()
     })
     ;(stream as Attached)[stateOf] = this
@@ -118,13 +126,7 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
   // ---- reading -------------------------------------------------------------------------------------------------------
 
   private read(resume: Waiter<Chunks>): Effect.Effect<void> | void {
-    if (this.kept !== undefined) {
-      // chunks are kept whole or not at all
-      const chunks = this.kept as unknown as Chunks
-      this.kept = undefined
-      this.fresh = undefined
-      return resume(Effect.succeed(chunks))
-    }
+    if (this.kept !== undefined) return this.give(this.kept, resume)
     if (this.over !== undefined) return resume(Effect.fail(this.over))
     this.waiter = resume
     if (this.paused) {
@@ -144,19 +146,42 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
 
   onData(chunk: Uint8Array): void {
     if (this.lingering !== undefined) return
-    const { waiter } = this
-    if (waiter !== undefined) {
-      this.waiter = undefined
-      this.fresh = this.isWhole(chunk) ? chunk : undefined
-      waiter(Effect.succeed([chunk]))
-      return
-    }
-    if (this.kept === undefined) this.kept = [chunk]
-    else this.kept.push(chunk)
-    if (!this.paused) {
-      this.paused = true
-      this.stream.pause()
-    }
+    const { kept } = this
+    if (kept === undefined) this.kept = [chunk]
+    else keep(kept, chunk)
+    if (this.waiter === undefined) this.pause()
+    else if (isCut(chunk)) this.giveSoon()
+    else this.giveKept()
+  }
+
+  private pause(): void {
+    if (this.paused) return
+    this.paused = true
+    this.stream.pause()
+  }
+
+  private give(kept: Array<Uint8Array>, resume: Waiter<Chunks>): void {
+    this.kept = undefined
+    this.fresh = kept.length === 1 && !this.keepsHead && this.isWhole(kept[0]!) ? kept[0] : undefined
+    this.keepsHead = false
+    // chunks are kept whole or not at all
+    resume(Effect.succeed(kept as unknown as Chunks))
+  }
+
+  private giveKept(): void {
+    const { kept, waiter } = this
+    if (kept === undefined || waiter === undefined) return
+    this.waiter = undefined
+    this.give(kept, waiter)
+  }
+
+  private giveSoon(): void {
+    if (this.gathering) return
+    this.gathering = true
+    setImmediate(() => {
+      this.gathering = false
+      this.giveKept()
+    })
   }
 
   private isWhole(chunk: Uint8Array): boolean {
@@ -170,6 +195,7 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
 
   onEnd(error: Socket.SocketError): void {
     this.over ??= error
+    this.giveKept()
     const { waiter } = this
     this.waiter = undefined
     waiter?.(Effect.fail(this.over))
@@ -177,6 +203,7 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
   }
 
   onFailure(cause: unknown): void {
+    this.giveKept()
     this.kept = undefined
     if (this.over === undefined || this.over === ended) this.over = readError(cause)
     this.onEnd(this.over)
@@ -344,6 +371,24 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
 }
 
 const noBytes = new Uint8Array(0)
+
+/** A full record of TLS (RFC 8446 section 5.1). */
+const recordSize = 16 * 1024
+
+/**
+ * Whether the stream fills a buffer of which this is a part, and may go on at once: as Node decrypts a long run of records. One
+ * chunk of all of them costs a quarter of four.
+ */
+const isCut = ({ buffer, byteOffset, length }: Uint8Array): boolean =>
+  length === recordSize && byteOffset + length < buffer.byteLength
+
+/** Puts a chunk behind what is kept, as one with it where both lie side by side. */
+const keep = (kept: Array<Uint8Array>, chunk: Uint8Array): void => {
+  const last = kept.at(-1)!
+  if (last.buffer === chunk.buffer && last.byteOffset + last.length === chunk.byteOffset) {
+    kept[kept.length - 1] = new Uint8Array(last.buffer, last.byteOffset, last.length + chunk.length)
+  } else kept.push(chunk)
+}
 
 interface Handle {
   /** What was begun to be written. */

@@ -35,7 +35,7 @@ export class CommandLine {
     const child = spawn(process.execPath, [main, ...args], { stdio: ["ignore", "pipe", "pipe"] })
     this.child = child
     createInterface({ input: child.stdout }).on("line", (line) => {
-      const match = /^ready ws:\/\/.*:(\d+)$/.exec(line)
+      const match = /^ready wss?:\/\/.*:(\d+)$/.exec(line)
       if (match !== null) this.port = Number(match[1])
       this.watch.changed()
     })

@@ -6,6 +6,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import { certificate, key } from "../tls/openssl.ts"
 import * as CommandLine from "./commandLine.ts"
 import * as Frames from "./frames.ts"
 import * as Pattern from "./pattern.ts"
@@ -78,17 +79,21 @@ function* framesOf(seed: number, bytes: number): Generator<Uint8Array> {
 }
 
 describe("chunks that are freed when they are written", { timeout: 30_000 }, () => {
-  it.live(
-    "12 transfers both ways at once, a third of the readers slow, come through whole",
-    () =>
+  it.live.each([{ over: "TCP" }, { over: "TLS" }])(
+    "12 transfers both ways at once over $over, a third of the readers slow, come through whole",
+    ({ over }) =>
       Effect.gen(function* () {
         const bytes = 16 * MiB
+        const tls = over === "TLS"
         const { exchanges, listener } = yield* bulkTarget(bytes)
-        const proxy = yield* CommandLine.proxy(listener)
+        const proxy = yield* CommandLine.proxy(
+          listener,
+          ...(tls ? ["--cert", certificate("p256"), "--key", key("p256")] : [])
+        )
         const one = (seed: number) =>
           Effect.scoped(
             Effect.gen(function* () {
-              const client = yield* RawClient.open(proxy.port)
+              const client = yield* RawClient.open(proxy.port, { tls })
               if (seed % 3 === 0) stutter(client, 5)
               const down = new Pattern.Checker(seed)
               client.sink = (piece) => down.push(piece)

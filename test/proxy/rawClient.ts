@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { randomBytes } from "node:crypto"
 import * as Net from "node:net"
+import * as Tls from "node:tls"
 import * as Frames from "./frames.ts"
 import { Tcp } from "./tcp.ts"
 
@@ -15,6 +16,8 @@ export interface Options {
   readonly headers?: ReadonlyArray<string> | undefined
   /** Whether pings are answered. Default: true. */
   readonly pongs?: boolean | undefined
+  /** Over TLS, whoever the server is. Default: false. */
+  readonly tls?: boolean | undefined
 }
 
 export interface Message {
@@ -157,9 +160,10 @@ export const requestHead = (port: number, options: Options = {}): string =>
 export const request = (port: number, options: Options = {}): Effect.Effect<RawClient, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.callback<RawClient>((resume) => {
-      const socket = Net.connect({ host: "127.0.0.1", port, allowHalfOpen: true, noDelay: true })
+      const to = { host: "127.0.0.1", port, allowHalfOpen: true, noDelay: true }
+      const socket = options.tls === true ? Tls.connect({ ...to, rejectUnauthorized: false }) : Net.connect(to)
       socket.once("error", (error) => resume(Effect.die(error)))
-      socket.once("connect", () => {
+      socket.once(options.tls === true ? "secureConnect" : "connect", () => {
         socket.removeAllListeners("error")
         const client = new RawClient(socket, options)
         socket.write(requestHead(port, options))

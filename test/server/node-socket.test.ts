@@ -235,7 +235,7 @@ describe("writing", () => {
 })
 
 describe("the memory of chunks", () => {
-  it.live("belongs to the reader's caller alone for large chunks that came from the network while it waited", () =>
+  it.live("belongs to the reader's caller alone for large chunks that came from the network", () =>
     Effect.gen(function* () {
       const { far, near } = yield* tcp
       const { reader } = yield* open(near, new Uint8Array(64 * 1024))
@@ -272,6 +272,81 @@ describe("the memory of chunks", () => {
       assert.isTrue(got.subarray(100_000).every((byte) => byte === 2))
       assert.strictEqual(owned.buffer.byteLength, 0)
       assert.strictEqual(kept.buffer.byteLength, 100_000)
+    })
+  )
+})
+
+describe("a buffer that a stream fills piece by piece", () => {
+  const record = 16 * 1024
+  const filled = () => Uint8Array.from({ length: 4 * record }, (_, i) => i % 251)
+  /** Emits as Node does what it decrypts: at once, and as parts of one buffer. */
+  const emitting = Effect.gen(function* () {
+    const [near] = duplexPair()
+    const { reader } = yield* open(near)
+    const emit = (...pieces: ReadonlyArray<Uint8Array>) => pieces.forEach((piece) => near.emit("data", piece))
+    return { near, reader, emit }
+  })
+  const parts = (buffer: Uint8Array) => [0, 1, 2, 3].map((i) => buffer.subarray(i * record, (i + 1) * record))
+
+  it.live("is read as one chunk, whether somebody waits for it or not", () =>
+    Effect.gen(function* () {
+      const { emit, reader } = yield* emitting
+      const waiting = yield* Effect.forkChild(reader.pull)
+      yield* Effect.yieldNow
+      const [first, second, third] = [filled(), filled(), filled()]
+      emit(...parts(first))
+      assert.deepStrictEqual(yield* Fiber.join(waiting), [first])
+      emit(...parts(second))
+      assert.deepStrictEqual(yield* reader.pull, [second])
+      const [a, b, c] = parts(third)
+      emit(a!, c!, b!)
+      assert.deepStrictEqual(yield* reader.pull, [a!, c!, b!])
+    })
+  )
+
+  it.live("is not waited for when less comes", () =>
+    Effect.gen(function* () {
+      const { emit, reader } = yield* emitting
+      for (const count of [1, 2, 3]) {
+        const waiting = yield* Effect.forkChild(reader.pull)
+        yield* Effect.yieldNow
+        const buffer = filled()
+        emit(...parts(buffer).slice(0, count))
+        assert.deepStrictEqual(yield* Fiber.join(waiting), [buffer.subarray(0, count * record)])
+      }
+      const waiting = yield* Effect.forkChild(reader.pull)
+      yield* Effect.yieldNow
+      const short = filled().subarray(record, 2 * record - 1)
+      emit(short)
+      assert.deepStrictEqual(waiting.pollUnsafe(), Exit.succeed([short]))
+    })
+  )
+
+  it.live.each(["end", "error", "close"])("is read to where it came before the stream's %s", (end) =>
+    Effect.gen(function* () {
+      const { emit, near, reader } = yield* emitting
+      const waiting = yield* Effect.forkChild(reader.pull)
+      yield* Effect.yieldNow
+      const [a, b] = parts(filled())
+      emit(a!, b!)
+      near.emit(end, new Error("broken"))
+      assert.strictEqual(text(yield* Fiber.join(waiting)).length, text([a!, b!]).length)
+      assert.strictEqual(yield* reasonOf(reader.pull), { end: 1000, error: "SocketReadError", close: 1006 }[end])
+    })
+  )
+
+  it.live("is left to the next pull when the one that waits is interrupted", () =>
+    Effect.gen(function* () {
+      const { emit, near, reader } = yield* emitting
+      const waiting = yield* Effect.forkChild(reader.pull)
+      yield* Effect.yieldNow
+      const buffer = filled()
+      const [a, b, ...others] = parts(buffer)
+      emit(a!, b!)
+      yield* Fiber.interrupt(waiting)
+      assert.isTrue(near.isPaused())
+      emit(...others)
+      assert.deepStrictEqual(yield* reader.pull, [buffer])
     })
   )
 })
