@@ -1,10 +1,10 @@
 /**
  * TLS for the listener: what a server that speaks `wss` is to know, and what may happen before it speaks HTTP.
  *
- * A connection's ClientHello is read first, in whatever pieces it comes; `identities` chooses the certificate by it; TLS itself
- * is Node's. All of it has to be done within the listener's `handshakeTimeout`. Whoever speaks no TLS gets the alert that TLS
- * has for that, and the end. A handshake that fails costs its own connection and nothing else: it is counted
- * (`websocket_tls_handshakes_total`) and told to `onStatus`.
+ * `identities` chooses the certificate by the client's ClientHello, which is read for it, in whatever pieces it comes; where one
+ * certificate is for all, that is left to TLS itself, which is Node's. All of it has to be done within the listener's
+ * `handshakeTimeout`. Whoever speaks no TLS gets the alert that TLS has for that, if it has one, and the end. A handshake that
+ * fails costs its own connection and nothing else: it is counted (`websocket_tls_handshakes_total`) and told to `onStatus`.
  *
  * @since 0.1.0
  */

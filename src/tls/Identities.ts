@@ -69,6 +69,11 @@ export class Identities extends Context.Service<
   {
     /** Chooses a certificate, which has to have its private key; `NoIdentity` ends the handshake with an alert. */
     readonly choose: (hello: ClientHello, client: Client) => Effect.Effect<Certificate, NoIdentity>
+    /**
+     * The certificate, as long as `choose` gives this one to every client. A listener that wants nothing else of the hello then
+     * leaves it to TLS alone, which costs less. Default: there is none.
+     */
+    readonly forAll?: (() => Certificate | undefined) | undefined
     /** Reads the certificates again, if they come from somewhere. What is broken is refused, and the old one kept. */
     readonly reload: Effect.Effect<void, CertificateStore.CertificateStoreError>
   }
@@ -82,7 +87,7 @@ export class Identities extends Context.Service<
  */
 export const one = (certificate: Certificate): Identities["Service"] => {
   const chosen = Effect.succeed(certificate)
-  return { choose: () => chosen, reload: Effect.void }
+  return { choose: () => chosen, forAll: () => certificate, reload: Effect.void }
 }
 
 /**
@@ -133,6 +138,11 @@ class Directory {
     }
   }
 
+  /** The only one, if nobody is refused it. */
+  only({ otherNames }: SeveralOptions): Certificate | undefined {
+    return this.all.length === 1 && otherNames !== "refuse" ? this.all[0] : undefined
+  }
+
   choose(hello: ClientHello, options: SeveralOptions): Result.Result<Certificate, NoIdentity> {
     const { serverName } = hello
     const name = Choosing.normalize(serverName ?? "")
@@ -156,7 +166,11 @@ export const several = (
   options: SeveralOptions = {}
 ): Identities["Service"] => {
   const directory = new Directory(certificates.map((it) => ("certificate" in it ? it : { certificate: it })))
-  return make((hello) => Effect.fromResult(directory.choose(hello, options)))
+  return {
+    choose: (hello) => Effect.fromResult(directory.choose(hello, options)),
+    forAll: () => directory.only(options),
+    reload: Effect.void
+  }
 }
 
 /**
@@ -309,6 +323,7 @@ export const reloading = Effect.fnUntraced(function* (
 
   return {
     choose: (hello) => Effect.suspend(() => Effect.fromResult(directory.choose(hello, options))),
+    forAll: () => directory.only(options),
     reload: Effect.gen(function* () {
       const results = yield* Effect.forEach(watched, (entry) => Effect.result(replace(entry)))
       const failed = results.find(Result.isFailure)

@@ -1,6 +1,6 @@
 /**
- * What the two ends of a TLS connection agreed on, and who the client is, where it showed a certificate. It is read once, when
- * the handshake is done, and holds nothing of the connection.
+ * What the two ends of a TLS connection agreed on, and who the client is, where it showed a certificate. It is put together when
+ * it is first asked for.
  *
  * @since 0.1.0
  */
@@ -26,7 +26,7 @@ export interface Session {
   readonly keyExchange: string | undefined
   /** The bits of its key, of a hybrid group those of the classic half; `undefined` if they are not known. */
   readonly keyExchangeBits: number | undefined
-  /** The group, if there is one and it is known. */
+  /** The group, if there is one and it is known. After the connection's end it is known if somebody asked before. */
   readonly group: Groups.Group | undefined
   /** The host name that the client asked for (RFC 6066 section 3). */
   readonly serverName: string | undefined

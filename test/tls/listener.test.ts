@@ -265,24 +265,46 @@ describe("a listener that speaks TLS", () => {
 const outcome = (kind: string) =>
   Effect.map(Metric.value(Telemetry.tlsHandshakes), (it) => it.occurrences.get(kind) ?? 0)
 
+const garbages = [
+  "GET / HTTP/1.1\r\n\r\n",
+  "CONNECT a:1 HTTP/1.1\r\n\r\n",
+  "SSH-2.0-x\r\n",
+  "\x16\x02\x01\0\0",
+  "\x16\x03\x01\xff\xff\x01"
+]
+
 describe("who does not come through TLS", () => {
-  it.live("gets the alert of TLS for garbage, and the end", () =>
+  it.live("is told from who does, where nobody else reads the hello", () =>
     Effect.gen(function* () {
       const { port } = yield* echoing()
+      const [notTls, unused] = [yield* outcome("NotTls"), yield* outcome("Unused")]
+      for (const garbage of garbages) {
+        const socket = yield* tcp(port)
+        socket.write(garbage, "latin1")
+        const answer = yield* rest(socket)
+        // OpenSSL has no alert for HTTP
+        if (answer.length > 0) assert.strictEqual(answer[0], 21, garbage)
+      }
+      assert.strictEqual((yield* outcome("NotTls")) - notTls, garbages.length)
+      const idle = yield* tcp(port)
+      idle.end()
+      yield* rest(idle)
+      assert.strictEqual((yield* outcome("Unused")) - unused, 1)
+    })
+  )
+
+  it.live("gets the alert of TLS for garbage, and the end", () =>
+    Effect.gen(function* () {
+      const { port } = yield* echoing({ onStatus: () => {} })
       const before = yield* outcome("NotTls")
-      for (const garbage of [
-        "GET / HTTP/1.1\r\n\r\n",
-        "SSH-2.0-x\r\n",
-        "\x16\x02\x01\0\0",
-        "\x16\x03\x01\xff\xff\x01"
-      ]) {
+      for (const garbage of garbages) {
         const socket = yield* tcp(port)
         socket.write(garbage, "latin1")
         const answer = yield* rest(socket)
         const { alert } = ClientHello.parse(Buffer.from(garbage, "latin1")) as { alert: ClientHello.Alert }
         assert.deepStrictEqual([...answer], [...ClientHello.alertRecord(alert)], garbage)
       }
-      assert.strictEqual((yield* outcome("NotTls")) - before, 4)
+      assert.strictEqual((yield* outcome("NotTls")) - before, garbages.length)
     })
   )
 

@@ -15,12 +15,15 @@ import { endWith, ignoreError } from "./upgrade.ts"
 
 export interface Options {
   readonly admit: ((peer: Peer) => Effect.Effect<boolean>) | undefined
-  /** How long `admit` may take, in milliseconds. */
+  /** How long `admit` may take, and the gate, in milliseconds. */
   readonly timeout: number
   readonly gate: Gate | undefined
   /** Gives a connection that came through to HTTP. */
   readonly serve: (stream: Net.Socket) => void
 }
+
+/** The longest time that a timer takes; beyond it Node would fire at once. */
+const maxTimer = 2 ** 31 - 1
 
 export class Entrance {
   private readonly options: Options
@@ -34,8 +37,17 @@ export class Entrance {
 
   enter(socket: Net.Socket): void {
     const peer = peerOf(socket)!
+    let timer: NodeJS.Timeout | undefined
+    const late = () => {
+      fiber.interruptUnsafe()
+      this.runFork(this.options.gate!.late(peer))
+    }
+    const { timeout } = this.options
+    const onSecuring = () => {
+      if (timeout !== Infinity) timer = setTimeout(late, Math.min(timeout, maxTimer))
+    }
     const fiber = this.runFork(
-      Effect.catchCause(this.way(socket, peer), (cause) =>
+      Effect.catchCause(this.way(socket, peer, onSecuring), (cause) =>
         Effect.as(Effect.logError("A connection could not be decided about", cause), undefined)
       )
     )
@@ -43,6 +55,7 @@ export class Entrance {
     this.inside.add(socket)
     socket.on("error", ignoreError).once("close", forget)
     fiber.addObserver((exit) => {
+      clearTimeout(timer)
       this.inside.delete(socket)
       socket.off("close", forget)
       const stream = Exit.isSuccess(exit) ? exit.value : undefined
@@ -59,13 +72,17 @@ export class Entrance {
     for (const socket of this.inside) socket.destroy()
   }
 
-  private way(socket: Net.Socket, peer: TcpPeer): Effect.Effect<Net.Socket | undefined> {
+  private way(socket: Net.Socket, peer: TcpPeer, onSecuring: () => void): Effect.Effect<Net.Socket | undefined> {
     const { admit, gate, timeout } = this.options
     const secured =
       gate === undefined
         ? Effect.succeed(socket)
-        : Effect.catch(gate.secure(socket, peer), ({ alert }) =>
-            Effect.as(alert === undefined ? Effect.void : endWith(socket, alertRecord(alert)), undefined)
+        : Effect.catch(
+            Effect.suspend(() => {
+              onSecuring()
+              return gate.secure(socket, peer)
+            }),
+            ({ alert }) => Effect.as(alert === undefined ? Effect.void : endWith(socket, alertRecord(alert)), undefined)
           )
     if (admit === undefined) return secured
     const admitted = Effect.map(Effect.timeoutOption(admit(peer), timeout), Option.getOrElse(constFalse))

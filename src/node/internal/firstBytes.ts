@@ -43,7 +43,10 @@ export const gone = new TlsHandshakeError({
   message: "the client ended the connection before the TLS handshake was done"
 })
 
-const unused = new TlsHandshakeError({ kind: "Unused", message: "the client ended the connection before a byte came" })
+export const unused = new TlsHandshakeError({
+  kind: "Unused",
+  message: "the client ended the connection before a byte came"
+})
 
 const notTls = (reason: string, alert: ClientHello.Alert) =>
   new TlsHandshakeError({ kind: "NotTls", message: reason, alert: ClientHello.alertRecord(alert)[6] })

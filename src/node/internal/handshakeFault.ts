@@ -27,6 +27,16 @@ const faults: Readonly<Record<string, readonly [alert: number, hint: string]>> =
   ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE: [116, "the client has shown no certificate, and it must"]
 }
 
+/** What OpenSSL says of what is no TLS, where nobody has looked at it before. */
+const notTls: Readonly<Record<string, string>> = {
+  ERR_SSL_HTTP_REQUEST: "expected TLS, got an HTTP request in plain text",
+  ERR_SSL_HTTPS_PROXY_REQUEST: "expected TLS, got a request for an HTTP proxy in plain text",
+  ERR_SSL_WRONG_VERSION_NUMBER: "what came is no TLS",
+  ERR_SSL_PACKET_LENGTH_TOO_LONG: "what came is no TLS",
+  ERR_SSL_DATA_LENGTH_TOO_LONG: "what came is no TLS",
+  ERR_SSL_UNEXPECTED_MESSAGE: "what came is no handshake of TLS"
+}
+
 const connectionErrors = new Set(["ECONNRESET", "EPIPE", "ECONNABORTED", "ERR_STREAM_PREMATURE_CLOSE"])
 
 /** What the client's alerts are mostly about. */
@@ -44,13 +54,17 @@ export interface Fault {
 const failed = (kind: TlsHandshakeError["kind"], message: string, cause: unknown) =>
   new TlsHandshakeError({ kind, message, cause })
 
-export const faultOf = (cause: NodeJS.ErrnoException, hello: ClientHello.ClientHello): Fault => {
+/** `hello` is there if it was read before TLS read it. */
+export const faultOf = (cause: NodeJS.ErrnoException, hello: ClientHello.ClientHello | undefined): Fault => {
   const code = cause.code ?? ""
   if (connectionErrors.has(code)) return { error: gone, alert: undefined }
   const alert = alertOf(cause)
   if (alert !== undefined) {
     const message = `the client refused with the alert ${Alerts.format(alert)}: ${received(alert)}`
     return { error: failed("Alert", message, cause), alert: { direction: "received", number: alert } }
+  }
+  if (hello === undefined && Object.hasOwn(notTls, code)) {
+    return { error: failed("NotTls", notTls[code]!, cause), alert: undefined }
   }
   const fault = faults[code]
   if (fault === undefined) {
@@ -59,7 +73,8 @@ export const faultOf = (cause: NodeJS.ErrnoException, hello: ClientHello.ClientH
   const [sent, hint] = fault
   const isCertificate = code === "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE"
   // before TLS 1.3 there was no alert of its own (RFC 8446 section 6.2)
-  const number = isCertificate && ClientHello.newestVersion(hello) < 0x0304 ? 40 : sent
+  const isOld = hello !== undefined && ClientHello.newestVersion(hello) < 0x0304
+  const number = isCertificate && isOld ? 40 : sent
   return {
     error: failed(isCertificate ? "ClientCertificate" : "Failed", `${hint} (${code})`, cause),
     alert: { direction: "sent", number }

@@ -18,7 +18,9 @@ export class TcpPeer implements Peer {
   readonly remotePort: number | undefined
   readonly localAddress: string | undefined
   readonly localPort: number | undefined
-  tls: Session | undefined = undefined
+  /** Known when somebody asks: hardly anybody does, and it costs as much as some handshakes' JavaScript. */
+  negotiated: (() => Session) | undefined = undefined
+  private session: Session | undefined = undefined
 
   /** A socket forgets the addresses when it closes. */
   constructor(socket: Net.Socket) {
@@ -26,6 +28,10 @@ export class TcpPeer implements Peer {
     this.remotePort = socket.remotePort
     this.localAddress = socket.localAddress
     this.localPort = socket.localPort
+  }
+
+  get tls(): Session | undefined {
+    return (this.session ??= this.negotiated?.())
   }
 }
 

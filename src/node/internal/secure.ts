@@ -4,7 +4,6 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
-import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { randomBytes } from "node:crypto"
 import { createWriteStream } from "node:fs"
@@ -17,14 +16,16 @@ import * as TlsSession from "../../tls/TlsSession.ts"
 import * as TlsSettings from "../../tls/TlsSettings.ts"
 import type { ClientCertificates, Options, Presented } from "../NodeTls.ts"
 import { TlsHandshakeError } from "../NodeTls.ts"
-import { describeAlert, describeHello, gone, readHello } from "./firstBytes.ts"
+import { describeAlert, describeHello, gone, readHello, unused } from "./firstBytes.ts"
 import { alertOf, type Fault, faultOf } from "./handshakeFault.ts"
 import { layOver, type TcpPeer } from "./peer.ts"
 import { formatRecord, RecordTap } from "./recordTap.ts"
 
 export interface Gate {
-  /** The connection as HTTP is to see it: over TLS, or as it is. */
+  /** The connection as HTTP is to see it: over TLS, or as it is. Whoever runs it ends it when `timeout` is over. */
   readonly secure: (socket: Net.Socket, peer: TcpPeer) => Effect.Effect<Net.Socket, TlsHandshakeError>
+  /** Tells of a handshake that was ended for taking too long. */
+  readonly late: (peer: TcpPeer) => Effect.Effect<void>
 }
 
 /** The authorities that clients' certificates are trusted from; `undefined` stands for those of Node. */
@@ -122,6 +123,17 @@ const present = (stream: tls.TLSSocket): Presented => {
   return { certificate, status: isExpired ? "CERT_HAS_EXPIRED" : status }
 }
 
+/** The name that the client asked for: `false` stands for none, and it is in no declaration. */
+const serverNameOf = (stream: tls.TLSSocket): string | undefined => {
+  const name: unknown = Reflect.get(stream, "servername")
+  return typeof name === "string" && name !== "" ? name : undefined
+}
+
+const describeSession = ({ cipherSuite, group, isResumed, version }: TlsSession.Session): string =>
+  [version, cipherSuite.name, group?.opensslName, isResumed ? "resumed" : undefined, `${cipherSuite.bits} bits`]
+    .filter((it) => it !== undefined)
+    .join(", ")
+
 const isMade = (settings: TlsSettings.Options | TlsSettings.TlsSettings): settings is TlsSettings.TlsSettings =>
   "secureContext" in settings
 
@@ -145,16 +157,17 @@ export const make = Effect.fnUntraced(function* (
   }
   const inactivity = options.inactivityTimeout === undefined ? Infinity : Duration.toMillis(options.inactivityTimeout)
 
-  const tell = (peer: TcpPeer, message: string): void => {
+  const tell = (peer: TcpPeer, message: () => string): void => {
+    if (onStatus === undefined) return
     try {
-      onStatus?.(peer, message)
+      onStatus(peer, message())
     } catch (cause) {
       // a listener of the application's, in the middle of a socket's event
       Effect.runFork(Effect.logError("A listener of TLS states failed", cause))
     }
   }
   const told = (peer: TcpPeer, { alert, error }: Fault): TlsHandshakeError => {
-    if (alert !== undefined) tell(peer, describeAlert(alert.direction, alert.number))
+    if (alert !== undefined) tell(peer, () => describeAlert(alert.direction, alert.number))
     return error
   }
 
@@ -176,11 +189,16 @@ export const make = Effect.fnUntraced(function* (
     return Effect.raceFirst(self, inactive)
   }
 
-  const handshake = (socket: Net.Socket, secureContext: tls.SecureContext, hello: ClientHello, peer: TcpPeer) =>
+  const handshake = (
+    socket: Net.Socket,
+    secureContext: tls.SecureContext,
+    hello: ClientHello | undefined,
+    peer: TcpPeer
+  ) =>
     Effect.callback<tls.TLSSocket, TlsHandshakeError>((resume) => {
       if (socket.destroyed) return resume(Effect.fail(gone))
       const carrier =
-        options.records === true ? new RecordTap(socket, (head) => tell(peer, formatRecord(head))) : socket
+        options.records === true ? new RecordTap(socket, (head) => tell(peer, () => formatRecord(head))) : socket
       const stream = new tls.TLSSocket(carrier, { ...socketOptions, secureContext })
       layOver(stream, peer)
       if (keyLog !== undefined) stream.on("keylog", keyLog)
@@ -196,15 +214,16 @@ export const make = Effect.fnUntraced(function* (
         if (onStatus !== undefined) {
           stream.on("error", (error) => {
             const alert = alertOf(error)
-            tell(peer, alert === undefined ? `TLS failed: ${error.message}` : describeAlert("received", alert))
+            tell(peer, () => (alert === undefined ? `TLS failed: ${error.message}` : describeAlert("received", alert)))
           })
         }
         settle(Effect.suspend(() => (stream.destroyed ? Effect.fail(gone) : Effect.succeed(stream))))
       }
       const onError = (error: Error) => settle(Effect.fail(told(peer, faultOf(error, hello))))
       const onGone = () => {
+        const isUnused = hello === undefined && socket.bytesRead === 0
         stream.destroy()
-        settle(Effect.fail(gone))
+        settle(Effect.fail(isUnused ? unused : gone))
       }
       stream
         .on("_tlsError", onTlsError)
@@ -225,7 +244,7 @@ export const make = Effect.fnUntraced(function* (
     if (clientCertificates === undefined) return Effect.void
     const { certificate, status } = presented
     const who = certificate === undefined ? "without a certificate" : `with ${JSON.stringify(certificate.subject)}`
-    tell(peer, `Client ${who}: ${status}`)
+    tell(peer, () => `Client ${who}: ${status}`)
     if (clientCertificates.decide !== undefined) {
       return Effect.flatMap(clientCertificates.decide(presented, peer), (isWell) =>
         isWell ? Effect.void : Effect.fail(refuseClient(`the client ${who} was refused; its status is ${status}`))
@@ -238,76 +257,88 @@ export const make = Effect.fnUntraced(function* (
   /** Learns what was agreed on, and with whom. */
   const recognize = (
     stream: tls.TLSSocket,
-    {
-      certificate,
-      hello,
-      peer
-    }: { readonly certificate: Certificate; readonly hello: ClientHello; readonly peer: TcpPeer }
+    certificate: Certificate,
+    peer: TcpPeer
   ): Effect.Effect<void, TlsHandshakeError> => {
     const presented =
       clientCertificates === undefined ? { certificate: undefined, status: "not asked for" } : present(stream)
     const { alpnProtocol } = stream
-    const session = TlsSession.make({
+    const negotiated = {
       version: stream.getProtocol() ?? "unknown",
       cipherSuite: stream.getCipher().standardName,
-      session: stream.getSession(),
-      serverName: hello.serverName,
+      serverName: serverNameOf(stream),
       alpnProtocol: typeof alpnProtocol === "string" ? alpnProtocol : undefined,
       isResumed: stream.isSessionReused(),
       certificate,
       clientCertificate: presented.certificate,
       clientCertificateStatus: presented.certificate === undefined ? undefined : presented.status
-    })
-    peer.tls = session
-    const { cipherSuite, group, isResumed, version } = session
-    tell(
-      peer,
-      `Handshake done: ${[version, cipherSuite.name, group?.opensslName, isResumed ? "resumed" : undefined, `${cipherSuite.bits} bits`].filter((it) => it !== undefined).join(", ")}`
-    )
+    }
+    peer.negotiated = () => TlsSession.make({ ...negotiated, session: stream.getSession() })
+    tell(peer, () => `Handshake done: ${describeSession(peer.tls!)}`)
     return judge(presented, peer)
   }
 
-  const negotiate = Effect.fnUntraced(function* (socket: Net.Socket, peer: TcpPeer, hello: ClientHello) {
-    tell(peer, describeHello(hello))
+  const negotiate = (
+    socket: Net.Socket,
+    peer: TcpPeer,
+    certificate: Certificate,
+    hello: ClientHello | undefined
+  ): Effect.Effect<Net.Socket, TlsHandshakeError> =>
+    Effect.flatMap(contexts.of(certificate), (context) =>
+      Effect.flatMap(watchful(handshake(socket, context, hello, peer), socket), (stream) =>
+        Effect.onError(
+          Effect.as(
+            Effect.suspend(() => recognize(stream, certificate, peer)),
+            stream
+          ),
+          // the socket beneath goes with it
+          () => Effect.sync(() => void stream.destroy())
+        )
+      )
+    )
+
+  /** Reads the hello, and chooses by it. */
+  const choose = Effect.fnUntraced(function* (socket: Net.Socket, peer: TcpPeer) {
+    const hello = yield* watchful(readHello(socket, plaintext), socket)
+    if (hello === undefined) return socket
+    tell(peer, () => describeHello(hello))
     const certificate = yield* Effect.mapError(
       identities.choose(hello, peer),
       (cause) => new TlsHandshakeError({ kind: "NoIdentity", message: cause.message, alert: 112, cause })
     )
-    tell(peer, `Certificate chosen: ${certificate.subject}`)
-    const context = yield* contexts.of(certificate)
-    const stream = yield* watchful(handshake(socket, context, hello, peer), socket)
-    return yield* Effect.onError(
-      Effect.as(
-        Effect.suspend(() => recognize(stream, { peer, hello, certificate })),
-        stream
-      ),
-      // the socket beneath goes with it
-      () => Effect.sync(() => void stream.destroy())
-    )
+    tell(peer, () => `Certificate chosen: ${certificate.subject}`)
+    return yield* negotiate(socket, peer, certificate, hello)
   })
 
-  const work = Effect.fnUntraced(function* (socket: Net.Socket, peer: TcpPeer) {
-    const hello = yield* watchful(readHello(socket, plaintext), socket)
-    return hello === undefined ? socket : yield* negotiate(socket, peer, hello)
-  })
+  /**
+   * To read the hello first takes time, and leaves TLS a buffer of its size, which each later read has to go through. So it is
+   * done only where somebody wants to know what it says.
+   */
+  const work = (socket: Net.Socket, peer: TcpPeer): Effect.Effect<Net.Socket, TlsHandshakeError> => {
+    const certificate = plaintext || onStatus !== undefined ? undefined : identities.forAll?.()
+    return certificate === undefined ? choose(socket, peer) : negotiate(socket, peer, certificate, undefined)
+  }
+
+  const failed = (peer: TcpPeer, error: TlsHandshakeError): Effect.Effect<void> => {
+    const { alert } = error
+    if (alert !== undefined) tell(peer, () => describeAlert("sent", alert))
+    tell(peer, () => `Handshake failed: ${error.message}`)
+    options.onFailure?.(peer, error)
+    return Metric.update(Telemetry.tlsHandshakes, error.kind)
+  }
 
   const tooSlow = new TlsHandshakeError({
     kind: "Timeout",
     message: `the TLS handshake was not done within ${server.handshakeTimeout / 1000} seconds`
   })
+  const done = Metric.update(Telemetry.tlsHandshakes, "ok")
 
   return {
+    late: (peer) => Effect.suspend(() => failed(peer, tooSlow)),
     secure: (socket, peer) =>
-      work(socket, peer).pipe(
-        Effect.timeoutOption(server.handshakeTimeout),
-        Effect.flatMap(Option.match({ onNone: () => Effect.fail(tooSlow), onSome: Effect.succeed })),
-        Effect.tap((stream) => (stream === socket ? Effect.void : Metric.update(Telemetry.tlsHandshakes, "ok"))),
-        Effect.tapError((error) => {
-          if (error.alert !== undefined) tell(peer, describeAlert("sent", error.alert))
-          tell(peer, `Handshake failed: ${error.message}`)
-          options.onFailure?.(peer, error)
-          return Metric.update(Telemetry.tlsHandshakes, error.kind)
-        })
-      )
+      Effect.matchEffect(work(socket, peer), {
+        onSuccess: (stream) => (stream === socket ? Effect.succeed(stream) : Effect.as(done, stream)),
+        onFailure: (error) => Effect.andThen(failed(peer, error), Effect.fail(error))
+      })
   }
 })
