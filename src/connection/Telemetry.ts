@@ -39,5 +39,10 @@ export const tlsHandshakes = Metric.frequency("websocket_tls_handshakes_total", 
   description: "TLS handshakes by how they ended"
 })
 
+/** Headers of the PROXY protocol by what they said (`ProxyProtocol.Header`), or why they were refused. */
+export const proxyHeaders = Metric.frequency("websocket_proxy_protocol_headers_total", {
+  description: "Headers of the PROXY protocol by what they said, or why they were refused"
+})
+
 /** Counts a limit that bit. */
 export const limitHit = (name: string): Effect.Effect<void> => Metric.update(limits, name)

@@ -19,20 +19,24 @@ import type * as Net from "node:net"
 import type { Duplex } from "node:stream"
 import * as Telemetry from "../connection/Telemetry.ts"
 import * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
+import * as ForwardedFor from "../server/ForwardedFor.ts"
 import type { UpgradeListener } from "../server/UpgradeListener.ts"
 import { ListenError, type Peer, type Upgrade } from "../server/UpgradeListener.ts"
 import { Entrance } from "./internal/entrance.ts"
+import { remoteAddressOf } from "./internal/peer.ts"
 import * as Secure from "./internal/secure.ts"
 import {
   ignoreError,
   isDoubled,
   isWebSocketUpgrade,
+  type Named,
   NodeUpgrade,
   refusal,
   refuse,
   toRequest,
   unavailable
 } from "./internal/upgrade.ts"
+import type * as NodeProxyProtocol from "./NodeProxyProtocol.ts"
 import type * as NodeTls from "./NodeTls.ts"
 
 /**
@@ -47,8 +51,8 @@ export interface Options {
   /** 0 has the system choose one. */
   readonly port: number
   /**
-   * The whole head must have come within this time of the connection; 408. The decision of `admit` and the TLS handshake, which
-   * come before, have this time each for themselves. Default: 10 seconds.
+   * The whole head must have come within this time of the connection; 408. A header of the PROXY protocol, the decision of `admit`
+   * and the TLS handshake, which come before, have this time each for themselves. Default: 10 seconds.
    */
   readonly handshakeTimeout?: Duration.Input | undefined
   /** The largest head in bytes; 431. Default: 16 KiB. */
@@ -77,7 +81,14 @@ export interface Options {
     | undefined
   /** The bytes that are read ahead of each connection, and written ahead, before the other side waits. Default: 64 KiB. */
   readonly highWaterMark?: number | undefined
-  /** Decides about a connection before anything is read of it; it is cut off if this is `false` or fails. Default: all. */
+  /** Load balancers whose word is taken for the client's address, in the PROXY protocol. Default: none. */
+  readonly proxyProtocol?: NodeProxyProtocol.Accepting | undefined
+  /** Reverse proxies whose word is taken for it, in a header of the request. Default: none. */
+  readonly forwarded?: ForwardedFor.Options | undefined
+  /**
+   * Decides about a connection before anything is read of it but a header of the PROXY protocol; it is cut off if this is `false` or
+   * fails. Default: all.
+   */
   readonly admit?: ((peer: Peer) => Effect.Effect<boolean>) | undefined
   /** Speaks TLS, and so `wss`. Default: plain `ws`. */
   readonly tls?: NodeTls.Options | undefined
@@ -91,6 +102,20 @@ const clientErrors: Record<string, readonly [limit: string, OpeningHandshake.Ref
   ERR_HTTP_REQUEST_TIMEOUT: ["handshakeTimeout", refusal(408, "The request did not come in time.")]
 }
 const notHttp = refusal(400, "What came is not HTTP.")
+const badRequest = refusal(400, "The request cannot be read.")
+
+/** Whom proxies name as the client, or why they cannot be understood. */
+const nameClient = (
+  forwarded: ForwardedFor.Options,
+  { headers }: NodeHttp.IncomingMessage,
+  socket: Duplex
+): Result.Result<Named, string> => {
+  const { header } = forwarded
+  return Result.mapBoth(ForwardedFor.clientAddress(forwarded, remoteAddressOf(socket), headers[header]?.toString()), {
+    onFailure: (why) => `${header}: ${why}`,
+    onSuccess: (address) => ({ address })
+  })
+}
 
 /** `interval` is of Node 26; before, it is not looked at. What is no whole number of seconds, Node would cut to one. */
 const setKeepAlive = (socket: Net.Socket, time: number | undefined, interval: number | undefined): void => {
@@ -123,6 +148,7 @@ export const make = Effect.fnUntraced(function* (
 > {
   // to Node 0 would mean no limit
   const timeout = Math.max(1, Math.ceil(Duration.toMillis(options.handshakeTimeout ?? "10 seconds")))
+  const { forwarded } = options
   const maxHeaders = options.maxHeaders ?? 100
   const scope = yield* Effect.scope
   const runFork = Effect.runForkWith(yield* Effect.context<never>())
@@ -169,7 +195,17 @@ export const make = Effect.fnUntraced(function* (
       background(Effect.andThen(countRefusal(answer), refuse(socket, answer)))
       return
     }
-    onUpgrade(new NodeUpgrade(toRequest(request, options.keepRawHeaders), socket, head))
+    const named = forwarded === undefined ? undefined : nameClient(forwarded, request, socket)
+    if (named !== undefined && Result.isFailure(named)) {
+      background(
+        Effect.andThen(
+          Effect.logInfo(`A request from ${remoteAddressOf(socket)} was refused: ${named.failure}`),
+          Effect.andThen(countRefusal(badRequest), refuse(socket, badRequest))
+        )
+      )
+      return
+    }
+    onUpgrade(new NodeUpgrade(toRequest(request, options.keepRawHeaders), socket, head, named?.success))
   }
   server.on("upgrade", (request, socket, head) => {
     // node:http has let go of it
@@ -223,7 +259,7 @@ export const make = Effect.fnUntraced(function* (
     else onRequest(request, response)
   })
 
-  const { admit, keepAlive } = options
+  const { admit, keepAlive, proxyProtocol } = options
   const gate =
     options.tls === undefined
       ? undefined
@@ -233,10 +269,16 @@ export const make = Effect.fnUntraced(function* (
         )
   const listeners = server.listeners("connection")
   const entrance = new Entrance(
-    { admit, timeout, gate, serve: (stream) => listeners.forEach((listener) => listener.call(server, stream)) },
+    {
+      proxyProtocol,
+      admit,
+      timeout,
+      gate,
+      serve: (stream) => listeners.forEach((listener) => listener.call(server, stream))
+    },
     runFork
   )
-  if (admit !== undefined || gate !== undefined) {
+  if (proxyProtocol !== undefined || admit !== undefined || gate !== undefined) {
     server.removeAllListeners("connection")
     server.on("connection", (socket: Net.Socket) => entrance.enter(socket))
   }

@@ -5,6 +5,7 @@
  */
 export * as NodeClientNames from "./NodeClientNames.ts"
 export * as NodeDialer from "./NodeDialer.ts"
+export * as NodeProxyProtocol from "./NodeProxyProtocol.ts"
 export * as NodeRevocation from "./NodeRevocation.ts"
 export * as NodeSocket from "./NodeSocket.ts"
 export * as NodeTls from "./NodeTls.ts"

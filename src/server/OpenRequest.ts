@@ -9,7 +9,7 @@ import type * as Effect from "effect/Effect"
 import type * as Socket from "effect/socket/Socket"
 import type { WebSocket } from "../connection/WebSocket.ts"
 import * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
-import type { Peer } from "./UpgradeListener.ts"
+import type { Peer, Proxied } from "./UpgradeListener.ts"
 
 /**
  * Why a request is refused: an HTTP status and a reason for the body. Fail with one to refuse.
@@ -31,10 +31,15 @@ export type Refusal = OpeningHandshake.Refusal
  */
 export interface OpenRequest {
   readonly request: OpeningHandshake.Request
-  /** The address of the client; `undefined` over a unix socket. */
+  /**
+   * The address of the client, of which the listener's `proxyProtocol` and `forwarded` decide whose word is taken for it;
+   * `undefined` over a unix socket.
+   */
   readonly remoteAddress: string | undefined
   /** The TCP connection that it came on, if it came on one. */
   readonly peer: Peer | undefined
+  /** What a load balancer said of the client in the PROXY protocol, beyond its address. */
+  readonly proxied?: Proxied | undefined
   /** The subprotocol that will be agreed on, and the same for compression. */
   readonly acceptance: OpeningHandshake.Acceptance
   /** Answers 101 and gives the connection, which lives until the handler ends. */

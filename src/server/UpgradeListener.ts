@@ -11,22 +11,51 @@ import type * as Effect from "effect/Effect"
 import type * as NetAddress from "effect/net/NetAddress"
 import type * as Socket from "effect/socket/Socket"
 import type * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
+import type * as ProxyProtocol from "../protocol/ProxyProtocol.ts"
 import type { Session } from "../tls/TlsSession.ts"
+
+/**
+ * The two ends of a TCP connection.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Ends {
+  readonly remoteAddress?: string | undefined
+  readonly remotePort?: number | undefined
+  readonly localAddress?: string | undefined
+  readonly localPort?: number | undefined
+}
+
+/**
+ * What a load balancer said before the first byte of a connection, in a header of the PROXY protocol.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Proxied {
+  readonly version: 1 | 2
+  /** The connection of the load balancer to us. */
+  readonly by: Ends
+  /** What it said beyond the addresses: the host name, the client's TLS, an id, … */
+  readonly tlvs: ProxyProtocol.Tlvs
+}
 
 /**
  * The two ends of a TCP connection, and what TLS found out about the other one. There is one such object for a connection,
  * from its acceptance on. The addresses are read when it is first asked for, and known when the connection is gone, too.
  *
+ * Behind a load balancer that is believed (`proxyProtocol` of the listener) these are the ends of the client's connection to it,
+ * from before anybody is asked about the client.
+ *
  * @category models
  * @since 0.1.0
  */
-export interface Peer {
-  readonly remoteAddress?: string | undefined
-  readonly remotePort?: number | undefined
-  readonly localAddress?: string | undefined
-  readonly localPort?: number | undefined
+export interface Peer extends Ends {
   /** What was negotiated, once that is done; `undefined` without TLS. */
   readonly tls?: Session | undefined
+  /** What a load balancer said of the client, if one was believed and spoke for a client. */
+  readonly proxied?: Proxied | undefined
 }
 
 /**
@@ -45,7 +74,10 @@ export type Scheme = "ws" | "wss"
  */
 export interface Upgrade {
   readonly request: OpeningHandshake.Request
-  /** The address of the client, or of the proxy that speaks for it; `undefined` where there is none (unix sockets). */
+  /**
+   * The address of the client, or of the proxy that speaks for it and is not believed; `undefined` where there is none (unix
+   * sockets). It is no address but `unknown` or a word with `_` if proxies that are believed say no more.
+   */
   readonly remoteAddress: string | undefined
   /** The TCP connection that it came on, if it came on one. */
   readonly peer?: Peer | undefined

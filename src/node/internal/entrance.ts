@@ -1,6 +1,6 @@
 /**
- * What a connection goes through between its acceptance and HTTP: the decision about its address, then TLS. What is on its way
- * through here has a fiber, and is cut off when the listener stops.
+ * What a connection goes through between its acceptance and HTTP: what a load balancer says of it, the decision about its address,
+ * then TLS. What is on its way through here has a fiber, and is cut off when the listener stops.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -8,14 +8,17 @@ import { constFalse } from "effect/Function"
 import * as Option from "effect/Option"
 import type * as Net from "node:net"
 import type { Peer } from "../../server/UpgradeListener.ts"
+import type { Accepting } from "../NodeProxyProtocol.ts"
 import { alertRecord } from "./firstBytes.ts"
 import { peerOf, type TcpPeer } from "./peer.ts"
+import * as ProxyHeader from "./proxyHeader.ts"
 import type { Gate } from "./secure.ts"
 import { endWith, ignoreError } from "./upgrade.ts"
 
 export interface Options {
+  readonly proxyProtocol: Accepting | undefined
   readonly admit: ((peer: Peer) => Effect.Effect<boolean>) | undefined
-  /** How long `admit` may take, and the gate, in milliseconds. */
+  /** How long a header may take, and `admit`, and the gate, in milliseconds. */
   readonly timeout: number
   readonly gate: Gate | undefined
   /** Gives a connection that came through to HTTP. */
@@ -61,9 +64,10 @@ export class Entrance {
       const stream = Exit.isSuccess(exit) ? exit.value : undefined
       if (stream === undefined || stream.destroyed) return void socket.destroy()
       if (stream === socket) socket.off("error", ignoreError)
+      // it was, if something was read of it
+      const isPaused = socket.isPaused()
       this.options.serve(stream)
-      // it was paused, if it was looked at
-      if (stream === socket && this.options.gate !== undefined) socket.resume()
+      if (stream === socket && isPaused) socket.resume()
     })
   }
 
@@ -73,6 +77,14 @@ export class Entrance {
   }
 
   private way(socket: Net.Socket, peer: TcpPeer, onSecuring: () => void): Effect.Effect<Net.Socket | undefined> {
+    const { proxyProtocol, timeout } = this.options
+    if (proxyProtocol === undefined) return this.inward(socket, peer, onSecuring)
+    return Effect.flatMap(ProxyHeader.believe(socket, peer, proxyProtocol, timeout), (isWell) =>
+      isWell ? this.inward(socket, peer, onSecuring) : Effect.succeed(undefined)
+    )
+  }
+
+  private inward(socket: Net.Socket, peer: TcpPeer, onSecuring: () => void): Effect.Effect<Net.Socket | undefined> {
     const { admit, gate, timeout } = this.options
     const secured =
       gate === undefined

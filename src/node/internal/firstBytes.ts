@@ -35,6 +35,8 @@ export const readHello = (
       resume(Effect.succeed(outcome?.hello))
     }
     socket.on("data", onData).on("end", onGone).on("close", onGone)
+    // it is paused if something was read of it before
+    socket.resume()
     return Effect.sync(leave)
   })
 

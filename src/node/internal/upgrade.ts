@@ -68,19 +68,27 @@ export const endWith = (socket: Duplex, word: string | Uint8Array): Effect.Effec
 /** Until a reader listens, an error of a socket must find someone. */
 export const ignoreError = () => {}
 
+/** The client as proxies name it, who may have no address. */
+export interface Named {
+  readonly address: string | undefined
+}
+
 /** One request to upgrade. It lives as long as the connection, and so holds no more than it needs. */
 export class NodeUpgrade implements Upgrade {
   readonly request: OpeningHandshake.Request
   private readonly socket: Duplex
   private head: Uint8Array | undefined
+  /** Whom proxies name as the client, if they are asked. */
+  private readonly forwardedFor: Named | undefined
 
   /** Ends the handler, if the client goes away before it is answered; then `null`. */
   private interrupt: (() => void) | null | undefined
 
-  constructor(request: OpeningHandshake.Request, socket: Duplex, head: Uint8Array) {
+  constructor(request: OpeningHandshake.Request, socket: Duplex, head: Uint8Array, forwardedFor?: Named) {
     this.request = request
     this.socket = socket
     this.head = head.length === 0 ? undefined : head
+    this.forwardedFor = forwardedFor
   }
 
   whenGone(interrupt: () => void): void {
@@ -97,7 +105,7 @@ export class NodeUpgrade implements Upgrade {
   }
 
   get remoteAddress(): string | undefined {
-    return remoteAddressOf(this.socket)
+    return this.forwardedFor === undefined ? remoteAddressOf(this.socket) : this.forwardedFor.address
   }
 
   get peer(): Peer | undefined {

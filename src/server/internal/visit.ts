@@ -13,7 +13,7 @@ import * as OpeningHandshake from "../../protocol/OpeningHandshake.ts"
 import type * as PerMessageDeflate from "../../protocol/PerMessageDeflate.ts"
 import type { Admission } from "../Admission.ts"
 import type { Answer, OpenRequest } from "../OpenRequest.ts"
-import type { Peer, Upgrade } from "../UpgradeListener.ts"
+import type { Peer, Proxied, Upgrade } from "../UpgradeListener.ts"
 
 /** What the visits of a server share. */
 export interface House {
@@ -45,6 +45,9 @@ export class Visit implements OpenRequest {
   }
   get peer(): Peer | undefined {
     return this.upgrade.peer
+  }
+  get proxied(): Proxied | undefined {
+    return this.upgrade.peer?.proxied
   }
 
   get accept(): Effect.Effect<WebSocket.WebSocket, Socket.SocketError> {
