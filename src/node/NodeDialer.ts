@@ -1,22 +1,29 @@
 /**
- * The {@link Dialer} over `node:net`: TCP to all addresses of a name in turn, IPv6 and IPv4 (RFC 8305 in what Node does of
- * it), with a deadline for the whole. Through a firewall it is the firewall that is connected to, and asked for the target.
+ * The {@link Dialer} over `node:net`: a name is looked up once, its addresses are judged by a policy, and those that pass are
+ * connected to, IPv6 and IPv4 in turn (RFC 8305), with a deadline for the whole. Through a firewall it is the firewall that is connected to, and asked for the target.
  * With TLS the handshake is part of dialling, and a target that cannot prove to be the right one is not connected to.
  *
  * @since 0.1.0
  */
+import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Dns from "effect/net/Dns"
 import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
-import * as Net from "node:net"
+import type * as Net from "node:net"
 import { DialError, Dialer } from "../proxy/Dialer.ts"
 import { type Firewall, none } from "../proxy/Firewall.ts"
-import { type AnyTarget, type Target, UnixTarget } from "../proxy/Target.ts"
+import { type AnyTarget, ClientTarget, type Target, UnixTarget } from "../proxy/Target.ts"
+import * as TargetPolicy from "../proxy/TargetPolicy.ts"
 import * as TlsClient from "../tls/TlsClient.ts"
+import { addressesOf, denied } from "./internal/addresses.ts"
+import * as Connecting from "./internal/connecting.ts"
 import * as Through from "./internal/firewall.ts"
+import { systemDns } from "./internal/systemDns.ts"
 import * as Tls from "./internal/tls.ts"
 import * as NodeSocket from "./NodeSocket.ts"
 
@@ -27,6 +34,26 @@ import * as NodeSocket from "./NodeSocket.ts"
 export interface Options {
   /** How long connecting may take, the look-up of the name and a firewall's answer included. Default: 10 seconds. */
   readonly dialTimeout?: Duration.Input | undefined
+  /**
+   * What may be connected to: see `TargetPolicy`. It judges each address of a target's name, looked up once, and what it lets
+   * through is what is connected to. Where a firewall looks up the name, it judges the name alone. A function is asked at each
+   * dial. Default: everything for targets that are configured, and what is not reserved for those that clients choose.
+   */
+  readonly policy?: TargetPolicy.TargetPolicy | ((target: AnyTarget) => TargetPolicy.TargetPolicy) | undefined
+  /** What looks up the names of targets and firewalls. Default: the system's resolver, with its hosts file. */
+  readonly dns?: Pick<Dns.Dns["Service"], "lookup"> | undefined
+  /**
+   * How long an attempt at one address of a name is waited for before the next is tried beside it (RFC 8305 section 5); at most
+   * 8 addresses are. At least 10 milliseconds. Default: 250 milliseconds.
+   */
+  readonly attemptDelay?: Duration.Input | undefined
+  /**
+   * How often a target that is dialled directly and refuses, cannot be reached, or by the system's word does not answer is tried
+   * again within `dialTimeout`, its name looked up anew. At most 10. Default: 0.
+   */
+  readonly retries?: number | undefined
+  /** The wait before the first retry; each is twice as long as the one before, give or take a fifth, up to 5 seconds. Default: 100 milliseconds. */
+  readonly retryDelay?: Duration.Input | undefined
   /** What targets are dialled through. A function is asked at each dial. Default: none. */
   readonly firewall?: Firewall | ((target: Target) => Firewall) | undefined
   /**
@@ -36,45 +63,25 @@ export interface Options {
   readonly tls?: TlsClient.Options | ((target: Target) => TlsClient.Options | undefined) | undefined
 }
 
-const kinds: Record<string, DialError["kind"]> = {
-  ECONNREFUSED: "Refused",
-  ECONNRESET: "Refused",
-  EHOSTUNREACH: "Unreachable",
-  ENETUNREACH: "Unreachable",
-  EADDRNOTAVAIL: "Unreachable",
-  ENOTFOUND: "NameNotFound",
-  EAI_AGAIN: "NameNotFound",
-  EAI_FAIL: "NameNotFound",
-  ENODATA: "NameNotFound",
-  ETIMEDOUT: "TimedOut",
-  EMFILE: "Exhausted",
-  ENFILE: "Exhausted",
-  ENOBUFS: "Exhausted",
-  // a unix socket that is not there
-  ENOENT: "Refused",
-  EACCES: "NotAllowed",
-  EPERM: "NotAllowed"
-}
+/** What another try may mend. */
+const passing: ReadonlySet<DialError["kind"]> = new Set(["Refused", "Unreachable", "TimedOut"])
 
-const endpoint = (target: AnyTarget): Net.NetConnectOpts =>
-  target instanceof UnixTarget ? { path: target.path } : { host: target.host, port: target.port, noDelay: true }
+/** The most retries, and the longest wait between them. */
+const maxRetries = 10
+const maxRetryDelay = "5 seconds"
 
-/** Connects, and gives the raw socket; an interruption destroys it. */
-const connect = (target: AnyTarget): Effect.Effect<Net.Socket, DialError> =>
-  Effect.callback<Net.Socket, DialError>((resume) => {
-    // the target's FIN must not end our side: what the client has sent is still to be delivered
-    const socket = Net.connect({ ...endpoint(target), allowHalfOpen: true })
-    const onError = (cause: NodeJS.ErrnoException) => {
-      socket.destroy()
-      resume(Effect.fail(new DialError({ target, kind: kinds[cause.code ?? ""] ?? "Failed", cause })))
-    }
-    socket.once("error", onError)
-    socket.once("connect", () => {
-      socket.off("error", onError)
-      resume(Effect.succeed(socket))
-    })
-    return Effect.sync(() => void socket.destroy())
+const missed = (target: AnyTarget, all: NonEmptyReadonlyArray<Connecting.Missed>): DialError => {
+  const { cause } = Connecting.telling(all)
+  const kind = Connecting.kindOf(cause)
+  if (all.every((one) => Connecting.kindOf(one.cause) === kind)) return new DialError({ target, kind, cause })
+  const each = all.map(({ cause, endpoint }) => `${"host" in endpoint ? endpoint.host : target} (${cause.code})`)
+  return new DialError({
+    target,
+    kind,
+    cause,
+    detail: `None of its addresses can be connected to: ${each.join(", ")}.`
   })
+}
 
 /** Gives the client of options, which is made once for each of these objects. */
 const makeClients = () => {
@@ -90,23 +97,58 @@ const makeClients = () => {
     })
 }
 
+const byOrigin = (target: AnyTarget): TargetPolicy.TargetPolicy =>
+  target instanceof ClientTarget ? TargetPolicy.unreserved : TargetPolicy.everything
+
+/** Tries again what may pass, within the dial timeout, which ends it all. */
+const retry = ({ retries = 0, retryDelay = "100 millis" }: Options) => {
+  const times = Math.min(retries, maxRetries)
+  const schedule = Schedule.jittered(Schedule.min([Schedule.exponential(retryDelay), Schedule.spaced(maxRetryDelay)]))
+  return <A>(dial: Effect.Effect<A, DialError>): Effect.Effect<A, DialError> =>
+    times < 1 ? dial : Effect.retry(dial, { schedule, times, while: ({ kind }) => passing.has(kind) })
+}
+
 /**
  * @category constructors
  * @since 0.1.0
  */
 export const make = (options: Options = {}): Dialer["Service"] => {
   const duration = Duration.fromInputUnsafe(options.dialTimeout ?? "10 seconds")
-  const { firewall = none, tls } = options
+  const { dns: resolver = systemDns, firewall = none, policy = byOrigin, tls } = options
+  const attemptDelay = Math.max(10, Duration.toMillis(options.attemptDelay ?? "250 millis"))
   const firewallOf = typeof firewall === "function" ? firewall : () => firewall
+  const policyOf = typeof policy === "function" ? policy : () => policy
   const tlsOf = typeof tls === "function" ? tls : () => tls
   const clientOf = makeClients()
-  const reach = (target: Target): Effect.Effect<Net.Socket, DialError> => {
-    const chosen = firewallOf(target)
-    return chosen._tag === "None" ? connect(target) : Through.connect(target, chosen, Duration.toMillis(duration))
+  const retrying = retry(options)
+
+  const connect = (target: AnyTarget, endpoints: NonEmptyReadonlyArray<Net.NetConnectOpts>) =>
+    Effect.mapError(Connecting.connect(endpoints, attemptDelay), (all) => missed(target, all))
+
+  const directly = (target: Target): Effect.Effect<Net.Socket, DialError> =>
+    addressesOf({ host: target.host, port: target.port, policy: policyOf(target) }, resolver).pipe(
+      Effect.mapError((unresolved) => new DialError({ target, ...unresolved })),
+      Effect.flatMap((addresses) => connect(target, Connecting.endpoints(addresses, target.port)))
+    )
+
+  const local = (target: UnixTarget): Effect.Effect<Net.Socket, DialError> => {
+    const denial = TargetPolicy.judgeUnix(policyOf(target), target.path)
+    return denial === undefined
+      ? connect(target, [{ path: target.path }])
+      : Effect.fail(new DialError({ target, ...denied(denial) }))
   }
+
+  const reach = (target: Target): Effect.Effect<Net.Socket, DialError> =>
+    Effect.suspend(() => {
+      const chosen = firewallOf(target)
+      if (chosen._tag === "None") return retrying(directly(target))
+      const patience = Duration.toMillis(duration)
+      return Through.connect({ target, policy: policyOf(target), resolver, attemptDelay, patience }, chosen)
+    })
+
   const open = (target: AnyTarget, progress: Tls.Progress): Effect.Effect<Net.Socket, DialError> => {
     // it is on this machine: nothing is in between, and nothing to prove
-    if (target instanceof UnixTarget) return connect(target)
+    if (target instanceof UnixTarget) return retrying(local(target))
     const asked = tlsOf(target)
     if (asked === undefined) return reach(target)
     return Effect.uninterruptibleMask((restore) =>

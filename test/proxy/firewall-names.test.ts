@@ -5,43 +5,13 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
-import Dns from "node:dns"
-import { syncBuiltinESMExports } from "node:module"
-import * as Net from "node:net"
 import * as NodeDialer from "../../src/node/NodeDialer.ts"
 import { Target } from "../../src/proxy/Target.ts"
 import { connectRequest, dialling, type Kind, play, socks4, socks4a, socks5, type Step, tunnel } from "./firewall.ts"
+import { names } from "./resolving.ts"
 
 const to = (host: string) => new Target({ host, port: 5900 })
 const port = [5900 >> 8, 5900 & 255]
-
-/** The only names that there are here, and how often they were asked for. */
-const names = (addresses: Readonly<Record<string, ReadonlyArray<string>>>) =>
-  Effect.acquireRelease(
-    Effect.sync(() => {
-      const { lookup } = Dns
-      const asked: Array<string> = []
-      type Callback = (error: Error | null, addresses: ReadonlyArray<Dns.LookupAddress>) => void
-      const fake = (name: string, options: Dns.LookupAllOptions, callback: Callback) => {
-        // a server that is about to listen
-        if (Net.isIP(name) !== 0) return Reflect.apply(lookup, Dns, [name, options, callback].filter(Boolean))
-        asked.push(name)
-        const found = (addresses[name] ?? [])
-          .map((address) => ({ address, family: address.includes(":") ? 6 : 4 }))
-          .filter(({ family }) => options.family === 0 || options.family === family)
-        const error = found.length > 0 ? null : Object.assign(new Error("no such name"), { code: "ENOTFOUND" })
-        setImmediate(() => callback(error, found))
-      }
-      Object.assign(Dns, { lookup: fake })
-      syncBuiltinESMExports()
-      return { asked, lookup }
-    }),
-    ({ lookup }) =>
-      Effect.sync(() => {
-        Object.assign(Dns, { lookup })
-        syncBuiltinESMExports()
-      })
-  )
 
 const ask = (kind: Kind, host: ReadonlyArray<number>, type: number): ReadonlyArray<Step> => [
   { ask: Buffer.from([5, 1, 0]), answer: Buffer.from([5, 0]) },
@@ -68,16 +38,20 @@ const byConnect = (authority: string): ReadonlyArray<Step> => [
 const asks = Effect.fnUntraced(function* (
   kind: Kind,
   host: string,
-  steps: ReadonlyArray<Step>
+  steps: ReadonlyArray<Step>,
+  dns?: NodeDialer.Options["dns"]
 ): Effect.fn.Return<void, unknown, Scope.Scope> {
-  const { dialled, firewall } = yield* dialling(kind, { target: to(host) })
+  const { dialled, firewall } = yield* dialling(kind, { target: to(host), dns })
   yield* play(firewall, steps)
   yield* Fiber.join(dialled)
 })
 
 /** Dials a firewall that must not be asked at all. */
-const refused = (kind: Kind, host: string) =>
-  Effect.flip(Effect.scoped(NodeDialer.make({ firewall: kind.at(9) }).dial(to(host))))
+const refused = (kind: Kind, host: string, dns?: NodeDialer.Options["dns"]) =>
+  Effect.flip(Effect.scoped(NodeDialer.make({ firewall: kind.at(9), dns }).dial(to(host))))
+
+/** RFC 1035 section 2.3.4, without the dots and lengths that do not show. */
+const longest = `${"a".repeat(63)}.`.repeat(3) + "a".repeat(61)
 
 describe("a name", { timeout: 30_000 }, () => {
   const known = { "db.example": ["192.0.2.8"] }
@@ -87,8 +61,8 @@ describe("a name", { timeout: 30_000 }, () => {
     ["SOCKS5", socks5, ipv4("192.0.2.8")]
   ] as const)("is looked up here for %s", ([, kind, steps]) =>
     Effect.gen(function* () {
-      const { asked } = yield* names(known)
-      yield* asks(kind, "db.example", steps)
+      const { asked, dns } = names(known)
+      yield* asks(kind, "db.example", steps, dns)
       assert.deepStrictEqual(asked, ["db.example"])
     }).pipe(Effect.scoped)
   )
@@ -102,27 +76,27 @@ describe("a name", { timeout: 30_000 }, () => {
     ["SOCKS5, with *", socks5, "*db.example", domain("db.example")],
     ["SOCKS5, with * and beyond ASCII", socks5, "*b\u00fccher.example", domain("xn--bcher-kva.example")],
     ["a tunnel, beyond ASCII", tunnel, "b\u00fccher.example", byConnect("xn--bcher-kva.example:5900")],
-    ["SOCKS5, with * and as long as can be", socks5, `*${"a".repeat(255)}`, domain("a".repeat(255))]
+    ["SOCKS5, with * and as long as can be", socks5, `*${longest}`, domain(longest)]
   ] as const)("is the firewall's to look up: %s", ([, kind, host, steps]) =>
     Effect.gen(function* () {
-      const { asked } = yield* names(known)
-      yield* asks(kind, host, steps)
+      const { asked, dns } = names(known)
+      yield* asks(kind, host, steps, dns)
       assert.deepStrictEqual(asked, [])
     }).pipe(Effect.scoped)
   )
 
   it.live("that has no address is not asked for", () =>
     Effect.gen(function* () {
-      const { asked } = yield* names({ "six.example": ["2001:db8::1"] })
-      assert.strictEqual((yield* refused(socks5, "none.example")).kind, "NameNotFound")
-      assert.strictEqual((yield* refused(socks4, "six.example")).kind, "NameNotFound")
+      const { asked, dns } = names({ "six.example": ["2001:db8::1"] })
+      assert.strictEqual((yield* refused(socks5, "none.example", dns)).kind, "NameNotFound")
+      assert.strictEqual((yield* refused(socks4, "six.example", dns)).kind, "NameNotFound")
       assert.deepStrictEqual(asked, ["none.example", "six.example"])
     }).pipe(Effect.scoped)
   )
 
   it.live.each([
     ["only *", "*"],
-    ["too long", `*${"a".repeat(256)}`],
+    ["too long", `*a${longest}`],
     ["with a line", "*a\r\nx: y"],
     ["with a space", "*a b"],
     ["with NUL", "*a\0b"]
@@ -149,8 +123,10 @@ describe("a name of several addresses", { timeout: 30_000 }, () => {
 
   it.live("is asked for by the next where the firewall refuses one", () =>
     Effect.gen(function* () {
-      yield* names(known)
-      const { dialled, firewall, listener } = yield* dialling(socks5, { target: to("db.example") })
+      const { dialled, firewall, listener } = yield* dialling(socks5, {
+        target: to("db.example"),
+        dns: names(known).dns
+      })
       yield* play(firewall, [first[0]!, { ask: first[1]!.ask, answer: Buffer.from([5, 8, 0, 1, 0, 0, 0, 0, 0, 0]) }])
       const second = yield* listener.accept
       yield* firewall.watch.until("the end", () => firewall.over)
@@ -161,8 +137,10 @@ describe("a name of several addresses", { timeout: 30_000 }, () => {
 
   it.live("says why the last was refused", () =>
     Effect.gen(function* () {
-      yield* names(known)
-      const { dialled, firewall, listener } = yield* dialling(socks5, { target: to("db.example") })
+      const { dialled, firewall, listener } = yield* dialling(socks5, {
+        target: to("db.example"),
+        dns: names(known).dns
+      })
       for (const [connection, code] of [
         [firewall, 8],
         [undefined, 5]
@@ -178,8 +156,10 @@ describe("a name of several addresses", { timeout: 30_000 }, () => {
 
   it.live("is not asked for again where the firewall wants no such client", () =>
     Effect.gen(function* () {
-      yield* names(known)
-      const { dialled, firewall, listener } = yield* dialling(socks5, { target: to("db.example") })
+      const { dialled, firewall, listener } = yield* dialling(socks5, {
+        target: to("db.example"),
+        dns: names(known).dns
+      })
       yield* play(firewall, [{ ask: Buffer.from([5, 1, 0]), answer: Buffer.from([5, 255]) }])
       yield* Effect.flip(Fiber.join(dialled))
       assert.strictEqual(listener.connections.length, 1)

@@ -14,6 +14,9 @@ import { Target } from "../../src/proxy/Target.ts"
 let words = 0
 
 export interface Options {
+  /** Default: 127.0.0.1, and a port of the system's choice. */
+  readonly host?: string | undefined
+  readonly port?: number | undefined
   /** Connections read nothing until they are resumed. */
   readonly paused?: boolean | undefined
   /** Called with each connection at once, before anything of it is read. */
@@ -59,7 +62,8 @@ export class RawTarget {
     return (this.server.address() as Net.AddressInfo).port
   }
   get target(): Target {
-    return new Target({ host: "127.0.0.1", port: this.port })
+    // net.Server gives an AddressInfo for a port
+    return new Target({ host: (this.server.address() as Net.AddressInfo).address, port: this.port })
   }
 
   /** The connection that is this client's, where there are many: its first word, which it sends here, says so. */
@@ -91,7 +95,8 @@ export const listen = (options: Options = {}): Effect.Effect<RawTarget, never, S
   Effect.acquireRelease(
     Effect.callback<RawTarget>((resume) => {
       const target = new RawTarget(options)
-      target.server.listen({ host: "127.0.0.1", port: 0 }, () => resume(Effect.succeed(target)))
+      const { host = "127.0.0.1", port = 0 } = options
+      target.server.listen({ host, port }, () => resume(Effect.succeed(target)))
     }),
     close
   )

@@ -2,13 +2,14 @@
  * A connection of the proxy: its forward host, and how what that sends becomes messages.
  */
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type { Outgoing } from "../../connection/internal/outbound.ts"
 import type { Piece } from "../../protocol/MessageEvent.ts"
 import { WebSocketError } from "../../connection/WebSocketError.ts"
 import type { DialError } from "../../proxy/Dialer.ts"
 import type { Refusal } from "../../protocol/OpeningHandshake.ts"
-import { Target } from "../../proxy/Target.ts"
+import { readHost, Target } from "../../proxy/Target.ts"
 import type { Observer, PipeOptions } from "../../proxy/WebSocketProxy.ts"
 import { ComponentError, fromUnknown, invalid } from "../ComponentError.ts"
 import type { Code } from "../ErrorCode.ts"
@@ -47,7 +48,10 @@ export class ProxyLink extends Link<WebSocketProxyEvents> {
     const { forwardHost, forwardPort } = this
     if (forwardPort === 0) throw new ComponentError(116)
     if (forwardHost === "" || forwardHost === "0.0.0.0") throw new ComponentError(102)
-    if (typeof forwardHost !== "string") throw invalid("ForwardHost", "a host name or an address", forwardHost)
+    // behind a star it is the firewall's to look up
+    if (typeof forwardHost !== "string" || Result.isFailure(readHost(forwardHost.replace(/^\*/, "")))) {
+      throw invalid("ForwardHost", "a host name or an address", forwardHost)
+    }
     if (!Number.isInteger(forwardPort) || forwardPort < 0 || forwardPort > 65535) {
       throw invalid("ForwardPort", "a port from 1 to 65535", forwardPort)
     }

@@ -3,12 +3,14 @@
  * No byte that comes behind the firewall's answer is lost: what was read of it too early is put back into the stream.
  */
 import * as Effect from "effect/Effect"
-import * as Dns from "node:dns"
-import * as Net from "node:net"
-import { domainToASCII } from "node:url"
+import type * as Host from "effect/net/Host"
+import type * as Net from "node:net"
 import { DialError } from "../../proxy/Dialer.ts"
 import type * as Firewall from "../../proxy/Firewall.ts"
-import type { Target } from "../../proxy/Target.ts"
+import { ClientTarget, type Target } from "../../proxy/Target.ts"
+import * as TargetPolicy from "../../proxy/TargetPolicy.ts"
+import { addressesOf, denied, literalOf, readHost, type Resolver, type Unresolved } from "./addresses.ts"
+import * as Connecting from "./connecting.ts"
 import type { Destination, Negotiation, Refused } from "./negotiation.ts"
 import * as Tunnel from "./tunnel.ts"
 
@@ -21,8 +23,15 @@ interface Failure {
   readonly another: boolean
 }
 
-/** The most addresses of a name that are tried in turn. */
-const maxAddresses = 8
+/** What all hops of a dial have in common. */
+export interface Way {
+  readonly target: Target
+  readonly policy: TargetPolicy.TargetPolicy
+  readonly resolver: Resolver
+  /** In milliseconds: how long an attempt at an address goes before another begins, and how long an answer may take. */
+  readonly attemptDelay: number
+  readonly patience: number
+}
 
 /** What is this machine's fault, whatever stands in between. */
 const ownFaults: Record<string, DialError["kind"]> = {
@@ -42,89 +51,99 @@ const reasons: Record<string, string> = {
   EAI_AGAIN: "has a name that was not found"
 }
 
-const ignore = () => {}
-
-/** One connection to the firewall, asked for one destination; an interruption destroys it. */
-const attempt = (
+const failure = (
   target: Target,
   firewall: Present,
+  { another = false, cause, said, timedOut = false }: Refused
+): Failure => {
+  const kind = timedOut ? "TimedOut" : (ownFaults[(cause as NodeJS.ErrnoException)?.code ?? ""] ?? "FirewallFailed")
+  const detail = kind === "FirewallFailed" ? { detail: `The ${firewall} ${said}.` } : {}
+  return { error: new DialError({ target, kind, ...detail, cause }), another }
+}
+
+const failed = (target: Target, firewall: Present, cause: NodeJS.ErrnoException, otherwise: string): Failure => {
+  const said = reasons[cause.code ?? ""] ?? otherwise
+  return failure(target, firewall, { said: cause.code === undefined ? said : `${said} (${cause.code})`, cause })
+}
+
+/** A connection to the firewall. */
+const open = ({ attemptDelay, resolver, target }: Way, firewall: Present): Effect.Effect<Net.Socket, Failure> => {
+  const wanted = { host: firewall.host, port: firewall.port, policy: TargetPolicy.everything }
+  return addressesOf(wanted, resolver).pipe(
+    Effect.mapError(({ cause, detail }) => {
+      const code = (cause as NodeJS.ErrnoException | undefined)?.code
+      const said = `has a name that was not found${code === undefined ? "" : ` (${code})`}`
+      return failure(target, firewall, { said, cause: cause ?? detail })
+    }),
+    Effect.flatMap((addresses) =>
+      Effect.mapError(Connecting.connect(Connecting.endpoints(addresses, firewall.port), attemptDelay), (missed) =>
+        failed(target, firewall, Connecting.telling(missed).cause, "cannot be reached")
+      )
+    )
+  )
+}
+
+/** Asks the firewall at the other end for one destination; the socket is destroyed if it refuses, or on interruption. */
+const negotiated = (
+  { patience, target }: Way,
+  firewall: Present,
   destination: Destination,
-  patience: number,
+  socket: Net.Socket,
   negotiate: Negotiate
 ): Effect.Effect<Net.Socket, Failure> =>
   Effect.callback<Net.Socket, Failure>((resume) => {
-    const socket = Net.connect({ host: firewall.host, port: firewall.port, allowHalfOpen: true, noDelay: true })
-    // whoever reads adds a listener of its own, but not before this fiber runs on
-    socket.on("error", ignore)
-    let connected = false
     let granted = false
-    const refused = ({ another = false, cause, said, timedOut = false }: Refused) => {
+    const fail = (failure: Failure) => {
       // the request for a tunnel hears of errors as long as the connection lasts
       if (granted) return
       socket.destroy()
-      const kind = timedOut ? "TimedOut" : (ownFaults[(cause as NodeJS.ErrnoException)?.code ?? ""] ?? "FirewallFailed")
-      const detail = `The ${firewall} ${said}.`
-      resume(
-        Effect.fail({
-          error: new DialError({ target, kind, ...(kind === "FirewallFailed" ? { detail } : {}), cause }),
-          another
-        })
-      )
+      resume(Effect.fail(failure))
     }
-    const onError = (cause: NodeJS.ErrnoException) => {
-      const said = connected ? broken : (reasons[cause.code ?? ""] ?? "cannot be reached")
-      refused({ said: cause.code === undefined ? said : `${said} (${cause.code})`, cause })
-    }
+    const refused = (refused: Refused) => fail(failure(target, firewall, refused))
+    const onError = (cause: NodeJS.ErrnoException) => fail(failed(target, firewall, cause, broken))
+    const onEnd = () => refused({ said: "closed the connection before it answered" })
     const grant = () => {
       granted = true
       socket.off("error", onError).off("end", onEnd)
       resume(Effect.succeed(socket))
     }
-    const onEnd = () => refused({ said: "closed the connection before it answered" })
-    socket.once("error", onError).once("end", onEnd)
-    socket.once("connect", () => {
-      connected = true
-      negotiate({ firewall, destination, socket, patience, granted: grant, refused })
-    })
+    // whoever reads adds a listener of its own, but not before this fiber runs on
+    Connecting.quiet(socket).once("error", onError).once("end", onEnd)
+    negotiate({ firewall, destination, socket, patience, granted: grant, refused })
     return Effect.sync(() => void socket.destroy())
   })
 
-const lookup = (target: Target, family: 0 | 4): Effect.Effect<ReadonlyArray<string>, DialError> =>
-  Effect.callback((resume) => {
-    Dns.lookup(target.host, { all: true, family }, (cause, addresses) => {
-      resume(
-        cause === null
-          ? Effect.succeed(addresses.slice(0, maxAddresses).map(({ address }) => address))
-          : Effect.fail(new DialError({ target, kind: "NameNotFound", cause }))
-      )
-    })
-  })
-
-/** A name as protocols carry it: ASCII. */
-const sendable = (target: Target, name: string): Effect.Effect<ReadonlyArray<string>, DialError> => {
-  const ascii = /^[\x21-\x7e]+$/.test(name) ? name : domainToASCII(name)
-  return ascii === "" || ascii.length > 255
-    ? Effect.fail(new DialError({ target, kind: "NameNotFound" }))
-    : Effect.succeed([ascii])
-}
-
 /** What the firewall is asked for, by the table in `proxy/Firewall.ts`: one after the other until one is granted. */
-const destinations = (target: Target, firewall: Present): Effect.Effect<ReadonlyArray<string>, DialError> => {
+const destinations = Effect.fnUntraced(function* (
+  { policy, resolver, target }: Way,
+  firewall: Present
+): Effect.fn.Return<ReadonlyArray<string>, Unresolved> {
   const starred = target.host.startsWith("*")
-  const host = starred ? target.host.slice(1) : target.host
-  const family = Net.isIP(host)
-  if (family === 6) {
-    if (firewall._tag === "Socks4" || firewall._tag === "Socks4a") {
-      const detail = `The ${firewall} cannot be asked for an IPv6 address: its protocol has none.`
-      return Effect.fail(new DialError({ target, kind: "FirewallFailed", detail }))
-    }
-    // a zone means nothing to another machine
-    return Effect.succeed([host.replace(/%.*/, "")])
+  if (starred && target instanceof ClientTarget) {
+    return yield* Effect.fail({
+      kind: "NotAllowed",
+      detail: "Who looks up a name is not the client's to say."
+    } as const)
   }
-  if (family === 4) return Effect.succeed([host])
-  if (starred || firewall._tag === "Tunnel" || firewall._tag === "Socks4a") return sendable(target, host)
-  return lookup(target, firewall._tag === "Socks4" ? 4 : 0)
-}
+  const bare = starred ? target.host.slice(1) : target.host
+  const host = yield* readHost(bare)
+  const literal = literalOf(host)
+  const is4 = firewall._tag === "Socks4" || firewall._tag === "Socks4a"
+  if (literal?.address._tag === "Ipv6Address" && is4) {
+    const detail = `The ${firewall} cannot be asked for an IPv6 address: its protocol has none.`
+    return yield* Effect.fail({ kind: "FirewallFailed", detail } as const)
+  }
+  if (literal === undefined && (starred || firewall._tag === "Tunnel" || firewall._tag === "Socks4a")) {
+    // no address is a string without a zone, which is literal
+    const name = host as Host.DomainName
+    const denial = TargetPolicy.judgeName(policy, name, target.port)
+    return denial === undefined ? [name] : yield* Effect.fail(denied(denial))
+  }
+  const wanted = { host: bare, port: target.port, policy }
+  const addresses = yield* addressesOf(wanted, resolver, is4 ? "IPv4" : undefined)
+  // a zone means nothing to another machine
+  return addresses.map((address) => address.replace(/%.*/, ""))
+})
 
 /** The package for SOCKS is loaded by the first that needs it. */
 const protocolOf = (firewall: Present): Effect.Effect<Negotiate> =>
@@ -134,16 +153,24 @@ const protocolOf = (firewall: Present): Effect.Effect<Negotiate> =>
 
 /** Connects to the target through the firewall, and gives the raw socket; an interruption destroys it. */
 export const connect = Effect.fnUntraced(function* (
-  target: Target,
-  firewall: Present,
-  patience: number
+  way: Way,
+  firewall: Present
 ): Effect.fn.Return<Net.Socket, DialError> {
+  const { target } = way
   const negotiate = yield* protocolOf(firewall)
-  const hosts = yield* destinations(target, firewall)
+  const hosts = yield* Effect.mapError(
+    destinations(way, firewall),
+    (unresolved) => new DialError({ target, ...unresolved })
+  )
+  const ask = (host: string): Effect.Effect<Net.Socket, Failure> =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(restore(open(way, firewall)), (socket) =>
+        restore(negotiated(way, firewall, { host, port: target.port }, socket, negotiate))
+      )
+    )
   const from = (index: number): Effect.Effect<Net.Socket, Failure> =>
-    Effect.catch(
-      attempt(target, firewall, { host: hosts[index]!, port: target.port }, patience, negotiate),
-      (failure) => (failure.another && index + 1 < hosts.length ? from(index + 1) : Effect.fail(failure))
+    Effect.catch(ask(hosts[index]!), (failure) =>
+      failure.another && index + 1 < hosts.length ? from(index + 1) : Effect.fail(failure)
     )
   return yield* Effect.mapError(from(0), ({ error }) => error)
 })

@@ -1,0 +1,99 @@
+/**
+ * From a host to the addresses that are dialled: looked up once, judged one by one, and used as they are, so that a name that
+ * leads elsewhere a moment later leads nowhere. In the order of RFC 8305 section 4: families in turn, the resolver's first
+ * choice first.
+ */
+import * as Arr from "effect/Array"
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Effect from "effect/Effect"
+import type * as Dns from "effect/net/Dns"
+import type * as Host from "effect/net/Host"
+import * as NetAddress from "effect/net/NetAddress"
+import * as Result from "effect/Result"
+import type { DialError } from "../../proxy/Dialer.ts"
+import * as Target from "../../proxy/Target.ts"
+import * as TargetPolicy from "../../proxy/TargetPolicy.ts"
+
+/** What looks up names. */
+export type Resolver = Pick<Dns.Dns["Service"], "lookup">
+
+/** The most addresses of a name that are tried. */
+export const maxAddresses = 8
+
+/** Why there is no address to dial. */
+export type Unresolved = Pick<DialError, "kind" | "detail" | "cause">
+
+export interface Wanted {
+  readonly host: string
+  readonly port: number
+  readonly policy: TargetPolicy.TargetPolicy
+}
+
+/** Reads the host of a target. */
+export const readHost = (host: string): Effect.Effect<Host.Host, Unresolved> =>
+  Result.match(Target.readHost(host), {
+    onFailure: (reason) =>
+      Effect.fail({ kind: "NameNotFound", detail: `The target's host is neither a name nor an address: ${reason}.` }),
+    onSuccess: Effect.succeed
+  })
+
+/** What a policy says to somebody who wants to know why. */
+export const denied = ({ message }: TargetPolicy.Denial, others = 0): Unresolved => {
+  const more = others === 0 ? "" : ` Neither are its ${others} other addresses.`
+  return { kind: "NotAllowed", detail: `The target is not allowed: ${message}${more}` }
+}
+
+/** First one of the first family, then one of the other, and so on. */
+const interleaved = (addresses: ReadonlyArray<NetAddress.IpAddress>): ReadonlyArray<NetAddress.IpAddress> => {
+  const first = addresses[0]?._tag
+  const same = addresses.filter((address) => address._tag === first)
+  const others = addresses.filter((address) => address._tag !== first)
+  return same
+    .flatMap((address, index) => [address, ...others.slice(index, index + 1)])
+    .concat(others.slice(same.length))
+}
+
+const lookedUp = Effect.fnUntraced(function* (
+  { policy, port }: Wanted,
+  name: Host.DomainName,
+  resolver: Resolver,
+  family: NetAddress.IpFamily | undefined
+): Effect.fn.Return<NonEmptyReadonlyArray<string>, Unresolved> {
+  const found = yield* Effect.mapError(resolver.lookup(name, { family }), ({ cause }): Unresolved => ({
+    kind: "NameNotFound",
+    cause
+  }))
+  const denials: Array<TargetPolicy.Denial> = []
+  const allowed = found.filter((address) => {
+    const denial = TargetPolicy.judge(policy, { name, address, port })
+    if (denial !== undefined) denials.push(denial)
+    return denial === undefined
+  })
+  const addresses = interleaved(allowed).slice(0, maxAddresses).map(NetAddress.formatIp)
+  return Arr.isReadonlyArrayNonEmpty(addresses)
+    ? addresses
+    : yield* Effect.fail(denied(denials[0]!, denials.length - 1))
+})
+
+/** The addresses to dial, as text that is nothing but an address. */
+export const addressesOf = Effect.fnUntraced(function* (
+  wanted: Wanted,
+  resolver: Resolver,
+  family?: NetAddress.IpFamily
+): Effect.fn.Return<NonEmptyReadonlyArray<string>, Unresolved> {
+  const host = yield* readHost(wanted.host)
+  const literal = literalOf(host)
+  if (literal === undefined) return yield* lookedUp(wanted, host as Host.DomainName, resolver, family)
+  const denial = TargetPolicy.judge(wanted.policy, { address: literal.address, port: wanted.port })
+  return denial === undefined ? [literal.text] : yield* Effect.fail(denied(denial))
+})
+
+/** A host that is an address, with its zone in the text only: that is which network of this machine it is in. */
+export const literalOf = (
+  host: Host.Host
+): { readonly address: NetAddress.IpAddress; readonly text: string } | undefined => {
+  if (typeof host !== "string") return { address: host, text: NetAddress.formatIp(host) }
+  return NetAddress.isScopedIpv6Literal(host)
+    ? { address: NetAddress.ipFromStringUnsafe(host.replace(/%.*/, "")), text: host }
+    : undefined
+}
