@@ -1,0 +1,247 @@
+/**
+ * Sources of tokens on this machine: a file of them or a directory of such files, a directory with a file for each token, and
+ * a directory of unix sockets.
+ *
+ * Whatever a token is, it leads to nothing outside of its directory: a name with a separator, a control character or a dot in
+ * front is no token there, and neither is a symbolic link that leads out of it.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Semaphore from "effect/Semaphore"
+import { hash } from "node:crypto"
+import { lstat, readdir, stat } from "node:fs/promises"
+import { isName } from "../proxy/internal/tokens.ts"
+import * as TokenTable from "../proxy/internal/tokenTable.ts"
+import type { Destination } from "../proxy/Router.ts"
+import { parseAny, UnixTarget } from "../proxy/Target.ts"
+import { type TokenSource, TokenSourceError } from "../proxy/TokenSource.ts"
+import * as Within from "./internal/within.ts"
+
+type Source = TokenSource["Service"]
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface FileOptions {
+  /**
+   * A file of lines `TOKEN: host:port`, or a directory of such files. Empty lines are left out, and those that begin with `#`;
+   * a token may have several targets with commas between them, which are tried in their order. A file whose name ends in
+   * `.json` is an object from token to `"host:port"`, `{ "host": ..., "port": ... }` or a list of those.
+   */
+  readonly path: string
+  /** How often, at most, a look-up sees whether the files have changed; `"Infinity"` reads them once. Default: 1 second. */
+  readonly interval?: Duration.Input | undefined
+  /** The most bytes of a file. Default: 16 MiB. */
+  readonly maxSize?: number | undefined
+  /** The most files of a directory. Default: 1000. */
+  readonly maxFiles?: number | undefined
+}
+
+/** Tokens are kept and compared as what they are hashed to, which tells nothing of how much of one was right. */
+const digest = (token: string): string => hash("sha256", token, "base64")
+
+interface Loaded {
+  /** Of the state that was read or found to be broken; `undefined` if it is to be read again. */
+  readonly stamp: string | undefined
+  readonly table: TokenTable.Table
+}
+
+interface Found {
+  readonly name: string
+  readonly at: string
+  /** Whether it may be a symbolic link. */
+  readonly links: "follow" | "refuse"
+}
+
+type Tell = (error: TokenSourceError) => Effect.Effect<void, TokenSourceError>
+
+/** A file that was written less than this ago may be written again without its time being another one. */
+const unsettled = 50n * 1_000_000n
+
+const failed = (message: string) => new TokenSourceError({ message })
+
+const load = Effect.fnUntraced(function* (
+  { at, links, name }: Found,
+  maxSize: number
+): Effect.fn.Return<TokenTable.Table, TokenSourceError> {
+  const text = yield* Within.read(at, maxSize, links)
+  if (text === undefined) return yield* failed(`there is no file ${at}`)
+  const table = (name.endsWith(".json") ? TokenTable.readObject : TokenTable.readLines)(text, parseAny)
+  if (Result.isFailure(table)) return yield* failed(`${at} cannot be used: ${table.failure}`)
+  return new Map(Array.from(table.success, ([token, destination]) => [digest(token), destination]))
+})
+
+/** What there is of a file now: what was read of it before, if it is the same, or else what is in it. */
+const loadAnew = Effect.fnUntraced(function* (
+  found: Found,
+  before: Loaded | undefined,
+  maxSize: number,
+  tell: Tell
+): Effect.fn.Return<Loaded | undefined, TokenSourceError> {
+  const stats = yield* Within.orAbsent(found.at, () => stat(found.at, { bigint: true }))
+  const stamp = stats === undefined ? undefined : `${found.at}:${Within.stampOf(stats)}`
+  if (before !== undefined && stamp !== undefined && before.stamp === stamp) return before
+  const now = BigInt(yield* Clock.currentTimeMillis) * 1_000_000n
+  const settled = stats !== undefined && now - stats.mtimeNs > unsettled ? stamp : undefined
+  return yield* Effect.matchEffect(load(found, maxSize), {
+    onFailure: (error) => Effect.as(tell(error), before && { stamp: settled, table: before.table }),
+    onSuccess: (table) => Effect.succeed({ stamp: settled, table })
+  })
+})
+
+/** The files that are meant by the path. */
+const list = Effect.fnUntraced(function* (
+  path: string,
+  maxFiles: number
+): Effect.fn.Return<ReadonlyArray<Found>, TokenSourceError> {
+  const isDirectory = yield* Within.orAbsent(path, async () => (await stat(path)).isDirectory())
+  if (isDirectory === undefined) return yield* failed(`there is no file ${path}`)
+  if (!isDirectory) return [{ name: path, at: path, links: "follow" }]
+  const entries = (yield* Within.orAbsent(path, () => readdir(path, { withFileTypes: true }))) ?? []
+  const names = entries.filter((entry) => !entry.isDirectory() && isName(entry.name)).map(({ name }) => name)
+  if (names.length > maxFiles) {
+    return yield* failed(`${path} cannot be used: it has ${names.length} files, and ${maxFiles} are the most`)
+  }
+  const found = yield* Effect.forEach(
+    names.toSorted(),
+    (name) =>
+      Effect.map(Within.find(path, name), (at): ReadonlyArray<Found> =>
+        at === undefined ? [] : [{ name, at, links: "refuse" }]
+      ),
+    { concurrency: 16 }
+  )
+  return found.flat()
+})
+
+/**
+ * The tokens of a file, or of all files of a directory; of a token that is in two files the first by name counts. At first all
+ * of it has to be right. Later, a file that cannot be read or used is logged as an error, once, and what it said before
+ * goes on serving; the tokens of a file that was taken out of the directory are gone.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const file = Effect.fnUntraced(function* (options: FileOptions): Effect.fn.Return<Source, TokenSourceError> {
+  const { maxFiles = 1000, maxSize = 16 * 1024 * 1024, path } = options
+  const interval = Duration.toMillis(Duration.fromInputUnsafe(options.interval ?? "1 second"))
+  const semaphore = yield* Semaphore.make(1)
+  let files: ReadonlyMap<string, Loaded> = new Map()
+  let lookedAt = -Infinity
+  /** What the last look told. */
+  let told: ReadonlySet<string> = new Set()
+
+  const update = Effect.fnUntraced(function* (tell: Tell) {
+    const next = new Map<string, Loaded>()
+    for (const found of yield* list(path, maxFiles)) {
+      const loaded = yield* loadAnew(found, files.get(found.name), maxSize, tell)
+      if (loaded !== undefined) next.set(found.name, loaded)
+    }
+    files = next
+  })
+
+  const look = Effect.gen(function* () {
+    const now = yield* Clock.currentTimeMillis
+    if (now - lookedAt < interval) return
+    const failures = new Set<string>()
+    const tell = ({ message }: TokenSourceError) => {
+      failures.add(message)
+      return told.has(message)
+        ? Effect.void
+        : Effect.logError(`Tokens were not read anew, those of before go on serving: ${message}`)
+    }
+    yield* Effect.catch(update(tell), tell)
+    told = failures
+    // at its end: who looks while it goes on waits for it
+    lookedAt = now
+  })
+
+  yield* update(Effect.fail)
+  lookedAt = yield* Clock.currentTimeMillis
+
+  return {
+    lookup: (token) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) => {
+        const find = Effect.sync(() => {
+          const key = digest(token)
+          for (const { table } of files.values()) {
+            const destination = table.get(key)
+            if (destination !== undefined) return Option.some(destination)
+          }
+          return Option.none()
+        })
+        return now - lookedAt < interval ? find : Effect.andThen(semaphore.withPermit(look), find)
+      })
+  }
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface DirectoryOptions {
+  /** The directory. */
+  readonly path: string
+}
+
+const needDirectory = Effect.fnUntraced(function* (path: string) {
+  const isDirectory = yield* Within.orAbsent(path, async () => (await stat(path)).isDirectory())
+  if (isDirectory !== true) return yield* failed(`there is no directory ${path}`)
+})
+
+/** The most bytes of a file with the target of one token. */
+const maxTarget = 4096
+
+/**
+ * A directory with a file for each token, whose name is the token and which has the target: `host:port`, or JSON as in
+ * {@link FileOptions}. It is read at each look-up. Where the file system does not tell large letters from small ones, tokens are
+ * the same either way.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const directory = Effect.fnUntraced(function* ({
+  path
+}: DirectoryOptions): Effect.fn.Return<Source, TokenSourceError> {
+  yield* needDirectory(path)
+  // the paths of its files have tokens in them
+  const unreadable = ({ cause }: TokenSourceError) =>
+    failed(`a file of ${path} cannot be used: ${cause === undefined ? "it is not a short text" : Within.codeOf(cause)}`)
+  return {
+    lookup: Effect.fnUntraced(function* (token): Effect.fn.Return<Option.Option<Destination>, TokenSourceError> {
+      const at = isName(token) ? yield* Within.find(path, token) : undefined
+      if (at === undefined) return Option.none()
+      const text = yield* Effect.mapError(Within.read(at, maxTarget, "refuse"), unreadable)
+      if (text === undefined) return Option.none()
+      const destination = TokenTable.readAnswer(text, parseAny)
+      if (Result.isFailure(destination))
+        return yield* failed(`a file of ${path} cannot be used: ${destination.failure}`)
+      return Option.some(destination.success)
+    })
+  }
+})
+
+/**
+ * A directory of unix sockets: a token is the name of one.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const unixDirectory = Effect.fnUntraced(function* ({
+  path
+}: DirectoryOptions): Effect.fn.Return<Source, TokenSourceError> {
+  yield* needDirectory(path)
+  return {
+    lookup: Effect.fnUntraced(function* (token): Effect.fn.Return<Option.Option<Destination>, TokenSourceError> {
+      const at = isName(token) ? yield* Within.find(path, token) : undefined
+      if (at === undefined) return Option.none()
+      const stats = yield* Within.orAbsent(`a socket of ${path}`, () => lstat(at))
+      return stats?.isSocket() === true ? Option.some(new UnixTarget({ path: at })) : Option.none()
+    })
+  }
+})

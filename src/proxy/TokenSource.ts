@@ -1,0 +1,167 @@
+/**
+ * Targets by token: a client names, in its request, a token that it was given, and a source knows the target that is meant by
+ * it. The client learns nothing of targets, and who has no token gets nowhere.
+ *
+ * {@link route} asks the source that the program provides; {@link routeOf} one that it has at hand. Sources over files, HTTP,
+ * JWT and Redis are in modules of their own; {@link fromMap} is one in memory, and one of your own is an object with `lookup`.
+ *
+ * Tokens are secrets. No log line has one in full, and the answer to one that is not known is the same as to none at all.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import { Refusal, type Request } from "../protocol/OpeningHandshake.ts"
+import { hostName } from "./internal/hostName.ts"
+import { shown } from "./internal/tokens.ts"
+import { type Destination, notFound, type Route } from "./Router.ts"
+
+/**
+ * The source could not say whether it knows the token. The message is a sentence for the log, without secrets.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class TokenSourceError extends Data.TaggedError("TokenSourceError")<{
+  readonly message: string
+  readonly cause?: unknown
+}> {}
+
+/**
+ * @category services
+ * @since 0.1.0
+ */
+export class TokenSource extends Context.Service<
+  TokenSource,
+  {
+    /** The destination that is meant by the token, or none if the source does not know it. */
+    readonly lookup: (token: string) => Effect.Effect<Option.Option<Destination>, TokenSourceError>
+  }
+>()("effect-websocket/proxy/TokenSource") {}
+
+/**
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (source: TokenSource["Service"]): Layer.Layer<TokenSource> => Layer.succeed(TokenSource)(source)
+
+/**
+ * A source in memory. It is for programs and tests: a `Map` finds a key by its hash, so how long it takes tells nothing of how
+ * much of a token was right.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromMap = (destinations: ReadonlyMap<string, Destination>): TokenSource["Service"] => ({
+  lookup: (token) => Effect.sync(() => Option.fromUndefinedOr(destinations.get(token)))
+})
+
+/**
+ * Where in a request the token stands; `undefined` where there is none.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Place = (request: Request) => string | undefined
+
+/**
+ * A parameter of the query: `?token=…`. A request that says it twice has none.
+ *
+ * @category places
+ * @since 0.1.0
+ */
+export const inQuery =
+  (name: string = "token"): Place =>
+  (request) => {
+    const [value, ...others] = request.query.getAll(name)
+    return others.length === 0 ? value : undefined
+  }
+
+/**
+ * The segment of the path behind a prefix: `inPath("/desk")` finds it in `/desk/TOKEN`.
+ *
+ * @category places
+ * @since 0.1.0
+ */
+export const inPath =
+  (prefix: string = ""): Place =>
+  ({ path }) => {
+    if (!path.startsWith(`${prefix}/`)) return undefined
+    const segment = path.slice(prefix.length + 1)
+    try {
+      return segment.includes("/") ? undefined : decodeURIComponent(segment)
+    } catch {
+      return undefined
+    }
+  }
+
+/**
+ * The first label of the name in the Host header, in lower case: `TOKEN.desk.example`. An IP address has none.
+ *
+ * @category places
+ * @since 0.1.0
+ */
+export const inHostLabel: Place = (request) => {
+  const name = hostName(request)
+  return name === undefined || /^[\d.]+$|:/.test(name) ? undefined : name.split(".")[0]
+}
+
+/**
+ * The whole name in the Host header, in lower case and without its port.
+ *
+ * @category places
+ * @since 0.1.0
+ */
+export const inHostName: Place = hostName
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /** Default: {@link inQuery}, which is `?token=…`. */
+  readonly place?: Place | undefined
+  /** The most characters that a token may have; no source is asked for a longer one. Default: 4096. */
+  readonly maxLength?: number | undefined
+}
+
+const unavailable = new Refusal({ status: 503, reason: "The service cannot be looked up now." })
+const missing = Effect.fail(notFound)
+
+/**
+ * A route by the tokens that this source knows: 404 without a token, or with one that is not known, and 503 where the source
+ * fails. Either is logged, but for the request without any.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const routeOf = (source: TokenSource["Service"], options: Options = {}): Route => {
+  const { maxLength = 4096, place = inQuery() } = options
+  return ({ remoteAddress, request }) => {
+    const token = place(request)
+    if (token === undefined || token === "") return missing
+    const unknown = Effect.andThen(
+      Effect.suspend(() => Effect.logInfo(`No target for the token ${shown(token)} of ${remoteAddress ?? "a client"}`)),
+      missing
+    )
+    if (token.length > maxLength) return unknown
+    return Effect.matchEffect(source.lookup(token), {
+      onFailure: (error) => Effect.andThen(Effect.logWarning(error.message), Effect.fail(unavailable)),
+      onSuccess: Option.match({ onNone: () => unknown, onSome: Effect.succeed })
+    })
+  }
+}
+
+/**
+ * The same with the {@link TokenSource} of the program.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const route =
+  (options: Options = {}): Route<never, TokenSource> =>
+  (open) =>
+    TokenSource.use((source) => routeOf(source, options)(open))
