@@ -1,5 +1,5 @@
 /**
- * `effect-websocket proxy [LISTEN] TARGET`: a WebSocket in front of a TCP service.
+ * `effect-websocket proxy [LISTEN] [TARGET]`: a WebSocket in front of a TCP service, or of several.
  */
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
@@ -12,6 +12,7 @@ import * as WebSocketProxy from "../proxy/WebSocketProxy.ts"
 import * as Address from "./Address.ts"
 import * as flags from "./flags.ts"
 import { printReady } from "./ready.ts"
+import * as Routing from "./routing.ts"
 import * as Tls from "./tls.ts"
 
 export const proxy = Command.make(
@@ -21,7 +22,7 @@ export const proxy = Command.make(
       "[LISTEN] TARGET",
       `LISTEN is [host:]port (${Address.defaultListen}; port 0 picks one), TARGET is host:port; IPv6 as [::1]:port`,
       2,
-      1
+      0
     ),
     compress: Flag.Boolean("compress").pipe(
       Flag.withDescription("Compress with clients that offer permessage-deflate"),
@@ -36,20 +37,21 @@ export const proxy = Command.make(
       Flag.withDescription("How long connecting to the target may take (10 seconds)"),
       Flag.optional
     ),
+    ...Routing.routing,
     ...flags.server,
     ...Tls.server
   },
   Effect.fnUntraced(function* ({ addresses, compress, dialTimeout, text, ...rest }) {
-    const [listen, target] = addresses.length > 1 ? addresses : [Address.defaultListen, ...addresses]
-    const options = yield* flags.serverOptions(yield* Address.parseListen(listen!), rest, "same-origin")
-    const to = yield* Address.parseTarget(target!)
+    const [listen, to] = yield* Routing.addresses(addresses, rest)
+    const options = yield* flags.serverOptions(yield* Address.parseListen(listen), rest, "same-origin")
+    const target = yield* Routing.parse(to, rest)
     const dialer = Option.isNone(dialTimeout)
       ? {}
       : { dialTimeout: yield* flags.parseDuration("dial-timeout", dialTimeout.value) }
     const tls = yield* Tls.serverOptions(rest)
     return yield* Layer.launch(
       Layer.effectDiscard(printReady).pipe(
-        Layer.provideMerge(WebSocketProxy.layer({ target: to, messages: text ? "text" : "binary" })),
+        Layer.provideMerge(WebSocketProxy.layer({ target, messages: text ? "text" : "binary" })),
         Layer.provide(NodeDialer.layer(dialer)),
         // what the client offers first is what the target is taken to speak
         Layer.provide(
@@ -65,6 +67,10 @@ export const proxy = Command.make(
     {
       command: "effect-websocket proxy 0.0.0.0:8080 db.internal:5432 --origin https://app.example",
       description: "for everyone's network, and the pages of one site"
+    },
+    {
+      command: "effect-websocket proxy 6080 --token-plugin file --token-source tokens.txt",
+      description: "targets by token: ws://127.0.0.1:6080/?token=..."
     },
     { command: "effect-websocket proxy 6443 localhost:5900 --cert server.pem --key server.key", description: "wss" }
   ])

@@ -171,12 +171,14 @@ export const when = <E = never, R = never>(
  */
 export const path = <const Pattern extends `/${string}`, E = never, R = never>(
   pattern: Pattern,
-  onward:
-    | Destination
-    | ((open: OpenRequest, params: PathPattern.Params<Pattern>) => Effect.Effect<Destination, E | Refusal, R>)
-): Route<E, R> => {
+  onward: Destination | ((open: OpenRequest, params: PathPattern.Params<Pattern>) => Effect.Effect<Destination, E, R>)
+): Route<Exclude<E, Refusal>, R> => {
   const find = PathPattern.compile(pattern)
-  const route = typeof onward === "function" ? onward : to(onward)
+  // what fails with a Refusal or with the rest of E fails with E
+  const route = (typeof onward === "function" ? onward : to(onward)) as (
+    open: OpenRequest,
+    params: PathPattern.Params<Pattern>
+  ) => Effect.Effect<Destination, Exclude<E, Refusal> | Refusal, R>
   return (open) => {
     const params = find(open.request.path)
     return params === undefined ? missing : route(open, params)

@@ -4,6 +4,7 @@ import { once } from "node:events"
 import * as Net from "node:net"
 import { fileURLToPath } from "node:url"
 import { run } from "./command.ts"
+import { type Mistake, untold } from "./mistake.ts"
 
 const taken = Effect.acquireRelease(
   Effect.promise(async () => {
@@ -14,8 +15,7 @@ const taken = Effect.acquireRelease(
   ({ server }) => Effect.sync(() => void server.close())
 )
 
-/** What the user typed, and what the one line that tells the mistake must mention. */
-const mistakes: ReadonlyArray<readonly [ReadonlyArray<string>, ReadonlyArray<string>]> = [
+const mistakes: ReadonlyArray<Mistake> = [
   [
     ["echo", "nonsense"],
     ["nonsense", "port"]
@@ -128,26 +128,7 @@ describe("a mistake of the user", () => {
             [`127.0.0.1:${port}`, "in use", "another"]
           ] as const
         ]
-        const wrong: Array<string> = []
-        yield* Effect.forEach(
-          all,
-          ([args, words]) =>
-            Effect.map(run(...args), ({ code, stderr, stdout }) => {
-              const lines = stderr.split("\n")
-              const fine =
-                code !== 0 &&
-                code !== null &&
-                stdout === "" &&
-                lines.length === 2 &&
-                lines[1] === "" &&
-                lines[0]!.startsWith("effect-websocket: ") &&
-                lines[0]!.length < 300 &&
-                words.every((word) => stderr.includes(word))
-              if (!fine) wrong.push(`${args.join(" ")}\n  -> ${code}, stdout ${JSON.stringify(stdout)}\n${stderr}`)
-            }),
-          { concurrency: 4, discard: true }
-        )
-        assert.strictEqual(wrong.join("\n"), "")
+        assert.strictEqual(yield* untold(all), "")
       }),
     120_000
   )

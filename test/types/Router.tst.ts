@@ -26,7 +26,9 @@ describe("Router", () => {
   })
 
   test("what a route leads to may fail and need, too", () => {
+    expect(Router.path("/x", Router.to(target))).type.toBe<Router.Route>()
     expect(Router.path("/x", fails)).type.toBe<Router.Route<Broken>>()
+    expect(Router.path("/x", () => Effect.fail(new Broken()))).type.toBe<Router.Route<Broken>>()
     expect(Router.host("x", needs)).type.toBe<Router.Route<never, Router.Router>>()
     expect(Router.subprotocol("x", fails)).type.toBe<Router.Route<Broken>>()
   })
