@@ -34,6 +34,11 @@ export const refusals = Metric.frequency("websocket_refusals_total", {
   description: "Refused opening handshakes by HTTP status"
 })
 
+/** Clients that were not admitted, by the kind of reason (`Denial.Kind`). */
+export const denials = Metric.frequency("websocket_denials_total", {
+  description: "Clients that were not admitted, by the kind of reason"
+})
+
 /** TLS handshakes by how they ended: `ok`, or what failed (`TlsHandshakeError.kind`). */
 export const tlsHandshakes = Metric.frequency("websocket_tls_handshakes_total", {
   description: "TLS handshakes by how they ended"

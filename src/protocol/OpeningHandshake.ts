@@ -11,6 +11,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as Extension from "./Extension.ts"
+import * as Origin from "./Origin.ts"
 import * as PerMessageDeflate from "./PerMessageDeflate.ts"
 
 // 16 bytes are 21 digits, one digit whose four low bits are zero, and two of padding
@@ -150,17 +151,12 @@ export class Refusal extends Schema.TaggedError<Refusal>()("Refusal", {
 }
 
 /**
- * Which pages may connect (section 10.2). A browser sends the origin of the page; a client that sends none is no browser and
- * is not held back by this.
- *
- * - `"same-origin"`: the origin's host and port are those of the request; the scheme cannot be seen from here.
- * - a list: one of these origins, such as `https://app.example`; `https://*.app.example` takes any subdomain.
- * - `"any"`: no check. Any page that a user opens can then connect in the user's name.
+ * Which pages may connect: see `Origin.Policy`.
  *
  * @category models
  * @since 0.1.0
  */
-export type OriginPolicy = "same-origin" | "any" | ReadonlyArray<string>
+export type OriginPolicy = Origin.Policy
 
 /**
  * What a server accepts.
@@ -265,7 +261,7 @@ export const negotiate = (request: Request, policy: Policy = {}): Result.Result<
   }
   const key = headers["sec-websocket-key"]
   if (!isKey(key)) return refuse(400, `Sec-WebSocket-Key must be 16 bytes in base64; ${shown(key)}.`)
-  if (!originAllowed(request, policy.origin ?? "same-origin")) {
+  if (!Origin.isAllowed(headers, policy.origin ?? "same-origin")) {
     return refuse(403, `Pages of the origin ${headers["origin"]?.slice(0, 200)} may not connect here.`)
   }
   const offered = headers["sec-websocket-protocol"] === undefined ? none : request.subprotocols
@@ -328,42 +324,6 @@ export const amend = (
 }
 
 const protocolHeader = "sec-websocket-protocol"
-
-/** Host and port as a URL of this scheme means them, or `undefined` if they are none. */
-const authority = (scheme: string, host: string): string | undefined =>
-  URL.canParse(`${scheme}//${host}`) ? new URL(`${scheme}//${host}`).host : undefined
-
-const originAllowed = (request: Request, policy: OriginPolicy): boolean => {
-  const origin = request.headers["origin"]
-  if (origin === undefined || policy === "any") return true
-  if (policy !== "same-origin") return policy.some((allowed) => originMatches(origin, allowed))
-  if (!URL.canParse(origin)) return false
-  const page = new URL(origin)
-  return page.host !== "" && page.host === authority(page.protocol, request.headers["host"] ?? "")
-}
-
-/** One origin as a browser writes it (RFC 6454 section 6.2), or an entry of a list; a trailing slash is forgiven there. */
-const originPattern = /^([a-z][a-z0-9+.-]*):\/\/(\*\.)?([a-z0-9._~-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?$/
-
-const defaultPorts: Record<string, string> = { http: "80", https: "443", ws: "80", wss: "443" }
-
-const parseOrigin = (text: string) => {
-  const match = originPattern.exec(text.toLowerCase())
-  if (match === null) return undefined
-  const [, scheme = "", star, host = "", port = defaultPorts[scheme]] = match
-  return { scheme, star: star !== undefined, host, port }
-}
-
-const originMatches = (origin: string, allowed: string): boolean => {
-  const came = parseOrigin(origin)
-  const entry = parseOrigin(allowed.replace(/\/$/, ""))
-  // an origin that is none, such as "null", can only be named to the letter
-  if (came === undefined || entry === undefined) return origin === allowed
-  if (came.star || came.scheme !== entry.scheme || came.port !== entry.port) return false
-  return entry.star
-    ? came.host.endsWith(`.${entry.host}`) && came.host.length > entry.host.length + 1
-    : came.host === entry.host
-}
 
 const guid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 

@@ -1,12 +1,18 @@
 /**
- * How many connections a server takes: in all, from one address, and how often one address may try. One decision before
- * anything else is spent on a request.
+ * How many connections a server takes: in all, from one address, and how often one address may try. It is asked before
+ * anything else is spent on a client: by a listener that speaks nothing but WebSocket when a connection comes, before a byte of
+ * it is read (`NodeUpgradeListener.Options.door`), and otherwise when its request has come.
+ *
+ * An IPv6 address counts by its network of 64 bits, since one client has all of them (RFC 4291 section 2.5.1); an IPv4-mapped
+ * one is its IPv4 address. A client without an address (a unix socket) counts for the total alone.
+ *
+ * The rate is a token bucket: it holds as many handshakes as the rate is for one second, and fills at that rate.
  *
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import { Refusal } from "../protocol/OpeningHandshake.ts"
+import { Denial } from "./Denial.ts"
 
 /**
  * @category models
@@ -17,8 +23,16 @@ export interface Options {
   readonly maxConnections?: number | undefined
   /** The most connections at a time from one address; more get 429. Default: no limit but `maxConnections`. */
   readonly maxConnectionsPerAddress?: number | undefined
-  /** The most opening handshakes in one second from one address; more get 429. Default: no limit. */
+  /**
+   * The most opening handshakes in one second from one address; more get 429 and the time to come back. It may be less than
+   * one: 0.1 is one in ten seconds. Default: no limit.
+   */
   readonly maxHandshakeRatePerAddress?: number | undefined
+  /**
+   * The most addresses without a connection whose rate is remembered; those that tried the longest ago are forgotten first.
+   * Default: 16,384, which is about 2 MiB.
+   */
+  readonly maxAddresses?: number | undefined
 }
 
 /**
@@ -26,57 +40,59 @@ export interface Options {
  * @since 0.1.0
  */
 export interface Admission {
+  /**
+   * Counts a connection in before anything of it is read, or says why not. Who is let in must go away, once. Its request, which
+   * is asked for with the same object as its `peer`, is not counted for its address again.
+   */
+  readonly knock: (peer: From) => Denial | undefined
+  readonly goAway: (peer: From) => void
   /** Counts a request in, or says why not. Who is admitted must leave, once. */
-  readonly enter: (from: From) => Refused | undefined
+  readonly enter: (from: From) => Denial | undefined
   readonly leave: (from: From) => void
-  /** How many are in. */
+  /** How many requests and WebSocket connections are in. */
   readonly size: () => number
 }
 
 /**
- * Where a request comes from. It is asked for only where a limit is by address.
+ * Where a request or a connection comes from. It is asked for only where a limit is by address.
  *
  * @category models
  * @since 0.1.0
  */
 export interface From {
-  readonly remoteAddress: string | undefined
-}
-
-/**
- * The limit that bit, and what the client is told.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Refused {
-  readonly limit: keyof Options
-  readonly refusal: Refusal
+  readonly remoteAddress?: string | undefined
+  readonly peer?: From | undefined
 }
 
 interface Visitor {
+  readonly key: string
   connections: number
-  handshakes: number
-  second: number
+  /** What is left in the bucket, at the time. */
+  tokens: number
+  time: number
 }
 
-/** Addresses of the current second that have no connection are forgotten when this many are known. */
-const sweepThreshold = 4096
+const denied = (kind: Denial["kind"], reason: string, retryAfter?: number) =>
+  new Denial({ kind, policy: "limits", reason, challenges: [], retryAfter })
 
-const refused = (
-  limit: keyof Options,
-  status: number,
-  reason: string,
-  headers: Record<string, string> = {}
-): Refused => ({
-  limit,
-  refusal: new Refusal({ status, reason, headers })
-})
-const tooManyHandshakes = refused("maxHandshakeRatePerAddress", 429, "Too many handshakes from this address.", {
-  "retry-after": "1"
-})
-const tooManyFromAddress = refused("maxConnectionsPerAddress", 429, "Too many connections from this address.")
-const tooMany = refused("maxConnections", 503, "The server has as many connections as it takes.")
+/**
+ * What an address counts by.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const keyOf = (address: string): string => {
+  if (!address.includes(":")) return address
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)
+  if (mapped !== null) return mapped[1]!
+  // the first four groups, of which :: may stand for some
+  const [head = "", tail] = address.split("%")[0]!.split("::")
+  const front = head === "" ? [] : head.split(":")
+  const back = tail === undefined || tail === "" ? [] : tail.split(":")
+  const missing = tail === undefined ? 0 : Math.max(0, 8 - front.length - back.length)
+  const groups = [...front, ...Array.from({ length: missing }, () => "0"), ...back].slice(0, 4)
+  return groups.map((group) => Number.parseInt(group, 16).toString(16)).join(":")
+}
 
 /**
  * @category constructors
@@ -87,48 +103,100 @@ export const make = (options: Options): Effect.Effect<Admission> =>
     const maxConnections = options.maxConnections ?? 10_000
     const perAddress = options.maxConnectionsPerAddress ?? Infinity
     const rate = options.maxHandshakeRatePerAddress ?? Infinity
+    const burst = Math.max(1, rate)
+    const maxAddresses = Math.max(1, options.maxAddresses ?? 16_384)
     const byAddress = perAddress !== Infinity || rate !== Infinity
-    const visitors = new Map<string, Visitor>()
+    /** Those with connections, of whom there are no more than connections. */
+    const present = new Map<string, Visitor>()
+    /** Those without, who tried last at the end. */
+    const absent = new Map<string, Visitor>()
     const inside = new Map<From, Visitor>()
+    const atDoor = new Set<From>()
     let size = 0
 
-    const visit = (address: string): Visitor => {
-      const second = Math.floor(clock.currentTimeMillisUnsafe() / 1000)
-      if (visitors.size >= sweepThreshold) {
-        for (const [key, visitor] of visitors) {
-          if (visitor.connections === 0 && visitor.second !== second) visitors.delete(key)
-        }
-      }
-      let visitor = visitors.get(address)
-      if (visitor === undefined) visitors.set(address, (visitor = { connections: 0, handshakes: 0, second }))
-      if (visitor.second !== second) {
-        visitor.second = second
-        visitor.handshakes = 0
-      }
-      return visitor
+    const visitorAt = (key: string): Visitor =>
+      present.get(key) ??
+      absent.get(key) ?? { key, connections: 0, tokens: burst, time: clock.currentTimeMillisUnsafe() }
+
+    /** Puts a visitor where it belongs. What nobody has to remember, a full bucket, is forgotten. */
+    const place = (visitor: Visitor): void => {
+      const { key } = visitor
+      absent.delete(key)
+      if (visitor.connections > 0) return void present.set(key, visitor)
+      present.delete(key)
+      if (rate === Infinity || refilled(visitor) >= burst) return
+      absent.set(key, visitor)
+      if (absent.size > maxAddresses) absent.delete(absent.keys().next().value!)
     }
+
+    const refilled = ({ time, tokens }: Visitor): number =>
+      Math.min(burst, tokens + (Math.max(0, clock.currentTimeMillisUnsafe() - time) / 1000) * rate)
+
+    const take = (visitor: Visitor): Denial | undefined => {
+      if (rate === Infinity) return undefined
+      visitor.tokens = refilled(visitor)
+      visitor.time = clock.currentTimeMillisUnsafe()
+      if (visitor.tokens >= 1) {
+        visitor.tokens--
+        return undefined
+      }
+      const wait = Math.max(1, Math.ceil((1 - visitor.tokens) / rate))
+      return denied("maxHandshakeRatePerAddress", `more than ${rate} handshakes a second from its address`, wait)
+    }
+
+    /** The limits, from the first that bites. */
+    const count = (from: From, total: number): Denial | undefined => {
+      const address = byAddress ? from.remoteAddress : undefined
+      if (address === undefined) return total >= maxConnections ? tooMany() : undefined
+      const visitor = visitorAt(keyOf(address))
+      const why =
+        take(visitor) ??
+        (visitor.connections >= perAddress
+          ? denied(
+              "maxConnectionsPerAddress",
+              `it has ${perAddress} connections from its address, the most there may be`
+            )
+          : total >= maxConnections
+            ? tooMany()
+            : undefined)
+      if (why === undefined) {
+        visitor.connections++
+        inside.set(from, visitor)
+      }
+      place(visitor)
+      return why
+    }
+
+    const release = (from: From): void => {
+      const visitor = inside.get(from)
+      if (visitor === undefined) return
+      inside.delete(from)
+      visitor.connections--
+      place(visitor)
+    }
+
+    const tooMany = () =>
+      denied("maxConnections", `the server has ${maxConnections} connections, the most there may be`)
 
     return {
       size: () => size,
+      knock: (peer) => {
+        const why = count(peer, atDoor.size)
+        if (why === undefined) atDoor.add(peer)
+        return why
+      },
+      goAway: (peer) => {
+        if (atDoor.delete(peer)) release(peer)
+      },
       enter: (from) => {
-        const address = byAddress ? from.remoteAddress : undefined
-        const visitor = address === undefined ? undefined : visit(address)
-        if (visitor !== undefined && ++visitor.handshakes > rate) return tooManyHandshakes
-        if (visitor !== undefined && visitor.connections >= perAddress) return tooManyFromAddress
-        if (size >= maxConnections) return tooMany
-        size++
-        if (visitor !== undefined) {
-          visitor.connections++
-          inside.set(from, visitor)
-        }
-        return undefined
+        const isCounted = atDoor.size > 0 && from.peer !== undefined && atDoor.has(from.peer)
+        const why = isCounted ? (size >= maxConnections ? tooMany() : undefined) : count(from, size)
+        if (why === undefined) size++
+        return why
       },
       leave: (from) => {
         size--
-        const visitor = inside.get(from)
-        if (visitor === undefined) return
-        visitor.connections--
-        inside.delete(from)
+        release(from)
       }
     }
   })

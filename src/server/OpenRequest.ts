@@ -9,6 +9,7 @@ import type * as Effect from "effect/Effect"
 import type * as Socket from "effect/socket/Socket"
 import type { WebSocket } from "../connection/WebSocket.ts"
 import * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
+import type { Identity } from "./Identity.ts"
 import type { Peer, Proxied } from "./UpgradeListener.ts"
 
 /**
@@ -40,6 +41,8 @@ export interface OpenRequest {
   readonly peer: Peer | undefined
   /** What a load balancer said of the client in the PROXY protocol, beyond its address. */
   readonly proxied?: Proxied | undefined
+  /** Who the client is, as far as the server's access policy found out. */
+  readonly identity: Identity
   /** The subprotocol that will be agreed on, and the same for compression. */
   readonly acceptance: OpeningHandshake.Acceptance
   /** Answers 101 and gives the connection, which lives until the handler ends. */

@@ -38,9 +38,14 @@ import * as Telemetry from "../connection/Telemetry.ts"
 import type * as WebSocket from "../connection/WebSocket.ts"
 import { WebSocketError } from "../connection/WebSocketError.ts"
 import * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
-import type { OpenRequest } from "./OpenRequest.ts"
+import * as Origin from "../protocol/Origin.ts"
+import * as AccessPolicy from "./AccessPolicy.ts"
 import * as Admission from "./Admission.ts"
+import * as Credentials from "./Credentials.ts"
+import type { Denial } from "./Denial.ts"
 import { type House, Visit } from "./internal/visit.ts"
+import * as Judge from "./Judge.ts"
+import type { OpenRequest } from "./OpenRequest.ts"
 import { type Scheme, type Upgrade, UpgradeListener } from "./UpgradeListener.ts"
 
 /**
@@ -49,7 +54,12 @@ import { type Scheme, type Upgrade, UpgradeListener } from "./UpgradeListener.ts
  * @category models
  * @since 0.1.0
  */
-export interface Options extends OpeningHandshake.Policy, Limits.Options, Admission.Options {}
+export interface Options extends OpeningHandshake.Policy, Limits.Options, Admission.Options, Judge.Options {
+  /** Who may come in, besides `origin`, and who that is: `OpenRequest.identity`. Default: everyone. */
+  readonly access?: AccessPolicy.Policy | undefined
+  /** The limits of `Admission.Options` as they are counted already, by a listener that has them, too. */
+  readonly admission?: Admission.Admission | undefined
+}
 
 /**
  * The server.
@@ -93,10 +103,21 @@ export const make = Effect.fnUntraced(function* (
   const zlib = yield* Effect.serviceOption(Deflate.Zlib)
   const limits = Limits.make(options)
   const keepAlive = yield* KeepAlive.make(limits)
-  const admission = yield* Admission.make(options)
+  const admission = options.admission ?? (yield* Admission.make(options))
+  const judge = yield* Judge.make(options)
   // compression needs an implementation, and is not agreed on without one
   const compression = Option.isSome(zlib) ? (options.compression ?? false) : false
-  const policy: OpeningHandshake.Policy = { ...options, compression }
+  // the page is asked about with all else, when the limits are known to be kept
+  const policy: OpeningHandshake.Policy = { subprotocols: options.subprotocols, compression, origin: "any" }
+  const pages = options.origin ?? "same-origin"
+  const tokenProtocols = options.access?.tokenProtocols ?? []
+  const access =
+    options.access === undefined
+      ? AccessPolicy.origin(pages)
+      : AccessPolicy.allOf(AccessPolicy.origin(pages), options.access)
+  // nobody has to be asked about a client that only its page could keep out, and that is allowed
+  const isOpen = (upgrade: Upgrade): boolean =>
+    options.access === undefined && Origin.isAllowed(upgrade.request.headers, pages)
 
   const house: House = {
     limits,
@@ -111,6 +132,9 @@ export const make = Effect.fnUntraced(function* (
   /** Says no, for a reason that is the client's or ours. */
   const refuse = (upgrade: Upgrade, refusal: OpeningHandshake.Refusal): Effect.Effect<void> =>
     Effect.andThen(Metric.update(Telemetry.refusals, String(refusal.status)), upgrade.refuse(refusal))
+
+  const turnAway = (upgrade: Upgrade, denial: Denial): Effect.Effect<void> =>
+    Effect.flatMap(judge.refuse(denial, upgrade.remoteAddress), (refusal) => refuse(upgrade, refusal))
 
   /** Logs what is a failure of ours, and answers what is not answered yet. */
   const conclude = (visit: Visit, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> => {
@@ -134,16 +158,22 @@ export const make = Effect.fnUntraced(function* (
     handler: (open: OpenRequest) => Effect.Effect<_, E | OpeningHandshake.Refusal, R>
   ): Effect.Effect<never, never, Exclude<R, Scope.Scope>> =>
     listener.run((upgrade) => {
-      const acceptance = OpeningHandshake.negotiate(upgrade.request, policy)
+      const { echo, request } = Credentials.withoutTokens(upgrade.request, tokenProtocols)
+      const acceptance = OpeningHandshake.negotiate(request, policy)
       if (Result.isFailure(acceptance)) return refuse(upgrade, acceptance.failure)
-      const refused = admission.enter(upgrade)
-      if (refused !== undefined) {
-        return Effect.andThen(Telemetry.limitHit(refused.limit), refuse(upgrade, refused.refusal))
-      }
-      const visit = new Visit(house, upgrade, acceptance.success)
+      const denial = admission.enter(upgrade)
+      if (denial !== undefined) return Effect.andThen(Telemetry.limitHit(denial.kind), turnAway(upgrade, denial))
+      const visit = new Visit(house, upgrade, acceptance.success, echo)
+      const handled = Effect.suspend(() => handler(visit))
+      const admitted = isOpen(upgrade)
+        ? handled
+        : Effect.flatMap(judge.judge(access, upgrade), (identity) => {
+            visit.identity = identity
+            return handled
+          })
       return Effect.onExit(
         // the handler's scope ends before the connection does
-        Effect.scoped(Effect.suspend(() => handler(visit))),
+        Effect.scoped(admitted),
         (exit) => Effect.andThen(visit.leave(exit), conclude(visit, exit))
       )
     })

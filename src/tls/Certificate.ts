@@ -172,6 +172,10 @@ export class Certificate {
   get subject(): string {
     return DistinguishedName.format(this.fields?.subject ?? [])
   }
+  /** The parts of {@link subject}, each with the short name of its type, such as `CN`, or its object identifier. */
+  get subjectAttributes(): ReadonlyArray<DistinguishedName.Attribute> {
+    return this.fields?.subject ?? []
+  }
   /** The private key in PEM (PKCS#8), if there is one and it may be exported. */
   get privateKeyPem(): string {
     return orUndefined(() => this.privateKey?.export({ format: "pem", type: "pkcs8" }).toString()) ?? ""

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit } from "effect"
 import { TestClock } from "effect/testing"
 import * as Telemetry from "../../src/connection/Telemetry.ts"
+import * as Admission from "../../src/server/Admission.ts"
 import type { Refusal } from "../../src/server/OpenRequest.ts"
 import type * as WebSocketServer from "../../src/server/WebSocketServer.ts"
 import { close, type Peer, settled } from "../connection/connected.ts"
@@ -160,6 +161,100 @@ describe("maxHandshakeRatePerAddress", () => {
       yield* bye(kept)
       yield* TestClock.adjust("2 seconds")
       assert.strictEqual((yield* status("192.0.2.1")).status, 101)
+    })
+  )
+})
+
+describe("Admission", () => {
+  const from = (remoteAddress: string): Admission.From => ({ remoteAddress })
+
+  it.effect("counts an IPv6 address by its network of 64 bits, and an IPv4-mapped one as IPv4", () =>
+    Effect.gen(function* () {
+      const admission = yield* Admission.make({ maxConnectionsPerAddress: 1 })
+      for (const [one, other, isSame] of [
+        ["2001:db8:1:2::1", "2001:db8:1:2:ffff::9", true],
+        ["2001:db8::1", "2001:0db8:0:0:1:2:3:4", true],
+        ["2001:db8:1:2::1", "2001:db8:1:3::1", false],
+        ["fe80::1%eth0", "fe80::2", true],
+        ["::1", "::2", true],
+        ["1::", "1::5", true],
+        ["::ffff:192.0.2.1", "192.0.2.1", true],
+        ["::ffff:192.0.2.1", "::ffff:192.0.2.2", false]
+      ] as const) {
+        const [first, second] = [from(one), from(other)]
+        assert.isUndefined(admission.enter(first), one)
+        const denial = admission.enter(second)
+        assert.strictEqual(denial?.kind, isSame ? "maxConnectionsPerAddress" : undefined, `${one} and ${other}`)
+        if (denial === undefined) admission.leave(second)
+        admission.leave(first)
+      }
+      assert.strictEqual(admission.size(), 0)
+    })
+  )
+
+  it.effect("fills a bucket evenly, and takes rates below one a second", () =>
+    Effect.gen(function* () {
+      const admission = yield* Admission.make({ maxHandshakeRatePerAddress: 0.1 })
+      const attempt = () => {
+        const who = from("192.0.2.1")
+        const denial = admission.enter(who)
+        if (denial === undefined) admission.leave(who)
+        return denial
+      }
+      assert.isUndefined(attempt())
+      const denial = attempt()
+      assert.strictEqual(denial?.status, 429)
+      assert.strictEqual(denial?.refusal.headers["retry-after"], "10")
+      yield* TestClock.adjust("4 seconds")
+      assert.strictEqual(attempt()?.refusal.headers["retry-after"], "6")
+      yield* TestClock.adjust("6 seconds")
+      assert.isUndefined(attempt())
+      assert.strictEqual(attempt()?.status, 429)
+    })
+  )
+
+  it.effect("remembers so many addresses and no more; those that tried the longest ago are forgotten first", () =>
+    Effect.gen(function* () {
+      const admission = yield* Admission.make({ maxHandshakeRatePerAddress: 1, maxAddresses: 100 })
+      const attempt = (i: number) => {
+        const who = from(`10.0.${i >> 8}.${i & 255}`)
+        const denial = admission.enter(who)
+        if (denial === undefined) admission.leave(who)
+        return denial?.status
+      }
+      for (let i = 0; i < 5000; i++) assert.isUndefined(attempt(i))
+      // the last hundred are known, the one before them is not any more
+      assert.strictEqual(attempt(4999), 429)
+      assert.strictEqual(attempt(4901), 429)
+      assert.isUndefined(attempt(4899))
+      // who is connected is never forgotten
+      const kept = from("192.0.2.1")
+      assert.isUndefined(admission.enter(kept))
+      for (let i = 0; i < 1000; i++) attempt(i)
+      assert.strictEqual(admission.enter(from("192.0.2.1"))?.kind, "maxHandshakeRatePerAddress")
+    })
+  )
+
+  it.effect("does not count a request again whose connection it has let in", () =>
+    Effect.gen(function* () {
+      const admission = yield* Admission.make({
+        maxConnections: 3,
+        maxConnectionsPerAddress: 2,
+        maxHandshakeRatePerAddress: 2
+      })
+      const [one, two] = [from("192.0.2.1"), from("192.0.2.1")]
+      assert.isUndefined(admission.knock(one))
+      assert.isUndefined(admission.knock(two))
+      for (const peer of [one, two]) assert.isUndefined(admission.enter({ remoteAddress: "192.0.2.1", peer }))
+      assert.strictEqual(admission.size(), 2)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(admission.knock(from("192.0.2.1"))?.kind, "maxConnectionsPerAddress")
+      const third = from("192.0.2.2")
+      assert.isUndefined(admission.knock(third))
+      assert.strictEqual(admission.knock(from("192.0.2.3"))?.status, 503)
+      admission.goAway(third)
+      admission.goAway(third)
+      assert.isUndefined(admission.knock(from("192.0.2.3")))
     })
   )
 })

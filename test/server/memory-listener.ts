@@ -7,7 +7,7 @@ import { NetAddress } from "effect/net"
 import { makePeer } from "../connection/connected.ts"
 import { makePair } from "../connection/pair.ts"
 import * as OpeningHandshake from "../../src/protocol/OpeningHandshake.ts"
-import { type Upgrade, UpgradeListener } from "../../src/server/UpgradeListener.ts"
+import { type Peer, type Upgrade, UpgradeListener } from "../../src/server/UpgradeListener.ts"
 import * as WebSocketServer from "../../src/server/WebSocketServer.ts"
 import * as NodeZlib from "../../src/node/NodeZlib.ts"
 
@@ -15,12 +15,15 @@ export interface OpenOptions {
   readonly headers?: Readonly<Record<string, string>>
   readonly remoteAddress?: string
   readonly highWaterMark?: number
+  /** Default: `/`. */
+  readonly target?: string
+  readonly peer?: Peer
 }
 
-const request = (headers: OpenOptions["headers"]) =>
+export const request = (headers: OpenOptions["headers"] = {}, target = "/") =>
   new OpeningHandshake.Request({
     method: "GET",
-    target: "/",
+    target,
     httpVersion: "1.1",
     headers: {
       host: "server.test",
@@ -56,8 +59,9 @@ const make = Effect.gen(function* () {
     const peer = yield* makePeer(pair.client, "client")
     if (onUpgrade === undefined) return yield* Effect.die(new Error("nothing runs"))
     onUpgrade({
-      request: request(options.headers),
+      request: request(options.headers, options.target),
       remoteAddress: options.remoteAddress,
+      peer: options.peer,
       accept: (acceptance) => Effect.as(Deferred.succeed(answer, acceptance), pair.server.socket),
       refuse: (refusal) => Effect.asVoid(Deferred.fail(answer, refusal))
     })

@@ -12,6 +12,7 @@ import type { Connection } from "../../connection/internal/connection.ts"
 import * as OpeningHandshake from "../../protocol/OpeningHandshake.ts"
 import type * as PerMessageDeflate from "../../protocol/PerMessageDeflate.ts"
 import type { Admission } from "../Admission.ts"
+import { anonymous, type Identity } from "../Identity.ts"
 import type { Answer, OpenRequest } from "../OpenRequest.ts"
 import type { Peer, Proxied, Upgrade } from "../UpgradeListener.ts"
 
@@ -26,12 +27,17 @@ export interface House {
 export class Visit implements OpenRequest {
   readonly acceptance: OpeningHandshake.Acceptance
   readonly upgrade: Upgrade
+  identity: Identity = anonymous
   private readonly house: House
   private connection: Connection | undefined = undefined
   /** The client went away before it was answered. */
   isGone = false
 
-  constructor(house: House, upgrade: Upgrade, acceptance: OpeningHandshake.Acceptance) {
+  /** The subprotocol that is sent back where none is agreed on, since it is all that the client offers: its token. */
+  private readonly echo: string | undefined
+
+  constructor(house: House, upgrade: Upgrade, acceptance: OpeningHandshake.Acceptance, echo?: string) {
+    this.echo = echo
     this.house = house
     this.upgrade = upgrade
     this.acceptance = acceptance
@@ -72,8 +78,12 @@ export class Visit implements OpenRequest {
       limits,
       codec: codec(acceptance.compression)
     } as const
+    const answer =
+      this.echo === undefined || acceptance.subprotocol !== undefined
+        ? acceptance
+        : { ...acceptance, headers: { ...acceptance.headers, "sec-websocket-protocol": this.echo } }
     return Effect.matchEffect(
-      Effect.flatMap(this.upgrade.accept(acceptance), (transport) => WebSocket.makeConnection(transport, options)),
+      Effect.flatMap(this.upgrade.accept(answer), (transport) => WebSocket.makeConnection(transport, options)),
       {
         onSuccess: (connection) => {
           this.connection = connection

@@ -1,0 +1,400 @@
+/**
+ * Who may come in, as values that compose: by address, page, certificate, token or password, all of several or any of them. A
+ * policy looks at the head of a request, whether it wants to upgrade or not, and gives what was found out about the client
+ * (`Identity`) or why it is not admitted (`Denial`).
+ *
+ * The order is always from cheap to dear, whatever order they are written in: address, origin, certificate, opaque token, JWT,
+ * password, names of addresses, the application's own. So a client that the first refuses costs nothing of the others.
+ *
+ * The client is told a status and nothing else: 401 with a challenge where credentials are missing or wrong (RFC 9110 section
+ * 15.5.2), 503 where they could not be checked, 403 otherwise; the body is always the same. The reason, the address and the
+ * policy go to the log, and the kind of reason to `Telemetry.denials`.
+ *
+ * @since 0.1.0
+ */
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import type * as Certificate from "../tls/Certificate.ts"
+import type { Request } from "../protocol/OpeningHandshake.ts"
+import * as Origin from "../protocol/Origin.ts"
+import * as AccessList from "./AccessList.ts"
+import type { ClientNames } from "./ClientNames.ts"
+import * as Credentials from "./Credentials.ts"
+import { Denial, type Kind } from "./Denial.ts"
+import * as Identity from "./Identity.ts"
+import type { Peer } from "./UpgradeListener.ts"
+
+/**
+ * What a policy sees of a client. An `OpenRequest` and an `Upgrade` are one.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Client {
+  readonly request: Request
+  readonly remoteAddress: string | undefined
+  readonly peer?: Peer | undefined
+}
+
+/**
+ * See the head of this module.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Policy<out R = never> {
+  /** As the log names it. */
+  readonly name: string
+  /** Its place in the order: the smaller, the earlier. */
+  readonly cost: number
+  /** The prefixes of subprotocols that are tokens, and never agreed on. */
+  readonly tokenProtocols: ReadonlyArray<string>
+  readonly judge: (client: Client) => Effect.Effect<Identity.Identity, Denial, R>
+  /** What an `allOf` is made of. */
+  readonly parts?: ReadonlyArray<Policy<R>> | undefined
+}
+
+/**
+ * What credentials say about their owner. The subject is the user of `basic` if it is left out.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Facts {
+  readonly subject?: string | undefined
+  readonly claims?: Readonly<Record<string, unknown>> | undefined
+}
+
+/**
+ * Why credentials are not good. The reason is for the log: no password and no token may be in it.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export interface Fault {
+  readonly kind: Kind
+  readonly reason: string
+}
+
+const costs = { address: 0, origin: 1, clientCertificate: 2, bearer: 3, jwt: 4, basic: 5, names: 6, custom: 7 }
+
+const nobodyKnown = Effect.succeed(Identity.anonymous)
+
+const deny = (kind: Kind, policy: string, reason: string, challenges: ReadonlyArray<string> = []) =>
+  Effect.fail(new Denial({ kind, policy, reason, challenges }))
+
+/**
+ * Everyone, of whom nothing is known.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const everyone: Policy = { name: "everyone", cost: 0, tokenProtocols: [], judge: () => nobodyKnown }
+
+const denials: Record<AccessList.Denial, string> = {
+  blocked: "the address is on the list of those that are kept out",
+  notAllowed: "the address is not on the list of those that are let in"
+}
+
+/**
+ * By the client's address. Host names in the lists match nobody here: see {@link addressOrName}. Where a listener can decide
+ * that, it is better done before a byte is read: `NodeUpgradeListener.Options.clients`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const address = (lists: AccessList.Policy): Policy => ({
+  name: "address",
+  cost: costs.address,
+  tokenProtocols: [],
+  judge: ({ remoteAddress }) => {
+    const denial = AccessList.decide(lists, remoteAddress)
+    return denial === undefined ? nobodyKnown : deny("address", "address", denials[denial])
+  }
+})
+
+/**
+ * By the client's address and names, which are looked up where addresses do not decide.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const addressOrName = (lists: AccessList.Policy): Policy<ClientNames> => ({
+  name: "address",
+  cost: costs.names,
+  tokenProtocols: [],
+  judge: ({ remoteAddress }) =>
+    Effect.flatMap(AccessList.decideEffect(lists, remoteAddress), (denial) =>
+      denial === undefined ? nobodyKnown : deny("address", "address", denials[denial])
+    )
+})
+
+/**
+ * By the page that connects (RFC 6455 section 10.2). A client that names no page is no browser and comes in, unless a page is
+ * `required`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const origin = (pages: Origin.Policy, options: { readonly required?: boolean | undefined } = {}): Policy => ({
+  name: "origin",
+  cost: costs.origin,
+  tokenProtocols: [],
+  judge: ({ request }) => {
+    const came = request.headers["origin"]
+    if (came === undefined && options.required === true) return deny("origin", "origin", "no Origin came")
+    return Origin.isAllowed(request.headers, pages)
+      ? nobodyKnown
+      : deny("origin", "origin", `pages of ${JSON.stringify(came?.slice(0, 200))} may not connect`)
+  }
+})
+
+/**
+ * The realm of a challenge (RFC 9110 section 11.5): printable ASCII without quotes and backslashes, others are left out.
+ */
+const realmOf = (realm = "effect-websocket"): string => `realm="${realm.replace(/[^ !#-[\]-~]/g, "")}"`
+
+/** What is wrong with what came, and the same challenge whatever it is. */
+const judgeCredentials = <A, R>(
+  method: string,
+  challenge: string,
+  given: Result.Result<A, Credentials.Fault>,
+  verify: (given: A) => Effect.Effect<Identity.Proof, Fault, R>
+): Effect.Effect<Identity.Identity, Denial, R> => {
+  if (Result.isSuccess(given)) {
+    return Effect.matchEffect(verify(given.success), {
+      onSuccess: (proof) => Effect.succeed(Identity.make(proof)),
+      onFailure: ({ kind, reason }) => deny(kind, method, reason, [challenge])
+    })
+  }
+  return given.failure === "missing"
+    ? deny("credentialsMissing", method, "no credentials came", [challenge])
+    : deny("credentialsMalformed", method, "the credentials that came cannot be read", [challenge])
+}
+
+/**
+ * By user and password (RFC 7617). `verify` has to take as long for a user that it does not know as for one that it does:
+ * `Htpasswd` does.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const basic = <R = never>(options: {
+  /** What the password is for, as a browser shows it. Default: `effect-websocket`. */
+  readonly realm?: string | undefined
+  readonly verify: (user: string, password: Redacted.Redacted<string>) => Effect.Effect<Facts, Fault, R>
+}): Policy<R> => {
+  const challenge = `Basic ${realmOf(options.realm)}, charset="UTF-8"`
+  return {
+    name: "basic",
+    cost: costs.basic,
+    tokenProtocols: [],
+    judge: ({ request }) =>
+      judgeCredentials("basic", challenge, Credentials.basic(request), ({ password, user }) =>
+        Effect.map(options.verify(user, password), ({ claims = {}, subject = user }) => ({
+          method: "basic",
+          subject,
+          claims
+        }))
+      )
+  }
+}
+
+/**
+ * What `bearer` and `jwt` have in common.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface BearerOptions<R = never> {
+  /** Default: `effect-websocket`. */
+  readonly realm?: string | undefined
+  /** Where the token may be; more than one token is refused. Default: the header alone. */
+  readonly from?: ReadonlyArray<Credentials.TokenSource> | undefined
+  readonly verify: (token: Redacted.Redacted<string>) => Effect.Effect<Facts, Fault, R>
+}
+
+const tokenPolicy = <R>(method: "bearer" | "jwt", options: BearerOptions<R>): Policy<R> => {
+  const sources = options.from ?? ["header"]
+  // RFC 6750 section 3 would tell what is wrong with the token; here nobody is told
+  const challenge = `Bearer ${realmOf(options.realm)}`
+  return {
+    name: method,
+    cost: costs[method],
+    tokenProtocols: sources.flatMap((source) =>
+      typeof source === "object" && "subprotocol" in source ? [source.subprotocol] : []
+    ),
+    judge: ({ request }) =>
+      judgeCredentials(method, challenge, Credentials.bearer(request, sources), (token) =>
+        Effect.map(options.verify(token), ({ claims = {}, subject }) => ({ method, subject, claims }))
+      )
+  }
+}
+
+/**
+ * By a token that only its list knows (RFC 6750), such as those of `BearerTokens`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const bearer = <R = never>(options: BearerOptions<R>): Policy<R> => tokenPolicy("bearer", options)
+
+/**
+ * By a signed token (RFC 7519), which `Jwt.make` verifies. Its claims are those of the identity.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const jwt = <R = never>(options: BearerOptions<R>): Policy<R> => tokenPolicy("jwt", options)
+
+/**
+ * By the certificate that TLS has verified. One that is not trusted is refused whoever it names.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const clientCertificate = (
+  options: {
+    /**
+     * One of these must fit. A text without `=` is the common name; others are parts of the subject, all of which it must have:
+     * `O=Example, OU=Ops`. A `*` stands for any text: `CN=*.example.com`. Case counts. Default: any trusted certificate.
+     */
+    readonly subjects?: ReadonlyArray<string> | undefined
+    /** The application's own say about a trusted one. */
+    readonly accept?: ((certificate: Certificate.Certificate) => boolean) | undefined
+  } = {}
+): Policy => {
+  const method = "clientCertificate"
+  const subjects = options.subjects?.map(subjectPattern)
+  return {
+    name: method,
+    cost: costs.clientCertificate,
+    tokenProtocols: [],
+    judge: ({ peer }) => {
+      const certificate = peer?.tls?.clientCertificate
+      if (certificate === undefined) return deny("certificateMissing", method, "no certificate came")
+      const status = peer?.tls?.clientCertificateStatus
+      if (status !== "OK") return deny("certificateRefused", method, `the certificate is not trusted: ${status}`)
+      const { subjectAttributes } = certificate
+      if (
+        (subjects !== undefined && !subjects.some((fits) => fits(subjectAttributes))) ||
+        options.accept?.(certificate) === false
+      ) {
+        const subject = JSON.stringify(certificate.subject.slice(0, 200))
+        return deny("certificateRefused", method, `a certificate of ${subject} is not let in`)
+      }
+      const { issuer, fingerprintSha256, subject } = certificate
+      return Effect.succeed(
+        Identity.make({
+          method,
+          subject: subjectAttributes.find(({ type }) => type === "CN")?.value,
+          claims: { subject, issuer, fingerprintSha256 }
+        })
+      )
+    }
+  }
+}
+
+type Attributes = Certificate.Certificate["subjectAttributes"]
+
+const subjectPattern = (text: string): ((attributes: Attributes) => boolean) => {
+  const parts = (text.includes("=") ? text.split(",") : [`CN=${text}`]).map((part) => {
+    const at = part.indexOf("=")
+    const escaped = part
+      .slice(at + 1)
+      .trim()
+      .split("*")
+      .map((piece) => piece.replace(/[.+?^${}()|[\]\\]/g, "\\$&"))
+    return { type: part.slice(0, at).trim().toUpperCase(), value: new RegExp(`^${escaped.join(".*")}$`, "su") }
+  })
+  return (attributes) =>
+    parts.every(({ type, value }) => attributes.some((one) => one.type === type && value.test(one.value)))
+}
+
+/**
+ * By whatever an application wants. It is asked last, and fails with a {@link denied}.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const custom = <R = never>(
+  name: string,
+  judge: (client: Client) => Effect.Effect<Identity.Identity, Denial, R>
+): Policy<R> => ({ name, cost: costs.custom, tokenProtocols: [], judge })
+
+/**
+ * Why a policy of the application's own refuses: 403, or 401 with challenges. The reason is for the log.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const denied = (policy: string, reason: string, challenges: ReadonlyArray<string> = []): Denial =>
+  new Denial({ kind: "custom", policy, reason, challenges })
+
+const ordered = <R>(policies: ReadonlyArray<Policy<R>>) => policies.toSorted((a, b) => a.cost - b.cost)
+const dearest = (policies: ReadonlyArray<Policy<unknown>>) => Math.max(0, ...policies.map(({ cost }) => cost))
+const tokenProtocolsOf = (policies: ReadonlyArray<Policy<unknown>>) =>
+  policies.flatMap(({ tokenProtocols }) => tokenProtocols)
+
+/**
+ * Who all of these let in, from cheap to dear; the first that refuses decides. What all of them found out is the identity.
+ *
+ * @category combining
+ * @since 0.1.0
+ */
+export const allOf = <R = never>(...policies: ReadonlyArray<Policy<R>>): Policy<R> => {
+  // those of an allOf inside have their places in the order of the whole
+  const parts = ordered(policies.flatMap((policy) => policy.parts ?? [policy]))
+  return {
+    name: `allOf(${parts.map(({ name }) => name).join(", ")})`,
+    cost: dearest(parts),
+    tokenProtocols: tokenProtocolsOf(parts),
+    parts,
+    judge: (client) =>
+      Effect.reduce(
+        parts,
+        () => Identity.anonymous,
+        (identity, { judge }) => Effect.map(judge(client), (more) => Identity.merge(identity, more))
+      )
+  }
+}
+
+/**
+ * Who one of these lets in, from cheap to dear; the first that does decides, and its identity is taken. Where none does, the
+ * client is challenged by all that have a challenge, and the log has the reason of each. The empty one lets in nobody.
+ *
+ * @category combining
+ * @since 0.1.0
+ */
+export const anyOf = <R = never>(...policies: ReadonlyArray<Policy<R>>): Policy<R> => {
+  const parts = ordered(policies)
+  const name = `anyOf(${parts.map(({ name }) => name).join(", ")})`
+  return {
+    name,
+    cost: dearest(parts),
+    tokenProtocols: tokenProtocolsOf(parts),
+    judge: (client) => {
+      const from = (index: number, before: ReadonlyArray<Denial>): Effect.Effect<Identity.Identity, Denial, R> =>
+        index === parts.length
+          ? Effect.fail(Denial.all(name, before))
+          : Effect.catch(parts[index]!.judge(client), (denial) => from(index + 1, [...before, denial]))
+      return from(0, [])
+    }
+  }
+}
+
+/**
+ * A policy with the services that it needs.
+ *
+ * @category combining
+ * @since 0.1.0
+ */
+export const provideContext = <R>(policy: Policy<R>, context: Context.Context<R>): Policy => ({
+  name: policy.name,
+  cost: policy.cost,
+  tokenProtocols: policy.tokenProtocols,
+  judge: (client) => Effect.provideContext(policy.judge(client), context),
+  parts: policy.parts?.map((part) => provideContext(part, context))
+})

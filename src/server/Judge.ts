@@ -1,0 +1,98 @@
+/**
+ * Asks an access policy about a client, and tells the log and the metrics why one is refused. A server has one for its
+ * requests to upgrade; whoever serves other HTTP requests on the same port makes one for those.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Metric from "effect/Metric"
+import * as Telemetry from "../connection/Telemetry.ts"
+import type { Refusal } from "../protocol/OpeningHandshake.ts"
+import type { Client, Policy } from "./AccessPolicy.ts"
+import { Denial } from "./Denial.ts"
+import type { Identity } from "./Identity.ts"
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /** How long a policy may take; then the client gets 503. Default: 10 seconds. */
+  readonly accessTimeout?: Duration.Input | undefined
+}
+
+/**
+ * See the head of this module.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Judge {
+  /** Who the client is, or what it is answered. */
+  readonly judge: (policy: Policy, client: Client) => Effect.Effect<Identity, Refusal>
+  /** Tells why a client is refused that was refused elsewhere, and gives the answer. */
+  readonly refuse: (denial: Denial, remoteAddress: string | undefined) => Effect.Effect<Refusal>
+}
+
+/** The most lines a second: who is refused all the time is not to fill the log. */
+const maxLines = 20
+
+/**
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: Options = {}): Effect.Effect<Judge> =>
+  Effect.map(Clock.Clock, (clock) => {
+    const timeout = Duration.fromInputUnsafe(options.accessTimeout ?? "10 seconds")
+    let second = -1
+    let lines = 0
+    let silent = 0
+
+    const line = ({ kind, policy, reason }: Denial, remoteAddress: string | undefined): Effect.Effect<void> => {
+      const now = Math.floor(clock.currentTimeMillisUnsafe() / 1000)
+      if (now !== second) {
+        second = now
+        lines = 0
+      }
+      if (++lines > maxLines) {
+        silent++
+        return Effect.void
+      }
+      const untold = silent === 0 ? "" : ` (and ${silent} more since the last line)`
+      silent = 0
+      return Effect.annotateLogs(
+        Effect.logInfo(`Refused ${remoteAddress ?? "a client without an address"}: ${reason}${untold}`),
+        { policy, kind }
+      )
+    }
+
+    const refuse = (denial: Denial, remoteAddress: string | undefined): Effect.Effect<Refusal> =>
+      Effect.suspend(() =>
+        Effect.as(
+          Effect.andThen(Metric.update(Telemetry.denials, denial.kind), line(denial, remoteAddress)),
+          denial.refusal
+        )
+      )
+
+    return {
+      refuse,
+      judge: (policy, client) =>
+        policy.judge(client).pipe(
+          Effect.timeoutOrElse({
+            duration: timeout,
+            orElse: () =>
+              Effect.fail(
+                new Denial({
+                  kind: "unavailable",
+                  policy: policy.name,
+                  reason: `no decision within ${Duration.format(timeout)}`,
+                  challenges: []
+                })
+              )
+          }),
+          Effect.catch((denial) => Effect.flatMap(refuse(denial, client.remoteAddress), Effect.fail))
+        )
+    }
+  })
