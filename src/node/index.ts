@@ -3,8 +3,10 @@
  *
  * @since 0.1.0
  */
+export * as NodeBearerTokens from "./NodeBearerTokens.ts"
 export * as NodeClientNames from "./NodeClientNames.ts"
 export * as NodeDialer from "./NodeDialer.ts"
+export * as NodeHtpasswd from "./NodeHtpasswd.ts"
 export * as NodeProxyProtocol from "./NodeProxyProtocol.ts"
 export * as NodeRevocation from "./NodeRevocation.ts"
 export * as NodeSocket from "./NodeSocket.ts"

@@ -17,12 +17,12 @@ import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import { readFileSync } from "node:fs"
-import { stat } from "node:fs/promises"
 import * as tls from "node:tls"
 import type { Certificate } from "./Certificate.ts"
 import * as CertificateStore from "./CertificateStore.ts"
 import type { ClientHello } from "./ClientHello.ts"
 import * as Choosing from "./internal/choosing.ts"
+import { look } from "./internal/look.ts"
 import { sameKey } from "./internal/sameKey.ts"
 import * as TlsSettings from "./TlsSettings.ts"
 
@@ -251,20 +251,6 @@ const isSame = (a: Certificate, b: Certificate): boolean =>
   a.chain.length === b.chain.length &&
   a.chain.every((der, i) => sameBytes(der, b.chain[i]!)) &&
   sameKey(a.privateKey, b.privateKey)
-
-/** What tells one content of a file from the next: also a rename in its place, or of a link on the way. */
-const look = (paths: ReadonlyArray<string>): Effect.Effect<string> =>
-  Effect.promise(async () => {
-    const seen = await Promise.all(
-      paths.map((path) =>
-        stat(path, { bigint: true }).then(
-          ({ ctimeNs, dev, ino, mtimeNs, size }) => [dev, ino, size, mtimeNs, ctimeNs].join(),
-          (cause: unknown) => String(cause)
-        )
-      )
-    )
-    return seen.join("\n")
-  })
 
 interface Watched {
   readonly source: Source

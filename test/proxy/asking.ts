@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import { Refusal } from "../../src/protocol/OpeningHandshake.ts"
 import * as Router from "../../src/proxy/Router.ts"
 import { Target } from "../../src/proxy/Target.ts"
+import * as Identity from "../../src/server/Identity.ts"
 import type { OpenRequest } from "../../src/server/OpenRequest.ts"
 import { accepted, request } from "../protocol/requests.ts"
 
@@ -18,6 +19,7 @@ export const asking = (target: string, { headers = {}, serverName }: Asked = {})
   remoteAddress: "192.0.2.1",
   // a route looks at nothing else of the session
   peer: serverName === undefined ? undefined : ({ tls: { serverName } } as OpenRequest["peer"]),
+  identity: Identity.anonymous,
   acceptance: accepted(headers),
   accept: Effect.never,
   acceptWith: () => Effect.never

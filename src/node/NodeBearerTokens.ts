@@ -1,0 +1,47 @@
+/**
+ * Opaque bearer tokens from a file, read again when it changes: see `BearerTokens` for its lines.
+ *
+ * @since 0.1.0
+ */
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as BearerTokens from "../server/BearerTokens.ts"
+import { type FileError, watchedFile } from "./internal/watchedFile.ts"
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly file: string
+  /** How often the file is looked at; `Duration.infinity` leaves it to `reload`. Default: 5 seconds. */
+  readonly interval?: Duration.Input | undefined
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface NodeBearerTokens extends BearerTokens.BearerTokens {
+  /** Reads the file now; one that cannot be used changes nothing. */
+  readonly reload: Effect.Effect<void, FileError>
+}
+
+/**
+ * All of the file has to be good at first. Later, one that is not is logged, and the tokens of before stay.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function* (
+  options: Options
+): Effect.fn.Return<NodeBearerTokens, FileError, Scope.Scope> {
+  const { current, reload } = yield* watchedFile({
+    file: options.file,
+    interval: options.interval,
+    what: "The tokens",
+    load: (text) => Effect.flatMap(Effect.fromResult(BearerTokens.parse(text)), BearerTokens.make)
+  })
+  return { verify: (token) => Effect.suspend(() => current().verify(token)), reload }
+})

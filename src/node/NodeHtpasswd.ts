@@ -1,0 +1,50 @@
+/**
+ * Users and passwords from a file of `htpasswd -B`, read again when it changes, and checked in a thread of their own.
+ *
+ * @since 0.1.0
+ */
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Htpasswd from "../server/Htpasswd.ts"
+import * as Bcrypt from "./internal/bcrypt.ts"
+import { type FileError, watchedFile } from "./internal/watchedFile.ts"
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options extends Omit<Htpasswd.Options, "compare" | "concurrency"> {
+  readonly file: string
+  /** How often the file is looked at; `Duration.infinity` leaves it to `reload`. Default: 5 seconds. */
+  readonly interval?: Duration.Input | undefined
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface NodeHtpasswd extends Htpasswd.Htpasswd {
+  /** Reads the file now; one that cannot be used changes nothing. */
+  readonly reload: Effect.Effect<void, FileError>
+}
+
+/**
+ * All of the file has to be good at first. Later, one that is not is logged, and the users of before stay. Who has connected is
+ * not disturbed by a change.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function* (
+  options: Options
+): Effect.fn.Return<NodeHtpasswd, FileError, Scope.Scope> {
+  const { current, reload } = yield* watchedFile({
+    file: options.file,
+    interval: options.interval,
+    what: "The users",
+    load: (text) => Effect.fromResult(Htpasswd.parse(text, options))
+  })
+  const { verify } = yield* Htpasswd.make(current, { ...options, compare: yield* Bcrypt.make })
+  return { verify, reload }
+})

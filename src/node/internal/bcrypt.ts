@@ -1,0 +1,51 @@
+/**
+ * bcrypt in a thread of its own, which starts with the first password that is checked and ends with the scope. A thread that dies
+ * takes what it was asked with it, as passwords that are not right, and the next one starts a new thread.
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { Worker } from "node:worker_threads"
+import type { Done, Job } from "./bcryptWorker.ts"
+
+/** It lies beside this file, in TypeScript as in what is made of it. */
+const file = new URL(import.meta.url.endsWith(".ts") ? "./bcryptWorker.ts" : "./bcryptWorker.js", import.meta.url)
+
+export type Compare = (password: string, hash: string) => Effect.Effect<boolean>
+
+export const make: Effect.Effect<Compare, never, Scope.Scope> = Effect.gen(function* () {
+  const runFork = Effect.runForkWith(yield* Effect.context<never>())
+  const waiting = new Map<number, (isRight: boolean) => void>()
+  let worker: Worker | undefined
+  let lastId = 0
+
+  /** What it was asked is answered no. */
+  const lose = (cause: unknown) => {
+    worker = undefined
+    for (const answer of waiting.values()) answer(false)
+    waiting.clear()
+    runFork(Effect.logError("The thread that checks passwords ended", cause))
+  }
+  const start = (): Worker => {
+    const started = new Worker(file)
+    started.unref()
+    started.on("message", ({ id, isRight }: Done) => {
+      waiting.get(id)?.(isRight)
+      waiting.delete(id)
+    })
+    started.once("error", lose)
+    return started
+  }
+
+  yield* Effect.addFinalizer(() =>
+    Effect.promise(async () => {
+      await worker?.terminate()
+    })
+  )
+  return (password, hash) =>
+    Effect.callback<boolean>((resume) => {
+      const job: Job = { id: ++lastId, password, hash }
+      waiting.set(job.id, (isRight) => resume(Effect.succeed(isRight)))
+      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker has none
+      ;(worker ??= start()).postMessage(job)
+    })
+})

@@ -1,0 +1,92 @@
+/**
+ * What a file says, read again when it changes. It has to be good at first; later, what cannot be read or used is logged and what
+ * was before stays.
+ */
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { open } from "node:fs/promises"
+import { look } from "../../tls/internal/look.ts"
+
+/** The file cannot be read, or not be used; the message says which and why, and no secret. */
+export class FileError extends Data.TaggedError("FileError")<{ readonly file: string; readonly reason: string }> {
+  override get message(): string {
+    return `${this.file}: ${this.reason}`
+  }
+}
+
+export interface Options<A> {
+  readonly file: string
+  /** How often the file is looked at. */
+  readonly interval: Duration.Input | undefined
+  /** What it is, for the log: `The users`. */
+  readonly what: string
+  readonly load: (text: string) => Effect.Effect<A, { readonly message: string }>
+}
+
+export interface Watched<A> {
+  readonly current: () => A
+  readonly reload: Effect.Effect<void, FileError>
+}
+
+/** The largest file, in bytes. */
+const maxSize = 16 * 1024 * 1024
+
+const readText = async (file: string): Promise<string> => {
+  const handle = await open(file)
+  try {
+    const stat = await handle.stat()
+    if (!stat.isFile()) throw new Error("it is no file")
+    if (stat.size > maxSize) throw new Error(`it has more than ${maxSize} bytes`)
+    return new TextDecoder("utf-8", { fatal: true }).decode(await handle.readFile())
+  } finally {
+    await handle.close()
+  }
+}
+
+const reasonOf = (cause: unknown): string => {
+  if (!(cause instanceof Error)) return String(cause)
+  if (!("code" in cause)) return cause.message
+  return cause.code === "ERR_ENCODING_INVALID_ENCODED_DATA" ? "it is not in UTF-8" : String(cause.code)
+}
+
+export const watchedFile = Effect.fnUntraced(function* <A>(
+  options: Options<A>
+): Effect.fn.Return<Watched<A>, FileError, Scope.Scope> {
+  const { file, load, what } = options
+  const fail = (reason: string) => new FileError({ file, reason })
+  const read = Effect.tryPromise({ try: () => readText(file), catch: (cause) => fail(reasonOf(cause)) })
+  const make = (text: string) => Effect.mapError(load(text), ({ message }) => fail(message))
+  // looked at before it is read: what changes in between is seen as a change
+  let seen = yield* look([file])
+  let known = yield* read
+  let value = yield* make(known)
+  // a file system's clock is coarse: a second change at once would look like the first, and so a new file is read twice
+  let isSettled = false
+
+  /** Whether it says something else than before; what cannot be used is told once. */
+  const again = Effect.gen(function* () {
+    const text = yield* read
+    if (text === known) return false
+    known = text
+    value = yield* make(text)
+    return true
+  })
+  const reload = Effect.flatMap(read, (text) => Effect.map(make(text), (next) => void (value = next)))
+  const watch = Effect.gen(function* () {
+    const now = yield* look([file])
+    if (now === seen && isSettled) return
+    isSettled = now === seen
+    seen = now
+    yield* Effect.matchEffect(again, {
+      onSuccess: (isNew) => (isNew ? Effect.logInfo(`${what} of ${file} were read anew`) : Effect.void),
+      onFailure: ({ message }) => Effect.logError(`${what} were not read anew, those of before stay: ${message}`)
+    })
+  })
+  const interval = Duration.fromInputUnsafe(options.interval ?? "5 seconds")
+  if (Duration.isFinite(interval)) {
+    yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(interval), watch)))
+  }
+  return { current: () => value, reload }
+})

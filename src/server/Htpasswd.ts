@@ -1,0 +1,202 @@
+/**
+ * Users and passwords as Apache's `htpasswd -B` writes them: lines of `user:hash`, hashed with bcrypt and with nothing else. How
+ * long a check takes says nothing about whether the user is known; how many are checked at a time, how many wait, and how much
+ * one may cost are bounded, so that a flood of passwords cannot take the machine.
+ *
+ * A password that was right is remembered for a while as a keyed hash, which is of no use outside of this process: the many
+ * connections of one client are one check. bcrypt looks at the first 72 bytes of a password.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Semaphore from "effect/Semaphore"
+import type { Facts, Fault } from "./AccessPolicy.ts"
+import * as CredentialLines from "./CredentialLines.ts"
+import { hmac, hmacKey } from "./internal/digests.ts"
+
+/**
+ * The hash of each user.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Users = ReadonlyMap<string, string>
+
+const bcrypt = /^\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}$/
+
+/** The highest cost that is taken unless told: about a quarter of a second. */
+const defaultMaxCost = 12
+
+const schemes: ReadonlyArray<readonly [RegExp, string]> = [
+  [/^\$apr1\$/, "with MD5"],
+  [/^\$1\$/, "with MD5"],
+  [/^\{SHA\}/i, "with SHA-1"],
+  [/^\$5\$/, "with SHA-256"],
+  [/^\$6\$/, "with SHA-512"],
+  [/^\$(?:y|7)\$/, "with yescrypt or scrypt"],
+  [/^\$argon2/, "with Argon2"],
+  [/^\$2/, "with a form of bcrypt that is not known"],
+  [/^[./A-Za-z0-9]{13}$/, "with crypt, or not at all"]
+]
+
+const parseLine =
+  (maxCost: number, seen: Map<string, number>) =>
+  (line: string, number: number): Result.Result<readonly [string, string], string> => {
+    const colon = line.indexOf(":")
+    if (colon <= 0) return Result.fail("expected user:hash, as htpasswd -B writes it")
+    const user = line.slice(0, colon).normalize("NFC")
+    const hash = line.slice(colon + 1).trim()
+    const shown = JSON.stringify(user)
+    if (/\p{Cc}/u.test(user)) return Result.fail("a user name has no control characters (RFC 7617 section 2)")
+    const before = seen.get(user)
+    if (before !== undefined) return Result.fail(`${shown} is in line ${before}, too; leave one of them`)
+    seen.set(user, number)
+    const cost = Number(bcrypt.exec(hash)?.[1] ?? Number.NaN)
+    if (Number.isNaN(cost)) {
+      const how = schemes.find(([pattern]) => pattern.test(hash))?.[1] ?? "not at all"
+      return Result.fail(`the password of ${shown} is hashed ${how}; set it anew with htpasswd -B`)
+    }
+    if (cost < 4 || cost > maxCost) {
+      return Result.fail(
+        `the password of ${shown} has the cost ${cost}, and from 4 to ${maxCost} is taken; set it anew with htpasswd -B -C 10`
+      )
+    }
+    return Result.succeed([user, hash])
+  }
+
+/**
+ * Reads a file's text. All of it has to be good: a line that is left out would be a user who wonders.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const parse = (
+  text: string,
+  options: { readonly maxCost?: number | undefined } = {}
+): Result.Result<Users, CredentialLines.InvalidLine> =>
+  Result.map(
+    CredentialLines.read(text, parseLine(options.maxCost ?? defaultMaxCost, new Map())),
+    (entries) => new Map(entries)
+  )
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /** The most checks at a time. Default: 1. */
+  readonly concurrency?: number | undefined
+  /** The most that wait for one; more get 503. Default: 64. */
+  readonly maxWaiting?: number | undefined
+  /** The highest cost of a hash (2^cost rounds) in the file. Default: 12. */
+  readonly maxCost?: number | undefined
+  /** How long a password that was right is remembered; 0 is not at all. Default: 1 minute. */
+  readonly remember?: Duration.Input | undefined
+  /** Compares a password with a hash. Default: `bcryptjs` in this thread; `NodeHtpasswd` has a thread of its own for it. */
+  readonly compare?: ((password: string, hash: string) => Effect.Effect<boolean>) | undefined
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Htpasswd {
+  /** For `AccessPolicy.basic`. */
+  readonly verify: (user: string, password: Redacted.Redacted<string>) => Effect.Effect<Facts, Fault>
+}
+
+/** The most passwords that are remembered; those that were right the longest ago go first. */
+const maxRemembered = 1024
+
+/** Compared with where the file has nobody: cost 10, of a password that nobody knows. */
+const nobody = "$2b$10$aXX33lSS3X/EvpYeDi.qtuV9hX2feaiuukVvGfQDbj4YXvLNsBHuW"
+
+const compareHere = (password: string, hash: string): Effect.Effect<boolean> =>
+  Effect.promise(async () => (await import("bcryptjs")).default.compare(password, hash))
+
+const proven: Facts = {}
+
+/**
+ * Checks passwords against the users of the moment.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function* (
+  users: () => Users,
+  options: Options = {}
+): Effect.fn.Return<Htpasswd> {
+  const clock = yield* Clock.Clock
+  const running = yield* Semaphore.make(Math.max(1, options.concurrency ?? 1))
+  const compare = options.compare ?? compareHere
+  const maxWaiting = options.maxWaiting ?? 64
+  const remember = Duration.toMillis(options.remember ?? "1 minute")
+  const key = yield* Effect.promise(hmacKey)
+  /** Until when a password is known to be right, by the keyed hash of it, its user and the user's hash. */
+  const right = new Map<string, number>()
+  let waiting = 0
+
+  let listed: Users | undefined
+  let hashes: ReadonlyArray<string> = []
+
+  /** Any hash of the file, always the same for a name: an unknown user costs what a known one does, whatever the costs are. */
+  const standIn = (all: Users, mark: string): string => {
+    if (listed !== all) {
+      listed = all
+      hashes = [...all.values()]
+    }
+    return hashes[Number.parseInt(mark.slice(0, 8), 16) % hashes.length] ?? nobody
+  }
+
+  const check = (user: string, password: string): Effect.Effect<Facts, Fault> =>
+    Effect.gen(function* () {
+      const all = users()
+      const known = all.get(user)
+      const mark = yield* Effect.promise(() =>
+        hmac(key, `${user}\0${known ?? ""}\0${known === undefined ? "" : password}`)
+      )
+      const now = clock.currentTimeMillisUnsafe()
+      if (known !== undefined && (right.get(mark) ?? 0) > now) return proven
+      if (waiting >= maxWaiting) {
+        return yield* Effect.fail<Fault>({ kind: "unavailable", reason: "too many passwords wait to be checked" })
+      }
+      waiting++
+      // what runs cannot be stopped: its place is given to the next when it is done, also if nobody waits for it any more
+      const isRight = yield* Effect.ensuring(
+        running.withPermit(Effect.uninterruptible(compare(password, known ?? standIn(all, mark)))),
+        Effect.sync(() => waiting--)
+      )
+      if (known === undefined) return yield* Effect.fail<Fault>({ kind: "credentialsWrong", reason: "no such user" })
+      if (!isRight) {
+        const reason = `wrong password for ${JSON.stringify(user)}`
+        return yield* Effect.fail<Fault>({ kind: "credentialsWrong", reason })
+      }
+      if (remember > 0) {
+        right.delete(mark)
+        right.set(mark, clock.currentTimeMillisUnsafe() + remember)
+        if (right.size > maxRemembered) right.delete(right.keys().next().value!)
+      }
+      return proven
+    })
+
+  return { verify: (user, password) => check(user, Redacted.value(password)) }
+})
+
+/**
+ * The one user of a `user:password` that was given as it is, hashed here so that it is compared as all others are.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromPlain = Effect.fnUntraced(function* (
+  user: string,
+  password: Redacted.Redacted<string>
+): Effect.fn.Return<Users> {
+  const bcryptjs = yield* Effect.promise(async () => (await import("bcryptjs")).default)
+  const hash = yield* Effect.promise(() => bcryptjs.hash(Redacted.value(password).normalize("NFC"), 8))
+  return new Map([[user.normalize("NFC"), hash]])
+})

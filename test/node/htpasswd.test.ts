@@ -1,0 +1,132 @@
+/**
+ * What the real `htpasswd` writes, from a file that changes, checked in a thread of its own. Needs apache2-utils.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Redacted, Result } from "effect"
+import { execFileSync } from "node:child_process"
+import { existsSync } from "node:fs"
+import * as NodeBearerTokens from "../../src/node/NodeBearerTokens.ts"
+import * as NodeHtpasswd from "../../src/node/NodeHtpasswd.ts"
+import * as Installed from "../installed.ts"
+import { collectingLogs, eventually } from "../server/serving.ts"
+import { path, text, write } from "../tls/openssl.ts"
+
+const missing = Installed.missing("htpasswd")
+
+/** Sets a password as an administrator does; what the shell would read is given on its input. */
+const htpasswd = (file: string, user: string, password: string, ...flags: ReadonlyArray<string>) =>
+  execFileSync("htpasswd", ["-i", ...(existsSync(path(file)) ? [] : ["-c"]), ...flags, path(file), user], {
+    input: password,
+    stdio: ["pipe", "ignore", "ignore"]
+  })
+
+const outcome = (self: NodeHtpasswd.NodeHtpasswd, user: string, password: string) =>
+  Effect.map(Effect.result(self.verify(user, Redacted.make(password))), (result) =>
+    Result.isSuccess(result) ? "right" : result.failure.kind
+  )
+
+describe.skipIf(missing !== undefined)(`NodeHtpasswd${missing === undefined ? "" : ` (${missing})`}`, () => {
+  it.live("takes what htpasswd -B writes, UTF-8 and blanks included", () =>
+    Effect.gen(function* () {
+      const pairs = [
+        ["ann", "correct horse"],
+        ["jürgen", "Größe€ 密码"],
+        ["with blank", "a:b:c"],
+        ["long", "x".repeat(71)]
+      ] as const
+      for (const [user, password] of pairs) htpasswd("users", user, password, "-B", "-C", "5")
+      const self = yield* NodeHtpasswd.make({ file: path("users") })
+      for (const [user, password] of pairs) {
+        assert.strictEqual(yield* outcome(self, user, password), "right", user)
+        assert.strictEqual(yield* outcome(self, user, `x${password}`), "credentialsWrong", user)
+      }
+      assert.strictEqual(yield* outcome(self, "nobody", "correct horse"), "credentialsWrong")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("does not hold up the server while it compares", () =>
+    Effect.gen(function* () {
+      htpasswd("slow", "ann", "right", "-B", "-C", "10")
+      const self = yield* NodeHtpasswd.make({ file: path("slow") })
+      let turns = 0
+      const timer = setInterval(() => turns++, 1)
+      // the start of the thread takes a while, too
+      yield* outcome(self, "ann", "wrong")
+      turns = 0
+      yield* Effect.replicateEffect(outcome(self, "ann", "wrong"), 5)
+      clearInterval(timer)
+      assert.isAbove(turns, 10)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("reads the file anew when it changes, and keeps the users of before when it is broken", () =>
+    collectingLogs((logs) =>
+      Effect.gen(function* () {
+        htpasswd("changing", "ann", "one", "-B", "-C", "4")
+        const self = yield* NodeHtpasswd.make({ file: path("changing"), interval: "20 millis" })
+        assert.strictEqual(yield* outcome(self, "ann", "one"), "right")
+        htpasswd("changing", "ann", "two", "-B", "-C", "4")
+        yield* eventually(
+          "the new password is right",
+          Effect.map(outcome(self, "ann", "two"), (how) => how === "right")
+        )
+        assert.strictEqual(yield* outcome(self, "ann", "one"), "credentialsWrong")
+        const good = text("changing")
+        htpasswd("changing", "bob", "three", "-m")
+        yield* eventually(
+          "the broken file is told",
+          Effect.sync(() => logs.some((log) => log.level === "Error" && log.text.includes("line 2")))
+        )
+        assert.strictEqual(yield* outcome(self, "ann", "two"), "right")
+        assert.include((yield* Effect.flip(self.reload)).message, "hashed with MD5")
+        write("changing", good)
+        yield* self.reload
+        for (const { text } of logs) assert.notMatch(text, /\$2y\$|\$apr1\$/)
+      }).pipe(Effect.scoped)
+    )
+  )
+
+  it.live("says which line is wrong, and that a file is not there, no file or no text", () =>
+    Effect.gen(function* () {
+      htpasswd("md5", "ann", "x", "-m")
+      htpasswd("sha", "ann", "x", "-s")
+      htpasswd("plain", "ann", "x", "-p")
+      write("latin1", Buffer.from("j\xfcrgen:x", "latin1"))
+      for (const [file, says] of [
+        ["md5", 'line 1: the password of "ann" is hashed with MD5'],
+        ["sha", "SHA-1"],
+        ["plain", "not at all"],
+        ["latin1", "UTF-8"],
+        ["none", "ENOENT"],
+        [".", "no file"]
+      ] as const) {
+        const { message } = yield* Effect.flip(NodeHtpasswd.make({ file: path(file) }))
+        assert.include(message, says)
+        assert.include(message, path(file))
+      }
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("NodeBearerTokens", () => {
+  it.live("reads the file anew when it changes", () =>
+    Effect.gen(function* () {
+      write("tokens", "one-token-1234567890 ann\n")
+      const self = yield* NodeBearerTokens.make({ file: path("tokens"), interval: "20 millis" })
+      const subject = (token: string) =>
+        Effect.map(Effect.result(self.verify(Redacted.make(token))), (_) =>
+          Result.isSuccess(_) ? _.success.subject : "no"
+        )
+      assert.strictEqual(yield* subject("one-token-1234567890"), "ann")
+      write("tokens", "two-token-1234567890 bob\n")
+      yield* eventually(
+        "the new token is known",
+        Effect.map(subject("two-token-1234567890"), (_) => _ === "bob")
+      )
+      assert.strictEqual(yield* subject("one-token-1234567890"), "no")
+      write("tokens", "broken\n")
+      assert.include((yield* Effect.flip(self.reload)).message, "line 1")
+      assert.strictEqual(yield* subject("two-token-1234567890"), "bob")
+    }).pipe(Effect.scoped)
+  )
+})

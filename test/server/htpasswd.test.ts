@@ -1,0 +1,198 @@
+/**
+ * Users and passwords: what is read of a file, how many are checked at a time, and what is remembered. The passwords are hashed
+ * at the lowest cost; what the real tool writes is in test/node.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { hashSync } from "bcryptjs"
+import { Deferred, Effect, Fiber, Redacted, Result } from "effect"
+import { TestClock } from "effect/testing"
+import * as Htpasswd from "../../src/server/Htpasswd.ts"
+import { settled } from "../connection/connected.ts"
+
+const hashOf = (password: string, rounds = 4) => hashSync(password, rounds)
+const users = (...pairs: ReadonlyArray<readonly [string, string]>): Htpasswd.Users => new Map(pairs)
+const secret = (text: string) => Redacted.make(text)
+const ann = hashOf("right")
+
+const outcome = (self: Htpasswd.Htpasswd, user: string, password: string) =>
+  Effect.map(Effect.result(self.verify(user, secret(password))), (result) =>
+    Result.isSuccess(result) ? "right" : `${result.failure.kind}: ${result.failure.reason}`
+  )
+
+describe("parse", () => {
+  it("reads lines of bcrypt in its three forms, and leaves out remarks and empty lines", () => {
+    const text = [
+      "# users",
+      `ann:${ann.replace("$2b$", "$2y$")}`,
+      "",
+      `j\u00fcrgen:${ann.replace("$2b$", "$2a$")}\r`,
+      `with blank:${ann}  `,
+      "   "
+    ].join("\n")
+    const all = Result.getOrThrow(Htpasswd.parse(`\uFEFF${text}`))
+    assert.deepStrictEqual([...all.keys()], ["ann", "jürgen", "with blank"])
+    assert.strictEqual(Result.getOrThrow(Htpasswd.parse("")).size, 0)
+  })
+
+  it("refuses every other scheme and mistake by its line, and says what to do", () => {
+    const cases: ReadonlyArray<readonly [string, string]> = [
+      [
+        "bob:$apr1$Yk8x2sAB$G4m0PzEPwWKKm4kzuP6xP.",
+        'line 2: the password of "bob" is hashed with MD5; set it anew with htpasswd -B'
+      ],
+      ["bob:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=", "with SHA-1"],
+      ["bob:$5$abc$def", "with SHA-256"],
+      ["bob:$6$abc$def", "with SHA-512"],
+      ["bob:$y$j9T$abc", "yescrypt"],
+      ["bob:rqXexS6ZhobKA", "with crypt"],
+      ["bob:password", "not at all"],
+      ["bob:", "not at all"],
+      [`bob:${ann.replace("$2b$", "$2x$")}`, "form of bcrypt"],
+      [`bob:${ann.slice(0, -1)}`, "form of bcrypt"],
+      [`bob:${ann.replace("$04$", "$13$")}`, "cost 13"],
+      [`bob:${ann.replace("$04$", "$99$")}`, "cost 99"],
+      [`bob:${ann.replace("$04$", "$03$")}`, "cost 3"],
+      ["bob", "user:hash"],
+      [`:${ann}`, "user:hash"],
+      [`b\u0007ob:${ann}`, "control"],
+      [`ann:${ann}`, "line 1, too"]
+    ]
+    for (const [line, says] of cases) {
+      const result = Htpasswd.parse(`ann:${ann}\n${line}\n`)
+      if (Result.isSuccess(result)) return assert.fail(line)
+      assert.strictEqual(result.failure.line, 2, line)
+      assert.include(result.failure.message, says)
+      if (line.length > 20) assert.notInclude(result.failure.message, line.slice(-12))
+    }
+    assert.isTrue(Result.isSuccess(Htpasswd.parse(`bob:${ann.replace("$04$", "$13$")}`, { maxCost: 13 })))
+  })
+
+  it("has a bound for the users of a file", () => {
+    const text = Array.from({ length: 100_001 }, (_, i) => `u${i}:${ann}`).join("\n")
+    assert.include(String(Result.flip(Htpasswd.parse(text)).pipe(Result.getOrThrow).message), "more than 100000")
+  })
+})
+
+describe("make", () => {
+  it.effect("takes the right password of a user, and tells the log and not the client which of both was wrong", () =>
+    Effect.gen(function* () {
+      const self = yield* Htpasswd.make(() => users(["ann", ann], ["jürgen", hashOf("größe €")]))
+      assert.strictEqual(yield* outcome(self, "ann", "right"), "right")
+      assert.strictEqual(yield* outcome(self, "jürgen", "größe €"), "right")
+      for (const password of ["wrong", "", "Right", "right ", "größe €"]) {
+        assert.strictEqual(yield* outcome(self, "ann", password), 'credentialsWrong: wrong password for "ann"')
+      }
+      assert.strictEqual(yield* outcome(self, "bob", "right"), "credentialsWrong: no such user")
+      assert.strictEqual(yield* outcome(self, "", ""), "credentialsWrong: no such user")
+    })
+  )
+
+  it.effect(
+    "compares an unknown user with a hash of the file, always the same for a name, and lets none in by it",
+    () =>
+      Effect.gen(function* () {
+        const compared: Array<string> = []
+        const compare = (_: string, hash: string) => Effect.sync(() => (compared.push(hash), true))
+        const all = users(["ann", ann], ["bob", hashOf("x", 5)], ["eve", hashOf("y", 6)])
+        const self = yield* Htpasswd.make(() => all, { compare })
+        for (let i = 0; i < 60; i++) {
+          assert.strictEqual(yield* outcome(self, `nobody${i % 30}`, "x"), "credentialsWrong: no such user")
+        }
+        assert.deepStrictEqual(compared.slice(0, 30), compared.slice(30))
+        assert.strictEqual(new Set(compared).size, 3)
+        const empty = yield* Htpasswd.make(() => users(), { compare })
+        assert.strictEqual(yield* outcome(empty, "ann", "x"), "credentialsWrong: no such user")
+        assert.match(compared.at(-1) ?? "", /^\$2b\$10\$/)
+      })
+  )
+
+  it.effect("remembers what was right for a minute, and only for that hash; never what was wrong", () =>
+    Effect.gen(function* () {
+      let all = users(["ann", ann])
+      let compared = 0
+      const self = yield* Htpasswd.make(() => all, {
+        compare: (password) => Effect.sync(() => (compared++, password === "right"))
+      })
+      const costs = Effect.fnUntraced(function* (password: string) {
+        const before = compared
+        const how = yield* outcome(self, "ann", password)
+        return [how === "right", compared - before]
+      })
+      assert.deepStrictEqual(yield* costs("right"), [true, 1])
+      assert.deepStrictEqual(yield* costs("right"), [true, 0])
+      assert.deepStrictEqual(yield* costs("wrong"), [false, 1])
+      assert.deepStrictEqual(yield* costs("wrong"), [false, 1])
+      yield* TestClock.adjust("61 seconds")
+      assert.deepStrictEqual(yield* costs("right"), [true, 1])
+      // the password was set anew
+      all = users(["ann", hashOf("right")])
+      assert.deepStrictEqual(yield* costs("right"), [true, 1])
+      // the user is gone, and the last that was right helps nobody
+      all = users(["bob", ann])
+      assert.deepStrictEqual(yield* costs("right"), [false, 1])
+      const forgetful = yield* Htpasswd.make(() => users(["ann", ann]), {
+        remember: 0,
+        compare: () => Effect.sync(() => (compared++, true))
+      })
+      const before = compared
+      yield* Effect.replicateEffect(outcome(forgetful, "ann", "right"), 3)
+      assert.strictEqual(compared - before, 3)
+    })
+  )
+
+  it.effect("remembers so many passwords and no more", () =>
+    Effect.gen(function* () {
+      let compared = 0
+      const all = users(...Array.from({ length: 1500 }, (_, i) => [`u${i}`, ann] as const))
+      const self = yield* Htpasswd.make(() => all, { compare: () => Effect.sync(() => (compared++, true)) })
+      for (let i = 0; i < 1500; i++) yield* self.verify(`u${i}`, secret("x"))
+      assert.strictEqual(compared, 1500)
+      yield* self.verify("u1499", secret("x"))
+      yield* self.verify("u476", secret("x"))
+      assert.strictEqual(compared, 1500)
+      yield* self.verify("u475", secret("x"))
+      assert.strictEqual(compared, 1501)
+    })
+  )
+
+  it.effect("checks one at a time, has so many wait and no more, and a client that goes away gives up its place", () =>
+    Effect.gen(function* () {
+      const gate = yield* Deferred.make<void>()
+      let [running, most, compared] = [0, 0, 0]
+      const self = yield* Htpasswd.make(() => users(["ann", ann]), {
+        maxWaiting: 5,
+        compare: () =>
+          Effect.gen(function* () {
+            compared++
+            most = Math.max(most, ++running)
+            yield* Deferred.await(gate)
+            running--
+            return false
+          })
+      })
+      const fibers = yield* Effect.replicateEffect(Effect.forkChild(outcome(self, "ann", "x")), 5)
+      // the digests come from elsewhere
+      while (compared === 0)
+        yield* Effect.andThen(
+          Effect.promise(() => new Promise(setImmediate)),
+          settled
+        )
+      for (let i = 0; i < 10; i++) yield* Effect.promise(() => new Promise(setImmediate))
+      assert.match(yield* outcome(self, "ann", "x"), /^unavailable: too many/)
+      yield* Fiber.interrupt(fibers[4]!)
+      const next = yield* Effect.forkChild(outcome(self, "ann", "x"))
+      yield* Deferred.succeed(gate, undefined)
+      for (const fiber of [...fibers.slice(0, 4), next]) assert.match(yield* Fiber.join(fiber), /^credentialsWrong/)
+      assert.deepStrictEqual([most, compared], [1, 5])
+    })
+  )
+
+  it.effect("makes users of a password that was given as it is", () =>
+    Effect.gen(function* () {
+      const all = yield* Htpasswd.fromPlain("ann", secret("a:b"))
+      const self = yield* Htpasswd.make(() => all)
+      assert.strictEqual(yield* outcome(self, "ann", "a:b"), "right")
+      assert.notStrictEqual(yield* outcome(self, "ann", "a:c"), "right")
+    })
+  )
+})
