@@ -19,9 +19,12 @@ import type * as Net from "node:net"
 import type { Duplex } from "node:stream"
 import * as Telemetry from "../connection/Telemetry.ts"
 import * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
+import type * as AccessList from "../server/AccessList.ts"
+import type { Admission } from "../server/Admission.ts"
 import * as ForwardedFor from "../server/ForwardedFor.ts"
 import type { UpgradeListener } from "../server/UpgradeListener.ts"
 import { ListenError, type Peer, type Upgrade } from "../server/UpgradeListener.ts"
+import * as Door from "./internal/door.ts"
 import { Entrance } from "./internal/entrance.ts"
 import { remoteAddressOf } from "./internal/peer.ts"
 import * as Secure from "./internal/secure.ts"
@@ -85,6 +88,16 @@ export interface Options {
   readonly proxyProtocol?: NodeProxyProtocol.Accepting | undefined
   /** Reverse proxies whose word is taken for it, in a header of the request. Default: none. */
   readonly forwarded?: ForwardedFor.Options | undefined
+  /**
+   * Who may connect, by address, before anything is read of a connection but a header of the PROXY protocol; names in the lists
+   * are looked up. Others get 403, and where TLS is spoken no answer. Default: everyone.
+   */
+  readonly clients?: AccessList.Policy | undefined
+  /**
+   * Counts connections before anything is read of them; more than may be get 429 or 503, and where TLS is spoken no answer. For
+   * a listener whose connections are all WebSockets: `NodeWebSocketServer.layer` has it. Default: requests are counted.
+   */
+  readonly admission?: Admission | undefined
   /**
    * Decides about a connection before anything is read of it but a header of the PROXY protocol; it is cut off if this is `false` or
    * fails. Default: all.
@@ -268,9 +281,12 @@ export const make = Effect.fnUntraced(function* (
           (cause) => new ListenError({ address: addressOf(options), code: "ERR_TLS_SETTINGS", cause })
         )
   const listeners = server.listeners("connection")
+  const { admission, clients } = options
+  const door = yield* Door.make({ admission, clients, isPlain: gate === undefined }, background)
   const entrance = new Entrance(
     {
       proxyProtocol,
+      door,
       admit,
       timeout,
       gate,
@@ -278,7 +294,7 @@ export const make = Effect.fnUntraced(function* (
     },
     runFork
   )
-  if (proxyProtocol !== undefined || admit !== undefined || gate !== undefined) {
+  if (proxyProtocol !== undefined || door !== undefined || admit !== undefined || gate !== undefined) {
     server.removeAllListeners("connection")
     server.on("connection", (socket: Net.Socket) => entrance.enter(socket))
   }

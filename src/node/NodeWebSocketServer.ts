@@ -9,6 +9,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as HttpServer from "effect/http/HttpServer"
 import * as Layer from "effect/Layer"
+import * as Admission from "../server/Admission.ts"
 import type { ListenError } from "../server/UpgradeListener.ts"
 import { UpgradeListener } from "../server/UpgradeListener.ts"
 import * as WebSocketServer from "../server/WebSocketServer.ts"
@@ -25,16 +26,29 @@ import * as NodeZlib from "./NodeZlib.ts"
  */
 export interface Options extends NodeUpgradeListener.Options, WebSocketServer.Options {}
 
+/** Whether anything is asked for that can be decided before a connection is read; otherwise none needs an entry at the door. */
+const hasDoor = (options: Options): boolean =>
+  options.maxConnections !== undefined ||
+  options.maxConnectionsPerAddress !== undefined ||
+  options.maxHandshakeRatePerAddress !== undefined
+
 /**
- * A WebSocket server on a port of its own. Other HTTP requests are told that it speaks WebSocket (426).
+ * A WebSocket server on a port of its own. Other HTTP requests are told that it speaks WebSocket (426). The limits of
+ * `Admission.Options` that are given are of all connections of the port, and decided before anything is read of them.
  *
  * @category layers
  * @since 0.1.0
  */
 export const layer = (options: Options): Layer.Layer<WebSocketServer.WebSocketServer, ListenError> =>
-  WebSocketServer.layer(options).pipe(
-    Layer.provide(Layer.effect(UpgradeListener)(Effect.map(NodeUpgradeListener.make(options), (_) => _.listener))),
-    Layer.provide(NodeZlib.layer)
+  Layer.unwrap(
+    Effect.gen(function* () {
+      const admission = options.admission ?? (yield* Admission.make(options))
+      const listening = NodeUpgradeListener.make({ ...options, admission: hasDoor(options) ? admission : undefined })
+      return WebSocketServer.layer({ ...options, admission }).pipe(
+        Layer.provide(Layer.effect(UpgradeListener)(Effect.map(listening, (_) => _.listener))),
+        Layer.provide(NodeZlib.layer)
+      )
+    })
   )
 
 /**
@@ -75,7 +89,8 @@ export const layerHttp = (
   WebSocketServer.layer(options).pipe(
     Layer.provideMerge(
       Layer.effectContext(
-        Effect.map(NodeUpgradeListener.make(options), (_) =>
+        // connections that speak plain HTTP are none of those that are counted
+        Effect.map(NodeUpgradeListener.make({ ...options, admission: undefined }), (_) =>
           Context.make(UpgradeListener, _.listener).pipe(Context.add(HttpServer.HttpServer, _.http))
         )
       )

@@ -1,7 +1,7 @@
 /**
  * How many connections a server takes: in all, from one address, and how often one address may try. It is asked before
  * anything else is spent on a client: by a listener that speaks nothing but WebSocket when a connection comes, before a byte of
- * it is read (`NodeUpgradeListener.Options.door`), and otherwise when its request has come.
+ * it is read (`NodeUpgradeListener.Options.admission`), and otherwise when its request has come.
  *
  * An IPv6 address counts by its network of 64 bits, since one client has all of them (RFC 4291 section 2.5.1); an IPv4-mapped
  * one is its IPv4 address. A client without an address (a unix socket) counts for the total alone.

@@ -1,6 +1,6 @@
 /**
- * What a connection goes through between its acceptance and HTTP: what a load balancer says of it, the decision about its address,
- * then TLS. What is on its way through here has a fiber, and is cut off when the listener stops.
+ * What a connection goes through between its acceptance and HTTP: what a load balancer says of it, the door, the decision of the
+ * application, then TLS. What is on its way through here has a fiber, and is cut off when the listener stops.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -9,6 +9,7 @@ import * as Option from "effect/Option"
 import type * as Net from "node:net"
 import type { Peer } from "../../server/UpgradeListener.ts"
 import type { Accepting } from "../NodeProxyProtocol.ts"
+import type { Door } from "./door.ts"
 import { alertRecord } from "./firstBytes.ts"
 import { peerOf, type TcpPeer } from "./peer.ts"
 import * as ProxyHeader from "./proxyHeader.ts"
@@ -17,6 +18,7 @@ import { endWith, ignoreError } from "./upgrade.ts"
 
 export interface Options {
   readonly proxyProtocol: Accepting | undefined
+  readonly door: Door | undefined
   readonly admit: ((peer: Peer) => Effect.Effect<boolean>) | undefined
   /** How long a header may take, and `admit`, and the gate, in milliseconds. */
   readonly timeout: number
@@ -27,6 +29,8 @@ export interface Options {
 
 /** The longest time that a timer takes; beyond it Node would fire at once. */
 const maxTimer = 2 ** 31 - 1
+
+type Outcome = Net.Socket | "answered" | undefined
 
 export class Entrance {
   private readonly options: Options
@@ -39,13 +43,19 @@ export class Entrance {
   }
 
   enter(socket: Net.Socket): void {
+    const { admit, door, gate, proxyProtocol, serve, timeout } = this.options
     const peer = peerOf(socket)!
+    // who it is about is known later, if a load balancer says it
+    if (proxyProtocol === undefined) {
+      if (door !== undefined && !door.opens(socket, peer)) return
+      // nothing to wait for
+      if (admit === undefined && gate === undefined && door?.opensByName === undefined) return serve(socket)
+    }
     let timer: NodeJS.Timeout | undefined
     const late = () => {
       fiber.interruptUnsafe()
-      this.runFork(this.options.gate!.late(peer))
+      this.runFork(gate!.late(peer))
     }
-    const { timeout } = this.options
     const onSecuring = () => {
       if (timeout !== Infinity) timer = setTimeout(late, Math.min(timeout, maxTimer))
     }
@@ -62,11 +72,12 @@ export class Entrance {
       this.inside.delete(socket)
       socket.off("close", forget)
       const stream = Exit.isSuccess(exit) ? exit.value : undefined
+      if (stream === "answered") return
       if (stream === undefined || stream.destroyed) return void socket.destroy()
       if (stream === socket) socket.off("error", ignoreError)
       // it was, if something was read of it
       const isPaused = socket.isPaused()
-      this.options.serve(stream)
+      serve(stream)
       if (stream === socket && isPaused) socket.resume()
     })
   }
@@ -76,15 +87,29 @@ export class Entrance {
     for (const socket of this.inside) socket.destroy()
   }
 
-  private way(socket: Net.Socket, peer: TcpPeer, onSecuring: () => void): Effect.Effect<Net.Socket | undefined> {
-    const { proxyProtocol, timeout } = this.options
-    if (proxyProtocol === undefined) return this.inward(socket, peer, onSecuring)
-    return Effect.flatMap(ProxyHeader.believe(socket, peer, proxyProtocol, timeout), (isWell) =>
-      isWell ? this.inward(socket, peer, onSecuring) : Effect.succeed(undefined)
+  /** The stream that HTTP is spoken on; `answered`, if the door tells the client that it is kept out. */
+  private way(socket: Net.Socket, peer: TcpPeer, onSecuring: () => void): Effect.Effect<Outcome> {
+    const { door, proxyProtocol, timeout } = this.options
+    if (proxyProtocol === undefined) return this.known(socket, peer, onSecuring)
+    return Effect.flatMap(
+      ProxyHeader.believe(socket, peer, proxyProtocol, timeout),
+      (isWell): Effect.Effect<Outcome> => {
+        if (!isWell) return Effect.succeed(undefined)
+        const isKeptOut = door !== undefined && !door.opens(socket, peer)
+        return isKeptOut ? Effect.succeed("answered") : this.known(socket, peer, onSecuring)
+      }
     )
   }
 
-  private inward(socket: Net.Socket, peer: TcpPeer, onSecuring: () => void): Effect.Effect<Net.Socket | undefined> {
+  private known(socket: Net.Socket, peer: TcpPeer, onSecuring: () => void): Effect.Effect<Outcome> {
+    const byName = this.options.door?.opensByName
+    if (byName === undefined) return this.admitted(socket, peer, onSecuring)
+    return Effect.flatMap(byName(socket, peer), (opens): Effect.Effect<Outcome> =>
+      opens ? this.admitted(socket, peer, onSecuring) : Effect.succeed("answered")
+    )
+  }
+
+  private admitted(socket: Net.Socket, peer: TcpPeer, onSecuring: () => void): Effect.Effect<Net.Socket | undefined> {
     const { admit, gate, timeout } = this.options
     const secured =
       gate === undefined
