@@ -14,6 +14,7 @@ import * as flags from "./flags.ts"
 import { printReady } from "./ready.ts"
 import * as Routing from "./routing.ts"
 import * as Tls from "./tls.ts"
+import * as Web from "./web.ts"
 
 export const proxy = Command.make(
   "proxy",
@@ -39,7 +40,8 @@ export const proxy = Command.make(
     ),
     ...Routing.routing,
     ...flags.server,
-    ...Tls.server
+    ...Tls.server,
+    ...Web.server
   },
   Effect.fnUntraced(function* ({ addresses, compress, dialTimeout, text, ...rest }) {
     const [listen, to] = yield* Routing.addresses(addresses, rest)
@@ -52,10 +54,11 @@ export const proxy = Command.make(
     return yield* Layer.launch(
       Layer.effectDiscard(printReady).pipe(
         Layer.provideMerge(WebSocketProxy.layer({ target, messages: text ? "text" : "binary" })),
+        Layer.provideMerge(Web.layer(rest)),
         Layer.provide(NodeDialer.layer(dialer)),
         // what the client offers first is what the target is taken to speak
         Layer.provide(
-          NodeWebSocketServer.layer({ ...options, tls, subprotocols: "first", compression: compress ? {} : false })
+          NodeWebSocketServer.layerHttp({ ...options, tls, subprotocols: "first", compression: compress ? {} : false })
         )
       )
     )
@@ -71,6 +74,10 @@ export const proxy = Command.make(
     {
       command: "effect-websocket proxy 6080 --token-plugin file --token-source tokens.txt",
       description: "targets by token: ws://127.0.0.1:6080/?token=..."
+    },
+    {
+      command: "effect-websocket proxy 6080 localhost:5900 --web /usr/share/novnc",
+      description: "and the page at http://127.0.0.1:6080/vnc.html"
     },
     { command: "effect-websocket proxy 6443 localhost:5900 --cert server.pem --key server.key", description: "wss" }
   ])

@@ -94,6 +94,10 @@ const mistakes: ReadonlyArray<Mistake> = [
     ["--dial-timeout", "never"]
   ],
   [
+    ["proxy", "0", "a:1", "--web", "/no/such/folder"],
+    ["--web", "/no/such/folder"]
+  ],
+  [
     ["echo", "0", "--max-connections", "0"],
     ["--max-connections", "0"]
   ],

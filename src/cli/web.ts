@@ -1,0 +1,36 @@
+/**
+ * `--web`: the files of a folder on the same port, such as the page that opens the WebSockets.
+ */
+import * as Flag from "effect/cli/Flag"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as NodeStaticFiles from "../node/NodeStaticFiles.ts"
+import { UsageError } from "./Address.ts"
+
+/** The flags of a command that serves files, too. */
+export const server = {
+  web: Flag.String("web").pipe(
+    Flag.withMetavar("DIR"),
+    Flag.withDescription("Serve the files of this folder on the same port; its listing and dotfiles are not shown"),
+    Flag.optional
+  )
+}
+
+/** What was typed for them. */
+export interface WebFlags {
+  readonly web: Option.Option<string>
+}
+
+/** The files, if they were asked for. */
+export const layer = ({ web }: WebFlags) =>
+  Option.match(web, {
+    onNone: () => Layer.empty,
+    onSome: (root) =>
+      NodeStaticFiles.layer({ root }).pipe(
+        Layer.catch(() =>
+          Layer.effectDiscard(
+            new UsageError({ message: `--web expects a folder that can be read; got ${JSON.stringify(root)}` })
+          )
+        )
+      )
+  })
