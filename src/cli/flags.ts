@@ -6,6 +6,7 @@ import * as Flag from "effect/cli/Flag"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import type * as NodeUpgradeListener from "../node/NodeUpgradeListener.ts"
 import type * as NodeWebSocketServer from "../node/NodeWebSocketServer.ts"
 import { type Listen, UsageError } from "./Address.ts"
 
@@ -37,6 +38,11 @@ export const server = {
     Flag.withDescription("Pages that may connect, such as https://app.example; repeat it for more, or any for all"),
     Flag.atLeast(0)
   ),
+  unixListenMode: Flag.String("unix-listen-mode").pipe(
+    Flag.withMetavar("MODE"),
+    Flag.withDescription("Who may connect where LISTEN is unix:PATH, in octal (0600)"),
+    Flag.optional
+  ),
   maxConnections: limitFlag("maxConnections"),
   maxConnectionsPerAddress: limitFlag("maxConnectionsPerAddress"),
   maxHandshakeRatePerAddress: limitFlag("maxHandshakeRatePerAddress"),
@@ -50,7 +56,10 @@ export const server = {
 }
 
 /** What was typed for the flags of `server`. */
-export type ServerFlags = { readonly [K in Limit]: Option.Option<string> } & { readonly origin: ReadonlyArray<string> }
+export type ServerFlags = { readonly [K in Limit]: Option.Option<string> } & {
+  readonly origin: ReadonlyArray<string>
+  readonly unixListenMode: Option.Option<string>
+}
 
 /** One or more addresses; which of them is which depends on how many there are. */
 export const addresses = (name: string, description: string, most: number, least: number) =>
@@ -80,6 +89,21 @@ const parseCount = (flag: string, text: string): Effect.Effect<number, UsageErro
     ? Effect.succeed(Number(text))
     : Effect.fail(new UsageError({ message: `--${flag} expects a number from 1 on; got ${JSON.stringify(text)}` }))
 
+/** The mode of a unix socket, where there is one. */
+const withMode = (
+  listen: Listen,
+  mode: Option.Option<string>
+): Effect.Effect<NodeUpgradeListener.Options, UsageError> => {
+  if (Option.isNone(mode)) return Effect.succeed(listen)
+  const wrong = (message: string) => Effect.fail(new UsageError({ message: `--unix-listen-mode ${message}` }))
+  if (!/^0?[0-7]{3}$/.test(mode.value)) {
+    return wrong(`expects a mode in octal, such as 0660; got ${JSON.stringify(mode.value)}`)
+  }
+  return "unix" in listen
+    ? Effect.succeed({ unix: { ...listen.unix, mode: Number.parseInt(mode.value, 8) } })
+    : wrong("is for unix sockets, and needs unix:PATH to listen on")
+}
+
 /** The server's options, given what was typed. Without `--origin` the command's own default holds. */
 export const serverOptions = Effect.fnUntraced(function* (
   listen: Listen,
@@ -100,7 +124,7 @@ export const serverOptions = Effect.fnUntraced(function* (
     return yield* new UsageError({ message })
   }
   return {
-    ...listen,
+    ...(yield* withMode(listen, flags.unixListenMode)),
     // each limit was parsed by its own kind just above
     ...(given as Pick<NodeWebSocketServer.Options, Limit>),
     origin: origin.length === 0 ? defaultOrigin : origin.includes("any") ? "any" : origin

@@ -21,7 +21,7 @@ export const proxy = Command.make(
   {
     addresses: flags.addresses(
       "[LISTEN] TARGET",
-      `LISTEN is [host:]port (${Address.defaultListen}; port 0 picks one), TARGET is host:port; IPv6 as [::1]:port`,
+      `LISTEN is [host:]port (${Address.defaultListen}; port 0 picks one) or unix:PATH, TARGET is host:port or unix:PATH; IPv6 as [::1]:port`,
       2,
       0
     ),

@@ -6,10 +6,15 @@ import * as Effect from "effect/Effect"
 import * as NetAddress from "effect/net/NetAddress"
 import { WebSocketServer } from "../server/WebSocketServer.ts"
 
-/** `HOST:PORT` as the server is reached. */
+/** `HOST:PORT` as the server is reached, or the path of its unix socket. */
 export const serverAddress = Effect.map(WebSocketServer, ({ address }) => NetAddress.formatSocketAddress(address))
 
 /** The one line that says that connections are taken, and where. */
-export const printReady = Effect.flatMap(WebSocketServer, ({ address, schemes }) =>
-  Console.log(`ready ${schemes[0] ?? "ws"}://${NetAddress.formatSocketAddress(address)}`)
-)
+export const printReady = Effect.flatMap(WebSocketServer, ({ address, schemes }) => {
+  const scheme = schemes[0] ?? "ws"
+  return Console.log(
+    NetAddress.isUnixPathAddress(address)
+      ? `ready ${scheme}+unix:${address.path.replace("\0", "@")}`
+      : `ready ${scheme}://${NetAddress.formatSocketAddress(address)}`
+  )
+})

@@ -26,6 +26,7 @@ import type { UpgradeListener } from "../server/UpgradeListener.ts"
 import { ListenError, type Peer, type Upgrade } from "../server/UpgradeListener.ts"
 import * as Door from "./internal/door.ts"
 import { Entrance } from "./internal/entrance.ts"
+import * as Listen from "./internal/listen.ts"
 import { remoteAddressOf } from "./internal/peer.ts"
 import * as Secure from "./internal/secure.ts"
 import {
@@ -43,6 +44,22 @@ import type * as NodeProxyProtocol from "./NodeProxyProtocol.ts"
 import type * as NodeTls from "./NodeTls.ts"
 
 /**
+ * A unix socket to listen on. Connections that come over it have no address, so limits by address do not hold for them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface UnixSocket {
+  /**
+   * Where it is put, in at most 107 bytes. A socket that is there and that nobody listens on is replaced; any other file is an
+   * error. With NUL at its beginning it is a name in Linux' abstract namespace, and no file.
+   */
+  readonly path: string
+  /** Who may connect: whoever may write. Default: `0o600`, the user alone. */
+  readonly mode?: number | undefined
+}
+
+/**
  * Where to listen, and the limits of a request's head.
  *
  * @category models
@@ -51,8 +68,10 @@ import type * as NodeTls from "./NodeTls.ts"
 export interface Options {
   /** Default: `127.0.0.1`. */
   readonly host?: string | undefined
-  /** 0 has the system choose one. */
-  readonly port: number
+  /** Default: 0, which has the system choose one. */
+  readonly port?: number | undefined
+  /** Listens on a unix socket, and on no port. Default: none. */
+  readonly unix?: UnixSocket | undefined
   /**
    * The whole head must have come within this time of the connection; 408. A header of the PROXY protocol, the decision of `admit`
    * and the TLS handshake, which come before, have this time each for themselves. Default: 10 seconds.
@@ -140,10 +159,8 @@ const setKeepAlive = (socket: Net.Socket, time: number | undefined, interval: nu
 const wholeSeconds = (millis: number | undefined): number | undefined =>
   millis === undefined || millis === 0 ? millis : Math.min(32_767, Math.ceil(millis / 1000)) * 1000
 
-const addressOf = (options: Options): string => {
-  const host = options.host ?? "127.0.0.1"
-  return `${host.includes(":") ? `[${host}]` : host}:${options.port}`
-}
+const addressOf = ({ host = "127.0.0.1", port = 0, unix }: Options): string =>
+  unix === undefined ? `${host.includes(":") ? `[${host}]` : host}:${port}` : Listen.format(unix.path)
 
 /**
  * Starts to listen; the listener and its connections end with the scope. The second service is the HTTP server on the same
@@ -313,21 +330,10 @@ export const make = Effect.fnUntraced(function* (
       server.closeAllConnections()
     })
   )
-  yield* Effect.callback<void, ListenError>((resume) => {
-    const onError = (cause: NodeJS.ErrnoException) =>
-      resume(Effect.fail(new ListenError({ address: addressOf(options), code: cause.code ?? "unknown", cause })))
-    server.once("error", onError)
-    try {
-      const { backlog, host = "127.0.0.1", ipv6Only, port, reusePort } = options
-      server.listen({ host, port, backlog, ipv6Only, reusePort }, () => {
-        server.off("error", onError)
-        resume(Effect.void)
-      })
-    } catch (cause) {
-      // a port that is none is thrown and not emitted
-      onError(cause instanceof Error ? cause : new Error(String(cause)))
-    }
-  })
+  const { backlog, host = "127.0.0.1", ipv6Only, port = 0, reusePort, unix } = options
+  yield* unix === undefined
+    ? Listen.onPort(server, addressOf(options), { host, port, backlog, ipv6Only, reusePort })
+    : Listen.onPath(server, { path: unix.path, mode: unix.mode ?? 0o600, backlog })
 
   const bound = server.address()
   const address =

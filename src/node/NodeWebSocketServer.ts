@@ -19,7 +19,7 @@ import * as NodeUpgradeListener from "./NodeUpgradeListener.ts"
 import * as NodeZlib from "./NodeZlib.ts"
 
 /**
- * Where to listen, what to accept, and how much of it. Only `port` has no default.
+ * Where to listen, what to accept, and how much of it. Everything has a default.
  *
  * @category models
  * @since 0.1.0

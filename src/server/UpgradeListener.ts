@@ -87,6 +87,15 @@ export interface Upgrade {
   refuse(refusal: OpeningHandshake.Refusal): Effect.Effect<void>
 }
 
+/** What codes mean where a unix socket was to be listened on. */
+const unixFailures: Readonly<Record<string, string>> = {
+  EADDRINUSE: "somebody listens there already; end that, or choose another path",
+  ENOTSOCK: "a file is there that is no socket, and it is left alone; remove it, or choose another path",
+  EACCES: "its folder is not there or may not be written",
+  ENOTDIR: "its folder is a file",
+  ENAMETOOLONG: "the path is longer than a unix socket's may be (107 bytes)"
+}
+
 /**
  * The listener could not listen.
  *
@@ -101,6 +110,10 @@ export class ListenError extends Data.TaggedError("ListenError")<{
   readonly cause: unknown
 }> {
   override get message(): string {
+    if (this.address.startsWith("unix:")) {
+      const why = unixFailures[this.code]
+      if (why !== undefined) return `cannot listen on ${this.address}: ${why}`
+    }
     switch (this.code) {
       case "EADDRINUSE":
         return `cannot listen on ${this.address}: the port is in use; choose another, or 0 to have one chosen`

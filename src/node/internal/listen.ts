@@ -1,0 +1,114 @@
+/**
+ * Has a server listen, on a TCP port or on a unix socket. A path is made free before only if what is there is a socket that
+ * nobody listens on any more, as a process leaves it behind that was killed: no other file is touched, and nobody's socket is
+ * taken away.
+ */
+import * as Effect from "effect/Effect"
+import { chmodSync, type Stats } from "node:fs"
+import { lstat, unlink } from "node:fs/promises"
+import * as Net from "node:net"
+import { isMainThread } from "node:worker_threads"
+import { ListenError } from "../../server/UpgradeListener.ts"
+
+export interface UnixPath {
+  readonly path: string
+  readonly mode: number
+  readonly backlog?: number | undefined
+}
+
+/** What a unix socket's address holds on every system (`sun_path` with its NUL). */
+const maxPathBytes = process.platform === "linux" ? 107 : 103
+
+const codeOf = (cause: unknown): string => (cause instanceof Error && "code" in cause ? String(cause.code) : "unknown")
+
+/** The address as errors tell it. */
+export const format = (path: string): string => `unix:${path.replace("\0", "@")}`
+
+const failed = (address: string, cause: unknown, code = codeOf(cause)) => new ListenError({ address, code, cause })
+
+/** What is at a path, if something is. */
+const look = (path: string): Effect.Effect<Stats | undefined, ListenError> =>
+  Effect.catch(
+    Effect.tryPromise({ try: () => lstat(path), catch: (cause) => cause }),
+    (cause): Effect.Effect<undefined, ListenError> =>
+      codeOf(cause) === "ENOENT" ? Effect.succeed(undefined) : Effect.fail(failed(format(path), cause))
+  )
+
+/** Why a socket cannot be connected to, or `undefined` if it can. One that takes too long to say is somebody's. */
+const knock = (path: string): Effect.Effect<string | undefined> =>
+  Effect.callback<string | undefined>((resume) => {
+    const socket = Net.connect({ path })
+    socket.once("connect", () => {
+      socket.destroy()
+      resume(Effect.succeed(undefined))
+    })
+    socket.once("error", (cause) => resume(Effect.succeed(codeOf(cause))))
+    return Effect.sync(() => void socket.destroy())
+  }).pipe(Effect.timeoutOrElse({ duration: 2000, orElse: () => Effect.succeed(undefined) }))
+
+/** Takes a socket away that was left behind. */
+const clear = Effect.fnUntraced(function* (path: string): Effect.fn.Return<void, ListenError> {
+  const before = yield* look(path)
+  if (before === undefined) return
+  if (!before.isSocket()) return yield* failed(format(path), undefined, "ENOTSOCK")
+  // only a socket that nobody listens on refuses
+  if ((yield* knock(path)) !== "ECONNREFUSED") return yield* failed(format(path), undefined, "EADDRINUSE")
+  const now = yield* look(path)
+  // somebody else did the same, and may listen there by now
+  if (now === undefined) return
+  if (now.ino !== before.ino || now.dev !== before.dev) return yield* failed(format(path), undefined, "EADDRINUSE")
+  yield* Effect.tryPromise({ try: () => unlink(path), catch: (cause) => failed(format(path), cause) })
+})
+
+/** Runs `bind` so that what it creates has at most this mode from the start. */
+const masked = (mode: number, bind: () => void): void => {
+  // a worker may not change the mask
+  if (!isMainThread) return bind()
+  const before = process.umask(0o777 & ~mode)
+  try {
+    bind()
+  } finally {
+    process.umask(before)
+  }
+}
+
+const bind = (server: Net.Server, address: string, start: (listening: () => void) => void) =>
+  Effect.callback<void, ListenError>((resume) => {
+    const onError = (cause: unknown) => resume(Effect.fail(failed(address, cause)))
+    server.once("error", onError)
+    try {
+      start(() => {
+        server.off("error", onError)
+        resume(Effect.void)
+      })
+    } catch (cause) {
+      // a port that is none is thrown and not emitted
+      onError(cause)
+    }
+  })
+
+/** Listens on a port. */
+export const onPort = (
+  server: Net.Server,
+  address: string,
+  options: Net.ListenOptions
+): Effect.Effect<void, ListenError> => bind(server, address, (listening) => server.listen(options, listening))
+
+/** Listens on a unix socket, which is taken away when the server closes. */
+export const onPath = (server: Net.Server, { backlog, mode, path }: UnixPath): Effect.Effect<void, ListenError> => {
+  const address = format(path)
+  const listen = (listening: () => void) => server.listen({ path, backlog }, listening)
+  // a name in Linux' abstract namespace is no file
+  if (path.startsWith("\0")) return bind(server, address, listen)
+  if (Buffer.byteLength(path) > maxPathBytes) return Effect.fail(failed(address, undefined, "ENAMETOOLONG"))
+  return Effect.andThen(
+    clear(path),
+    bind(server, address, (listening) =>
+      masked(mode, () => {
+        listen(listening)
+        // the mask of the process may leave out more
+        if (server.listening) chmodSync(path, mode)
+      })
+    )
+  )
+}
