@@ -1,9 +1,11 @@
 /**
  * Writes `src/component/README.md`: the list of everything in the documents of the originals, and what becomes of it, made of
- * the tables in the code. `npm run tables` after a change of one of them; a test says if that was forgotten.
+ * the tables in the code; and the table of `docs/websockify.md`. `npm run tables` after a change of one of them; a test says if
+ * that was forgotten.
  */
-import { writeFileSync } from "node:fs"
+import { readFileSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
+import * as Websockify from "../src/cli/websockify.ts"
 import { type Item, items, type Kind } from "../src/component/Catalogue.ts"
 
 const titles: Readonly<Record<Kind, string>> = {
@@ -59,6 +61,16 @@ export const page = (): string =>
     ])
   ].join("\n")
 
+const websockify = new URL("../docs/websockify.md", import.meta.url)
+
+/** The page as it is, with the table of the code. */
+export const websockifyPage = (): string =>
+  readFileSync(websockify, "utf8").replace(
+    /(<!-- the table [^>]* -->\n)[^]*(<!-- end of the table -->)/,
+    (_, before: string, after: string) => `${before}\n${Websockify.table()}\n\n${after}`
+  )
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   writeFileSync(new URL("../src/component/README.md", import.meta.url), page())
+  writeFileSync(websockify, websockifyPage())
 }

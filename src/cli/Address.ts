@@ -4,6 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Data from "effect/Data"
+import { lookup } from "node:dns/promises"
 import * as Target from "../proxy/Target.ts"
 
 /** What the user typed cannot be done. The message is one line: what was expected, what came. */
@@ -13,34 +14,36 @@ export type Listen = { readonly host: string; readonly port: number } | { readon
 
 const listen = /^(?:(?:\[([0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|([^:/\s[\]]+)):)?(\d{1,5})$/
 
-const parseUnix = (text: string): Effect.Effect<string, UsageError> => {
-  const path = text.slice("unix:".length)
-  return path === "" || path === "@" || path.includes("\0")
-    ? Effect.fail(
-        new UsageError({
-          message: `expected the path of a unix socket behind unix:, such as unix:/run/app.sock; got ${JSON.stringify(text)}`
-        })
-      )
-    : Effect.succeed(path.replace(/^@/, "\0"))
-}
+/** The addresses of a name, IPv6 before IPv4. A name that is not known is told by who listens. */
+const ipv6First = (host: string): Effect.Effect<string> =>
+  Effect.catch(
+    Effect.tryPromise(() => lookup(host, { order: "ipv6first" })),
+    () => Effect.succeed({ address: host })
+  ).pipe(Effect.map(({ address }) => address))
 
-export const parseListen = (text: string): Effect.Effect<Listen, UsageError> => {
-  if (text.startsWith("unix:")) return Effect.map(parseUnix(text), (path) => ({ unix: { path } }))
+/** With `preferIpv6`, a name is listened on by its IPv6 address, and a port alone on `::1`. */
+export const parseListen = (text: string, preferIpv6 = false): Effect.Effect<Listen, UsageError> => {
+  if (text.startsWith("unix:")) {
+    return Effect.fromResult(Target.parseAny(text)).pipe(
+      Effect.mapError((message) => new UsageError({ message: `cannot listen there: ${message}` })),
+      // what begins so is no other kind of target
+      Effect.map((target) => ({ unix: target as Target.UnixTarget }))
+    )
+  }
   const match = listen.exec(text)
   const port = Number(match?.[3])
   if (match === null || port > 65535) {
     const message = `cannot listen on ${JSON.stringify(text)}: expected [host:]port with a port from 0 to 65535, such as 8080, 0.0.0.0:8080 or [::1]:8080, or unix:PATH`
     return Effect.fail(new UsageError({ message }))
   }
-  return Effect.succeed({ host: match[1] ?? match[2] ?? "127.0.0.1", port })
+  const host = match[1] ?? match[2] ?? (preferIpv6 ? "::1" : "127.0.0.1")
+  return preferIpv6 ? Effect.map(ipv6First(host), (host) => ({ host, port })) : Effect.succeed({ host, port })
 }
 
 export const parseTarget = (text: string): Effect.Effect<Target.AnyTarget, UsageError> =>
-  text.startsWith("unix:")
-    ? Effect.map(parseUnix(text), (path) => new Target.UnixTarget({ path }))
-    : Effect.fromResult(Target.parse(text)).pipe(
-        Effect.mapError((message) => new UsageError({ message: `cannot use the target: ${message}` }))
-      )
+  Effect.fromResult(Target.parseAny(text)).pipe(
+    Effect.mapError((message) => new UsageError({ message: `cannot use the target: ${message}` }))
+  )
 
 /** The default of LISTEN. */
 export const defaultListen = "127.0.0.1:8080"

@@ -27,7 +27,7 @@ export const echo = Command.make(
     ...Tls.server
   },
   Effect.fnUntraced(function* ({ addresses, ...rest }) {
-    const listen = yield* Address.parseListen(addresses[0] ?? Address.defaultListen)
+    const listen = yield* Address.parseListen(addresses[0] ?? Address.defaultListen, rest.preferIpv6)
     // an echo has nothing that a page could take
     const options = yield* flags.serverOptions(listen, rest, "any")
     const tls = yield* Tls.serverOptions(rest)

@@ -38,6 +38,10 @@ export const server = {
     Flag.withDescription("Pages that may connect, such as https://app.example; repeat it for more, or any for all"),
     Flag.atLeast(0)
   ),
+  preferIpv6: Flag.Boolean("prefer-ipv6").pipe(
+    Flag.withDescription("Listen on the IPv6 address of LISTEN's name, and on ::1 where it has none"),
+    Flag.withDefault(false)
+  ),
   unixListenMode: Flag.String("unix-listen-mode").pipe(
     Flag.withMetavar("MODE"),
     Flag.withDescription("Who may connect where LISTEN is unix:PATH, in octal (0600)"),

@@ -14,10 +14,13 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Result from "effect/Result"
 import { readFileSync } from "node:fs"
+import { UsageError } from "./Address.ts"
 import { demo } from "./demo.ts"
 import { echo } from "./echo.ts"
 import { proxy } from "./proxy.ts"
+import * as Websockify from "./websockify.ts"
 
 const name = "effect-websocket"
 
@@ -26,10 +29,23 @@ const version: unknown = JSON.parse(readFileSync(new URL("../../package.json", i
 
 const command = Command.make(name, {}, () => demo).pipe(
   Command.withDescription(
-    "A WebSocket in front of a TCP service. Without a command: a demonstration to open in a browser."
+    "A WebSocket in front of a TCP service. Without anything: a demonstration to open in a browser. With addresses and no command it is proxy with the options of websockify: effect-websocket 6080 localhost:5900 --web /usr/share/novnc"
   ),
   Command.withSubcommands([proxy, echo])
 )
+
+/** Runs what was typed, as our own commands have it. */
+const run = Effect.gen(function* () {
+  const commands = command.subcommands.flatMap(({ commands }) => commands.map(({ name }) => name))
+  const { argv, notes } = yield* Effect.fromResult(
+    Result.mapError(
+      Websockify.translate(process.argv.slice(2), commands),
+      (message) => new UsageError({ message: `${message} (see docs/websockify.md)` })
+    )
+  )
+  const program = Command.runWith(command, { version: String(version) })(argv)
+  return yield* Effect.provideService(program, Websockify.Notes, notes)
+})
 
 /** One line for a mistake in the arguments, in place of the whole help. */
 const presenter: CliOutput.Presenter = {
@@ -53,8 +69,7 @@ process.on("SIGINT", onSignal).on("SIGTERM", onSignal)
 process.stdout.on("error", () => {})
 process.stderr.on("error", () => {})
 
-command.pipe(
-  Command.run({ version: String(version) }),
+run.pipe(
   Effect.catchTags({
     ListenError: (error) => Effect.andThen(Console.error(`${name}: ${oneLine(error.message)}`), Effect.fail(failed)),
     UsageError: (error) => Effect.andThen(Console.error(`${name}: ${oneLine(error.message)}`), Effect.fail(failed))

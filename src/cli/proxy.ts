@@ -11,6 +11,8 @@ import * as NodeWebSocketServer from "../node/NodeWebSocketServer.ts"
 import * as WebSocketProxy from "../proxy/WebSocketProxy.ts"
 import * as Address from "./Address.ts"
 import * as flags from "./flags.ts"
+import * as Life from "./life.ts"
+import * as Log from "./log.ts"
 import { printReady } from "./ready.ts"
 import * as Routing from "./routing.ts"
 import * as Tls from "./tls.ts"
@@ -41,26 +43,34 @@ export const proxy = Command.make(
     ...Routing.routing,
     ...flags.server,
     ...Tls.server,
-    ...Web.server
+    ...Web.server,
+    ...Life.server,
+    ...Log.server
   },
   Effect.fnUntraced(function* ({ addresses, compress, dialTimeout, text, ...rest }) {
     const [listen, to] = yield* Routing.addresses(addresses, rest)
-    const options = yield* flags.serverOptions(yield* Address.parseListen(listen), rest, "same-origin")
+    const options = yield* flags.serverOptions(yield* Address.parseListen(listen, rest.preferIpv6), rest, "same-origin")
     const target = yield* Routing.parse(to, rest)
     const dialer = Option.isNone(dialTimeout)
       ? {}
       : { dialTimeout: yield* flags.parseDuration("dial-timeout", dialTimeout.value) }
     const tls = yield* Tls.serverOptions(rest)
-    return yield* Layer.launch(
+    const life = yield* Life.make(rest)
+    const running = Layer.launch(
       Layer.effectDiscard(printReady).pipe(
         Layer.provideMerge(WebSocketProxy.layer({ target, messages: text ? "text" : "binary" })),
         Layer.provideMerge(Web.layer(rest)),
         Layer.provide(NodeDialer.layer(dialer)),
+        Layer.provide(life.layer),
+        Layer.provide(Log.layerConnections),
         // what the client offers first is what the target is taken to speak
         Layer.provide(
           NodeWebSocketServer.layerHttp({ ...options, tls, subprotocols: "first", compression: compress ? {} : false })
         )
       )
+    )
+    return yield* Effect.raceFirst(running, Effect.flatMap(life.over, Effect.logInfo)).pipe(
+      Effect.provide(Log.layer(rest))
     )
   }, Effect.scoped)
 ).pipe(

@@ -29,9 +29,9 @@ const failed = (address: string, cause: unknown, code = codeOf(cause)) => new Li
 /** What is at a path, if something is. */
 const look = (path: string): Effect.Effect<Stats | undefined, ListenError> =>
   Effect.catch(
-    Effect.tryPromise({ try: () => lstat(path), catch: (cause) => cause }),
-    (cause): Effect.Effect<undefined, ListenError> =>
-      codeOf(cause) === "ENOENT" ? Effect.succeed(undefined) : Effect.fail(failed(format(path), cause))
+    Effect.tryPromise({ try: () => lstat(path), catch: (cause) => failed(format(path), cause) }),
+    (error): Effect.Effect<undefined, ListenError> =>
+      error.code === "ENOENT" ? Effect.succeed(undefined) : Effect.fail(error)
   )
 
 /** Why a socket cannot be connected to, or `undefined` if it can. One that takes too long to say is somebody's. */
