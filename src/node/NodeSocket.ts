@@ -7,8 +7,8 @@
  * - Writing: `write` and `writeAll` wait while more than the stream's high-water mark (64 KiB) is unsent.
  * - Releasing the writer ends our side (FIN) once all is sent. Releasing the reader destroys the stream once all is sent, or
  *   after 10 seconds, and waits until it is gone.
- * - Writing a `CloseEvent` with another code than 1000 resets the connection (RST) at once, so that the peer learns of it; over
- *   TLS it ends without close_notify.
+ * - Writing a `CloseEvent` with another code than 1000 resets the connection (RST), so that the peer learns of it; what has no
+ *   reset, such as a unix socket, is destroyed.
  *
  * @since 0.1.0
  */
@@ -19,6 +19,7 @@ import * as Socket from "effect/socket/Socket"
 import * as Net from "node:net"
 import type { Duplex } from "node:stream"
 import * as Transport from "../connection/Transport.ts"
+import { reset } from "./internal/reset.ts"
 
 type Chunks = NonEmptyReadonlyArray<Uint8Array>
 type Waiter<A> = (effect: Effect.Effect<A, Socket.SocketError>) => void
@@ -86,6 +87,8 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
   /** The chunk that was given out last, if it came from the stream itself and so is ours alone. */
   private fresh: Uint8Array | undefined = undefined
   private paused = false
+  /** Of TLS, the reset comes a turn later. */
+  private isReset = false
   /** Set while all that is awaited is the end. */
   private lingering: (() => void) | undefined = undefined
 
@@ -218,6 +221,7 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
   linger(millis: number): Effect.Effect<void> {
     return Effect.callback<void>((resume) => {
       const { stream } = this
+      if (this.isReset) return resume(Effect.void)
       if (!stream.writableEnded) stream.end()
       if (this.over !== undefined || stream.destroyed) return resume(Effect.void)
       const done = () => {
@@ -241,7 +245,7 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
   }
 
   get isGone(): boolean {
-    return this.stream.destroyed
+    return this.isReset || this.stream.destroyed
   }
 
   get cut(): Effect.Effect<void> {
@@ -258,7 +262,7 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
       const patience = Math.min(lingerMillis, maxTimer)
       let { taken } = this
       const check = () => {
-        if (this.taken === taken) return reset(stream)
+        if (this.taken === taken) return this.reset()
         ;({ taken } = this)
         timer = setTimeout(check, patience)
       }
@@ -267,10 +271,17 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
         clearTimeout(timer)
         resume(Effect.void)
       })
+      // an end in order would come before the reset
+      if (this.isReset) return
       if (!stream.writableEnded) stream.end()
       if (stream.writableFinished || stream.destroyed) stream.destroy()
       else stream.once("finish", () => stream.destroy())
     })
+  }
+
+  private reset(): void {
+    this.isReset = true
+    reset(this.stream)
   }
 
   // ---- writing -------------------------------------------------------------------------------------------------------
@@ -332,14 +343,16 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
 
   /** Why the stream takes nothing more, if so: writing after the end would throw at somebody else. */
   private get refusal(): Effect.Effect<never, Socket.SocketError> | undefined {
-    return this.stream.writable ? undefined : Effect.fail(writeError(new Error("the socket takes no more data")))
+    return this.stream.writable && !this.isReset
+      ? undefined
+      : Effect.fail(writeError(new Error("the socket takes no more data")))
   }
 
   write(chunk: Uint8Array | string | Socket.CloseEvent): Effect.Effect<void, Socket.SocketError> {
     return Effect.suspend(() => {
       if (Socket.isCloseEvent(chunk)) {
         if (chunk.code === 1000) this.stream.end()
-        else reset(this.stream)
+        else this.reset()
         return Effect.void
       }
       return this.refusal ?? (this.stream.write(chunk) ? Effect.void : this.drained)
@@ -418,15 +431,6 @@ const isHandle = (handle: unknown): handle is Handle =>
 const free = (chunk: Uint8Array): void => {
   // what a stream reads is never in shared memory
   ;(chunk.buffer as ArrayBuffer).transfer(0)
-}
-
-/**
- * Tells the peer at once that the connection is no more. TLS and pipes can only be cut: without close_notify, a TLS client knows
- * that it is no end. (To reset the socket under TLS crashes Node 26, in an event of TLS.)
- */
-const reset = (stream: Duplex): void => {
-  if (stream instanceof Net.Socket && !("encrypted" in stream)) stream.resetAndDestroy()
-  else stream.destroy()
 }
 
 /**

@@ -232,6 +232,25 @@ describe("writing", () => {
       assert.strictEqual(error.code, "ECONNRESET")
     })
   )
+
+  it.live("what has no reset is destroyed: a unix socket, and a stream of another kind", () =>
+    Effect.gen(function* () {
+      // a name of Linux' own, which is no file
+      const server = Net.createServer((socket) => socket.on("error", () => {}).resume())
+      const path = `\0effect-websocket-${process.pid}`
+      yield* Effect.acquireRelease(
+        Effect.promise(() => once(server.listen(path), "listening")),
+        () => Effect.sync(() => server.close())
+      )
+      const unix = Net.connect(path)
+      yield* Effect.promise(() => once(unix, "connect"))
+      for (const stream of [unix, duplexPair()[0]]) {
+        const { writer } = yield* open(stream)
+        yield* writer.write(new Socket.CloseEvent(1006))
+        assert.isTrue(stream.destroyed)
+      }
+    })
+  )
 })
 
 describe("the memory of chunks", () => {

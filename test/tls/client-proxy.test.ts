@@ -174,7 +174,7 @@ describe.each(versions)("a target of %s", { timeout: 60_000 }, (maxVersion) => {
       yield* client.send(Frames.binary, "hello")
       yield* target.untilReceived(5)
       yield* client.reset()
-      yield* target.watch.until("the end", () => target.over, soon)
+      yield* target.until("reset", soon)
       yield* proxy.idle(soon)
     }).pipe(Effect.scoped)
   )

@@ -6,6 +6,7 @@ import { once } from "node:events"
 import * as Net from "node:net"
 import * as tls from "node:tls"
 import type * as Transport from "../../src/connection/Transport.ts"
+import { layOn } from "../../src/node/internal/reset.ts"
 import * as NodeSocket from "../../src/node/NodeSocket.ts"
 import { Refusal } from "../../src/server/OpenRequest.ts"
 import * as TlsSettings from "../../src/tls/TlsSettings.ts"
@@ -13,7 +14,7 @@ import { close, text } from "../connection/connected.ts"
 import { collectingLogs, deciding, eventually, noneOpen, serving, steady } from "../server/serving.ts"
 import { upgradeRequest, Wire } from "../server/wire.ts"
 import { fromNode } from "./hellos.ts"
-import { dial, echoing, localhost, rest, tcp, upgraded, withTls } from "./listening.ts"
+import { dial, echoing, localhost, tcp, upgraded, withTls } from "./listening.ts"
 
 /** Bytes that tell where they belong. */
 const pattern = (size: number): Buffer =>
@@ -128,7 +129,7 @@ describe("over TLS", () => {
 })
 
 /** Two ends of a TLS connection, the near one as the listener makes it. */
-const pair = Effect.gen(function* () {
+const paired = Effect.fnUntraced(function* (watch: (near: tls.TLSSocket) => void) {
   const secureContext = tls.createSecureContext(TlsSettings.identity(yield* localhost))
   return yield* Effect.acquireRelease(
     Effect.promise(async () => {
@@ -138,17 +139,20 @@ const pair = Effect.gen(function* () {
       // a TCP server's address is one of IP
       const { port } = server.address() as Net.AddressInfo
       const far = tls.connect({ port, host: "127.0.0.1", rejectUnauthorized: false, allowHalfOpen: true } as object)
+      far.on("error", () => {})
       const [socket] = (await once(server, "connection")) as [Net.Socket]
       const near = new tls.TLSSocket(socket, { isServer: true, secureContext })
-      await Promise.all([once(near, "secure"), once(far, "secureConnect")])
-      near.on("error", () => {})
-      far.on("error", () => {})
+      for (const stream of [socket, near]) stream.on("error", () => {})
+      layOn(near, socket)
+      watch(near)
       server.close()
+      await Promise.all([once(near, "secure"), Promise.race([once(far, "secureConnect"), once(far, "close")])])
       return { near, far }
     }),
     ({ far, near }) => Effect.sync(() => [near.destroy(), far.destroy()])
   )
 })
+const pair = paired(() => {})
 
 describe("a NodeSocket over TLS", () => {
   const open = Effect.fnUntraced(function* (stream: tls.TLSSocket) {
@@ -243,16 +247,54 @@ describe("a NodeSocket over TLS", () => {
     })
   )
 
-  it.live("is cut at once where a plain one would be reset", () =>
+  it.live("is reset as a plain one is: what is unsent is not, and the peer learns of it at once", () =>
     Effect.gen(function* () {
       const { far, near } = yield* pair
       const { writer } = yield* open(near)
-      yield* writer.write(new Socket.CloseEvent(1011))
+      far.pause()
+      yield* Effect.forkScoped(Effect.ignore(writer.write(Buffer.alloc(20_000_000))))
+      yield* steady(() => writer.taken!)
+      const error = yield* resetting(far, writer.write(new Socket.CloseEvent(1011)))
+      assert.strictEqual(error, "ECONNRESET")
       assert.isTrue(near.destroyed)
-      yield* rest(far)
     })
   )
+
+  it.live.each(["secure", "data", "drain"])("is reset in the midst of the event %s, and Node lives", (event) =>
+    Effect.forEach(
+      Array.from({ length: 50 }),
+      () =>
+        Effect.gen(function* () {
+          const { far, near } = yield* paired((near) => {
+            const socket = NodeSocket.fromDuplex(near)
+            const writer = Effect.runSync(Scope.provide(socket.writer, Scope.makeUnsafe()))
+            near.once(event, () => Effect.runSync(writer.write(new Socket.CloseEvent(1011))))
+          })
+          near.resume()
+          const over = resetting(far, Effect.void)
+          if (event === "data") far.write("now")
+          if (event === "drain") near.write(Buffer.alloc(1_000_000))
+          assert.include(["ECONNRESET", undefined], yield* over)
+          assert.isTrue(near.destroyed)
+        }).pipe(Effect.scoped),
+      { concurrency: 5 }
+    )
+  )
 })
+
+/** The code of the error that a stream ends with. */
+const resetting = (stream: tls.TLSSocket, act: Effect.Effect<void, unknown>): Effect.Effect<string | undefined> =>
+  Effect.gen(function* () {
+    let code: string | undefined
+    stream.on("error", (error: NodeJS.ErrnoException) => (code = error.code))
+    yield* Effect.ignore(act)
+    yield* Effect.callback<void>((resume) => {
+      if (stream.destroyed) return resume(Effect.void)
+      stream.once("close", () => resume(Effect.void))
+      stream.resume()
+    })
+    return code
+  })
 
 /** What keeps the process busy, by kind. */
 const resources = (): Record<string, number> => {

@@ -20,6 +20,7 @@ import { describeAlert, describeHello, gone, readHello, unused } from "./firstBy
 import { alertOf, type Fault, faultOf } from "./handshakeFault.ts"
 import { layOver, type TcpPeer } from "./peer.ts"
 import { formatRecord, RecordTap } from "./recordTap.ts"
+import { layOn } from "./reset.ts"
 
 export interface Gate {
   /** The connection as HTTP is to see it: over TLS, or as it is. Whoever runs it ends it when `timeout` is over. */
@@ -201,6 +202,7 @@ export const make = Effect.fnUntraced(function* (
         options.records === true ? new RecordTap(socket, (head) => tell(peer, () => formatRecord(head))) : socket
       const stream = new tls.TLSSocket(carrier, { ...socketOptions, secureContext })
       layOver(stream, peer)
+      layOn(stream, socket)
       if (keyLog !== undefined) stream.on("keylog", keyLog)
       const leave = () =>
         void stream.off("secure", onSecure).off("error", onError).off("end", onGone).off("close", onGone)

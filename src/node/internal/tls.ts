@@ -12,6 +12,7 @@ import type { Target } from "../../proxy/Target.ts"
 import { Certificate } from "../../tls/Certificate.ts"
 import type { Revocation } from "../../tls/Revocation.ts"
 import type { TlsClient } from "../../tls/TlsClient.ts"
+import { layOn } from "./reset.ts"
 import * as Failure from "./tlsFailure.ts"
 
 /** What is to be said if the time is over now. */
@@ -46,6 +47,7 @@ const handshake = (
 ): Effect.Effect<Tls.TLSSocket, DialError> =>
   Effect.callback<Tls.TLSSocket, DialError>((resume) => {
     const socket = Tls.connect({ ...client.connection(hostOf(target)), socket: connection })
+    layOn(socket, connection)
     // whoever reads adds a listener of its own, but not before this fiber runs on
     socket.on("error", ignore)
     if (client.keyLogFile !== undefined) logKeys(socket, client.keyLogFile)

@@ -1,0 +1,34 @@
+/**
+ * The end of a connection that tells the peer at once that it is no more (RST). TLS has none of its own: without close_notify, a
+ * peer that looks for it knows that it is no end in order, but the connection beneath tells everybody.
+ */
+import * as Net from "node:net"
+import type { Duplex } from "node:stream"
+import type * as Tls from "node:tls"
+
+const sockets = new WeakMap<Duplex, Net.Socket>()
+
+/** Says which connection a stream of TLS is over. */
+export const layOn = (stream: Tls.TLSSocket, socket: Net.Socket): void => void sockets.set(stream, socket)
+
+/**
+ * Resets the connection that a stream is, or is over. In an event of TLS that would crash Node, 26 as 22, so it comes in a later
+ * turn of the loop; until then nothing else may end the stream.
+ */
+export const reset = (stream: Duplex): void => {
+  const socket = sockets.get(stream)
+  if (socket === undefined) return resetNow(stream)
+  setImmediate(() => {
+    if (!stream.destroyed) resetNow(socket)
+    stream.destroy()
+  })
+}
+
+const resetNow = (stream: Duplex): void => {
+  try {
+    if (stream instanceof Net.Socket) stream.resetAndDestroy()
+  } catch {
+    // a unix socket has no reset, and it throws
+  }
+  stream.destroy()
+}
