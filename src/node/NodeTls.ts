@@ -3,7 +3,7 @@
  *
  * `identities` chooses the certificate by the client's ClientHello, which is read for it, in whatever pieces it comes; where one
  * certificate is for all, that is left to TLS itself, which is Node's. All of it has to be done within the listener's
- * `handshakeTimeout`. Whoever speaks no TLS gets the alert that TLS has for that, if it has one, and the end. A handshake that
+ * `handshakeTimeout`. Whoever speaks no TLS gets the alert that TLS has for that, or 400 if it is HTTP, and the end. A handshake that
  * fails costs its own connection and nothing else: it is counted (`websocket_tls_handshakes_total`) and told to `onStatus`.
  *
  * @since 0.1.0
@@ -102,5 +102,7 @@ export class TlsHandshakeError extends Data.TaggedError("TlsHandshakeError")<{
   readonly message: string
   /** The alert that has to be sent still, where TLS did not come so far as to do so. */
   readonly alert?: number | undefined
+  /** Whether the client speaks HTTP in plain text: it is answered with 400. */
+  readonly isHttp?: boolean | undefined
   readonly cause?: unknown
 }> {}

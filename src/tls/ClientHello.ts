@@ -83,6 +83,8 @@ export type Outcome =
       readonly reason: string
       /** The alert that TLS sends, by name. */
       readonly alert: Alert
+      /** Whether it is a request of HTTP in plain text, whose sender understands no alert. */
+      readonly isHttp: boolean
     }
 
 /**
@@ -97,15 +99,17 @@ export const alertRecord = (alert: Alert): Uint8Array => Uint8Array.of(21, 3, 1,
 class Refused {
   readonly alert: Alert
   readonly reason: string
+  readonly isHttp: boolean
 
-  constructor(alert: Alert, reason: string) {
+  constructor(alert: Alert, reason: string, isHttp: boolean) {
     this.alert = alert
     this.reason = reason
+    this.isHttp = isHttp
   }
 }
 
-const refuse = (alert: Alert, reason: string): never => {
-  throw new Refused(alert, reason)
+const refuse = (alert: Alert, reason: string, isHttp = false): never => {
+  throw new Refused(alert, reason, isHttp)
 }
 
 const needMore: Outcome = { _tag: "NeedMore" }
@@ -149,7 +153,8 @@ export class Reader {
       }
     } catch (error) {
       if (!(error instanceof Refused)) throw error
-      this.outcome = { _tag: "NotTls", reason: error.reason, alert: error.alert }
+      const { alert, isHttp, reason } = error
+      this.outcome = { _tag: "NotTls", reason, alert, isHttp }
     }
     return this.outcome
   }
@@ -231,7 +236,7 @@ const checkHeader = (bytes: Uint8Array, first: boolean): boolean => {
       return false
     }
     const word = String.fromCharCode(...bytes.subarray(0, 8)).split(" ")[0]!
-    if (isHttp.test(word)) refuse("UnexpectedMessage", "expected TLS, got an HTTP request in plain text")
+    if (isHttp.test(word)) refuse("UnexpectedMessage", "expected TLS, got an HTTP request in plain text", true)
     // a request's method is at most seven letters: until it is told apart, more is needed
     if (bytes.length < 8 && /^[A-Z]+$/.test(word) && word.length === bytes.length) return false
     refuse("UnexpectedMessage", `expected a TLS handshake (22), got a record of type ${type}`)

@@ -282,8 +282,8 @@ describe("who does not come through TLS", () => {
         const socket = yield* tcp(port)
         socket.write(garbage, "latin1")
         const answer = yield* rest(socket)
-        // OpenSSL has no alert for HTTP
-        if (answer.length > 0) assert.strictEqual(answer[0], 21, garbage)
+        if (garbage.includes("HTTP")) assert.include(answer.toString(), "400 Bad Request")
+        else assert.strictEqual(answer[0] ?? 21, 21, garbage)
       }
       assert.strictEqual((yield* outcome("NotTls")) - notTls, garbages.length)
       const idle = yield* tcp(port)
@@ -297,14 +297,38 @@ describe("who does not come through TLS", () => {
     Effect.gen(function* () {
       const { port } = yield* echoing({ onStatus: () => {} })
       const before = yield* outcome("NotTls")
-      for (const garbage of garbages) {
+      for (const garbage of ["\x80\x2e\x01\x03\x01", ...garbages.filter((it) => !it.includes("HTTP"))]) {
         const socket = yield* tcp(port)
         socket.write(garbage, "latin1")
         const answer = yield* rest(socket)
         const { alert } = ClientHello.parse(Buffer.from(garbage, "latin1")) as { alert: ClientHello.Alert }
         assert.deepStrictEqual([...answer], [...ClientHello.alertRecord(alert)], garbage)
       }
-      assert.strictEqual((yield* outcome("NotTls")) - before, garbages.length)
+      assert.strictEqual((yield* outcome("NotTls")) - before, 4)
+    })
+  )
+
+  it.live("is told in its own language, if that is HTTP", () =>
+    Effect.gen(function* () {
+      const messages: Array<string> = []
+      const { port } = yield* echoing({ onStatus: (_, message) => messages.push(message) })
+      const socket = yield* tcp(port)
+      // more of it comes when it is answered already
+      for (const part of ["GET /", " HTTP/1.1\r\n", `Host: localhost:${port}\r\n\r\n`]) {
+        socket.write(part)
+        yield* Effect.sleep("5 millis")
+      }
+      const answer = (yield* rest(socket)).toString()
+      assert.match(
+        answer,
+        /^HTTP\/1\.1 400 Bad Request\r\n[^]*\r\n\r\nThis port speaks TLS: connect with wss or https\.\n$/
+      )
+      assert.deepStrictEqual(messages, ["Handshake failed: expected TLS, got an HTTP request in plain text"])
+      const client = new WsClient(`ws://127.0.0.1:${port}`)
+      const error = yield* Effect.callback<Error>(
+        (resume) => void client.on("error", (it) => resume(Effect.succeed(it)))
+      )
+      assert.include(error.message, "Unexpected server response: 400")
     })
   )
 

@@ -8,13 +8,14 @@ import { constFalse } from "effect/Function"
 import * as Option from "effect/Option"
 import type * as Net from "node:net"
 import type { Peer } from "../../server/UpgradeListener.ts"
+import type { TlsHandshakeError } from "../NodeTls.ts"
 import type { Accepting } from "../NodeProxyProtocol.ts"
 import type { Door } from "./door.ts"
 import { alertRecord } from "./firstBytes.ts"
 import { peerOf, type TcpPeer } from "./peer.ts"
 import * as ProxyHeader from "./proxyHeader.ts"
 import type { Gate } from "./secure.ts"
-import { endWith, ignoreError } from "./upgrade.ts"
+import { endWith, ignoreError, notPlain, refuse } from "./upgrade.ts"
 
 export interface Options {
   readonly proxyProtocol: Accepting | undefined
@@ -31,6 +32,12 @@ export interface Options {
 const maxTimer = 2 ** 31 - 1
 
 type Outcome = Net.Socket | "answered" | undefined
+
+/** What is said to who does not come through TLS, where TLS itself did not say it. */
+const lastWord = (socket: Net.Socket, { alert, isHttp }: TlsHandshakeError): Effect.Effect<void> => {
+  if (isHttp === true) return refuse(socket, notPlain)
+  return alert === undefined ? Effect.void : endWith(socket, alertRecord(alert))
+}
 
 export class Entrance {
   private readonly options: Options
@@ -119,7 +126,7 @@ export class Entrance {
               onSecuring()
               return gate.secure(socket, peer)
             }),
-            ({ alert }) => Effect.as(alert === undefined ? Effect.void : endWith(socket, alertRecord(alert)), undefined)
+            (error) => Effect.as(lastWord(socket, error), undefined)
           )
     if (admit === undefined) return secured
     const admitted = Effect.map(Effect.timeoutOption(admit(peer), timeout), Option.getOrElse(constFalse))

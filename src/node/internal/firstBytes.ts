@@ -30,7 +30,7 @@ export const readHello = (
       if (outcome?._tag === "NeedMore") return
       leave()
       socket.pause()
-      if (outcome?._tag === "NotTls") return resume(Effect.fail(notTls(outcome.reason, outcome.alert)))
+      if (outcome?._tag === "NotTls") return resume(Effect.fail(notTls(outcome)))
       socket.unshift(outcome === undefined ? chunk : reader.received)
       resume(Effect.succeed(outcome?.hello))
     }
@@ -50,8 +50,12 @@ export const unused = new TlsHandshakeError({
   message: "the client ended the connection before a byte came"
 })
 
-const notTls = (reason: string, alert: ClientHello.Alert) =>
-  new TlsHandshakeError({ kind: "NotTls", message: reason, alert: ClientHello.alertRecord(alert)[6] })
+const notTls = ({ alert, isHttp, reason }: Extract<ClientHello.Outcome, { readonly _tag: "NotTls" }>) =>
+  new TlsHandshakeError({
+    kind: "NotTls",
+    message: reason,
+    ...(isHttp ? { isHttp } : { alert: ClientHello.alertRecord(alert)[6] })
+  })
 
 /** The record of an alert, for a socket without TLS. */
 export const alertRecord = (alert: number): Uint8Array => Uint8Array.of(21, 3, 1, 0, 2, 2, alert)

@@ -37,6 +37,9 @@ const notTls: Readonly<Record<string, string>> = {
   ERR_SSL_UNEXPECTED_MESSAGE: "what came is no handshake of TLS"
 }
 
+export const isHttp = ({ code }: NodeJS.ErrnoException): boolean =>
+  code === "ERR_SSL_HTTP_REQUEST" || code === "ERR_SSL_HTTPS_PROXY_REQUEST"
+
 const connectionErrors = new Set(["ECONNRESET", "EPIPE", "ECONNABORTED", "ERR_STREAM_PREMATURE_CLOSE"])
 
 /** What the client's alerts are mostly about. */

@@ -17,9 +17,10 @@ import * as TlsSettings from "../../tls/TlsSettings.ts"
 import type { ClientCertificates, Options, Presented } from "../NodeTls.ts"
 import { TlsHandshakeError } from "../NodeTls.ts"
 import { describeAlert, describeHello, gone, readHello, unused } from "./firstBytes.ts"
-import { alertOf, type Fault, faultOf } from "./handshakeFault.ts"
+import { alertOf, type Fault, faultOf, isHttp } from "./handshakeFault.ts"
 import { layOver, type TcpPeer } from "./peer.ts"
 import { formatRecord, RecordTap } from "./recordTap.ts"
+import { notPlain, response } from "./upgrade.ts"
 import { layOn } from "./reset.ts"
 
 export interface Gate {
@@ -93,6 +94,8 @@ const openKeyLog = (file: string): Effect.Effect<(line: Buffer) => void, never, 
 function onTlsError(this: tls.TLSSocket, error: Error): void {
   this.destroy(error)
 }
+
+const plainAnswer = response(notPlain)
 
 interface Verifying {
   verifyError(): { readonly code?: string } | null
@@ -205,7 +208,12 @@ export const make = Effect.fnUntraced(function* (
       layOn(stream, socket)
       if (keyLog !== undefined) stream.on("keylog", keyLog)
       const leave = () =>
-        void stream.off("secure", onSecure).off("error", onError).off("end", onGone).off("close", onGone)
+        void stream
+          .off("_tlsError", onTlsFault)
+          .off("secure", onSecure)
+          .off("error", onError)
+          .off("end", onGone)
+          .off("close", onGone)
       // out of the event: what is done to the socket beneath in an event of TLS can crash Node
       const settle = (effect: Effect.Effect<tls.TLSSocket, TlsHandshakeError>) => {
         leave()
@@ -221,6 +229,10 @@ export const make = Effect.fnUntraced(function* (
         }
         settle(Effect.suspend(() => (stream.destroyed ? Effect.fail(gone) : Effect.succeed(stream))))
       }
+      // what TLS answers to HTTP is nothing; it is about to destroy the socket beneath
+      const onTlsFault = (error: NodeJS.ErrnoException) => {
+        if (isHttp(error)) socket.end(plainAnswer)
+      }
       const onError = (error: Error) => settle(Effect.fail(told(peer, faultOf(error, hello))))
       const onGone = () => {
         const isUnused = hello === undefined && socket.bytesRead === 0
@@ -228,6 +240,7 @@ export const make = Effect.fnUntraced(function* (
         settle(Effect.fail(isUnused ? unused : gone))
       }
       stream
+        .on("_tlsError", onTlsFault)
         .on("_tlsError", onTlsError)
         .on("secure", onSecure)
         .on("error", onError)

@@ -14,11 +14,14 @@ import { peerOf, remoteAddressOf } from "./peer.ts"
 
 export const refusal = (status: number, reason: string) => new OpeningHandshake.Refusal({ status, reason })
 export const unavailable = refusal(503, "The server takes no connections now.")
+/** Said to HTTP where TLS is spoken. */
+export const notPlain = refusal(400, "This port speaks TLS: connect with wss or https.")
 
 /** A refusal may linger this long for the client to read it and end the connection. */
 const lingerMillis = 2000
 
-const response = ({ headers, reason, status }: OpeningHandshake.Refusal): string => {
+/** The whole of an answer. */
+export const response = ({ headers, reason, status }: OpeningHandshake.Refusal): string => {
   // RFC 9110 sections 15.3.5 and 15.4.5: these have no body
   const body = status === 204 || status === 304 ? "" : `${reason}\n`
   const lines = headerLines({
