@@ -75,9 +75,9 @@ export const faultOf = (cause: NodeJS.ErrnoException, hello: ClientHello.ClientH
   }
   const [sent, hint] = fault
   const isCertificate = code === "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE"
-  // before TLS 1.3 there was no alert of its own (RFC 8446 section 6.2)
-  const isOld = hello !== undefined && ClientHello.newestVersion(hello) < 0x0304
-  const number = isCertificate && isOld ? 40 : sent
+  const newest = hello === undefined ? Infinity : ClientHello.newestVersion(hello)
+  // before TLS 1.3 there was no alert of its own (RFC 8446 section 6.2), and SSL 3.0 had few
+  const number = (isCertificate && newest < 0x0304) || newest < 0x0301 ? 40 : sent
   return {
     error: failed(isCertificate ? "ClientCertificate" : "Failed", `${hint} (${code})`, cause),
     alert: { direction: "sent", number }
