@@ -146,7 +146,7 @@ const events: EventRows<WSServerEvents> = {
       certSubject: f("CertSubject"),
       certIssuer: f("CertIssuer"),
       status: f("Status"),
-      accept: f("Accept*")
+      accept: f("Accept*", "a client that is refused is cut off without an alert: Node has none for it then")
     }
   },
   SSLConnectionRequest: {

@@ -14,6 +14,7 @@ import type * as Effect from "effect/Effect"
 import type { Peer } from "../server/UpgradeListener.ts"
 import type { Certificate } from "../tls/Certificate.ts"
 import type { Identities } from "../tls/Identities.ts"
+import type { Revocation } from "../tls/Revocation.ts"
 import type * as TlsSettings from "../tls/TlsSettings.ts"
 
 /**
@@ -25,12 +26,22 @@ import type * as TlsSettings from "../tls/TlsSettings.ts"
 export interface Presented {
   /** With the issuers that the client sent. `undefined` if it has shown none. */
   readonly certificate: Certificate | undefined
-  /** `OK`, or why it is not trusted, by OpenSSL's name: `CERT_HAS_EXPIRED`, `DEPTH_ZERO_SELF_SIGNED_CERT`, … */
+  /**
+   * `OK`, or why it is not trusted, by OpenSSL's name: `CERT_HAS_EXPIRED`, `DEPTH_ZERO_SELF_SIGNED_CERT`, … With a check of
+   * revocation also `CERT_REVOKED: …`, `REVOCATION_UNKNOWN: …` and `UNABLE_TO_GET_CRL_ISSUER`.
+   */
   readonly status: string
 }
 
 /**
  * Certificates of clients.
+ *
+ * **Gotchas**
+ *
+ * A client that shows none, and must, is refused by TLS with an alert. One that is refused for what it shows sees the end of its
+ * connection and no alert: Node finishes each handshake in which a certificate is shown, trusted or not, and has no way to send an
+ * alert after that. Where the client is to be told, let `decide` be `true` and refuse its request with a status of HTTP, by the
+ * `clientCertificateStatus` of its `peer`.
  *
  * @category models
  * @since 0.1.0
@@ -42,6 +53,11 @@ export interface ClientCertificates {
   readonly systemCa?: boolean | undefined
   /** Whether a client must show one: TLS refuses it with an alert otherwise. Default: `true`, and `false` with `decide`. */
   readonly required?: boolean | undefined
+  /**
+   * Checks whether a certificate that is trusted has been revoked, within the `handshakeTimeout`. Then no session is resumed, for
+   * its issuer to be known each time. Default: nothing does.
+   */
+  readonly revocation?: Revocation["Service"] | undefined
   /** Decides about what is shown, trusted or not. Default: whatever is shown has to be trusted. */
   readonly decide?: ((presented: Presented, peer: Peer) => Effect.Effect<boolean>) | undefined
 }

@@ -51,10 +51,8 @@ export const tlsOptions = (host: Host<CommonEvents>, arrivals: Arrivals, options
         ca: authorities,
         systemCa: false,
         required: false,
-        decide: (presented, peer) =>
-          Effect.flatMap(examine(presented, revocation, authorities), (status) =>
-            authenticate(host, arrivals.of(peer), presented.certificate, status)
-          )
+        revocation,
+        decide: ({ certificate, status }, peer) => authenticate(host, arrivals.of(peer), certificate, status)
       }
     }),
     inactivityTimeout: values.DefaultConnectionTimeout === 0 ? undefined : values.DefaultConnectionTimeout * 1000,
@@ -162,33 +160,6 @@ const revocationOf = (crl: 0 | 1 | 2, ocsp: 0 | 1 | 2): Revocation.Revocation["S
   crl === 0 && ocsp === 0
     ? undefined
     : Effect.runSync(Effect.orDie(NodeRevocation.make({ crl: modes[crl], ocsp: modes[ocsp] })))
-
-/** Who signed a certificate: one that came with it, or one of the authorities. */
-const issuerOf = (certificate: Certificate, authorities: ReadonlyArray<string>): Certificate | undefined => {
-  const { chain, x509 } = certificate
-  if (chain[0] !== undefined) return new Certificate({ der: chain[0] })
-  const issuer = authorities
-    .map((pem) => new X509Certificate(pem))
-    .find((authority) => x509?.checkIssued(authority) === true && x509.verify(authority.publicKey))
-  return issuer === undefined ? undefined : new Certificate({ der: issuer.raw })
-}
-
-/** `OK`, or what is wrong with a client's certificate: as TLS found out, and whether it was revoked. */
-const examine = (
-  { certificate, status }: NodeTls.Presented,
-  revocation: Revocation.Revocation["Service"] | undefined,
-  authorities: ReadonlyArray<string>
-): Effect.Effect<string> => {
-  if (certificate === undefined || status !== "OK" || revocation === undefined) return Effect.succeed(status)
-  const issuer = issuerOf(certificate, authorities)
-  return issuer === undefined
-    ? Effect.succeed("UNABLE_TO_GET_CRL_ISSUER")
-    : Effect.match(revocation.check(certificate, issuer), {
-        onFailure: ({ message, reason }) =>
-          reason._tag === "Revoked" ? `CERT_REVOKED: ${message}` : `REVOCATION_UNKNOWN: ${message}`,
-        onSuccess: () => "OK"
-      })
-}
 
 /** Leaves it to the listeners of SSLClientAuthentication whether a client may come in. */
 const authenticate = (

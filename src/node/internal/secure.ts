@@ -5,7 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
-import { randomBytes } from "node:crypto"
+import { constants, randomBytes } from "node:crypto"
 import { createWriteStream } from "node:fs"
 import type * as Net from "node:net"
 import * as tls from "node:tls"
@@ -22,6 +22,7 @@ import { layOver, type TcpPeer } from "./peer.ts"
 import { formatRecord, RecordTap } from "./recordTap.ts"
 import { notPlain, response } from "./upgrade.ts"
 import { layOn } from "./reset.ts"
+import { checking } from "./revoked.ts"
 
 export interface Gate {
   /** The connection as HTTP is to see it: over TLS, or as it is. Whoever runs it ends it when `timeout` is over. */
@@ -49,6 +50,9 @@ class Contexts {
     this.shared = {
       ...secureContext,
       ...(ca !== undefined && { ca }),
+      ...(clientCertificates?.revocation !== undefined && {
+        secureOptions: (secureContext.secureOptions ?? 0) | constants.SSL_OP_NO_TICKET
+      }),
       // a session with a client's certificate is taken up again by this listener alone
       sessionIdContext: randomBytes(16).toString("hex")
     }
@@ -269,14 +273,23 @@ export const make = Effect.fnUntraced(function* (
     return Effect.fail(refuseClient(`the client ${who} is not trusted: ${status}`))
   }
 
+  const { revocation } = clientCertificates ?? {}
+  const checked =
+    revocation === undefined ? Effect.succeed : checking(revocation, authorities(clientCertificates ?? {}))
+  const shown = (stream: tls.TLSSocket): Effect.Effect<Presented> =>
+    clientCertificates === undefined
+      ? Effect.succeed({ certificate: undefined, status: "not asked for" })
+      : Effect.suspend(() => checked(present(stream)))
+
   /** Learns what was agreed on, and with whom. */
   const recognize = (
     stream: tls.TLSSocket,
+    presented: Presented,
     certificate: Certificate,
     peer: TcpPeer
   ): Effect.Effect<void, TlsHandshakeError> => {
-    const presented =
-      clientCertificates === undefined ? { certificate: undefined, status: "not asked for" } : present(stream)
+    // it may have ended while its certificate was checked
+    if (stream.destroyed) return Effect.fail(gone)
     const { alpnProtocol } = stream
     const negotiated = {
       version: stream.getProtocol() ?? "unknown",
@@ -303,7 +316,7 @@ export const make = Effect.fnUntraced(function* (
       Effect.flatMap(watchful(handshake(socket, context, hello, peer), socket), (stream) =>
         Effect.onError(
           Effect.as(
-            Effect.suspend(() => recognize(stream, certificate, peer)),
+            Effect.flatMap(shown(stream), (presented) => recognize(stream, presented, certificate, peer)),
             stream
           ),
           // the socket beneath goes with it
