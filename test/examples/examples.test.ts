@@ -5,7 +5,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { once } from "node:events"
 import { readdirSync } from "node:fs"
 import { createServer, type AddressInfo, type Socket } from "node:net"
-import { certificate, openssl, path, text } from "../tls/openssl.ts"
+import * as tls from "node:tls"
+import { certificate, openssl, path, text, write } from "../tls/openssl.ts"
 import { Client, run, serve } from "./program.ts"
 
 /** A TCP service that answers each chunk with its name and the chunk. */
@@ -140,6 +141,61 @@ describe("examples", () => {
       client.send("hello")
       assert.strictEqual(await client.next(), "hello")
     }
+  })
+
+  example("tls", async () => {
+    const ca = ["basicConstraints=critical,CA:TRUE", "keyUsage=keyCertSign"]
+    certificate("authority", { extensions: ca })
+    certificate("listener", { issuer: "authority", extensions: ["subjectAltName=IP:127.0.0.1"] })
+    certificate("ann", { issuer: "authority" })
+    certificate("mallory")
+    const env = { CERT: path("listener.crt"), KEY: path("listener.key"), CLIENT_CA: path("authority.crt") }
+    await using program = await serve("tls", env)
+    assert.match(program.url, /^wss:/)
+    const as = (name: string) => ({ ca: text("authority.crt"), cert: text(`${name}.crt`), key: text(`${name}.key`) })
+    await using client = await Client.connect(program.url, as("ann"))
+    assert.match(await client.next(), /^Welcome, CN=ann, /)
+    client.send("hello")
+    assert.strictEqual(await client.next(), "hello")
+    for (const stranger of [as("mallory"), { ca: text("authority.crt") }]) {
+      const error = await Client.connect(program.url, stranger).then(
+        () => "opened",
+        (cause: Error) => cause.message
+      )
+      assert.include(error, "403")
+    }
+  })
+
+  example("tls-target", async () => {
+    const ca = ["basicConstraints=critical,CA:TRUE", "keyUsage=keyCertSign"]
+    certificate("issuer", { extensions: ca })
+    certificate("target", { issuer: "issuer", extensions: ["subjectAltName=DNS:localhost"] })
+    certificate("proxy", { issuer: "issuer" })
+    write("proxy.pem", text("proxy.crt") + text("proxy.key"))
+    const options = { cert: text("target.crt"), key: text("target.key"), ca: text("issuer.crt") }
+    const target = tls.createServer({ ...options, requestCert: true, rejectUnauthorized: true }, (socket) => {
+      const { subject } = socket.getPeerCertificate()
+      socket.on("error", () => {}).on("data", (chunk) => socket.write(`${subject.CN}:${chunk.toString()}`))
+    })
+    await once(target.listen(0, "127.0.0.1"), "listening")
+    // a TCP server's address is one of IP
+    const TARGET = `localhost:${(target.address() as AddressInfo).port}`
+    {
+      await using program = await serve("tls-target", { TARGET, CA: path("issuer.crt"), CERT: path("proxy.pem") })
+      await using client = await Client.connect(program.url)
+      client.send("hello")
+      assert.strictEqual(await client.next(), "proxy:hello")
+    }
+    {
+      certificate("other", { extensions: ca })
+      await using program = await serve("tls-target", { TARGET, CA: path("other.crt") })
+      const error = await Client.connect(program.url).then(
+        () => "opened",
+        (cause: Error) => cause.message
+      )
+      assert.include(error, "502")
+    }
+    target.close()
   })
 
   example("component-proxy", async () => {

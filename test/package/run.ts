@@ -23,6 +23,7 @@ import { Effect, Layer, Stream } from "effect"
 import * as core from "effect-websocket"
 import * as Frame from "effect-websocket/protocol/Frame"
 import { NodeWebSocketServer } from "effect-websocket/node"
+import { TlsSettings } from "effect-websocket/tls"
 import { WSServer } from "effect-websocket/component"
 
 const echo = (url) => new Promise((resolve, reject) => {
@@ -31,6 +32,8 @@ const echo = (url) => new Promise((resolve, reject) => {
   socket.onmessage = (event) => { resolve(event.data); socket.close() }
   socket.onerror = () => reject(new Error("the WebSocket failed"))
 })
+
+if (TlsSettings.make({ minVersion: "TLSv1.3" })._tag !== "Success") throw new Error("TLS cannot be set up")
 
 const component = new WSServer()
 component.localHost = "127.0.0.1"
