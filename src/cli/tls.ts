@@ -14,6 +14,7 @@ import * as CipherSuites from "../tls/CipherSuites.ts"
 import * as Identities from "../tls/Identities.ts"
 import * as TlsSettings from "../tls/TlsSettings.ts"
 import { UsageError } from "./Address.ts"
+import * as ClientRevocation from "./clientRevocation.ts"
 
 const text = (name: string, metavar: string, description: string) =>
   Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.optional)
@@ -53,6 +54,7 @@ export const server = {
     ["required", "optional"],
     "Whether clients must show a certificate at all (required)"
   ),
+  ...ClientRevocation.flags,
   tlsMin: text("tls-min", "VERSION", "The oldest version of TLS: 1.0, 1.1, 1.2 (default) or 1.3"),
   tlsMax: text("tls-max", "VERSION", "The newest version of TLS (1.3)"),
   ciphers: text("ciphers", "LIST", "Cipher suites by IANA or OpenSSL names, or a cipher list of OpenSSL for TLS 1.2"),
@@ -70,7 +72,7 @@ export const server = {
 }
 
 /** What was typed for them. */
-export interface ServerFlags {
+export interface ServerFlags extends ClientRevocation.Typed {
   readonly cert: ReadonlyArray<string>
   readonly key: ReadonlyArray<string>
   readonly certPassword: Option.Option<string>
@@ -93,7 +95,7 @@ export interface ServerFlags {
 const usage = (message: string) => new UsageError({ message })
 
 /** The flags as they are typed. */
-const flagOf = {
+export const flagOf = {
   cert: "cert",
   key: "key",
   certPassword: "cert-password-env",
@@ -101,6 +103,8 @@ const flagOf = {
   clientCa: "client-ca",
   clientCaSystem: "client-ca-system",
   clientCert: "client-cert",
+  clientCrl: "client-crl",
+  clientRevocation: "client-revocation",
   tlsMin: "tls-min",
   tlsMax: "tls-max",
   ciphers: "ciphers",
@@ -233,15 +237,16 @@ const clientCertificatesOf = Effect.fnUntraced(function* (
   flags: ServerFlags
 ): Effect.fn.Return<NodeTls.ClientCertificates | undefined, UsageError> {
   if (flags.clientCa.length === 0 && !flags.clientCaSystem) {
-    if (Option.isNone(flags.clientCert)) return undefined
-    return yield* usage("--client-cert needs --client-ca or --client-ca-system: whose certificates are trusted")
+    const stray = (["clientCert", "clientCrl", "clientRevocation"] as const).find((name) => isGiven(flags[name]))
+    if (stray === undefined) return undefined
+    return yield* usage(`--${flagOf[stray]} needs --client-ca or --client-ca-system: whose certificates are trusted`)
   }
   const ca = yield* Effect.forEach(flags.clientCa, (path) => read("client-ca", path))
   if (!ca.every((pem) => pem.includes("BEGIN CERTIFICATE"))) {
     return yield* usage("--client-ca expects certificates in PEM")
   }
   const required = Option.getOrElse(flags.clientCert, () => "required") === "required"
-  return { ca, systemCa: flags.clientCaSystem, required }
+  return { ca, systemCa: flags.clientCaSystem, required, revocation: yield* ClientRevocation.make(flags) }
 })
 
 /** What a log calls a client. */

@@ -1,6 +1,6 @@
 /**
  * The settings of TLS on the command line: certificates by name, versions, suites, groups, signatures, protocols, tickets, the
- * key log, clients' certificates, and what is logged; and what is told of a mistake in them.
+ * key log, clients' certificates, and what is logged.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, type Scope } from "effect"
@@ -10,8 +10,11 @@ import * as Net from "node:net"
 import * as tls from "node:tls"
 import { WebSocket } from "ws"
 import { cipherOptions } from "../../src/cli/tls.ts"
+import { Authority } from "../tls/authority.ts"
 import { certificate, key, openssl, path, text, write } from "../tls/openssl.ts"
-import { run, type Running, start } from "./command.ts"
+import * as Responder from "../tls/responder.ts"
+import { named, setUp } from "../tls/revoking.ts"
+import { type Running, start } from "./command.ts"
 
 const names = (...list: ReadonlyArray<string>) => [`subjectAltName=${list.map((name) => `DNS:${name}`).join()}`]
 const ca = ["basicConstraints=critical,CA:TRUE", "keyUsage=keyCertSign"]
@@ -197,24 +200,24 @@ describe("settings", { timeout: 60_000 }, () => {
   )
 })
 
-describe("certificates of clients", { timeout: 60_000 }, () => {
-  const as = (name: string) => ({ cert: text(`${name}.crt`), key: text(`${name}.key`) })
-  /** Whether an echo comes back. */
-  const isLetIn = (port: number, options: tls.ConnectionOptions): Effect.Effect<boolean> =>
-    Effect.promise(async () => {
-      const client = new WebSocket(`wss://127.0.0.1:${port}`, { rejectUnauthorized: false, ...options })
-      try {
-        await once(client, "open")
-        client.send("hello")
-        await once(client, "message")
-        client.close()
-        await once(client, "close")
-        return true
-      } catch {
-        return false
-      }
-    })
+const as = (name: string) => ({ cert: text(`${name}.crt`), key: text(`${name}.key`) })
+/** Whether an echo comes back. */
+const isLetIn = (port: number, options: tls.ConnectionOptions): Effect.Effect<boolean> =>
+  Effect.promise(async () => {
+    const client = new WebSocket(`wss://127.0.0.1:${port}`, { rejectUnauthorized: false, ...options })
+    try {
+      await once(client, "open")
+      client.send("hello")
+      await once(client, "message")
+      client.close()
+      await once(client, "close")
+      return true
+    } catch {
+      return false
+    }
+  })
 
+describe("certificates of clients", { timeout: 60_000 }, () => {
   it.live("--client-cert optional lets in who shows none, and not who shows a wrong one", () =>
     Effect.gen(function* () {
       write("more.crt", text("first.crt") + text("authority.crt"))
@@ -240,6 +243,47 @@ describe("certificates of clients", { timeout: 60_000 }, () => {
         path("authority.crt")
       )
       assert.isTrue(yield* isLetIn(both.port, as("member")))
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("certificates of clients that are revoked", { timeout: 60_000 }, () => {
+  it.live("--client-crl refuses them by a list, which is read again when it changes, and stays when it is broken", () =>
+    Effect.gen(function* () {
+      const authority = new Authority("lists")
+      for (const name of ["kept", "taken"]) authority.issue(name, { extensions: named({}) })
+      write("list.pem", authority.crl({ pem: true }))
+      const args = ["--client-ca", path("lists.crt"), "--client-crl", path("list.pem")]
+      const server = yield* serving("--cert", path("first.pem"), ...args)
+      assert.isTrue(yield* isLetIn(server.port, as("taken")))
+      authority.revoke("taken")
+      write("list.pem", authority.crl({ pem: true }))
+      assert.isFalse(yield* isLetIn(server.port, as("taken")))
+      yield* logged(server, /the client with ".*CN=taken.*" is not trusted: CERT_REVOKED: /)
+      write("list.pem", "broken")
+      assert.isFalse(yield* isLetIn(server.port, as("taken")))
+      assert.isTrue(yield* isLetIn(server.port, as("kept")))
+      yield* logged(server, /ERROR.* A list was not read anew/)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("--client-revocation asks whom they name, and refuses who names nobody only where it is required", () =>
+    Effect.gen(function* () {
+      const { authority, name, responder } = yield* setUp()
+      responder.at("crl", () => authority.crl())
+      responder.at("ocsp", Responder.ocsp(authority))
+      authority.issue("silent", { extensions: named({}) })
+      authority.revoke(name)
+      const args = ["--cert", path("first.pem"), "--client-ca", path(`${authority.name}.crt`), "--client-revocation"]
+      for (const [list, letsIn] of [
+        ["crl", true],
+        ["ocsp=required", false]
+      ] as const) {
+        const { port } = yield* serving(...args, list)
+        assert.isFalse(yield* isLetIn(port, as(name)))
+        assert.strictEqual(yield* isLetIn(port, as("silent")), letsIn)
+      }
+      assert.deepStrictEqual([...new Set(responder.log)], ["GET /crl", "GET /ocsp"])
     }).pipe(Effect.scoped)
   )
 })
@@ -281,48 +325,5 @@ describe("--tls-log", { timeout: 60_000 }, () => {
       yield* seen(silent.port)
       assert.notInclude(silent.command.stderr(), "TLS")
     }).pipe(Effect.scoped)
-  )
-})
-
-describe("a mistake", { timeout: 120_000 }, () => {
-  const pem = ["--cert", path("first.pem")]
-  const mistakes: ReadonlyArray<readonly [ReadonlyArray<string>, RegExp]> = [
-    [["--cert", path("first.crt")], /--cert .*first\.crt has no private key.*--key/],
-    [[...pem, "--cert", path("wild.crt"), "--cert", path("first-rsa.crt"), "--key", path("wild.key")], /--key .*\(2\)/],
-    [[...pem, "--key", path("nowhere.key")], /--key .*nowhere\.key: ENOENT/],
-    [["--cert", path("wild.crt"), "--key", path("first.key")], /key/],
-    [["--strict-sni"], /--strict-sni .*--cert/],
-    [["--tls-log", "steps"], /--tls-log .*--cert/],
-    [["--key-log", path("keys.log")], /--key-log .*--cert/],
-    [[...pem, "--tls-min", "1.4"], /--tls-min .*"1\.4"/],
-    [[...pem, "--tls-max", "TLSv1.2"], /--tls-max .*"TLSv1\.2"/],
-    [[...pem, "--tls-min", "1.3", "--tls-max", "1.2"], /--tls-max/],
-    [[...pem, "--ciphers", "ECDHE-RSA-AES128-GCM-SHA265"], /--ciphers.*SHA265/],
-    [[...pem, "--ciphers", "HIGH:!ALL"], /--ciphers/],
-    [[...pem, "--groups", "X25519,nonsense"], /--groups.*nonsense/],
-    [[...pem, "--sigalgs", "sha256-rsa,nonsense"], /--sigalgs.*nonsense/],
-    [[...pem, "--alpn", "a,,b"], /--alpn/],
-    [[...pem, "--alpn", "h2,http/1.1"], /--alpn.*h2/],
-    [[...pem, "--session-tickets", "maybe"], /--session-tickets.*maybe/],
-    [[...pem, "--key-log", path("no/such/folder")], /--key-log .*ENOENT/],
-    [[...pem, "--client-cert", "optional"], /--client-cert .*--client-ca/],
-    [[...pem, "--client-ca", path("first.key")], /--client-ca .*PEM/]
-  ]
-
-  it.live("is one line, and a failure", () =>
-    Effect.gen(function* () {
-      const wrong: Array<string> = []
-      yield* Effect.forEach(
-        mistakes,
-        ([args, words]) =>
-          Effect.map(run("echo", "0", ...args), ({ code, stderr, stdout }) => {
-            const isOne = /^effect-websocket: [^\n]+\n$/.test(stderr) && stderr.length < 400
-            if (code !== 1 && code !== 2) wrong.push(`${args.join(" ")} ends with ${code}`)
-            if (!isOne || stdout !== "" || !words.test(stderr)) wrong.push(`${args.join(" ")}\n  -> ${stdout}${stderr}`)
-          }),
-        { concurrency: 4, discard: true }
-      )
-      assert.strictEqual(wrong.join("\n"), "")
-    })
   )
 })

@@ -1,0 +1,118 @@
+/**
+ * Whether certificates of clients have been revoked, as the command line says: by lists in files, which are read again when they
+ * change, and by whom the certificates name.
+ */
+import * as Flag from "effect/cli/Flag"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { readFileSync, statSync } from "node:fs"
+import * as NodeRevocation from "../node/NodeRevocation.ts"
+import * as Revocation from "../tls/Revocation.ts"
+import type { RevocationError } from "../tls/RevocationError.ts"
+import { UsageError } from "./Address.ts"
+
+export const flags = {
+  clientCrl: Flag.String("client-crl").pipe(
+    Flag.withMetavar("FILE"),
+    Flag.withDescription(
+      "Refuse certificates of clients that this list of their authority (PEM or DER) has revoked; each authority needs one"
+    ),
+    Flag.atLeast(0)
+  ),
+  clientRevocation: Flag.String("client-revocation").pipe(
+    Flag.withMetavar("LIST"),
+    Flag.withDescription(
+      "Ask whom certificates of clients name whether they are revoked: crl, ocsp, or both as crl,ocsp; crl=required refuses those that name nobody"
+    ),
+    Flag.optional
+  )
+}
+
+export interface Typed {
+  readonly clientCrl: ReadonlyArray<string>
+  readonly clientRevocation: Option.Option<string>
+}
+
+type Service = Revocation.Revocation["Service"]
+
+const words: ReadonlyArray<string> = ["crl", "ocsp", "crl=required", "ocsp=required"]
+
+/** The checks that were asked for. */
+const parse = (text: string): Effect.Effect<Revocation.Options, UsageError> => {
+  const asked = text.split(",").map((word) => word.trim())
+  const wrong = asked.find((word) => !words.includes(word))
+  const mode = (check: string): Revocation.Mode => {
+    if (asked.includes(`${check}=required`)) return "required"
+    return asked.includes(check) ? "ifNamed" : "off"
+  }
+  if (wrong === undefined) return Effect.succeed({ crl: mode("crl"), ocsp: mode("ocsp") })
+  const message = `--client-revocation expects crl, ocsp, crl=required or ocsp=required; got ${JSON.stringify(wrong)}`
+  return Effect.fail(new UsageError({ message }))
+}
+
+/** Lists in files say it all: nobody is asked for another. */
+const noFetch: Revocation.Fetch = () =>
+  Effect.fail(new Revocation.FetchError({ message: "only the lists of --client-crl count" }))
+
+const lists = (paths: ReadonlyArray<string>): Effect.Effect<Service, RevocationError | UsageError> =>
+  Effect.flatMap(
+    Effect.forEach(paths, (path) =>
+      Effect.try({
+        try: () => readFileSync(path),
+        catch: (cause) => new UsageError({ message: `--client-crl cannot be read: ${String(cause)}` })
+      })
+    ),
+    (crls) => Revocation.make({ crl: "required", crls }, noFetch)
+  )
+
+/** What tells one content of the files from the next. */
+const look = (paths: ReadonlyArray<string>): string =>
+  paths
+    .map((path) => {
+      const seen = statSync(path, { bigint: true, throwIfNoEntry: false })
+      return seen === undefined ? "missing" : [seen.dev, seen.ino, seen.size, seen.mtimeNs, seen.ctimeNs].join()
+    })
+    .join("\n")
+
+/** Looks at the files at each check; one that is broken is told once, and the list of before goes on saying who is revoked. */
+const reloading = Effect.fnUntraced(function* (paths: ReadonlyArray<string>): Effect.fn.Return<Service, UsageError> {
+  let seen = look(paths)
+  let current = yield* Effect.mapError(
+    lists(paths),
+    ({ message }) => new UsageError({ message: `--client-crl: ${message}` })
+  )
+  const refresh = Effect.suspend(() => {
+    const now = look(paths)
+    if (now === seen) return Effect.void
+    seen = now
+    return Effect.matchEffect(lists(paths), {
+      onSuccess: (next) => {
+        current = next
+        return Effect.logInfo(`Read anew: ${paths.join(", ")}`)
+      },
+      onFailure: ({ message }) => Effect.logError(`A list was not read anew, the one of before stays: ${message}`)
+    })
+  })
+  return {
+    check: (certificate, issuer) =>
+      Effect.andThen(
+        refresh,
+        Effect.suspend(() => current.check(certificate, issuer))
+      )
+  }
+})
+
+/** The check that was asked for, if one was. */
+export const make = Effect.fnUntraced(function* ({
+  clientCrl,
+  clientRevocation
+}: Typed): Effect.fn.Return<Service | undefined, UsageError> {
+  const own = clientCrl.length === 0 ? undefined : yield* reloading(clientCrl)
+  if (Option.isNone(clientRevocation)) return own
+  // without lists of its own there is nothing to read, and to fail at
+  const asking = yield* Effect.orDie(NodeRevocation.make(yield* parse(clientRevocation.value)))
+  if (own === undefined) return asking
+  return {
+    check: (certificate, issuer) => Effect.andThen(own.check(certificate, issuer), asking.check(certificate, issuer))
+  }
+})
