@@ -4,7 +4,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { once } from "node:events"
 import { readdirSync } from "node:fs"
-import { createServer, type AddressInfo, type Socket } from "node:net"
+import { connect, createServer, type AddressInfo, type Socket } from "node:net"
 import * as tls from "node:tls"
 import { certificate, openssl, path, text, write } from "../tls/openssl.ts"
 import { Client, run, serve } from "./program.ts"
@@ -102,6 +102,18 @@ describe("examples", () => {
       )
       assert.include(error, "404")
     }
+  })
+
+  example("tunnel", async () => {
+    await using target = await service("tcp")
+    await using proxy = await serve("proxy", { TARGET: target.address })
+    await using program = await serve("tunnel", { URL: proxy.url })
+    const client = connect({ host: "127.0.0.1", port: Number(new URL(program.url).port) })
+    client.write("hello")
+    const [answer] = await once(client, "data")
+    assert.strictEqual(String(answer), "tcp:hello")
+    client.end()
+    await once(client, "close")
   })
 
   for (const name of ["component-echo", "component-echo-methods", "component-ten-lines"]) {

@@ -10,7 +10,7 @@ import { type ClientOptions, WebSocket } from "ws"
 const root = fileURLToPath(new URL("../..", import.meta.url))
 
 export interface Program extends AsyncDisposable {
-  /** `ws://HOST:PORT`, or `wss://HOST:PORT` */
+  /** `ws://HOST:PORT`, or with another scheme: `wss`, `tcp` */
   readonly url: string
 }
 
@@ -28,7 +28,7 @@ export const serve = async (example: string, env: Record<string, string> = {}): 
   const errors: Array<string> = []
   child.stderr.on("data", (chunk: Buffer) => errors.push(chunk.toString()))
   for await (const line of createInterface({ input: child.stdout })) {
-    const url = /wss?:\/\/\S+/.exec(line)?.[0]
+    const url = /(?:wss?|tcp):\/\/\S+/.exec(line)?.[0]
     if (url === undefined) continue
     child.stdout.resume()
     return {

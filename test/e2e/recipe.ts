@@ -1,0 +1,32 @@
+/**
+ * The commands of docs/recipes.md, run as they stand there but for the addresses, which are this test's.
+ */
+import { readFileSync } from "node:fs"
+import { type Command, command } from "./command.ts"
+
+const page = readFileSync(new URL("../../docs/recipes.md", import.meta.url), "utf8")
+
+/** The origin of the reader's pages. */
+const origin = "https://app.example"
+
+/** The arguments of the command below the mark `<!-- NAME -->`. */
+const argumentsOf = (name: string): ReadonlyArray<string> => {
+  const match = new RegExp(`<!-- ${name} -->\n\n\`\`\`sh\nnpm start -- (proxy .+)\n\`\`\``).exec(page)
+  if (match === null) throw new Error(`docs/recipes.md has no command for ${name}`)
+  return match[1]!.split(" ")
+}
+
+/** Starts the proxy of a recipe in front of `target`. */
+export const recipe = (
+  name: string,
+  target: { readonly port: number },
+  pages: { readonly origin?: string } = {}
+): Promise<Command> => {
+  const [proxy, , , ...flags] = argumentsOf(name)
+  return command(
+    proxy!,
+    "127.0.0.1:0",
+    `127.0.0.1:${target.port}`,
+    ...flags.map((flag) => (flag === origin && pages.origin !== undefined ? pages.origin : flag))
+  )
+}
