@@ -22,6 +22,20 @@ describe("pages", () => {
     for (const [, path, text] of shown) assert.strictEqual(text, code(path!))
   })
 
+  it.for(pages)("%s shows lines of clients that are a test's, each of them", (page) => {
+    const text = read(page)
+    const shown = [...text.matchAll(/<!-- (\S+) -->\n\n```(?:js|html)\n([\s\S]*?)```/g)]
+    assert.strictEqual(shown.length, [...text.matchAll(/```(?:js|html)\n/g)].length)
+    for (const [, path, lines] of shown) {
+      const test = new Set(
+        read(path!)
+          .split("\n")
+          .map((line) => line.trim())
+      )
+      for (const line of lines!.trim().split("\n")) assert.isTrue(test.has(line.trim()), line)
+    }
+  })
+
   it.for(pages)("%s has links that lead somewhere", (page) => {
     for (const [, link] of read(page).matchAll(/\]\(([^)]+)\)/g)) {
       if (!/^https?:/.test(link!)) assert.isTrue(existsSync(fileURLToPath(new URL(link!, new URL(page, root)))), link)

@@ -16,17 +16,21 @@ const argumentsOf = (name: string): ReadonlyArray<string> => {
   return match[1]!.split(" ")
 }
 
+export interface Changes {
+  /** The origin of the test's pages. */
+  readonly origin?: string
+  /** What a test wants sooner than a reader. */
+  readonly flags?: ReadonlyArray<string>
+}
+
 /** Starts the proxy of a recipe in front of `target`. */
-export const recipe = (
-  name: string,
-  target: { readonly port: number },
-  pages: { readonly origin?: string } = {}
-): Promise<Command> => {
+export const recipe = (name: string, target: { readonly port: number }, changes: Changes = {}): Promise<Command> => {
   const [proxy, , , ...flags] = argumentsOf(name)
   return command(
     proxy!,
     "127.0.0.1:0",
     `127.0.0.1:${target.port}`,
-    ...flags.map((flag) => (flag === origin && pages.origin !== undefined ? pages.origin : flag))
+    ...flags.map((flag) => (flag === origin ? (changes.origin ?? flag) : flag)),
+    ...(changes.flags ?? [])
   )
 }
