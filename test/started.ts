@@ -18,6 +18,8 @@ export interface Program {
   readonly args: (port: number, file: string) => ReadonlyArray<string>
   /** Its configuration, if it wants a file. */
   readonly config?: (port: number, file: string) => ReadonlyArray<string>
+  /** What ends it. Default: SIGKILL, for one that has nothing to clean up. */
+  readonly signal?: NodeJS.Signals
 }
 
 export interface Started extends AsyncDisposable {
@@ -59,14 +61,15 @@ const alive = (group: number): boolean => {
   }
 }
 
-const end = async (name: string, { pid: group }: ChildProcess): Promise<void> => {
+const end = async ({ name, signal = "SIGKILL" }: Program, { pid: group }: ChildProcess): Promise<void> => {
   if (group === undefined || !alive(group)) return
-  process.kill(-group, "SIGKILL")
+  process.kill(-group, signal)
   await Effect.runPromise(eventually(`the end of ${name}`, () => !alive(group)))
 }
 
 /** Starts it and waits until it accepts: on a port that is free, or on this one, where it was before. */
-export const start = async ({ args, config, name }: Program, before?: number): Promise<Started> => {
+export const start = async (program: Program, before?: number): Promise<Started> => {
+  const { args, config, name } = program
   const folder = mkdtempSync(join(tmpdir(), `${name}-`))
   const file = join(folder, "config")
   const printed: Array<string> = []
@@ -91,7 +94,7 @@ export const start = async ({ args, config, name }: Program, before?: number): P
               )
             ),
           [Symbol.asyncDispose]: async () => {
-            await end(name, child)
+            await end(program, child)
             rmSync(folder, { recursive: true, force: true })
           }
         }

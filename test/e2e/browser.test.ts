@@ -1,25 +1,15 @@
 /**
- * A real browser: Debian's Chromium without a window, in a profile of its own.
+ * What a browser makes of the demonstration, an echo and a proxy.
  */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { type Browser, chromium } from "playwright-core"
+import type { Browser } from "playwright-core"
+import { launch } from "./chromium.ts"
 import { command } from "./command.ts"
 
 let browser: Browser
 
 beforeAll(async () => {
-  browser = await chromium.launch({
-    executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium",
-    args: [
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync"
-    ]
-  })
+  browser = await launch()
 })
 afterAll(() => browser.close())
 

@@ -5,8 +5,9 @@ import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { execFile } from "node:child_process"
 import { createHash, X509Certificate } from "node:crypto"
 import { promisify } from "node:util"
-import { type Browser, chromium } from "playwright-core"
+import type { Browser } from "playwright-core"
 import { certificate, path, read, text, write } from "../tls/openssl.ts"
+import { launch } from "./chromium.ts"
 import { command } from "./command.ts"
 
 const run = promisify(execFile)
@@ -36,10 +37,7 @@ const spki = (name: string): string =>
 describe("Chromium", () => {
   let browser: Browser
   beforeAll(async () => {
-    browser = await chromium.launch({
-      executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium",
-      args: ["--no-sandbox", "--disable-gpu", "--disable-quic", `--ignore-certificate-errors-spki-list=${spki("ec")}`]
-    })
+    browser = await launch(`--ignore-certificate-errors-spki-list=${spki("ec")}`)
   })
   afterAll(() => browser.close())
 
