@@ -1,0 +1,149 @@
+/**
+ * PostgreSQL behind the proxy, here PGlite's, and the driver that serverless functions reach one with over WebSocket.
+ */
+import { PGlite } from "@electric-sql/pglite"
+import { PGLiteSocketServer } from "@electric-sql/pglite-socket"
+import { Client, neonConfig, Pool } from "@neondatabase/serverless"
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { eventually } from "../proxy/watch.ts"
+import type { Command } from "./command.ts"
+import { recipe } from "./recipe.ts"
+
+let db: PGlite
+beforeAll(async () => {
+  db = await PGlite.create()
+})
+afterAll(() => db.close())
+
+/** PGlite on a port, for as long as a test. */
+const listen = async () => {
+  const server = new PGLiteSocketServer({ db, host: "127.0.0.1", port: 0, maxConnections: 100 })
+  await server.start()
+  return {
+    port: Number(server.getServerConn().split(":").at(-1)),
+    stop: () => server.stop(),
+    [Symbol.asyncDispose]: () => server.stop()
+  }
+}
+
+/** The driver, set up as the page says. */
+const configure = ({ port }: Command) => {
+  const proxy = `127.0.0.1:${port}`
+  neonConfig.wsProxy = (host, port) => `${proxy}/v1?address=${host}:${port}`
+  neonConfig.useSecureWebSocket = false // ws:// and not wss://
+  neonConfig.pipelineConnect = false
+  neonConfig.pipelineTLS = false
+}
+
+const started = async () => {
+  await using stack = new AsyncDisposableStack()
+  const server = stack.use(await listen())
+  configure(stack.use(await recipe("postgres", server)))
+  const held = stack.move()
+  const address = { host: "127.0.0.1", port: server.port, user: "postgres", database: "postgres" }
+  return { server, address, [Symbol.asyncDispose]: () => held.disposeAsync() }
+}
+
+/** A connection, which PGlite does not end when it is told goodbye, but when it stops. */
+const connect = async (address: ConstructorParameters<typeof Client>[0]) => {
+  const client = new Client(address)
+  client.on("error", () => {})
+  await client.connect()
+  return client
+}
+
+const codeOf = (promise: Promise<unknown>) =>
+  promise.then(
+    () => "no error",
+    (error: { readonly code?: string }) => error.code
+  )
+
+describe("PostgreSQL", () => {
+  it("answers queries, plain, with values and prepared", async () => {
+    await using system = await started()
+    const client = await connect(system.address)
+    assert.deepStrictEqual((await client.query("select 1 as one, null as nothing")).rows, [{ one: 1, nothing: null }])
+    assert.deepStrictEqual((await client.query("select $1::text || $2::text as text", ["κόσ", "με"])).rows, [
+      { text: "κόσμε" }
+    ])
+    for (let i = 0; i < 50; i++) {
+      const prepared = { name: "plus", text: "select $1::int + $2::int as sum", values: [i, i] }
+      assert.deepStrictEqual((await client.query(prepared)).rows, [{ sum: 2 * i }])
+    }
+    assert.lengthOf((await client.query("select * from generate_series(1, 20000)")).rows, 20_000)
+  })
+
+  it("tells errors as they are, and goes on", async () => {
+    await using system = await started()
+    const client = await connect(system.address)
+    assert.strictEqual(await codeOf(client.query("select nothing from nowhere")), "42P01")
+    assert.strictEqual(await codeOf(client.query("select 1 / $1::int", [0])), "22012")
+    assert.deepStrictEqual((await client.query("select 1 as one")).rows, [{ one: 1 }])
+  })
+
+  it("commits and rolls back", async () => {
+    await using system = await started()
+    const client = await connect(system.address)
+    await client.query("create table account (name text primary key, amount int check (amount >= 0))")
+    await client.query("begin")
+    await client.query("insert into account values ('ann', 100), ('bob', 0)")
+    await client.query("commit")
+    await client.query("begin")
+    await client.query("update account set amount = amount + 200 where name = 'bob'")
+    assert.strictEqual(
+      await codeOf(client.query("update account set amount = amount - 200 where name = 'ann'")),
+      "23514"
+    )
+    await client.query("rollback")
+    assert.deepStrictEqual((await client.query("select * from account order by name")).rows, [
+      { name: "ann", amount: 100 },
+      { name: "bob", amount: 0 }
+    ])
+  })
+
+  it("stores a row of 5 MB and gives it back", async () => {
+    await using system = await started()
+    const client = await connect(system.address)
+    const bytes = Buffer.alloc(5_000_000, Buffer.from(Uint8Array.from({ length: 251 }, (_, i) => i)))
+    await client.query("create table file (id int, bytes bytea)")
+    await client.query("insert into file values ($1, $2)", [1, bytes])
+    const { rows } = await client.query<{ bytes: Buffer }>("select bytes from file where id = $1", [1])
+    assert.isTrue(bytes.equals(rows[0]!.bytes))
+  })
+
+  it("notifies who listens", async () => {
+    await using system = await started()
+    const client = await connect(system.address)
+    const heard: Array<string | undefined> = []
+    client.on("notification", ({ payload }) => heard.push(payload))
+    await client.query("listen news")
+    for (const news of ["one", "two"]) await client.query("select pg_notify('news', $1)", [news])
+    await Effect.runPromise(eventually("the news", () => heard.length === 2))
+    assert.deepStrictEqual(heard, ["one", "two"])
+  })
+
+  it("serves a pool of connections", async () => {
+    await using system = await started()
+    const pool = new Pool({ ...system.address, max: 10 })
+    pool.on("error", () => {})
+    const results = await Promise.all(
+      Array.from({ length: 200 }, (_, i) => pool.query<{ i: number }>("select $1::int as i", [i]))
+    )
+    assert.deepStrictEqual(
+      results.map(({ rows }) => rows[0]?.i),
+      Array.from({ length: 200 }, (_, i) => i)
+    )
+    assert.strictEqual(pool.totalCount, 10)
+  })
+
+  it("ends its connections when it stops, and whoever says goodbye hears it", async () => {
+    await using system = await started()
+    const client = await connect(system.address)
+    const ended = client.end()
+    await system.server.stop()
+    await ended
+    // a connection is refused before it is a WebSocket, and the driver knows no more than that
+    assert.strictEqual(await codeOf(connect(system.address)), undefined)
+  })
+})
