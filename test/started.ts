@@ -24,6 +24,8 @@ export interface Program {
 
 export interface Started extends AsyncDisposable {
   readonly port: number
+  /** `127.0.0.1:PORT` */
+  readonly address: string
   readonly pid: number
   /** The lines that it has printed by now. */
   readonly printed: ReadonlyArray<string>
@@ -84,6 +86,7 @@ export const start = async (program: Program, before?: number): Promise<Started>
       if (await accepts(port)) {
         return {
           port,
+          address: `127.0.0.1:${port}`,
           pid: child.pid!,
           printed,
           prints: (line) =>

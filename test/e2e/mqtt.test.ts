@@ -28,7 +28,7 @@ const broker: Program = {
 const started = async (...flags: ReadonlyArray<string>) => {
   await using stack = new AsyncDisposableStack()
   const mosquitto = stack.use(await start(broker))
-  const proxy = stack.use(await recipe("mqtt", mosquitto, { flags }))
+  const proxy = stack.use(await recipe("mqtt", { "localhost:1883": mosquitto.address }, ...flags))
   const held = stack.move()
   return { url: `ws://127.0.0.1:${proxy.port}`, [Symbol.asyncDispose]: () => held.disposeAsync() }
 }

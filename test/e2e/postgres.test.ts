@@ -39,7 +39,7 @@ const configure = ({ port }: Command) => {
 const started = async () => {
   await using stack = new AsyncDisposableStack()
   const server = stack.use(await listen())
-  configure(stack.use(await recipe("postgres", server)))
+  configure(stack.use(await recipe("postgres", { "localhost:5432": `127.0.0.1:${server.port}` })))
   const held = stack.move()
   const address = { host: "127.0.0.1", port: server.port, user: "postgres", database: "postgres" }
   return { server, address, [Symbol.asyncDispose]: () => held.disposeAsync() }

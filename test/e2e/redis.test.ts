@@ -23,7 +23,7 @@ const server: Program = {
 const started = async () => {
   await using stack = new AsyncDisposableStack()
   const redis = stack.use(await start(server))
-  const proxy = stack.use(await recipe("redis", redis))
+  const proxy = stack.use(await recipe("redis", { "localhost:6379": redis.address }))
   const url = `ws://127.0.0.1:${proxy.port}`
   const tunnel = stack.use(await serve("tunnel", { URL: url }))
   const held = stack.move()

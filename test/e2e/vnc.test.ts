@@ -16,7 +16,7 @@ import { find, lacking, needs } from "../installed.ts"
 import { eventually } from "../proxy/watch.ts"
 import { type Program, type Started, start } from "../started.ts"
 import { launch } from "./chromium.ts"
-import { recipe } from "./recipe.ts"
+import { origin, recipe } from "./recipe.ts"
 
 const run = promisify(execFile)
 const width = 320
@@ -154,7 +154,7 @@ describe("noVNC from npm", () => {
     await using files = await web(folder)
     await using stack = new AsyncDisposableStack()
     const server = stack.use(await start(vnc))
-    await using proxy = await recipe("vnc", server, { origin: files.origin })
+    await using proxy = await recipe("vnc", { "localhost:5900": server.address, [origin]: files.origin })
     const page = await browser.newPage()
     await page.goto(files.origin)
     const url = `ws://127.0.0.1:${proxy.port}`
@@ -210,7 +210,7 @@ describe("Debian's noVNC", () => {
     if (!existsSync(folder)) return context.skip(lacking("novnc is not installed"))
     await using files = await web(folder)
     await using server = await start(vnc)
-    await using proxy = await recipe("vnc", server, { origin: files.origin })
+    await using proxy = await recipe("vnc", { "localhost:5900": server.address, [origin]: files.origin })
     await draw(server, first)
     const page = await browser.newPage()
     await page.goto(`${files.origin}/vnc_lite.html?host=127.0.0.1&port=${proxy.port}&path=`)
