@@ -1,9 +1,9 @@
 /**
  * A VNC server behind the proxy and noVNC in a browser: the one from npm in a page of ours, and Debian's with its own page.
  */
-import { afterAll, assert, beforeAll, beforeEach, describe, it } from "@effect/vitest"
+import { afterAll, beforeAll, beforeEach, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { type ChildProcess, execFile, spawn } from "node:child_process"
+import { execFile, spawn } from "node:child_process"
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { createServer } from "node:http"
 import { tmpdir } from "node:os"
@@ -45,30 +45,35 @@ const second: Picture = { rows: [0x0f, 0x2f, 1, 0, 0xc3, 0, 0x99, 8], colours: [
 /** The display that a server says it is. */
 const displayOf = async (server: Started) => `:${(await server.prints(/^\d+$/))[0]}`
 
-const draw = async (server: Started, { colours, rows }: Picture) => {
-  const folder = mkdtempSync(join(tmpdir(), "picture-"))
-  const file = join(folder, "picture.xbm")
-  const bytes = rows.map((row) => `0x${row.toString(16)}`).join(", ")
-  writeFileSync(file, `#define p_width 8\n#define p_height 8\nstatic char p_bits[] = {\n${bytes} };\n`)
-  const args = ["-display", await displayOf(server), "-bitmap", file, "-bg", colours[0], "-fg", colours[1]]
-  await run(find("xsetroot")!, args)
-  rmSync(folder, { recursive: true })
+/** A file of this name, for as long as it is used. */
+const temporary = (name: string, text: string) => {
+  const folder = mkdtempSync(join(tmpdir(), "vnc-"))
+  const path = join(folder, name)
+  writeFileSync(path, text)
+  return { path, [Symbol.dispose]: () => rmSync(folder, { recursive: true }) }
 }
 
-/** The lines of `xev`, which tells what comes to the screen from keyboards and pointers. */
-const watchInput = async (server: Started) => {
-  const display = await displayOf(server)
-  const child: ChildProcess = spawn(
-    find("xev")!,
-    ["-display", display, "-root", "-event", "keyboard", "-event", "button"],
-    {
-      stdio: ["ignore", "pipe", "inherit"]
-    }
+const draw = async (server: Started, { colours, rows }: Picture) => {
+  const bytes = rows.map((row) => `0x${row.toString(16)}`).join(", ")
+  using file = temporary(
+    "picture.xbm",
+    `#define p_width 8\n#define p_height 8\nstatic char p_bits[] = {\n${bytes} };\n`
   )
+  const args = ["-display", await displayOf(server), "-bitmap", file.path, "-bg", colours[0], "-fg", colours[1]]
+  await run(find("xsetroot")!, args)
+}
+
+/** `xev` over the whole screen, which tells what comes to it from keyboards and pointers. */
+const watchInput = async (server: Started) => {
+  const args = `-display ${await displayOf(server)} -geometry ${width}x${height}+0+0`
+  const events = "-event expose -event keyboard -event button"
+  const child = spawn(find("xev")!, `${args} ${events}`.split(" "), { stdio: ["ignore", "pipe", "inherit"] })
   let text = ""
-  createInterface({ input: child.stdout! }).on("line", (line) => (text += `${line}\n`))
+  createInterface({ input: child.stdout }).on("line", (line) => (text += `${line}\n`))
+  const hears = (what: RegExp) => Effect.runPromise(eventually(`${what} in ${text}`, () => what.test(text)))
+  await hears(/Expose event/)
   return {
-    hears: (what: RegExp) => Effect.runPromise(eventually(`${what} in ${text}`, () => what.test(text))),
+    hears,
     [Symbol.dispose]: () => void child.kill("SIGKILL")
   }
 }
@@ -163,6 +168,8 @@ describe("noVNC from npm", () => {
       page.waitForFunction(`JSON.stringify(window.events) === ${JSON.stringify(JSON.stringify(events))}`)
 
     await draw(server, first)
+    // noVNC looks first at what the browser can decode
+    await page.waitForFunction("window.connect !== undefined")
     await connect()
     await happens("connect")
     await shows(page, first)
@@ -205,9 +212,11 @@ describe("noVNC from npm", () => {
 
 describe("Debian's noVNC", () => {
   const folder = "/usr/share/novnc"
+  beforeEach((context) => {
+    if (!existsSync(folder)) context.skip(lacking("novnc is not installed"))
+  })
 
-  it("shows the screen in its own page", async (context) => {
-    if (!existsSync(folder)) return context.skip(lacking("novnc is not installed"))
+  it("shows the screen in its own page", async () => {
     await using files = await web(folder)
     await using server = await start(vnc)
     await using proxy = await recipe("vnc", { "localhost:5900": server.address, [origin]: files.origin })
@@ -217,7 +226,27 @@ describe("Debian's noVNC", () => {
     await shows(page, first)
     await draw(server, second)
     await shows(page, second)
-    assert.match((await page.locator("#status").textContent()) ?? "", /^Connected/)
+    await page.getByText(/^Connected/).waitFor()
     await page.close()
+  })
+
+  it("shows the screen that its token stands for, and none without one", async () => {
+    await using files = await web(folder)
+    await using office = await start(vnc)
+    await using lab = await start(vnc)
+    using tokens = temporary("tokens.txt", `office: ${office.address}\nlab: ${lab.address}\n`)
+    await using proxy = await recipe("vnc-tokens", { "tokens.txt": tokens.path, [origin]: files.origin })
+    await draw(office, first)
+    await draw(lab, second)
+    const visit = async (token: string) => {
+      const page = await browser.newPage()
+      await page.goto(`${files.origin}/vnc_lite.html?host=127.0.0.1&port=${proxy.port}&path=?token=${token}`)
+      return page
+    }
+    const pages = await Promise.all(["office", "lab", "attic"].map(visit))
+    await shows(pages[0]!, first)
+    await shows(pages[1]!, second)
+    await pages[2]!.getByText("Something went wrong, connection is closed").waitFor()
+    for (const page of pages) await page.close()
   })
 })
