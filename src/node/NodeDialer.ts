@@ -15,16 +15,18 @@ import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import type * as Net from "node:net"
-import { DialError, Dialer } from "../proxy/Dialer.ts"
+import { type Client, DialError, Dialer } from "../proxy/Dialer.ts"
 import { type Firewall, none } from "../proxy/Firewall.ts"
 import { type AnyTarget, ClientTarget, type Target, UnixTarget } from "../proxy/Target.ts"
 import * as TargetPolicy from "../proxy/TargetPolicy.ts"
 import * as TlsClient from "../tls/TlsClient.ts"
 import { addressesOf, denied } from "./internal/addresses.ts"
+import { announce } from "./internal/announce.ts"
 import * as Connecting from "./internal/connecting.ts"
 import * as Through from "./internal/firewall.ts"
 import { systemDns } from "./internal/systemDns.ts"
 import * as Tls from "./internal/tls.ts"
+import type * as NodeProxyProtocol from "./NodeProxyProtocol.ts"
 import * as NodeSocket from "./NodeSocket.ts"
 
 /**
@@ -61,6 +63,14 @@ export interface Options {
    * once, so it should give the same for the same. Default: none.
    */
   readonly tls?: TlsClient.Options | ((target: Target) => TlsClient.Options | undefined) | undefined
+  /**
+   * Tells targets for whom they are dialled, in the PROXY protocol, before anything else. A function is asked at each dial, and may
+   * answer `undefined` for nothing. Default: nothing.
+   */
+  readonly proxyProtocol?:
+    | NodeProxyProtocol.Sending
+    | ((target: AnyTarget) => NodeProxyProtocol.Sending | undefined)
+    | undefined
 }
 
 /** What another try may mend. */
@@ -114,11 +124,12 @@ const retry = ({ retries = 0, retryDelay = "100 millis" }: Options) => {
  */
 export const make = (options: Options = {}): Dialer["Service"] => {
   const duration = Duration.fromInputUnsafe(options.dialTimeout ?? "10 seconds")
-  const { dns: resolver = systemDns, firewall = none, policy = byOrigin, tls } = options
+  const { dns: resolver = systemDns, firewall = none, policy = byOrigin, proxyProtocol, tls } = options
   const attemptDelay = Math.max(10, Duration.toMillis(options.attemptDelay ?? "250 millis"))
   const firewallOf = typeof firewall === "function" ? firewall : () => firewall
   const policyOf = typeof policy === "function" ? policy : () => policy
   const tlsOf = typeof tls === "function" ? tls : () => tls
+  const sendingOf = typeof proxyProtocol === "function" ? proxyProtocol : () => proxyProtocol
   const clientOf = makeClients()
   const retrying = retry(options)
 
@@ -138,38 +149,60 @@ export const make = (options: Options = {}): Dialer["Service"] => {
       : Effect.fail(new DialError({ target, ...denied(denial) }))
   }
 
-  const reach = (target: Target): Effect.Effect<Net.Socket, DialError> =>
+  const reach = (target: AnyTarget): Effect.Effect<Net.Socket, DialError> =>
     Effect.suspend(() => {
+      // it is on this machine: nothing is in between
+      if (target instanceof UnixTarget) return retrying(local(target))
       const chosen = firewallOf(target)
       if (chosen._tag === "None") return retrying(directly(target))
       const patience = Duration.toMillis(duration)
       return Through.connect({ target, policy: policyOf(target), resolver, attemptDelay, patience }, chosen)
     })
 
-  const open = (target: AnyTarget, progress: Tls.Progress): Effect.Effect<Net.Socket, DialError> => {
-    // it is on this machine: nothing is in between, and nothing to prove
-    if (target instanceof UnixTarget) return retrying(local(target))
-    const asked = tlsOf(target)
-    if (asked === undefined) return reach(target)
+  /** Connects, and says for whom. */
+  const begin = (target: AnyTarget, client: Client | undefined): Effect.Effect<Net.Socket, DialError> =>
+    Effect.suspend(() => {
+      const sending = sendingOf(target)
+      if (sending === undefined) return reach(target)
+      return Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(restore(reach(target)), (connection) =>
+          Effect.as(
+            Effect.onError(restore(announce(connection, target, client, sending)), () =>
+              Effect.sync(() => void connection.destroy())
+            ),
+            connection
+          )
+        )
+      )
+    })
+
+  const open = (
+    target: AnyTarget,
+    client: Client | undefined,
+    progress: Tls.Progress
+  ): Effect.Effect<Net.Socket, DialError> => {
+    // what is on this machine has nothing to prove
+    const asked = target instanceof UnixTarget ? undefined : tlsOf(target)
+    if (target instanceof UnixTarget || asked === undefined) return begin(target, client)
     return Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
         // what cannot be used is said before anybody is connected to
-        const client = yield* clientOf(target, asked)
-        const connection = yield* restore(reach(target))
-        return yield* Effect.onError(restore(Tls.secure(target, connection, client, progress)), () =>
+        const tlsClient = yield* clientOf(target, asked)
+        const connection = yield* restore(begin(target, client))
+        return yield* Effect.onError(restore(Tls.secure(target, connection, tlsClient, progress)), () =>
           Effect.sync(() => void connection.destroy())
         )
       })
     )
   }
   return {
-    dial: (target): Effect.Effect<Socket.Socket, DialError, Scope.Scope> =>
+    dial: (target, client): Effect.Effect<Socket.Socket, DialError, Scope.Scope> =>
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function* () {
           const scope = yield* Effect.scope
           const progress: Tls.Progress = { late: undefined }
           const socket = yield* restore(
-            Effect.timeoutOrElse(open(target, progress), {
+            Effect.timeoutOrElse(open(target, client, progress), {
               duration,
               orElse: () => Effect.fail(new DialError({ target, kind: "TimedOut", detail: progress.late }))
             })

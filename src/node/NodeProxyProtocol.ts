@@ -28,3 +28,41 @@ export interface Accepting {
   /** The largest header of version 2 in bytes. (A line of version 1 has 107 at most.) Default: 16 KiB. */
   readonly maxHeaderSize?: number | undefined
 }
+
+/**
+ * What version 2 can say beyond the addresses.
+ *
+ * - `authority`, `alpn`: the host name that the client asked for in TLS, and the application protocol that was agreed on.
+ * - `ssl`: the version of TLS and its cipher suite, and whether the client has shown a certificate, its common name, and whether it
+ *   is trusted.
+ * - `uniqueId`: the id that a load balancer before us gave the connection; one of our own, 36 characters, without one.
+ *
+ * What a load balancer before us said is handed on. What is not known is left out, and so is all that is known of a reverse proxy's
+ * connection where the client is another.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Tlv = "authority" | "alpn" | "ssl" | "uniqueId"
+
+/**
+ * A header that a dialler sends. Only `version` has no default.
+ *
+ * It is the first that a target gets, before TLS, and through a firewall it goes through the tunnel. It has the address of the client
+ * as `OpenRequest` has it, with port 0 where that is not known, and our address that the client connected to. A client without an
+ * address is `UNKNOWN` in version 1, and unspecified in version 2. A dial for no client (a health check) is `UNKNOWN`, and `LOCAL`.
+ *
+ * A target that does not expect a header takes it for the client's first bytes: this is for targets that are set to accept it, from this
+ * machine and no other.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Sending {
+  /** 1 is a line of text, and has no TLVs. */
+  readonly version: 1 | 2
+  /** What version 2 says beyond the addresses. Default: nothing. */
+  readonly tlvs?: ReadonlyArray<Tlv> | undefined
+  /** Whether version 2 has a CRC32C. Default: `false`. */
+  readonly checksum?: boolean | undefined
+}
