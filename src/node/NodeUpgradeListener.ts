@@ -21,13 +21,13 @@ import * as Telemetry from "../connection/Telemetry.ts"
 import * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
 import type * as AccessList from "../server/AccessList.ts"
 import type { Admission } from "../server/Admission.ts"
-import * as ForwardedFor from "../server/ForwardedFor.ts"
+import type * as ForwardedFor from "../server/ForwardedFor.ts"
 import type { UpgradeListener } from "../server/UpgradeListener.ts"
 import { ListenError, type Peer, type Upgrade } from "../server/UpgradeListener.ts"
 import * as Door from "./internal/door.ts"
 import { Entrance } from "./internal/entrance.ts"
+import * as Forwarding from "./internal/forwarding.ts"
 import * as Listen from "./internal/listen.ts"
-import { remoteAddressOf } from "./internal/peer.ts"
 import * as Secure from "./internal/secure.ts"
 import {
   ignoreError,
@@ -105,7 +105,10 @@ export interface Options {
   readonly highWaterMark?: number | undefined
   /** Load balancers whose word is taken for the client's address, in the PROXY protocol. Default: none. */
   readonly proxyProtocol?: NodeProxyProtocol.Accepting | undefined
-  /** Reverse proxies whose word is taken for it, in a header of the request. Default: none. */
+  /**
+   * Reverse proxies whose word is taken for it, in a header of the request. `clients` and `admission` ask about whom they speak for,
+   * when the request has come; `admit` is asked about the proxies. Default: none.
+   */
   readonly forwarded?: ForwardedFor.Options | undefined
   /**
    * Who may connect, by address, before anything is read of a connection but a header of the PROXY protocol; names in the lists
@@ -134,20 +137,6 @@ const clientErrors: Record<string, readonly [limit: string, OpeningHandshake.Ref
   ERR_HTTP_REQUEST_TIMEOUT: ["handshakeTimeout", refusal(408, "The request did not come in time.")]
 }
 const notHttp = refusal(400, "What came is not HTTP.")
-const badRequest = refusal(400, "The request cannot be read.")
-
-/** Whom proxies name as the client, or why they cannot be understood. */
-const nameClient = (
-  forwarded: ForwardedFor.Options,
-  { headers }: NodeHttp.IncomingMessage,
-  socket: Duplex
-): Result.Result<Named, string> => {
-  const { header } = forwarded
-  return Result.mapBoth(ForwardedFor.clientAddress(forwarded, remoteAddressOf(socket), headers[header]?.toString()), {
-    onFailure: (why) => `${header}: ${why}`,
-    onSuccess: (address) => ({ address })
-  })
-}
 
 /** `interval` is of Node 26; before, it is not looked at. What is no whole number of seconds, Node would cut to one. */
 const setKeepAlive = (socket: Net.Socket, time: number | undefined, interval: number | undefined): void => {
@@ -178,7 +167,6 @@ export const make = Effect.fnUntraced(function* (
 > {
   // to Node 0 would mean no limit
   const timeout = Math.max(1, Math.ceil(Duration.toMillis(options.handshakeTimeout ?? "10 seconds")))
-  const { forwarded } = options
   const maxHeaders = options.maxHeaders ?? 100
   const scope = yield* Effect.scope
   const runFork = Effect.runForkWith(yield* Effect.context<never>())
@@ -220,22 +208,15 @@ export const make = Effect.fnUntraced(function* (
     const why = isWebSocketUpgrade(request)
       ? fault(request)
       : refusal(426, "This address speaks WebSocket and no other upgrade.")
-    if (why !== undefined || onUpgrade === undefined) {
-      const answer = why ?? unavailable
+    const turnAway = (answer: OpeningHandshake.Refusal) =>
       background(Effect.andThen(countRefusal(answer), refuse(socket, answer)))
-      return
+    const come = (named?: Named) => {
+      if (onUpgrade === undefined) return turnAway(unavailable)
+      onUpgrade(new NodeUpgrade(toRequest(request, options.keepRawHeaders), socket, head, named))
     }
-    const named = forwarded === undefined ? undefined : nameClient(forwarded, request, socket)
-    if (named !== undefined && Result.isFailure(named)) {
-      background(
-        Effect.andThen(
-          Effect.logInfo(`A request from ${remoteAddressOf(socket)} was refused: ${named.failure}`),
-          Effect.andThen(countRefusal(badRequest), refuse(socket, badRequest))
-        )
-      )
-      return
-    }
-    onUpgrade(new NodeUpgrade(toRequest(request, options.keepRawHeaders), socket, head, named?.success))
+    if (why !== undefined) return turnAway(why)
+    if (forwarding === undefined) return come()
+    forwarding(request, socket, come, turnAway)
   }
   server.on("upgrade", (request, socket, head) => {
     // node:http has let go of it
@@ -259,13 +240,21 @@ export const make = Effect.fnUntraced(function* (
     )
   })
 
-  const answerPlain = (request: NodeHttp.IncomingMessage, response: NodeHttp.ServerResponse) => {
-    const why =
+  const answerPlain = (request: NodeHttp.IncomingMessage, response: NodeHttp.ServerResponse) =>
+    answerWith(
+      request,
+      response,
       fault(request) ??
-      Result.match(OpeningHandshake.negotiate(toRequest(request)), {
-        onFailure: (why) => why,
-        onSuccess: () => unavailable
-      })
+        Result.match(OpeningHandshake.negotiate(toRequest(request)), {
+          onFailure: (why) => why,
+          onSuccess: () => unavailable
+        })
+    )
+  const answerWith = (
+    request: NodeHttp.IncomingMessage,
+    response: NodeHttp.ServerResponse,
+    why: OpeningHandshake.Refusal
+  ) => {
     background(countRefusal(why))
     request.resume()
     const body = `${why.reason}\n`
@@ -285,8 +274,14 @@ export const make = Effect.fnUntraced(function* (
       if (answering.get(socket) === response) answering.delete(socket)
     })
     const isUpgrade = isWebSocketUpgrade(request)
-    if (isUpgrade || fault(request) !== undefined) answerPlain(request, response)
-    else onRequest(request, response)
+    if (isUpgrade || fault(request) !== undefined) return answerPlain(request, response)
+    if (forwarding === undefined) return onRequest(request, response)
+    forwarding(
+      request,
+      socket,
+      () => onRequest(request, response),
+      (why) => answerWith(request, response, why)
+    )
   })
 
   const { admit, keepAlive, proxyProtocol } = options
@@ -298,8 +293,12 @@ export const make = Effect.fnUntraced(function* (
           (cause) => new ListenError({ address: addressOf(options), code: "ERR_TLS_SETTINGS", cause })
         )
   const listeners = server.listeners("connection")
-  const { admission, clients } = options
-  const door = yield* Door.make({ admission, clients, isPlain: gate === undefined }, background)
+  const { admission, clients, forwarded } = options
+  const door = yield* Door.make(
+    { admission, clients, forwarders: forwarded?.trusted, isPlain: gate === undefined },
+    background
+  )
+  const forwarding = forwarded === undefined ? undefined : Forwarding.make(forwarded, door, background)
   const entrance = new Entrance(
     {
       proxyProtocol,

@@ -232,6 +232,30 @@ describe("a server behind a reverse proxy", () => {
     })
   )
 
+  it.live("asks about the client's address who may come in, for other requests as well", () =>
+    collectingLogs((logs) =>
+      Effect.gen(function* () {
+        const clients = { allowed: list("198.51.100.0/24, 127.0.0.2"), blocked: list("198.51.100.66") }
+        const { ask, requests } = yield* behind("x-forwarded-for", { clients })
+        const status = (value: string, from?: string) =>
+          Effect.map(ask({ "X-Forwarded-For": value }, from), ({ status }) => status)
+        assert.strictEqual(yield* status("198.51.100.7"), 101)
+        assert.strictEqual(yield* status("198.51.100.7, 198.51.100.66"), 403)
+        assert.strictEqual(yield* status("198.51.100.7, 192.0.2.1"), 403)
+        assert.strictEqual(yield* status("unknown"), 403)
+        // the proxy itself is in no list
+        assert.strictEqual((yield* ask({})).status, 403)
+        assert.strictEqual(yield* status("198.51.100.66", stranger), 101)
+        assert.strictEqual(yield* status("198.51.100.7", "127.0.0.3"), 403)
+        const plain = (value: string) => ask({ "X-Forwarded-For": value, Upgrade: "", Connection: "close" })
+        assert.strictEqual((yield* plain("198.51.100.66")).status, 403)
+        assert.strictEqual((yield* plain("198.51.100.7")).status, 426)
+        assert.strictEqual(yield* Queue.size(requests), 2)
+        assert.isTrue(logs.some(({ text }) => /Refused 198\.51\.100\.66: its address is on the list/.test(text)))
+      })
+    )
+  )
+
   it.live("refuses a header that cannot be read, and says why in the log alone", () =>
     collectingLogs((logs) =>
       Effect.gen(function* () {

@@ -121,7 +121,8 @@ describe("a header from a trusted address", () => {
       const refused = yield* wireFrom(balancer, port, line("198.51.100.66", 1), upgradeRequest())
       yield* refused.ended
       assert.strictEqual(refused.socket.bytesRead, 0)
-      assert.deepStrictEqual(asked, ["198.51.100.7", "198.51.100.8", "198.51.100.7", "198.51.100.66"])
+      // who has too many is not asked about
+      assert.deepStrictEqual(asked, ["198.51.100.7", "198.51.100.8", "198.51.100.66"])
     })
   )
 

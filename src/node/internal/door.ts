@@ -10,6 +10,7 @@ import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as Net from "node:net"
+import type { Refusal } from "../../protocol/OpeningHandshake.ts"
 import * as Telemetry from "../../connection/Telemetry.ts"
 import * as AccessList from "../../server/AccessList.ts"
 import type { Admission } from "../../server/Admission.ts"
@@ -23,6 +24,8 @@ import { ignoreError, refuse } from "./upgrade.ts"
 export interface Options {
   readonly clients: AccessList.Policy | undefined
   readonly admission: Admission | undefined
+  /** Who speaks for others: whom for, is in the requests, and decided then. */
+  readonly forwarders: AccessList.AccessList | undefined
   /** Whether a client that is kept out can be told so. */
   readonly isPlain: boolean
 }
@@ -32,6 +35,8 @@ export interface Door {
   readonly opens: (socket: Net.Socket, peer: TcpPeer) => boolean
   /** The same by the names of its address, where they have to be looked up. */
   readonly opensByName: ((socket: Net.Socket, peer: TcpPeer) => Effect.Effect<boolean>) | undefined
+  /** What a client is answered that a forwarder speaks for, if it may not come in. */
+  readonly judge: (address: string | undefined) => Effect.Effect<Refusal | undefined>
 }
 
 /** The most that are told at a time why they are kept out, for which each may take two seconds; more are cut off. */
@@ -46,7 +51,7 @@ export const make = Effect.fnUntraced(function* (
   options: Options,
   background: (self: Effect.Effect<void>) => void
 ): Effect.fn.Return<Door | undefined, never, Scope.Scope> {
-  const { admission, clients, isPlain } = options
+  const { admission, clients, forwarders, isPlain } = options
   if (admission === undefined && clients === undefined) return undefined
   const judge = yield* Judge.make()
   const needsNames = [clients?.allowed, clients?.blocked].some(
@@ -88,6 +93,15 @@ export const make = Effect.fnUntraced(function* (
   const byAddress = (why: AccessList.Denial) =>
     new Denial({ kind: "address", policy: "clients", reason: reasons[why], challenges: [] })
 
+  const isForwarder = ({ remoteAddress }: TcpPeer): boolean =>
+    forwarders !== undefined && AccessList.matches(forwarders, remoteAddress)
+  const denialByName = (address: string | undefined): Effect.Effect<AccessList.Denial | undefined> => {
+    if (clients === undefined) return Effect.undefined
+    return names === undefined
+      ? Effect.succeed(AccessList.decide(clients, address))
+      : Effect.provideService(AccessList.decideEffect(clients, address), ClientNames, names)
+  }
+
   // one for all connections
   function onClose(this: Net.Socket): void {
     admission?.goAway(peerOf(this)!)
@@ -95,6 +109,7 @@ export const make = Effect.fnUntraced(function* (
 
   return {
     opens: (socket, peer) => {
+      if (isForwarder(peer)) return true
       const why = clients === undefined ? undefined : AccessList.decide(clients, peer.remoteAddress)
       // a name may still let in who is not allowed by its address
       if (why !== undefined && (why === "blocked" || names === undefined)) return keepOut(socket, peer, byAddress(why))
@@ -107,9 +122,15 @@ export const make = Effect.fnUntraced(function* (
       names === undefined
         ? undefined
         : (socket, peer) =>
-            AccessList.decideEffect(clients!, peer.remoteAddress).pipe(
-              Effect.provideService(ClientNames, names),
-              Effect.map((why) => why === undefined || keepOut(socket, peer, byAddress(why)))
-            )
+            isForwarder(peer)
+              ? Effect.succeed(true)
+              : Effect.map(
+                  denialByName(peer.remoteAddress),
+                  (why) => why === undefined || keepOut(socket, peer, byAddress(why))
+                ),
+    judge: (address) =>
+      Effect.flatMap(denialByName(address), (why) =>
+        why === undefined ? Effect.undefined : judge.refuse(byAddress(why), address)
+      )
   }
 })
