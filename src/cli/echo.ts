@@ -9,6 +9,7 @@ import * as NodeWebSocketServer from "../node/NodeWebSocketServer.ts"
 import * as WebSocketServer from "../server/WebSocketServer.ts"
 import * as Address from "./Address.ts"
 import * as flags from "./flags.ts"
+import * as Forwarding from "./forwarding.ts"
 import { printReady } from "./ready.ts"
 import * as Tls from "./tls.ts"
 
@@ -24,12 +25,14 @@ export const echo = Command.make(
       0
     ),
     ...flags.server,
-    ...Tls.server
+    ...Tls.server,
+    ...Forwarding.server
   },
   Effect.fnUntraced(function* ({ addresses, ...rest }) {
     const listen = yield* Address.parseListen(addresses[0] ?? Address.defaultListen, rest.preferIpv6)
     // an echo has nothing that a page could take
     const options = yield* flags.serverOptions(listen, rest, "any")
+    const forwarding = yield* Forwarding.serverOptions(rest)
     const tls = yield* Tls.serverOptions(rest)
     return yield* Layer.launch(
       Layer.effectDiscard(printReady).pipe(
@@ -41,6 +44,7 @@ export const echo = Command.make(
         Layer.provide(
           NodeWebSocketServer.layer({
             ...options,
+            ...forwarding,
             tls,
             subprotocols: "first",
             compression: {},

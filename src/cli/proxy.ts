@@ -11,6 +11,7 @@ import * as NodeWebSocketServer from "../node/NodeWebSocketServer.ts"
 import * as WebSocketProxy from "../proxy/WebSocketProxy.ts"
 import * as Address from "./Address.ts"
 import * as flags from "./flags.ts"
+import * as Forwarding from "./forwarding.ts"
 import * as Life from "./life.ts"
 import * as Log from "./log.ts"
 import { printReady } from "./ready.ts"
@@ -43,6 +44,8 @@ export const proxy = Command.make(
     ...Routing.routing,
     ...flags.server,
     ...Tls.server,
+    ...Forwarding.server,
+    ...Forwarding.target,
     ...Web.server,
     ...Life.server,
     ...Log.server
@@ -51,9 +54,13 @@ export const proxy = Command.make(
     const [listen, to] = yield* Routing.addresses(addresses, rest)
     const options = yield* flags.serverOptions(yield* Address.parseListen(listen, rest.preferIpv6), rest, "same-origin")
     const target = yield* Routing.parse(to, rest)
-    const dialer = Option.isNone(dialTimeout)
-      ? {}
-      : { dialTimeout: yield* flags.parseDuration("dial-timeout", dialTimeout.value) }
+    const dialer = {
+      ...(yield* Forwarding.dialerOptions(rest)),
+      ...(Option.isSome(dialTimeout) && {
+        dialTimeout: yield* flags.parseDuration("dial-timeout", dialTimeout.value)
+      })
+    }
+    const forwarding = yield* Forwarding.serverOptions(rest)
     const tls = yield* Tls.serverOptions(rest)
     const life = yield* Life.make(rest)
     const running = Layer.launch(
@@ -65,7 +72,13 @@ export const proxy = Command.make(
         Layer.provide(Log.layerConnections),
         // what the client offers first is what the target is taken to speak
         Layer.provide(
-          NodeWebSocketServer.layerHttp({ ...options, tls, subprotocols: "first", compression: compress ? {} : false })
+          NodeWebSocketServer.layerHttp({
+            ...options,
+            ...forwarding,
+            tls,
+            subprotocols: "first",
+            compression: compress ? {} : false
+          })
         )
       )
     )

@@ -116,6 +116,30 @@ const mistakes: ReadonlyArray<Mistake> = [
   [
     ["echo", "0", "--origin", "https://a.example", "--origin", "https://b.example/path"],
     ["--origin", "b.example/path"]
+  ],
+  [
+    ["echo", "0", "--proxy-protocol-from", "10.0.0.1/8"],
+    ["--proxy-protocol-from", "10.0.0.1/8"]
+  ],
+  [
+    ["proxy", "0", "a:1", "--proxy-protocol-from", "lb.example"],
+    ["--proxy-protocol-from", "lb.example", "no names"]
+  ],
+  [
+    ["echo", "0", "--forwarded-from", ","],
+    ["--forwarded-from", "none"]
+  ],
+  [
+    ["echo", "0", "--forwarded-header", "forwarded"],
+    ["--forwarded-header", "--forwarded-from"]
+  ],
+  [
+    ["echo", "0", "--forwarded-from", "::1", "--forwarded-header", "x-real-ip"],
+    ["--forwarded-header", "x-real-ip"]
+  ],
+  [
+    ["proxy", "0", "a:1", "--send-proxy", "2"],
+    ["--send-proxy", "v1", "v2"]
   ]
 ]
 
