@@ -1,6 +1,6 @@
 /**
  * The {@link Dialer} over `node:net`: a name is looked up once, its addresses are judged by a policy, and those that pass are
- * connected to, IPv6 and IPv4 in turn (RFC 8305), with a deadline for the whole. Through a firewall it is the firewall that is connected to, and asked for the target.
+ * connected to, IPv6 and IPv4 in turn (RFC 8305), with a deadline for the whole. Through firewalls it is the first of them that is connected to, and each is asked for the next, the last for the target.
  * With TLS the handshake is part of dialling, and a target that cannot prove to be the right one is not connected to.
  *
  * @since 0.1.0
@@ -16,7 +16,7 @@ import * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import type * as Net from "node:net"
 import { type Client, DialError, Dialer } from "../proxy/Dialer.ts"
-import { type Firewall, none } from "../proxy/Firewall.ts"
+import { type Firewall, isPresent, none, type Present } from "../proxy/Firewall.ts"
 import { type AnyTarget, ClientTarget, type Target, UnixTarget } from "../proxy/Target.ts"
 import * as TargetPolicy from "../proxy/TargetPolicy.ts"
 import * as TlsClient from "../tls/TlsClient.ts"
@@ -28,6 +28,14 @@ import { systemDns } from "./internal/systemDns.ts"
 import * as Tls from "./internal/tls.ts"
 import type * as NodeProxyProtocol from "./NodeProxyProtocol.ts"
 import * as NodeSocket from "./NodeSocket.ts"
+
+/**
+ * What is on the way to a target: a firewall, or several, the first being the nearest.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Firewalls = Firewall | ReadonlyArray<Firewall>
 
 /**
  * @category models
@@ -56,8 +64,16 @@ export interface Options {
   readonly retries?: number | undefined
   /** The wait before the first retry; each is twice as long as the one before, give or take a fifth, up to 5 seconds. Default: 100 milliseconds. */
   readonly retryDelay?: Duration.Input | undefined
-  /** What targets are dialled through. A function is asked at each dial. Default: none. */
-  readonly firewall?: Firewall | ((target: Target) => Firewall) | undefined
+  /**
+   * What targets are dialled through. Of several, each is reached through those before it, at most 8. A function is asked at each
+   * dial. Default: nothing.
+   */
+  readonly firewall?: Firewalls | ((target: Target) => Firewalls) | undefined
+  /**
+   * How TLS is spoken with firewalls that have `tls`. A function is asked at each dial, and should give the same object for the
+   * same. Default: the system's authorities are trusted, and the certificate must be for the firewall's host.
+   */
+  readonly firewallTls?: TlsClient.Options | ((firewall: Present) => TlsClient.Options) | undefined
   /**
    * TLS to the targets. A function is asked at each dial, and may answer `undefined` for none; the same object is prepared but
    * once, so it should give the same for the same. Default: none.
@@ -107,6 +123,11 @@ const makeClients = () => {
     })
 }
 
+/** One object, since it is prepared but once. */
+const byDefault: TlsClient.Options = {}
+
+const isOne = (firewalls: Firewalls): firewalls is Firewall => !Array.isArray(firewalls)
+
 const byOrigin = (target: AnyTarget): TargetPolicy.TargetPolicy =>
   target instanceof ClientTarget ? TargetPolicy.unreserved : TargetPolicy.everything
 
@@ -124,9 +145,11 @@ const retry = ({ retries = 0, retryDelay = "100 millis" }: Options) => {
  */
 export const make = (options: Options = {}): Dialer["Service"] => {
   const duration = Duration.fromInputUnsafe(options.dialTimeout ?? "10 seconds")
-  const { dns: resolver = systemDns, firewall = none, policy = byOrigin, proxyProtocol, tls } = options
+  const { dns: resolver = systemDns, firewall = none, firewallTls = byDefault } = options
+  const { policy = byOrigin, proxyProtocol, tls } = options
   const attemptDelay = Math.max(10, Duration.toMillis(options.attemptDelay ?? "250 millis"))
   const firewallOf = typeof firewall === "function" ? firewall : () => firewall
+  const firewallTlsOf = typeof firewallTls === "function" ? firewallTls : () => firewallTls
   const policyOf = typeof policy === "function" ? policy : () => policy
   const tlsOf = typeof tls === "function" ? tls : () => tls
   const sendingOf = typeof proxyProtocol === "function" ? proxyProtocol : () => proxyProtocol
@@ -149,23 +172,37 @@ export const make = (options: Options = {}): Dialer["Service"] => {
       : Effect.fail(new DialError({ target, ...denied(denial) }))
   }
 
-  const reach = (target: AnyTarget): Effect.Effect<Net.Socket, DialError> =>
+  const through = (firewalls: ReadonlyArray<Present>, target: Target, progress: Tls.Progress) => {
+    const patience = Duration.toMillis(duration)
+    const clientFor = (firewall: Present) =>
+      Effect.mapError(clientOf(target, firewallTlsOf(firewall)), ({ cause, detail }) => {
+        const said = `The ${firewall} cannot be asked. ${detail}`
+        return new DialError({ target, kind: "FirewallFailed", detail: said, cause })
+      })
+    const way = { target, policy: policyOf(target), resolver, clientOf: clientFor, progress, attemptDelay, patience }
+    return Through.connect(way, firewalls)
+  }
+
+  const reach = (target: AnyTarget, progress: Tls.Progress): Effect.Effect<Net.Socket, DialError> =>
     Effect.suspend(() => {
       // it is on this machine: nothing is in between
       if (target instanceof UnixTarget) return retrying(local(target))
       const chosen = firewallOf(target)
-      if (chosen._tag === "None") return retrying(directly(target))
-      const patience = Duration.toMillis(duration)
-      return Through.connect({ target, policy: policyOf(target), resolver, attemptDelay, patience }, chosen)
+      const firewalls = (isOne(chosen) ? [chosen] : chosen).filter(isPresent)
+      return firewalls.length === 0 ? retrying(directly(target)) : through(firewalls, target, progress)
     })
 
   /** Connects, and says for whom. */
-  const begin = (target: AnyTarget, client: Client | undefined): Effect.Effect<Net.Socket, DialError> =>
+  const begin = (
+    target: AnyTarget,
+    client: Client | undefined,
+    progress: Tls.Progress
+  ): Effect.Effect<Net.Socket, DialError> =>
     Effect.suspend(() => {
       const sending = sendingOf(target)
-      if (sending === undefined) return reach(target)
+      if (sending === undefined) return reach(target, progress)
       return Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(restore(reach(target)), (connection) =>
+        Effect.flatMap(restore(reach(target, progress)), (connection) =>
           Effect.as(
             Effect.onError(restore(announce(connection, target, client, sending)), () =>
               Effect.sync(() => void connection.destroy())
@@ -183,18 +220,19 @@ export const make = (options: Options = {}): Dialer["Service"] => {
   ): Effect.Effect<Net.Socket, DialError> => {
     // what is on this machine has nothing to prove
     const asked = target instanceof UnixTarget ? undefined : tlsOf(target)
-    if (target instanceof UnixTarget || asked === undefined) return begin(target, client)
+    if (target instanceof UnixTarget || asked === undefined) return begin(target, client, progress)
     return Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
         // what cannot be used is said before anybody is connected to
         const tlsClient = yield* clientOf(target, asked)
-        const connection = yield* restore(begin(target, client))
-        return yield* Effect.onError(restore(Tls.secure(target, connection, tlsClient, progress)), () =>
+        const connection = yield* restore(begin(target, client, progress))
+        return yield* Effect.onError(restore(Tls.secure(Tls.toTarget(target), connection, tlsClient, progress)), () =>
           Effect.sync(() => void connection.destroy())
         )
       })
     )
   }
+
   return {
     dial: (target, client): Effect.Effect<Socket.Socket, DialError, Scope.Scope> =>
       Effect.uninterruptibleMask((restore) =>

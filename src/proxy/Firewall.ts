@@ -1,6 +1,7 @@
 /**
  * What stands between the proxy and its targets: nothing, an HTTP proxy that is asked for a tunnel (CONNECT, RFC 9110 section
- * 9.3.6, with Basic credentials, RFC 7617), or SOCKS (SOCKS 4 and 4a; SOCKS 5, RFC 1928, with user and password, RFC 1929).
+ * 9.3.6, with Basic credentials, RFC 7617), or SOCKS (SOCKS 4 and 4a; SOCKS 5, RFC 1928, with user and password, RFC 1929). Each of
+ * them may be spoken to over TLS.
  *
  * Who looks up the name of a target:
  *
@@ -15,12 +16,17 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 
 const Port = Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: 65535 })))
 
 /** Which port a firewall listens on unless it is said. */
 const portOr = (port: number) => Port.pipe(Schema.withConstructorDefault(Effect.succeed(port)))
+
+/** Whether TLS is spoken with the firewall itself. Default: `false`. */
+const tls = Schema.optional(Schema.Boolean)
 
 const encoder = new TextEncoder()
 
@@ -63,7 +69,8 @@ export class Tunnel extends Schema.TaggedClass<Tunnel>("effect-websocket/proxy/F
   host: Schema.NonEmptyString,
   port: portOr(80),
   user: Schema.optional(Schema.String.pipe(Schema.check(basicUser))),
-  password: Schema.optional(Schema.Redacted(Schema.String.pipe(Schema.check(basicPassword))))
+  password: Schema.optional(Schema.Redacted(Schema.String.pipe(Schema.check(basicPassword)))),
+  tls
 }) {
   override toString(): string {
     return `tunnel firewall ${name(this)}`
@@ -79,7 +86,8 @@ export class Tunnel extends Schema.TaggedClass<Tunnel>("effect-websocket/proxy/F
 export class Socks4 extends Schema.TaggedClass<Socks4>("effect-websocket/proxy/Firewall/Socks4")("Socks4", {
   host: Schema.NonEmptyString,
   port: portOr(1080),
-  user: Schema.optional(Schema.String.pipe(Schema.check(short("a user"))))
+  user: Schema.optional(Schema.String.pipe(Schema.check(short("a user")))),
+  tls
 }) {
   override toString(): string {
     return `SOCKS4 firewall ${name(this)}`
@@ -95,7 +103,8 @@ export class Socks4 extends Schema.TaggedClass<Socks4>("effect-websocket/proxy/F
 export class Socks4a extends Schema.TaggedClass<Socks4a>("effect-websocket/proxy/Firewall/Socks4a")("Socks4a", {
   host: Schema.NonEmptyString,
   port: portOr(1080),
-  user: Schema.optional(Schema.String.pipe(Schema.check(short("a user"))))
+  user: Schema.optional(Schema.String.pipe(Schema.check(short("a user")))),
+  tls
 }) {
   override toString(): string {
     return `SOCKS4a firewall ${name(this)}`
@@ -112,7 +121,8 @@ export class Socks5 extends Schema.TaggedClass<Socks5>("effect-websocket/proxy/F
   host: Schema.NonEmptyString,
   port: portOr(1080),
   user: Schema.optional(Schema.String.pipe(Schema.check(short("a user")))),
-  password: Schema.optional(Schema.Redacted(Schema.String.pipe(Schema.check(short("a password")))))
+  password: Schema.optional(Schema.Redacted(Schema.String.pipe(Schema.check(short("a password"))))),
+  tls
 }) {
   override toString(): string {
     return `SOCKS5 firewall ${name(this)}`
@@ -132,7 +142,77 @@ export const Firewall = Schema.Union([None, Tunnel, Socks4, Socks4a, Socks5])
 export type Firewall = typeof Firewall.Type
 
 /**
+ * A firewall that there is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Present = Exclude<Firewall, None>
+
+/**
+ * @category guards
+ * @since 0.1.0
+ */
+export const isPresent = (firewall: Firewall): firewall is Present => firewall._tag !== "None"
+
+/**
  * @category constructors
  * @since 0.1.0
  */
 export const none: Firewall = new None()
+
+const kinds = { http: Tunnel, https: Tunnel, socks4: Socks4, socks4a: Socks4a, socks5: Socks5 } as const
+
+const expected =
+  "expected a firewall as a URL such as http://proxy.example:3128, https://user:password@proxy.example, socks5://proxy.example:1080, or with socks4, socks4a or, over TLS, socks5+tls"
+
+/** What a URL says; credentials and host are percent-encoded in it. */
+const parts = (url: URL) =>
+  Result.try({
+    try: () => ({
+      host: decodeURIComponent(url.hostname).replace(/^\[(.*)\]$/, "$1"),
+      user: decodeURIComponent(url.username),
+      password: decodeURIComponent(url.password)
+    }),
+    catch: () => `${expected}; an escape in it is malformed`
+  })
+
+/**
+ * Reads a firewall from a URL: `http://`, `https://`, `socks4://`, `socks4a://` or `socks5://`, a SOCKS one also with `+tls`, then
+ * `user:password@` if it asks for them, percent-encoded, and `host` or `host:port`. The port is that of the scheme (80, 443) or
+ * 1080 unless it is said. What is wrong with it is told without repeating any of it, since there may be a password in it.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const fromUrl = (text: string): Result.Result<Present, string> =>
+  Result.gen(function* () {
+    const url = yield* Result.try({ try: () => new URL(text.trim()), catch: () => expected })
+    const [, scheme = "", plus] = /^(\w+)(\+tls)?:$/.exec(url.protocol) ?? []
+    if (scheme === "socks5h" || scheme === "socks") {
+      return yield* Result.fail(
+        `${expected}; where the firewall is to look up names, write socks5 and the target as *name`
+      )
+    }
+    if (!Object.hasOwn(kinds, scheme) || (plus !== undefined && !scheme.startsWith("socks")))
+      return yield* Result.fail(expected)
+    if (!/^\/?$/.test(url.pathname) || url.search !== "" || url.hash !== "") {
+      return yield* Result.fail(`${expected}; nothing comes behind the port`)
+    }
+    const { host, password, user } = yield* parts(url)
+    if (host === "" || url.port === "0") return yield* Result.fail(`${expected}; its host is missing, or its port is 0`)
+    if (password !== "" && scheme.startsWith("socks4")) return yield* Result.fail(`${expected}; SOCKS4 has no password`)
+    const port = url.port === "" ? (scheme === "https" ? 443 : undefined) : Number(url.port)
+    const Kind = kinds[scheme as keyof typeof kinds]
+    return yield* Result.try({
+      try: (): Present =>
+        new Kind({
+          host,
+          ...(port !== undefined && { port }),
+          ...(user !== "" && { user }),
+          ...(password !== "" && { password: Redacted.make(password) }),
+          ...((scheme === "https" || plus !== undefined) && { tls: true })
+        }),
+      catch: () => `${expected}; its protocol cannot carry that user or password`
+    })
+  })

@@ -213,6 +213,54 @@ describe("Firewall", () => {
     assert.strictEqual(new Firewall.Socks5({ host, user: "a".repeat(255) }).user?.length, 255)
   })
 
+  it.each([
+    ["http://proxy.example:3128", "tunnel firewall proxy.example:3128", {}],
+    ["http://proxy.example", "tunnel firewall proxy.example:80", {}],
+    ["https://proxy.example/", "tunnel firewall proxy.example:443", { tls: true }],
+    ["https://ann:a%40b%3Ac@[::1]:8443", "tunnel firewall [::1]:8443", { tls: true, user: "ann", password: "a@b:c" }],
+    ["socks4://ann@proxy.example", "SOCKS4 firewall proxy.example:1080", { user: "ann" }],
+    ["socks4a+tls://proxy.example", "SOCKS4a firewall proxy.example:1080", { tls: true }],
+    [
+      " socks5://ann:b%c3%bcch@proxy.example:9 ",
+      "SOCKS5 firewall proxy.example:9",
+      { user: "ann", password: "b\u00fcch" }
+    ],
+    ["SOCKS5+TLS://*proxy.example:9", "SOCKS5 firewall *proxy.example:9", { tls: true }]
+  ])("is read from a URL: %s", (url, shown, { password, tls, user }: Record<string, unknown>) => {
+    const firewall = Result.getOrThrow(Firewall.fromUrl(url))
+    assert.strictEqual(String(firewall), shown)
+    const secret = "password" in firewall && firewall.password !== undefined ? firewall.password : undefined
+    assert.deepStrictEqual(
+      [firewall.user, secret === undefined ? undefined : Redacted.value(secret), firewall.tls],
+      [user, password, tls]
+    )
+  })
+
+  it.each([
+    "",
+    "proxy.example:3128",
+    "ftp://ann:open-sesame-7f3a@proxy.example",
+    "http+tls://ann:open-sesame-7f3a@proxy.example",
+    "socks5h://ann:open-sesame-7f3a@proxy.example",
+    "socks4://ann:open-sesame-7f3a@proxy.example",
+    "socks5://ann:open-sesame-7f3a@",
+    "socks5://ann:open-sesame-7f3a@proxy.example:0",
+    "socks5://ann:open-sesame-7f3a@proxy.example:65536",
+    "socks5://ann:open-sesame-7f3a@proxy.example/path",
+    "socks5://ann:open-sesame-7f3a@proxy.example?x",
+    "socks5://ann:open-sesame-7f3a@proxy.example#x",
+    "socks5://ann:open-sesame-7f3a%ff@proxy.example",
+    "http://ann:open-sesame-7f3a%0a@proxy.example",
+    `socks5://ann:${"open-sesame-7f3a".repeat(17)}@proxy.example`
+  ])("is not read from a URL, and does not repeat it: %s", (url) => {
+    const read = Firewall.fromUrl(url)
+    assert.isTrue(Result.isFailure(read))
+    if (Result.isFailure(read)) {
+      assert.match(read.failure, /^expected a firewall as a URL such as/)
+      assert.notInclude(read.failure, secret)
+    }
+  })
+
   it("is decoded by its tag", () => {
     const decode = Schema.decodeUnknownResult(Firewall.Firewall)
     const decoded = Result.getOrThrow(decode({ _tag: "Socks4", host: "fw.example", port: 1080, user: "ann" }))

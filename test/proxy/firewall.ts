@@ -103,10 +103,44 @@ export const kinds: ReadonlyArray<Kind> = [
   socks5WithUser
 ]
 
+/** A firewall that is in order and stands before another, which is at the same address and plays its part over the connection. */
+export interface Before {
+  readonly name: string
+  readonly at: (port: number) => Firewall.Firewall
+  readonly steps: (next: number) => ReadonlyArray<Step>
+}
+
+export const tunnelBefore: Before = {
+  name: "a tunnel",
+  at: tunnelWithUser.at,
+  steps: (next) => [{ ask: bytes(connectRequest(`${host}:${next}`, basic)), answer: bytes(established) }]
+}
+export const socks5Before: Before = {
+  name: "SOCKS5",
+  at: socks5.at,
+  steps: (next) => [
+    { ask: bytes(5, 1, 0), answer: bytes(5, 0) },
+    { ask: bytes(5, 1, 0, 1, [127, 0, 0, 1], [next >> 8, next & 255]), answer: granted5 }
+  ]
+}
+export const socks4Before: Before = {
+  name: "SOCKS4",
+  at: socks4.at,
+  steps: (next) => [
+    { ask: bytes(4, 1, [next >> 8, next & 255], [127, 0, 0, 1], 0), answer: bytes(0, 90, 0, 0, 0, 0, 0, 0) }
+  ]
+}
+
+interface Dialling extends Omit<NodeDialer.Options, "firewall"> {
+  readonly target?: Target
+  /** What stands before it, the first the nearest. */
+  readonly before?: ReadonlyArray<Before> | undefined
+}
+
 /** Dials through a firewall of this kind, which accepts and has said nothing yet. */
 export const dialling = Effect.fnUntraced(function* (
   kind: Pick<Kind, "at">,
-  options: Omit<NodeDialer.Options, "firewall"> & { readonly target?: Target } = {}
+  { before = [], ...options }: Dialling = {}
 ): Effect.fn.Return<
   {
     readonly dialled: Fiber.Fiber<Socket.Socket, DialError>
@@ -117,9 +151,16 @@ export const dialling = Effect.fnUntraced(function* (
   Scope.Scope
 > {
   const listener = yield* RawTarget.listen()
-  const { dial } = NodeDialer.make({ ...options, firewall: kind.at(listener.port) })
+  const { port } = listener
+  const { dial } = NodeDialer.make({ ...options, firewall: [...before, kind].map(({ at }) => at(port)) })
   const dialled = yield* Effect.forkChild(dial(options.target ?? target), { startImmediately: true })
   const firewall = yield* listener.accept
+  for (const { steps } of before) {
+    yield* play(firewall, steps(port))
+    firewall.forget()
+  }
+  // the last one is asked only then
+  if (before.length > 0) yield* firewall.untilReceived(1)
   return { dialled, firewall, listener }
 })
 

@@ -36,6 +36,11 @@ export class TargetConnection extends Tcp {
   get bytes(): Buffer {
     return Buffer.concat(this.#chunks)
   }
+  /** What came is over and done with: from here on bytes are counted anew. */
+  forget(): void {
+    this.#chunks.length = 0
+    this.received = 0
+  }
   get text(): string {
     return this.bytes.toString()
   }

@@ -104,4 +104,5 @@ export const connect = (
   })
 
 /** Keeps an error that comes while nobody listens from being nobody's, which would end the process. */
-export const quiet = <S extends Net.Socket>(socket: S): S => socket.on("error", ignore)
+export const quiet = <S extends Net.Socket>(socket: S): S =>
+  socket.listeners("error").includes(ignore) ? socket : socket.on("error", ignore)

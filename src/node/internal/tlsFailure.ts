@@ -79,22 +79,25 @@ const reasons: Readonly<Record<string, string>> = {
 
 const codeOf = (error: Error): string => ("code" in error && typeof error.code === "string" ? error.code : "")
 
-/** Says what an error of the handshake means; the sentence begins with the target. */
-export const handshake = (error: Error): string => {
+/** With whom the handshake was. */
+export type Peer = "target" | "firewall"
+
+/** Says what an error of the handshake means; the sentence begins with the peer. */
+export const handshake = (error: Error, peer: Peer = "target"): string => {
   const code = codeOf(error)
   const number = /SSL alert number (\d+)/.exec(error.message)?.[1]
   if (number !== undefined) {
     const name = alerts[Number(number)] ?? "no name"
     const meaning = meanings[Number(number)]
-    return `The target refused the TLS handshake with the alert ${name} (${number})${meaning === undefined ? "" : `: ${meaning}`}.`
+    return `The ${peer} refused the TLS handshake with the alert ${name} (${number})${meaning === undefined ? "" : `: ${meaning}`}.`
   }
   // Node calls a FIN this too, but for the system call
-  if (code === "ECONNRESET" && !("syscall" in error)) return "The target closed the connection in the TLS handshake."
-  if (code === "ECONNRESET" || code === "EPIPE") return "The target reset the connection in the TLS handshake."
+  if (code === "ECONNRESET" && !("syscall" in error)) return `The ${peer} closed the connection in the TLS handshake.`
+  if (code === "ECONNRESET" || code === "EPIPE") return `The ${peer} reset the connection in the TLS handshake.`
   const reason = reasons[code.replace("ERR_SSL_", "")]
-  if (reason !== undefined) return `The target ${reason}.`
+  if (reason !== undefined) return `The ${peer} ${reason}.`
   const words = "reason" in error && typeof error.reason === "string" ? error.reason : code
-  return `The TLS handshake with the target failed${words === "" ? "" : `: ${words}`}.`
+  return `The TLS handshake with the ${peer} failed${words === "" ? "" : `: ${words}`}.`
 }
 
 /** The most that is repeated of what a certificate says. */
@@ -105,8 +108,6 @@ const printable = (text: string): string => {
   const plain = text.replaceAll(/[^\x20-\x7e]+/g, ", ")
   return plain.length > maxText ? `${plain.slice(0, maxText)}…` : plain
 }
-
-const authority = "give its authority's certificate as ca, or have the target send the certificates in between"
 
 /** Node's codes for certificates that lead to nobody who is trusted. */
 const unknownAuthority = new Set([
@@ -119,41 +120,46 @@ const unknownAuthority = new Set([
 
 const date = (date: Date): string => (Number.isNaN(date.getTime()) ? "an unreadable date" : date.toISOString())
 
-const outdated = (certificate: X509Certificate | undefined): string => {
-  if (certificate === undefined) return "The target's certificate is not valid at this time."
+const outdated = (certificate: X509Certificate | undefined, peer: Peer): string => {
+  if (certificate === undefined) return `The ${peer}'s certificate is not valid at this time.`
   const now = Date.now()
   if (certificate.validToDate.getTime() < now)
-    return `The target's certificate has expired: it was valid until ${date(certificate.validToDate)}.`
+    return `The ${peer}'s certificate has expired: it was valid until ${date(certificate.validToDate)}.`
   if (certificate.validFromDate.getTime() > now) {
     const from = date(certificate.validFromDate)
-    return `The target's certificate is not yet valid: it is from ${from} on, and the clock here says ${date(new Date(now))}.`
+    return `The ${peer}'s certificate is not yet valid: it is from ${from} on, and the clock here says ${date(new Date(now))}.`
   }
-  return "A certificate of an issuer of the target's certificate has expired or is not yet valid."
+  return `A certificate of an issuer of the ${peer}'s certificate has expired or is not yet valid.`
 }
 
 /** What is wrong with a target's certificate, by Node's verdict on it. */
-export const certificate = (verdict: string, name: string, presented: X509Certificate | undefined): string => {
+export const certificate = (
+  verdict: string,
+  name: string,
+  presented: X509Certificate | undefined,
+  peer: Peer = "target"
+): string => {
   switch (verdict) {
     case "CERT_HAS_EXPIRED":
     case "CERT_NOT_YET_VALID":
-      return outdated(presented)
+      return outdated(presented, peer)
     case "DEPTH_ZERO_SELF_SIGNED_CERT":
-      return "The target's certificate is self-signed, and not a trusted one; give it as ca if it is the right one."
+      return `The ${peer}'s certificate is self-signed, and not a trusted one; give it as ca if it is the right one.`
     case "ERR_TLS_CERT_ALTNAME_INVALID":
     case "HOSTNAME_MISMATCH":
     case "IP_ADDRESS_MISMATCH": {
       const names = presented?.subjectAltName ?? presented?.subject.split("\n").find((part) => part.startsWith("CN="))
       const has = names === undefined ? "names nobody" : `is for ${printable(names)}`
-      return `The target's certificate is not for ${printable(name)}: it ${has}; set serverName if that is the target.`
+      return `The ${peer}'s certificate is not for ${printable(name)}: it ${has}; set serverName if that is the ${peer}.`
     }
     case "INVALID_PURPOSE":
-      return "The target's certificate is not for servers."
+      return `The ${peer}'s certificate is not for servers.`
     case "CERT_REVOKED":
-      return "The target's certificate is revoked."
+      return `The ${peer}'s certificate is revoked.`
     case "CERT_SIGNATURE_FAILURE":
-      return "The signature of the target's certificate is wrong."
+      return `The signature of the ${peer}'s certificate is wrong.`
   }
-  if (!unknownAuthority.has(verdict)) return `The target's certificate was not accepted: ${printable(verdict)}.`
+  if (!unknownAuthority.has(verdict)) return `The ${peer}'s certificate was not accepted: ${printable(verdict)}.`
   const issuer = presented === undefined ? "" : ` (${printable(presented.issuer)})`
-  return `The target's certificate is from an authority that is not trusted${issuer}; ${authority}.`
+  return `The ${peer}'s certificate is from an authority that is not trusted${issuer}; give its authority's certificate as ca, or have the ${peer} send the certificates in between.`
 }
