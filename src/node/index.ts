@@ -6,6 +6,7 @@
 export * as NodeBearerTokens from "./NodeBearerTokens.ts"
 export * as NodeClientNames from "./NodeClientNames.ts"
 export * as NodeDialer from "./NodeDialer.ts"
+export * as NodeHttpAccess from "./NodeHttpAccess.ts"
 export * as NodeHtpasswd from "./NodeHtpasswd.ts"
 export * as NodeProxyProtocol from "./NodeProxyProtocol.ts"
 export * as NodeRevocation from "./NodeRevocation.ts"

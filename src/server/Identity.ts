@@ -5,6 +5,8 @@
  * @since 0.1.0
  */
 
+import * as Context from "effect/Context"
+
 /**
  * One thing that was proven about a client.
  *
@@ -63,3 +65,13 @@ export const merge = (one: Identity, other: Identity): Identity =>
  */
 export const provenBy = (identity: Identity, method: string): Proof | undefined =>
   identity.proofs.find((proof) => proof.method === method)
+
+/**
+ * Who sends the HTTP request that is being answered, where an access policy looks at those (`NodeHttpAccess`).
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const Current = Context.Reference<Identity>("effect-websocket/server/Identity/Current", {
+  defaultValue: () => anonymous
+})

@@ -1,0 +1,114 @@
+/**
+ * The access policy of a server for its other HTTP requests, too: pages, files, whatever an `effect/http` application answers on the
+ * port of the WebSockets. What the policy is asked about is the head of the request; an application whose client it lets in has
+ * `Identity.Current`.
+ *
+ * **Example** (A password for the pages and the WebSockets)
+ *
+ * ```ts
+ * HttpServer.serve(pages).pipe(
+ *   Layer.provide(NodeHttpAccess.layer({ access })),
+ *   Layer.provideMerge(NodeWebSocketServer.layerHttp({ port: 8080, access }))
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
+import * as Effect from "effect/Effect"
+import * as HttpServer from "effect/http/HttpServer"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
+import * as NodeHttp from "node:http"
+import type { Refusal } from "../protocol/OpeningHandshake.ts"
+import type * as AccessPolicy from "../server/AccessPolicy.ts"
+import * as ForwardedFor from "../server/ForwardedFor.ts"
+import * as Identity from "../server/Identity.ts"
+import * as Judge from "../server/Judge.ts"
+import { peerOf, remoteAddressOf } from "./internal/peer.ts"
+import { toRequest } from "./internal/upgrade.ts"
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options extends Judge.Options {
+  readonly access: AccessPolicy.Policy
+  /** As the listener has it: reverse proxies whose word is taken for the client's address. Default: none. */
+  readonly forwarded?: ForwardedFor.Options | undefined
+}
+
+/**
+ * What a policy sees of a request of `node:http`. Fails with what is wrong with a header that a trusted proxy has written.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const client = (
+  request: NodeHttp.IncomingMessage,
+  forwarded?: ForwardedFor.Options
+): Result.Result<AccessPolicy.Client, string> => {
+  const { headers, socket } = request
+  const remoteAddress = remoteAddressOf(socket)
+  return Result.map(
+    forwarded === undefined
+      ? Result.succeed(remoteAddress)
+      : ForwardedFor.clientAddress(forwarded, remoteAddress, headers[forwarded.header]?.toString()),
+    (named) => ({ request: toRequest(request), remoteAddress: named, peer: peerOf(socket) })
+  )
+}
+
+const answer = ({ headers, reason, status }: Refusal): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.text(`${reason}\n`, {
+    status,
+    // RFC 9110 section 11.6.1: several challenges may share a line
+    headers: Object.fromEntries(
+      Object.entries(headers).map(([name, value]) => [name, typeof value === "string" ? value : value.join(", ")])
+    )
+  })
+
+const badRequest = HttpServerResponse.text("The request cannot be read.\n", { status: 400 })
+
+/**
+ * An HTTP server whose applications answer only those that the policy lets in.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function* (options: Options) {
+  const server = yield* HttpServer.HttpServer
+  const judge = yield* Judge.make(options)
+
+  const guard = <E, R>(app: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>) =>
+    HttpServerRequest.HttpServerRequest.use((request) => {
+      const message = NodeHttpServerRequest.toIncomingMessage(request)
+      // the listener speaks HTTP/1.1
+      const who =
+        message instanceof NodeHttp.IncomingMessage
+          ? client(message, options.forwarded)
+          : Result.fail("it is not HTTP/1.1")
+      return Result.isFailure(who)
+        ? Effect.as(Effect.logDebug(`A request was refused: ${who.failure}`), badRequest)
+        : Effect.matchEffect(judge.judge(options.access, who.success), {
+            onFailure: (refusal) => Effect.succeed(answer(refusal)),
+            onSuccess: (identity) => Effect.provideService(app, Identity.Current, identity)
+          })
+    })
+
+  return HttpServer.make({
+    address: server.address,
+    serve: (app, middleware) =>
+      middleware === undefined ? server.serve(guard(app)) : server.serve(guard(app), middleware)
+  })
+})
+
+/**
+ * Goes between the applications and the server's layer.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options): Layer.Layer<HttpServer.HttpServer, never, HttpServer.HttpServer> =>
+  Layer.effect(HttpServer.HttpServer)(make(options))

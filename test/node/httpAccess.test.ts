@@ -1,0 +1,81 @@
+/**
+ * One policy for the pages and the WebSockets of a port.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Effect, Layer, Redacted, Result } from "effect"
+import { HttpServer, HttpServerResponse } from "effect/http"
+import * as NodeHttpAccess from "../../src/node/NodeHttpAccess.ts"
+import * as NodeWebSocketServer from "../../src/node/NodeWebSocketServer.ts"
+import * as AccessList from "../../src/server/AccessList.ts"
+import * as AccessPolicy from "../../src/server/AccessPolicy.ts"
+import * as Identity from "../../src/server/Identity.ts"
+import { WebSocketServer } from "../../src/server/WebSocketServer.ts"
+import { drain, portOf } from "../server/serving.ts"
+import { ask, upgradeRequest } from "../server/wire.ts"
+
+const list = (text: string) => Result.getOrThrow(AccessList.parse(text))
+const basic = AccessPolicy.basic({
+  verify: (_, password) =>
+    Redacted.value(password) === "right"
+      ? Effect.succeed({})
+      : Effect.fail({ kind: "credentialsWrong", reason: "wrong password" } as const)
+})
+const right = `Basic ${Buffer.from("ann:right").toString("base64")}`
+
+const page = Effect.map(Identity.Current, ({ subject }) => HttpServerResponse.text(`hello ${subject}\n`))
+
+const serve = Effect.fnUntraced(function* (options: NodeHttpAccess.Options) {
+  const context = yield* Layer.build(
+    HttpServer.serve(page).pipe(
+      Layer.provide(NodeHttpAccess.layer(options)),
+      Layer.provideMerge(NodeWebSocketServer.layerHttp({ port: 0, access: options.access }))
+    )
+  )
+  const server = Context.get(context, WebSocketServer)
+  yield* Effect.forkScoped(server.run(drain))
+  yield* Effect.yieldNow
+  return portOf(server)
+})
+
+const get = (headers: Readonly<Record<string, string>> = {}) =>
+  `GET / HTTP/1.1\r\nHost: localhost\r\n${Object.entries(headers)
+    .map(([name, value]) => `${name}: ${value}\r\n`)
+    .join("")}\r\n`
+
+describe("NodeHttpAccess", () => {
+  it.live("lets in whom the policy lets in, and tells the application who that is", () =>
+    Effect.gen(function* () {
+      const port = yield* serve({ access: basic })
+      const refused = yield* ask(port, get())
+      assert.deepStrictEqual(
+        [refused.status, refused.body, refused.headers["www-authenticate"]],
+        [401, "The request was refused.\n", 'Basic realm="effect-websocket", charset="UTF-8"']
+      )
+      assert.strictEqual((yield* ask(port, upgradeRequest())).body, refused.body)
+      assert.strictEqual((yield* ask(port, get({ Authorization: right }))).body, "hello ann\n")
+      assert.strictEqual((yield* ask(port, upgradeRequest({ Authorization: right }))).status, 101)
+    })
+  )
+
+  it.live("shows all challenges in one line", () =>
+    Effect.gen(function* () {
+      const bearer = AccessPolicy.bearer({
+        verify: () => Effect.fail({ kind: "credentialsWrong", reason: "unknown" } as const)
+      })
+      const port = yield* serve({ access: AccessPolicy.anyOf(basic, bearer) })
+      const { headers } = yield* ask(port, get())
+      assert.match(headers["www-authenticate"] ?? "", /^Bearer realm="[^"]*", Basic realm="[^"]*", charset="UTF-8"$/)
+    })
+  )
+
+  it.live("knows the address that a trusted proxy names, and no other", () =>
+    Effect.gen(function* () {
+      const access = AccessPolicy.address({ allowed: list("192.0.2.1") })
+      const port = yield* serve({ access, forwarded: { trusted: list("127.0.0.1"), header: "x-forwarded-for" } })
+      assert.strictEqual((yield* ask(port, get({ "X-Forwarded-For": "192.0.2.1" }))).status, 200)
+      assert.strictEqual((yield* ask(port, get({ "X-Forwarded-For": "192.0.2.2" }))).status, 403)
+      const other = yield* serve({ access })
+      assert.strictEqual((yield* ask(other, get({ "X-Forwarded-For": "192.0.2.1" }))).status, 403)
+    })
+  )
+})
