@@ -15,6 +15,7 @@ import * as Forwarding from "./forwarding.ts"
 import * as Life from "./life.ts"
 import * as Log from "./log.ts"
 import { printReady } from "./ready.ts"
+import * as Record from "./record.ts"
 import * as Routing from "./routing.ts"
 import * as Tls from "./tls.ts"
 import * as Web from "./web.ts"
@@ -48,7 +49,8 @@ export const proxy = Command.make(
     ...Forwarding.target,
     ...Web.server,
     ...Life.server,
-    ...Log.server
+    ...Log.server,
+    ...Record.server
   },
   Effect.fnUntraced(function* ({ addresses, compress, dialTimeout, text, ...rest }) {
     const [listen, to] = yield* Routing.addresses(addresses, rest)
@@ -67,6 +69,7 @@ export const proxy = Command.make(
       Layer.effectDiscard(printReady).pipe(
         Layer.provideMerge(WebSocketProxy.layer({ target, messages: text ? "text" : "binary" })),
         Layer.provideMerge(Web.layer(rest)),
+        Layer.provide(Record.layer(rest)),
         Layer.provide(NodeDialer.layer(dialer)),
         Layer.provide(life.layer),
         Layer.provide(Log.layerConnections),

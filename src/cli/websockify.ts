@@ -84,6 +84,11 @@ export const rows: ReadonlyArray<Row> = [
     difference: "Accepted and told: there is no print for each frame. `--log-level debug` tells each connection.",
     carry: () => ({ note: "--traffic prints nothing here; -v tells each connection" })
   },
+  same(
+    "record",
+    "FILE",
+    "`FILE.1` and so on, as there. The files are their user's alone, never written over, and end at `--record-limit` (64 MiB)."
+  ),
   {
     option: "daemon",
     short: "D",

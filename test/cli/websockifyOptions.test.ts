@@ -122,6 +122,22 @@ const tries: Readonly<Record<string, Try>> = {
     assert.match(stderr(), /^effect-websocket: note: --traffic .*\n$/)
     assert.strictEqual(stdout().split("\n").length, 2)
   }),
+  record: Effect.gen(function* () {
+    const file = join(yield* temporary, "session")
+    const args = ["127.0.0.1:0", yield* service(), "--record", file]
+    const { stderr, url } = yield* websockify(...args, "--record-limit", "1MiB")
+    assert.strictEqual(yield* echoed(url), "hello")
+    yield* eventually(
+      "it is recorded",
+      () => existsSync(`${file}.1`) && readFileSync(`${file}.1`, "utf8").includes("EOF")
+    )
+    const recorded = readFileSync(`${file}.1`, "utf8")
+    assert.match(recorded, /\n'\}\d+\}hello',\n'\{\d+\{hello',\n'EOF'\];\n$/)
+    assert.include(stderr(), "recorded")
+    yield* refused(["--record", "/no/such"], "127.0.0.1:0", "a:1", "--record", "/no/such/session")
+    yield* refused(["--record-limit", "10MiB", "much"], "127.0.0.1:0", "a:1", "--record=x", "--record-limit=much")
+    yield* refused(["--record-limit", "--record"], "127.0.0.1:0", "a:1", "--record-limit=1MiB")
+  }),
   daemon: Effect.andThen(
     refused(["--daemon", "service manager"], "-D", "0", "localhost:5900"),
     refused(["--daemon", "service manager"], "0", "localhost:5900", "--daemon")

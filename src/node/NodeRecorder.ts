@@ -1,0 +1,178 @@
+/**
+ * Records what goes between clients and targets, each session in a file of its own, in the form that noVNC plays back. It is a
+ * {@link Dialer} around another: what is written to a target and read from it is written down before it goes on, so that
+ * nothing is held in memory. That costs each chunk a write; it is for looking into a session, and not for always.
+ *
+ * All that is typed and shown is in these files, passwords too. They are readable by their user alone and never written over. A
+ * file that is full, or a disk, ends the recording and not the session.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import type * as Socket from "effect/socket/Socket"
+import { accessSync, closeSync, constants, openSync, writeSync } from "node:fs"
+import { dirname, resolve } from "node:path"
+import { DialError, Dialer } from "../proxy/Dialer.ts"
+import { entry, head, tail } from "../proxy/internal/recording.ts"
+import { tapped } from "../proxy/internal/tapped.ts"
+import type { AnyTarget } from "../proxy/Target.ts"
+
+/**
+ * Only `file` has no default.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /** Sessions are written to `file.1`, `file.2` and so on, in the numbers that are free. */
+  readonly file: string
+  /** The most bytes of one file. Default: 64 MiB. */
+  readonly maxFileSize?: number | undefined
+  /** The most sessions that are recorded; later ones are not. Default: 1,000. */
+  readonly maxSessions?: number | undefined
+}
+
+/**
+ * The folder of the files is not there, or may not be written.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class RecorderError extends Data.TaggedError("RecorderError")<{
+  readonly file: string
+  /** Why, such as `ENOENT`. */
+  readonly code: string
+}> {
+  override get message(): string {
+    return `cannot record to ${this.file}.1 and so on: its folder cannot be written (${this.code})`
+  }
+}
+
+const codeOf = (cause: unknown): string =>
+  cause instanceof Error && "code" in cause ? String(cause.code) : String(cause)
+
+/** One session's file, which begins with its first chunk. */
+class Recording {
+  private readonly open: () => number
+  private readonly maxSize: number
+  /** Told once why there is no more of it. */
+  private readonly onEnd: (reason: string) => void
+  private fd: number | undefined = undefined
+  private size = head.length
+  private isOver = false
+
+  constructor(open: () => number, maxSize: number, onEnd: (reason: string) => void) {
+    this.open = open
+    this.maxSize = maxSize
+    this.onEnd = onEnd
+  }
+
+  add(from: "client" | "target", millis: number, bytes: Uint8Array): void {
+    if (this.isOver) return
+    const line = entry(from, millis, bytes)
+    if (this.size + line.length + tail.length > this.maxSize) {
+      this.onEnd("it is full")
+      return this.end()
+    }
+    this.size += line.length
+    this.attempt(() => {
+      if (this.fd === undefined) {
+        this.fd = this.open()
+        writeSync(this.fd, head)
+      }
+      writeSync(this.fd, line)
+    })
+  }
+
+  end(): void {
+    this.isOver = true
+    const { fd } = this
+    if (fd !== undefined) this.attempt(() => void writeSync(fd, tail))
+    this.close()
+  }
+
+  private attempt(write: () => void): void {
+    try {
+      write()
+    } catch (cause) {
+      this.isOver = true
+      this.close()
+      this.onEnd(codeOf(cause))
+    }
+  }
+
+  private close(): void {
+    const { fd } = this
+    this.fd = undefined
+    if (fd !== undefined) closeSync(fd)
+  }
+}
+
+/**
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function* (
+  options: Options
+): Effect.fn.Return<Dialer["Service"], RecorderError, Dialer> {
+  const dialer = yield* Dialer
+  const clock = yield* Clock.Clock
+  const file = resolve(options.file)
+  const { maxFileSize = 64 * 1024 * 1024, maxSessions = 1000 } = options
+  yield* Effect.try({
+    try: () => accessSync(dirname(file), constants.W_OK | constants.X_OK),
+    catch: (cause) => new RecorderError({ file: options.file, code: codeOf(cause) })
+  })
+  const runFork = Effect.runForkWith(yield* Effect.context<never>())
+  const warn = (message: string) => void runFork(Effect.logWarning(message))
+  warn(`Sessions are recorded to ${options.file}.1 and so on, with all that is typed in them`)
+  let next = 1
+  let sessions = 0
+
+  /** A new file, under the next number that is free. */
+  const open = (): number => {
+    for (;;) {
+      try {
+        return openSync(`${file}.${next++}`, "wx", 0o600)
+      } catch (cause) {
+        if (codeOf(cause) !== "EEXIST") throw cause
+      }
+    }
+  }
+
+  const record = Effect.fnUntraced(function* (
+    target: AnyTarget,
+    socket: Socket.Socket
+  ): Effect.fn.Return<Socket.Socket, DialError, Scope.Scope> {
+    if (sessions >= maxSessions) return socket
+    if (++sessions === maxSessions) warn(`No session is recorded after this one, the ${sessions}th`)
+    const recording = new Recording(open, maxFileSize, (why) =>
+      warn(`The recording of a session ended before it: ${why}`)
+    )
+    yield* Effect.addFinalizer(() => Effect.sync(() => recording.end()))
+    const begin = clock.currentTimeMillisUnsafe()
+    const add = (from: "client" | "target") => (bytes: Uint8Array) =>
+      recording.add(from, clock.currentTimeMillisUnsafe() - begin, bytes)
+    return yield* Effect.mapError(
+      tapped(socket, { read: add("target"), wrote: add("client") }),
+      (cause) => new DialError({ target, kind: "Failed", cause })
+    )
+  })
+
+  return {
+    dial: (target, client) => Effect.flatMap(dialer.dial(target, client), (socket) => record(target, socket))
+  }
+})
+
+/**
+ * The dialler beneath, with its sessions recorded.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options): Layer.Layer<Dialer, RecorderError, Dialer> =>
+  Layer.effect(Dialer)(make(options))
