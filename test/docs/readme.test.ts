@@ -12,7 +12,14 @@ const readme = read("README.md")
 /** A file without the comment at its head. */
 const code = (path: string) => read(path).replace(/^\/\*\*[\s\S]*?\*\/\n/, "")
 
-const pages = ["README.md", "docs/architecture.md", "docs/components.md", "docs/recipes.md", "docs/websockify.md"]
+const pages = [
+  "README.md",
+  "docs/architecture.md",
+  "docs/behind-a-load-balancer.md",
+  "docs/components.md",
+  "docs/recipes.md",
+  "docs/websockify.md"
+]
 
 describe("pages", () => {
   it.for(pages)("%s shows code that is an example's, to the letter", (page) => {
