@@ -298,7 +298,7 @@ export const make = Effect.fnUntraced(function* (
     { admission, clients, forwarders: forwarded?.trusted, isPlain: gate === undefined },
     background
   )
-  const forwarding = forwarded === undefined ? undefined : Forwarding.make(forwarded, door, background)
+  const forwarding = forwarded === undefined ? undefined : yield* Forwarding.make(forwarded, door, background)
   const entrance = new Entrance(
     {
       proxyProtocol,

@@ -11,6 +11,7 @@ import { Refusal } from "../protocol/OpeningHandshake.ts"
  * The kinds of reasons, as the metric counts them.
  *
  * - `address`, `origin`: the client's address, or the page that it comes from.
+ * - `addressUnreadable`: the header in which a reverse proxy that is believed says the client's address.
  * - `maxConnections`, `maxConnectionsPerAddress`, `maxHandshakeRatePerAddress`: the limits of `Admission`.
  * - `credentialsMissing`, `credentialsMalformed`, `credentialsWrong`: no credentials, such that cannot be read, or wrong ones.
  * - `tokenExpired`, `tokenNotYetValid`, `tokenNotForUs`: a genuine token, at the wrong time or for somebody else.
@@ -23,6 +24,7 @@ import { Refusal } from "../protocol/OpeningHandshake.ts"
  */
 export type Kind =
   | "address"
+  | "addressUnreadable"
   | "origin"
   | "maxConnections"
   | "maxConnectionsPerAddress"
@@ -63,8 +65,10 @@ export class Denial extends Data.TaggedError("Denial")<{
   }
 
   /** The HTTP status: see the head of `AccessPolicy`. */
-  get status(): 401 | 403 | 429 | 503 {
+  get status(): 400 | 401 | 403 | 429 | 503 {
     switch (this.kind) {
+      case "addressUnreadable":
+        return 400
       case "maxConnections":
       case "unavailable":
         return 503

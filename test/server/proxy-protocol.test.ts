@@ -1,16 +1,23 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Queue } from "effect"
+import { Context, Effect, Layer, Queue } from "effect"
+import { randomBytes } from "node:crypto"
+import { mkdtempSync, rmSync } from "node:fs"
+import * as Net from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import * as Telemetry from "../../src/connection/Telemetry.ts"
 import type * as NodeProxyProtocol from "../../src/node/NodeProxyProtocol.ts"
+import * as NodeWebSocketServer from "../../src/node/NodeWebSocketServer.ts"
 import * as ProxyProtocol from "../../src/protocol/ProxyProtocol.ts"
 import type { OpenRequest } from "../../src/server/OpenRequest.ts"
+import { WebSocketServer } from "../../src/server/WebSocketServer.ts"
 import { text } from "../connection/connected.ts"
 import { counting } from "../connection/metrics.ts"
 import { eachByte, patterned } from "../protocol/bytes.ts"
 import * as Balancer from "./balancer.ts"
 import { balancer, header, line, list, seen, stranger, trusted, wireFrom } from "./balancer.ts"
 import { collectingLogs, deciding, echo, eventually, type Logged, noneOpen, type Options } from "./serving.ts"
-import { upgradeRequest } from "./wire.ts"
+import { upgradeRequest, Wire } from "./wire.ts"
 
 /** An echo server behind a balancer, and the requests that it gets. */
 const behind = Effect.fnUntraced(function* (
@@ -264,6 +271,62 @@ describe("a connection of a trusted address without a header that can be read", 
         assert.strictEqual(wire.socket.bytesRead, 0)
       })
     )
+  )
+})
+
+describe("bytes of no kind", () => {
+  it.live("end their own connection and no other", () =>
+    collectingLogs(() =>
+      Effect.gen(function* () {
+        const { port, requests, server } = yield* behind({ handshakeTimeout: "5 seconds" })
+        const beginnings = ["", "PROXY ", "PROXY TCP4 198.51.100.7 ", local.subarray(0, 12), local.subarray(0, 13)]
+        for (const [index, beginning] of [...beginnings, ...beginnings].entries()) {
+          for (const size of [1, 16, 300]) {
+            const from = index < beginnings.length ? balancer : stranger
+            const wire = yield* wireFrom(from, port, beginning, randomBytes(size))
+            wire.end()
+            yield* wire.ended
+          }
+        }
+        assert.strictEqual(yield* Queue.size(requests), 0)
+        assert.strictEqual(yield* Balancer.statusBehind(port, line("198.51.100.7", 1)), 101)
+        yield* eventually(
+          "only one is left",
+          Effect.map(server.connections, (count) => count === 1)
+        )
+      })
+    )
+  )
+})
+
+describe("a unix socket", () => {
+  it.live("is believed if everybody is, since nobody has an address there", () =>
+    Effect.gen(function* () {
+      const folder = yield* Effect.acquireRelease(
+        Effect.sync(() => mkdtempSync(join(tmpdir(), "proxy-protocol-"))),
+        (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
+      )
+      const path = join(folder, "socket")
+      const requests = yield* Queue.unbounded<OpenRequest>()
+      const context = yield* Layer.build(
+        NodeWebSocketServer.layer({ unix: { path }, proxyProtocol: { trusted: list("*") } })
+      )
+      yield* Effect.forkScoped(
+        Context.get(context, WebSocketServer).runRequests((open) =>
+          Effect.andThen(Queue.offer(requests, open), Effect.flatMap(open.accept, echo))
+        )
+      )
+      const wire = yield* Effect.acquireRelease(
+        Effect.sync(() => new Wire(Net.connect({ path }))),
+        ({ socket }) => Effect.sync(() => socket.destroy())
+      )
+      wire.write(line("198.51.100.7", 4711))
+      wire.write(upgradeRequest())
+      assert.strictEqual((yield* wire.response).status, 101)
+      const { proxied, remoteAddress } = seen(yield* Queue.take(requests))
+      assert.strictEqual(remoteAddress, "198.51.100.7")
+      assert.strictEqual(proxied?.by.remoteAddress, undefined)
+    })
   )
 })
 

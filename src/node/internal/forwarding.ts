@@ -8,10 +8,12 @@ import type * as NodeHttp from "node:http"
 import type { Duplex } from "node:stream"
 import type { Refusal } from "../../protocol/OpeningHandshake.ts"
 import * as AccessList from "../../server/AccessList.ts"
+import { Denial } from "../../server/Denial.ts"
 import * as ForwardedFor from "../../server/ForwardedFor.ts"
+import * as Judge from "../../server/Judge.ts"
 import type { Door } from "./door.ts"
 import { remoteAddressOf } from "./peer.ts"
-import { type Named, refusal } from "./upgrade.ts"
+import type { Named } from "./upgrade.ts"
 
 /** Calls one of the two: at once, unless names have to be looked up. */
 export type Forwarding = (
@@ -21,25 +23,20 @@ export type Forwarding = (
   onRefused: (refusal: Refusal) => void
 ) => void
 
-const badRequest = refusal(400, "The request cannot be read.")
+const unreadable = (header: ForwardedFor.Header, why: string) =>
+  new Denial({ kind: "addressUnreadable", policy: "forwarded", reason: `${header}: ${why}`, challenges: [] })
 
-export const make =
-  (
-    options: ForwardedFor.Options,
-    door: Door | undefined,
-    background: (self: Effect.Effect<void>) => void
-  ): Forwarding =>
-  ({ headers }, socket, onNamed, onRefused) => {
+export const make = Effect.fnUntraced(function* (
+  options: ForwardedFor.Options,
+  door: Door | undefined,
+  background: (self: Effect.Effect<void>) => void
+): Effect.fn.Return<Forwarding> {
+  const judge = yield* Judge.make()
+  return ({ headers }, socket, onNamed, onRefused) => {
     const from = remoteAddressOf(socket)
     const client = ForwardedFor.clientAddress(options, from, headers[options.header]?.toString())
     if (Result.isFailure(client)) {
-      const why = `A request from ${from} was refused: ${options.header}: ${client.failure}`
-      background(
-        Effect.andThen(
-          Effect.logInfo(why),
-          Effect.sync(() => onRefused(badRequest))
-        )
-      )
+      background(Effect.map(judge.refuse(unreadable(options.header, client.failure), from), onRefused))
       return
     }
     const named = { address: client.success }
@@ -49,3 +46,4 @@ export const make =
       Effect.map(door.judge(named.address), (refusal) => (refusal === undefined ? onNamed(named) : onRefused(refusal)))
     )
   }
+})
