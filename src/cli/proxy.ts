@@ -5,7 +5,6 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as NodeDialer from "../node/NodeDialer.ts"
 import * as NodeWebSocketServer from "../node/NodeWebSocketServer.ts"
 import * as WebSocketProxy from "../proxy/WebSocketProxy.ts"
@@ -17,6 +16,7 @@ import * as Log from "./log.ts"
 import { printReady } from "./ready.ts"
 import * as Record from "./record.ts"
 import * as Routing from "./routing.ts"
+import * as Target from "./target.ts"
 import * as Tls from "./tls.ts"
 import * as Web from "./web.ts"
 
@@ -37,12 +37,8 @@ export const proxy = Command.make(
       Flag.withDescription("Send text messages to the client; the target must speak UTF-8"),
       Flag.withDefault(false)
     ),
-    dialTimeout: Flag.String("dial-timeout").pipe(
-      Flag.withMetavar("DURATION"),
-      Flag.withDescription("How long connecting to the target may take (10 seconds)"),
-      Flag.optional
-    ),
     ...Routing.routing,
+    ...Target.target,
     ...flags.server,
     ...Tls.server,
     ...Forwarding.server,
@@ -52,16 +48,11 @@ export const proxy = Command.make(
     ...Log.server,
     ...Record.server
   },
-  Effect.fnUntraced(function* ({ addresses, compress, dialTimeout, text, ...rest }) {
+  Effect.fnUntraced(function* ({ addresses, compress, text, ...rest }) {
     const [listen, to] = yield* Routing.addresses(addresses, rest)
     const options = yield* flags.serverOptions(yield* Address.parseListen(listen, rest.preferIpv6), rest, "same-origin")
     const target = yield* Routing.parse(to, rest)
-    const dialer = {
-      ...(yield* Forwarding.dialerOptions(rest)),
-      ...(Option.isSome(dialTimeout) && {
-        dialTimeout: yield* flags.parseDuration("dial-timeout", dialTimeout.value)
-      })
-    }
+    const dialer = { ...(yield* Forwarding.dialerOptions(rest)), ...(yield* Target.dialerOptions(rest, to)) }
     const forwarding = yield* Forwarding.serverOptions(rest)
     const tls = yield* Tls.serverOptions(rest)
     const life = yield* Life.make(rest)

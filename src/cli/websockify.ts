@@ -190,6 +190,13 @@ export const rows: ReadonlyArray<Row> = [
     carry: (value) => flag("ciphers", value)
   },
   {
+    option: "ssl-target",
+    ours: "`--target-tls`",
+    difference:
+      "The certificate is verified for the target's name, as there; `--target-ca` and `--target-name` are new.",
+    carry: () => ({ flags: ["--target-tls"] })
+  },
+  {
     option: "unix-listen",
     value: "PATH",
     ours: "`unix:PATH` in place of `LISTEN`",

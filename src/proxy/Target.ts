@@ -78,7 +78,12 @@ export const parse = (text: string): Result.Result<Target, string> => {
   const port = Number(match[3])
   if (port < 1 || port > 65535)
     return Result.fail(`expected a port from 1 to 65535 in ${JSON.stringify(text)}, got ${match[3]}`)
-  return Result.succeed(new Target({ host: match[1] ?? match[2]!, port }))
+  const host = match[1] ?? match[2]!
+  // behind a star it is a firewall's to look up
+  return Result.mapBoth(readHost(host.replace(/^\*/, "")), {
+    onFailure: (reason) => `expected a host name or an IP address in ${JSON.stringify(text)}: ${reason}`,
+    onSuccess: () => new Target({ host, port })
+  })
 }
 
 /**

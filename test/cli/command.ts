@@ -27,15 +27,19 @@ export interface Running {
   readonly pid: number
 }
 
-/** Starts a command. With `"closed"` its standard output has no reader from the start. */
+/** Starts a command, in this process' environment and more. With `"closed"` its standard output has no reader from the start. */
 export const start = (
   args: ReadonlyArray<string>,
-  output: "read" | "closed" = "read"
+  output: "read" | "closed" = "read",
+  env: Readonly<Record<string, string>> = {}
 ): Effect.Effect<Running, never, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
       Effect.sync(() => {
-        const child = spawn(process.execPath, [main, ...args], { stdio: ["ignore", "pipe", "pipe"] })
+        const child = spawn(process.execPath, [main, ...args], {
+          stdio: ["ignore", "pipe", "pipe"],
+          env: { ...process.env, ...env }
+        })
         // 'close' comes when the process has ended and its output has been read
         return { child, closed: once(child, "close") }
       }),

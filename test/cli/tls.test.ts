@@ -7,7 +7,9 @@ import { copyFileSync } from "node:fs"
 import { once } from "node:events"
 import * as tls from "node:tls"
 import { WebSocket, type ClientOptions } from "ws"
+import * as RawClient from "../proxy/rawClient.ts"
 import { certificate, chain, path, read, text, write } from "../tls/openssl.ts"
+import { identity, listen } from "../tls/tlsTarget.ts"
 import { start } from "./command.ts"
 
 chain()
@@ -109,6 +111,87 @@ describe("--cert", () => {
       assert.match((yield* subject(port))!, /CN=other/)
       yield* command.kill("SIGTERM")
       assert.strictEqual((yield* command.ended).code, 0)
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("--target-tls", () => {
+  const proxying = Effect.fnUntraced(function* (...args: ReadonlyArray<string>) {
+    const command = yield* start(["proxy", "0", ...args])
+    const [, port] = /^ready ws:\/\/127\.0\.0\.1:(\d+)$/.exec(yield* command.line(1)) ?? assert.fail()
+    const client = yield* RawClient.request(Number(port))
+    yield* client.watch.until("an answer", () => client.status !== undefined)
+    return { command, client }
+  })
+  const presented = () => identity("leaf", "middle")
+
+  it.live("is TLS to the target, which must be of --target-ca and for its host or --target-name", () =>
+    Effect.gen(function* () {
+      const listener = yield* listen(presented())
+      const byName = `localhost:${listener.port}`
+      const byAddress = `127.0.0.1:${listener.port}`
+      for (const [args, status, said] of [
+        [[byName, "--target-ca", path("root.crt")], 101, ""],
+        [[byAddress, "--target-ca", path("root.crt"), "--target-name", "localhost"], 101, ""],
+        [[byName], 502, "authority that is not trusted"],
+        [[byName, "--target-ca", path("other.crt")], 502, "authority that is not trusted"],
+        [[byAddress, "--target-ca", path("root.crt"), "--target-name", "db.example"], 502, "not for db.example"]
+      ] as const) {
+        const { client, command } = yield* proxying("--target-tls", ...args)
+        assert.strictEqual(client.status, status, args.join(" "))
+        yield* client.reset()
+        yield* command.kill("SIGTERM")
+        assert.include((yield* command.ended).stderr, said)
+      }
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("presents --target-cert, offers --target-alpn, and says of --target-insecure what it is", () =>
+    Effect.gen(function* () {
+      const clients = { ca: text("root.crt"), requestCert: true, rejectUnauthorized: true }
+      const listener = yield* listen({ ...presented(), ...clients, ALPNProtocols: ["postgresql", "mqtt"] })
+      const certificate = ["--target-cert", path("client.crt"), "--target-key", path("client.key")]
+      const { client, command } = yield* proxying(
+        `127.0.0.1:${listener.port}`,
+        "--target-tls",
+        "--target-insecure",
+        ...certificate,
+        "--target-alpn",
+        "mqtt"
+      )
+      assert.strictEqual(client.status, 101)
+      const { tls } = yield* listener.accept
+      assert.strictEqual(tls.alpnProtocol, "mqtt")
+      assert.match(tls.getPeerX509Certificate()?.subject ?? "", /CN=client/)
+      yield* client.reset()
+      yield* command.kill("SIGTERM")
+      assert.include((yield* command.ended).stderr, "with TLS that is insecure: its certificate was not verified")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("is as well through a firewall over TLS, which must be of --firewall-ca", () =>
+    Effect.gen(function* () {
+      const listener = yield* listen(presented())
+      const url = `https://localhost:${listener.port}`
+      const refused = yield* proxying("db.example:5432", "--firewall", url)
+      assert.strictEqual(refused.client.status, 502)
+      const command = yield* start([
+        "proxy",
+        "0",
+        "db.example:5432",
+        "--firewall",
+        url,
+        "--firewall-ca",
+        path("root.crt")
+      ])
+      const [, port] = /:(\d+)$/.exec(yield* command.line(1)) ?? assert.fail()
+      const client = yield* RawClient.request(Number(port))
+      const firewall = yield* listener.accept
+      yield* firewall.untilReceived(20)
+      assert.match(firewall.text, /^CONNECT db\.example:5432 HTTP\/1\.1\r\n/)
+      yield* firewall.write(Buffer.from("HTTP/1.1 200 OK\r\n\r\nbanner"))
+      yield* client.untilPayload(6)
+      assert.strictEqual(client.bytes.toString(), "banner")
     }).pipe(Effect.scoped)
   )
 })

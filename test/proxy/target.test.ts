@@ -67,19 +67,28 @@ describe("a target", () => {
     ["a unix socket", "unix:/run/app.sock", new Target.UnixTarget({ path: "/run/app.sock" })],
     ["an abstract one", "unix:@app", new Target.UnixTarget({ path: "\0app" })],
     ["an address", "[::1]:5900", new Target.Target({ host: "::1", port: 5900 })],
-    ["a name", "db.example:5432", new Target.Target({ host: "db.example", port: 5432 })]
+    ["a name", "db.example:5432", new Target.Target({ host: "db.example", port: 5432 })],
+    ["a firewall's name", "*db.example:5432", new Target.Target({ host: "*db.example", port: 5432 })]
   ])("is read from text: %s", (_, text, expected) => {
     const read = Result.getOrThrow(Target.parseAny(text))
     assert.deepStrictEqual(read, expected)
     assert.strictEqual(String(read), text)
   })
 
-  it.each(["unix:", "unix:@", "unix:/a\0b", "db.example", "db.example:0", "db.example:65536", "::1:80"])(
-    "is not read from %j",
-    (text) => {
-      assert.isTrue(Result.isFailure(Target.parseAny(text)))
-    }
-  )
+  it.each([
+    "unix:",
+    "unix:@",
+    "unix:/a\0b",
+    "db.example",
+    "db.example:0",
+    "db.example:65536",
+    "::1:80",
+    "0x7f.1:80",
+    "127.1:80",
+    "*:80"
+  ])("is not read from %j", (text) => {
+    assert.isTrue(Result.isFailure(Target.parseAny(text)))
+  })
 
   it("of a client is a target, and known as a client's", () => {
     const target = new Target.ClientTarget({ host: "db.example", port: 5432 })

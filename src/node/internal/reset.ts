@@ -9,7 +9,9 @@ import type * as Tls from "node:tls"
 const sockets = new WeakMap<Duplex, Net.Socket>()
 
 /** Says which connection a stream of TLS is over. */
-export const layOn = (stream: Tls.TLSSocket, socket: Net.Socket): void => void sockets.set(stream, socket)
+export const layOn = (stream: Tls.TLSSocket, socket: Net.Socket): void =>
+  // of TLS in TLS it is the connection beneath them all
+  void sockets.set(stream, sockets.get(socket) ?? socket)
 
 /**
  * Resets the connection that a stream is, or is over. In an event of TLS that would crash Node, 26 as 22, so it comes in a later

@@ -1,0 +1,239 @@
+/**
+ * The flags about the way to the target: how long it may take, through which firewalls, in TLS or not, and which targets may be
+ * connected to at all.
+ */
+import * as Flag from "effect/cli/Flag"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import { readFileSync } from "node:fs"
+import type * as NodeDialer from "../node/NodeDialer.ts"
+import * as Firewall from "../proxy/Firewall.ts"
+import { ClientTarget } from "../proxy/Target.ts"
+import * as TargetPolicy from "../proxy/TargetPolicy.ts"
+import type { Certificate } from "../tls/Certificate.ts"
+import * as CertificateStore from "../tls/CertificateStore.ts"
+import * as TlsClient from "../tls/TlsClient.ts"
+import { UsageError } from "./Address.ts"
+import { parseDuration } from "./flags.ts"
+
+const optional = (name: string, metavar: string, description: string) =>
+  Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.optional)
+
+const repeatable = (name: string, metavar: string, description: string) =>
+  Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.atLeast(0))
+
+const flag = (name: string, description: string) =>
+  Flag.Boolean(name).pipe(Flag.withDescription(description), Flag.withDefault(false))
+
+/** The flags of a command that has targets. */
+export const target = {
+  dialTimeout: optional("dial-timeout", "DURATION", "How long connecting to the target may take (10 seconds)"),
+  dialRetries: optional("dial-retries", "N", "How often a target that refuses is tried again meanwhile, up to 10 (0)"),
+  firewall: repeatable(
+    "firewall",
+    "URL",
+    "Reach targets through it: http://, https://, socks5://, socks4://, socks4a://, socks5+tls://; repeat it for a chain"
+  ),
+  firewallEnv: optional(
+    "firewall-env",
+    "NAME",
+    "The environment variable that has the URLs of --firewall, with blanks between: for those with a password"
+  ),
+  firewallCa: optional("firewall-ca", "FILE", "Trust these authorities, too, for firewalls over TLS (PEM)"),
+  targetTls: flag("target-tls", "Speak TLS to the target"),
+  targetCa: optional("target-ca", "FILE", "Trust these authorities alone for the target's certificate (PEM)"),
+  targetCert: optional("target-cert", "FILE", "Present this certificate to the target: PEM with its key, or PFX"),
+  targetKey: optional("target-key", "FILE", "The private key of that certificate, if it is in a file of its own"),
+  targetCertPassword: optional(
+    "target-cert-password-env",
+    "NAME",
+    "The environment variable that has the password of that certificate or key"
+  ),
+  targetName: optional("target-name", "NAME", "The name in the target's certificate, and in SNI (the target's host)"),
+  targetAlpn: repeatable("target-alpn", "PROTOCOL", "Offer this application protocol (ALPN); repeat it for more"),
+  targetInsecure: flag(
+    "target-insecure",
+    "Accept any certificate of the target; each connection is logged as insecure"
+  ),
+  allowTarget: repeatable(
+    "allow-target",
+    "RULE",
+    "Connect to these targets alone: 10.0.0.0/8:5432, *.db.internal, [fd00::/8]:1-1023, unix:PATH; repeatable"
+  ),
+  denyTarget: repeatable("deny-target", "RULE", "Never connect to these targets, whatever is allowed; repeatable")
+}
+
+/** What was typed for them. */
+export interface Flags {
+  readonly dialTimeout: Option.Option<string>
+  readonly dialRetries: Option.Option<string>
+  readonly firewall: ReadonlyArray<string>
+  readonly firewallEnv: Option.Option<string>
+  readonly firewallCa: Option.Option<string>
+  readonly targetTls: boolean
+  readonly targetCa: Option.Option<string>
+  readonly targetCert: Option.Option<string>
+  readonly targetKey: Option.Option<string>
+  readonly targetCertPassword: Option.Option<string>
+  readonly targetName: Option.Option<string>
+  readonly targetAlpn: ReadonlyArray<string>
+  readonly targetInsecure: boolean
+  readonly allowTarget: ReadonlyArray<string>
+  readonly denyTarget: ReadonlyArray<string>
+}
+
+const usage = (message: string) => new UsageError({ message })
+
+const variable = (flag: string, name: string): Effect.Effect<string, UsageError> => {
+  const value = process.env[name]
+  return value === undefined ? Effect.fail(usage(`--${flag} names ${name}, which is not set`)) : Effect.succeed(value)
+}
+
+const read = (flag: string, path: string): Effect.Effect<string, UsageError> =>
+  Effect.try({
+    try: () => readFileSync(path, "latin1"),
+    catch: (cause) => {
+      const why = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause)
+      return usage(`--${flag} expects a file that can be read; ${path}: ${why}`)
+    }
+  })
+
+const authorities = Effect.fnUntraced(function* (
+  flag: string,
+  path: Option.Option<string>
+): Effect.fn.Return<string | undefined, UsageError> {
+  if (Option.isNone(path)) return undefined
+  const pem = yield* read(flag, path.value)
+  return pem.includes("BEGIN CERTIFICATE") ? pem : yield* usage(`--${flag} expects certificates in PEM`)
+})
+
+/** The chain, in the order in which it was typed. */
+const firewalls = Effect.fnUntraced(function* ({
+  firewall,
+  firewallEnv
+}: Flags): Effect.fn.Return<ReadonlyArray<Firewall.Present>, UsageError> {
+  if (Option.isSome(firewallEnv) && firewall.length > 0) {
+    return yield* usage("--firewall-env has what --firewall would say: give one of them")
+  }
+  const [name, urls] = Option.isNone(firewallEnv)
+    ? (["--firewall", firewall] as const)
+    : ([
+        firewallEnv.value,
+        (yield* variable("firewall-env", firewallEnv.value)).split(/\s+/).filter((url) => url !== "")
+      ] as const)
+  return yield* Effect.forEach(urls, (url) =>
+    Effect.mapError(Effect.fromResult(Firewall.fromUrl(url)), (message) => usage(`${name}: ${message}`))
+  )
+})
+
+const certificate = Effect.fnUntraced(function* ({
+  targetCert,
+  targetCertPassword,
+  targetKey
+}: Flags): Effect.fn.Return<Certificate | undefined, UsageError> {
+  if (Option.isNone(targetCert)) {
+    return Option.isNone(targetKey) && Option.isNone(targetCertPassword)
+      ? undefined
+      : yield* usage("--target-key and --target-cert-password-env are for --target-cert, which is missing")
+  }
+  const { cstAuto, cstPEMKeyBlob } = CertificateStore.CertStoreType
+  const password = Option.isNone(targetCertPassword)
+    ? undefined
+    : yield* variable("target-cert-password-env", targetCertPassword.value)
+  // said by the flag's name, and not as a store that cannot be opened
+  const pem = yield* read("target-cert", targetCert.value)
+  const store = Option.isNone(targetKey)
+    ? { type: cstAuto, store: targetCert.value }
+    : { type: cstPEMKeyBlob, store: `${pem}\n${yield* read("target-key", targetKey.value)}` }
+  return yield* Effect.mapError(CertificateStore.load({ ...store, password }), ({ message }) =>
+    usage(`--target-cert: ${message}`)
+  )
+})
+
+const needsTls: ReadonlyArray<readonly [string, (flags: Flags) => boolean]> = [
+  ["target-ca", ({ targetCa }) => Option.isSome(targetCa)],
+  ["target-cert", ({ targetCert }) => Option.isSome(targetCert)],
+  ["target-key", ({ targetKey }) => Option.isSome(targetKey)],
+  ["target-cert-password-env", ({ targetCertPassword }) => Option.isSome(targetCertPassword)],
+  ["target-name", ({ targetName }) => Option.isSome(targetName)],
+  ["target-alpn", ({ targetAlpn }) => targetAlpn.length > 0],
+  ["target-insecure", ({ targetInsecure }) => targetInsecure]
+]
+
+/** Options that a client of TLS can be made of: what cannot be used is told now, and not at each connection. */
+const usable = (flag: string, options: TlsClient.Options): Effect.Effect<TlsClient.Options, UsageError> =>
+  Result.match(TlsClient.make(options), {
+    onFailure: ({ message }) => Effect.fail(usage(`--${flag}: ${message}`)),
+    onSuccess: () => Effect.succeed(options)
+  })
+
+const tlsOptions = Effect.fnUntraced(function* (
+  flags: Flags
+): Effect.fn.Return<TlsClient.Options | undefined, UsageError> {
+  const { targetAlpn, targetCa, targetInsecure, targetName, targetTls } = flags
+  if (!targetTls) {
+    const stray = needsTls.find(([, isGiven]) => isGiven(flags))
+    return stray === undefined
+      ? undefined
+      : yield* usage(`--${stray[0]} is for TLS to the target, and needs --target-tls`)
+  }
+  if (targetInsecure && Option.isSome(targetCa)) {
+    return yield* usage("--target-insecure accepts any certificate, which makes nothing of --target-ca: leave one out")
+  }
+  const ca = yield* authorities("target-ca", targetCa)
+  return yield* usable("target-tls", {
+    certificate: yield* certificate(flags),
+    serverName: Option.getOrUndefined(targetName),
+    insecure: targetInsecure,
+    ...(ca !== undefined && { ca, onlyGivenCa: true }),
+    ...(targetAlpn.length > 0 && { alpnProtocols: targetAlpn })
+  })
+})
+
+const policyOf = Effect.fnUntraced(function* ({
+  allowTarget: allow,
+  denyTarget: deny
+}: Flags): Effect.fn.Return<NodeDialer.Options["policy"], UsageError> {
+  if (allow.length === 0 && deny.length === 0) return undefined
+  const rules = (flag: string, texts: ReadonlyArray<string>) =>
+    Effect.forEach(texts, (text) =>
+      Effect.mapError(Effect.fromResult(TargetPolicy.parseRule(text)), ({ message }) => usage(`--${flag}: ${message}`))
+    )
+  const allowed = yield* rules("allow-target", allow)
+  const denied = yield* rules("deny-target", deny)
+  const chosen = new TargetPolicy.TargetPolicy(allowed, denied, "refused")
+  // what an operator wrote may be on this machine or in its networks
+  const configured = new TargetPolicy.TargetPolicy(allowed, denied, "allowed")
+  return (target) => (target instanceof ClientTarget ? chosen : configured)
+})
+
+/** The options of the dialler, given what was typed, and the target if one was. */
+export const dialerOptions = Effect.fnUntraced(function* (
+  flags: Flags,
+  target: string | undefined
+): Effect.fn.Return<NodeDialer.Options, UsageError> {
+  const { dialRetries, dialTimeout, firewallCa } = flags
+  const retries = Option.getOrElse(dialRetries, () => "0")
+  if (!/^(?:\d|10)$/.test(retries)) {
+    return yield* usage(`--dial-retries expects a number from 0 to 10; got ${JSON.stringify(retries)}`)
+  }
+  if (flags.targetTls && target?.startsWith("unix:")) {
+    return yield* usage("--target-tls is for targets of a network: a unix socket is of this machine, and plain")
+  }
+  const chain = yield* firewalls(flags)
+  const ca = yield* authorities("firewall-ca", firewallCa)
+  if (ca !== undefined && !chain.some(({ tls }) => tls === true)) {
+    return yield* usage(
+      "--firewall-ca is for a firewall over TLS, such as https:// or socks5+tls://, and there is none"
+    )
+  }
+  return {
+    ...(Option.isSome(dialTimeout) && { dialTimeout: yield* parseDuration("dial-timeout", dialTimeout.value) }),
+    retries: Number(retries),
+    firewall: chain,
+    firewallTls: ca === undefined ? undefined : yield* usable("firewall-ca", { ca }),
+    tls: yield* tlsOptions(flags),
+    policy: yield* policyOf(flags)
+  }
+})
