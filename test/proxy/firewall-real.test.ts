@@ -66,6 +66,12 @@ const cases: ReadonlyArray<Case> = [
     refusal: refusedTunnel
   },
   {
+    name: "squid",
+    program: Real.squid,
+    at: (port) => new Firewall.Tunnel({ host, port }),
+    refusal: refusedTunnel
+  },
+  {
     name: "tinyproxy with a user",
     program: Real.tinyproxyWithUser,
     at: (port) => new Firewall.Tunnel({ host, port, user, password }),
@@ -118,6 +124,89 @@ describe.each(cases.map((real) => [real.name, real] as const))("%s", { timeout: 
       const { dial } = NodeDialer.make({ firewall: real.at(port) })
       const error = yield* Effect.flip(Effect.scoped(dial(yield* RawTarget.nobody)))
       assert.match(error.message, real.refusal)
+    }).pipe(Effect.scoped)
+  )
+})
+
+const tunnel = (port: number) => new Firewall.Tunnel({ host, port })
+const tunnelWithUser = (port: number) => new Firewall.Tunnel({ host, port, user, password })
+const socks4 = (port: number) => new Firewall.Socks4({ host, port })
+const socks5 = (port: number) => new Firewall.Socks5({ host, port })
+const socks5WithUser = (port: number) => new Firewall.Socks5({ host, port, user, password })
+
+type Hop = readonly [Real.Program, (port: number) => Firewall.Firewall]
+
+const chains: ReadonlyArray<readonly [string, ReadonlyArray<Hop>]> = [
+  [
+    "microsocks, and squid behind it",
+    [
+      [Real.microsocks, socks5],
+      [Real.squid, tunnel]
+    ]
+  ],
+  [
+    "squid, and danted by SOCKS4 behind it",
+    [
+      [Real.squid, tunnel],
+      [Real.danted, socks4]
+    ]
+  ],
+  [
+    "danted, and tinyproxy with a user behind it",
+    [
+      [Real.danted, socks5],
+      [Real.tinyproxyWithUser, tunnelWithUser]
+    ]
+  ],
+  [
+    "tinyproxy, danted by SOCKS4 and microsocks with a user, one behind the other",
+    [
+      [Real.tinyproxy, tunnel],
+      [Real.danted, socks4],
+      [Real.microsocksWithUser, socks5WithUser]
+    ]
+  ],
+  [
+    "microsocks, squid and tinyproxy, one behind the other",
+    [
+      [Real.microsocks, socks5],
+      [Real.squid, tunnel],
+      [Real.tinyproxy, tunnel]
+    ]
+  ]
+]
+
+describe.each(chains)("%s", { timeout: 60_000 }, (_, hops) => {
+  it.live("carry all bytes both ways, and say that nobody listens", (context) =>
+    Effect.gen(function* () {
+      for (const [program] of hops) {
+        const absent = Real.missing(program)
+        if (absent !== undefined) return context.skip(absent)
+      }
+      const firewall = yield* Effect.forEach(hops, ([program, at]) => Effect.map(Real.start(program), at))
+      const listener = yield* RawTarget.listen({ onConnection: ({ socket }) => void socket.write("banner") })
+      const dialer = NodeDialer.layer({ firewall })
+      const proxy = yield* Proxy.serve({ target: listener.target, dialer })
+      const client = yield* RawClient.open(proxy.port)
+      const target = yield* listener.accept
+      yield* client.untilPayload(6, soon)
+      yield* client.send(Frames.binary, pattern)
+      yield* target.untilReceived(size)
+      assert.isTrue(target.bytes.equals(pattern))
+      yield* target.write(pattern)
+      yield* client.untilPayload(size + 6)
+      assert.isTrue(client.bytes.equals(Buffer.concat([Buffer.from("banner"), pattern])))
+      yield* client.sendClose()
+      yield* target.until("end", soon)
+      yield* target.end()
+      yield* client.until("close 1005", soon)
+      yield* client.end()
+      yield* proxy.idle(soon)
+      assert.deepStrictEqual(proxy.log, [])
+      const nobody = yield* RawTarget.nobody
+      const error = yield* Effect.flip(Effect.scoped(NodeDialer.make({ firewall }).dial(nobody)))
+      assert.strictEqual(error.kind, "FirewallFailed")
+      assert.include(error.message, `The ${firewall.at(-1)} `)
     }).pipe(Effect.scoped)
   )
 })

@@ -31,6 +31,26 @@ export const tinyproxyWithUser: Program = {
   config: (port, file) => [...tinyproxy.config!(port, file), `BasicAuth ${user} ${secret}`]
 }
 
+/** HTTP, also to ports other than those of HTTPS. */
+export const squid: Program = {
+  name: "squid",
+  args: (_, file) => ["-N", "-f", file],
+  config: (port) => [
+    `http_port 127.0.0.1:${port}`,
+    "acl local src 127.0.0.0/8",
+    "http_access allow local",
+    "cache deny all",
+    "access_log none",
+    "cache_log /dev/null",
+    "cache_store_log none",
+    "netdb_filename none",
+    "pid_filename none",
+    "pinger_enable off",
+    "visible_hostname localhost",
+    "shutdown_lifetime 0 seconds"
+  ]
+}
+
 /** SOCKS4 and SOCKS5. */
 export const danted: Program = {
   name: "danted",
