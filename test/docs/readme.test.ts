@@ -18,6 +18,7 @@ const pages = [
   "docs/behind-a-load-balancer.md",
   "docs/components.md",
   "docs/recipes.md",
+  "docs/targets.md",
   "docs/websockify.md"
 ]
 

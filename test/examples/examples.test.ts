@@ -62,6 +62,27 @@ describe("examples", () => {
     assert.strictEqual(await client.next(), "tcp:hello")
   })
 
+  example("client-targets", async () => {
+    await using db = await service("db")
+    await using other = await service("other")
+    await using program = await serve("client-targets", { ALLOW: `*.internal:5432 ${db.address}` })
+    await using client = await Client.connect(`${program.url}/?address=${db.address}`)
+    client.send("hello")
+    assert.strictEqual(await client.next(), "db:hello")
+    for (const [query, status] of [
+      [`?address=${other.address}`, "403"],
+      ["?address=169.254.169.254:80", "403"],
+      ["?address=0x7f.1:80", "400"],
+      ["", "400"]
+    ] as const) {
+      const error = await Client.connect(`${program.url}/${query}`).then(
+        () => "opened",
+        (cause: Error) => cause.message
+      )
+      assert.include(error, status, query)
+    }
+  })
+
   example("proxy-by-path", async () => {
     await using vnc = await service("vnc")
     await using db = await service("db")
