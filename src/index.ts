@@ -47,6 +47,8 @@ export * as WebSocketServer from "./server/WebSocketServer.ts"
 
 export * as Dialer from "./proxy/Dialer.ts"
 export * as Firewall from "./proxy/Firewall.ts"
+export * as HttpTokenSource from "./proxy/HttpTokenSource.ts"
+export * as JwtTokenSource from "./proxy/JwtTokenSource.ts"
 export * as Router from "./proxy/Router.ts"
 export * as Target from "./proxy/Target.ts"
 export * as TargetPolicy from "./proxy/TargetPolicy.ts"

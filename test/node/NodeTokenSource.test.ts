@@ -3,25 +3,18 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
-import * as Option from "effect/Option"
 import { execFileSync } from "node:child_process"
 import { mkdirSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs"
 import * as Net from "node:net"
 import { dirname } from "node:path"
 import { TestClock } from "effect/testing"
 import * as NodeTokenSource from "../../src/node/NodeTokenSource.ts"
-import * as Router from "../../src/proxy/Router.ts"
 import * as TokenSource from "../../src/proxy/TokenSource.ts"
 import * as Proxy from "../proxy/proxy.ts"
 import * as RawClient from "../proxy/rawClient.ts"
 import * as RawTarget from "../proxy/rawTarget.ts"
+import { says } from "../proxy/says.ts"
 import { folder } from "./folder.ts"
-
-type Source = TokenSource.TokenSource["Service"]
-
-/** What a source says of a token, as text. */
-const says = (source: Source, token: string) =>
-  Effect.map(source.lookup(token), Option.match({ onNone: () => undefined, onSome: (to) => Router.targets(to).join() }))
 
 /** Keeps what is logged as an error. */
 const logging = <A, E, R>(effect: (errors: ReadonlyArray<string>) => Effect.Effect<A, E, R>) => {

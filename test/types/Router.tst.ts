@@ -1,9 +1,10 @@
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import { describe, expect, test } from "tstyche"
 import * as Router from "../../src/proxy/Router.ts"
 import { Target } from "../../src/proxy/Target.ts"
 
-class Broken extends Error {}
+class Broken extends Data.TaggedError("Broken") {}
 declare const fails: Router.Route<Broken>
 declare const needs: Router.Route<never, Router.Router>
 const target = new Target({ host: "a", port: 1 })

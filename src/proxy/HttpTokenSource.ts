@@ -1,0 +1,117 @@
+/**
+ * Targets that an HTTP service knows by their tokens. It is asked with a GET, the token escaped into the address, and answers
+ * 200 with `{ "host": ..., "port": ... }`, `"host:port"`, a list of those or plain `host:port`; or 404, 410 or 204 for a
+ * token that it does not know. Everything else, a redirect too, is a failure of the service.
+ *
+ * What it knows is remembered for a while, so a token that it takes back goes on that long; what it does not know is asked again.
+ * Credentials of ours are for the `HttpClient` to bring: see `HttpClient.mapRequest`.
+ *
+ * @since 0.1.0
+ */
+import * as Cache from "effect/Cache"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as HttpClient from "effect/http/HttpClient"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Semaphore from "effect/Semaphore"
+import * as BoundedGet from "./internal/boundedGet.ts"
+import * as TokenTable from "./internal/tokenTable.ts"
+import type { Destination } from "./Router.ts"
+import * as Target from "./Target.ts"
+import { TokenSource, TokenSourceError } from "./TokenSource.ts"
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /**
+   * The address of the service, `http:` or `https:`. The token takes the place of each `%s` in its path or query; without one it
+   * is added to the query, as `token`.
+   */
+  readonly url: string
+  /** How long an answer may take, and the wait before it is asked for. Default: 5 seconds. */
+  readonly timeout?: Duration.Input | undefined
+  /** The most bytes of an answer. Default: 16 KiB. */
+  readonly maxSize?: number | undefined
+  /** How long a target is remembered. Default: 10 seconds; 0 asks each time. */
+  readonly cacheFor?: Duration.Input | undefined
+  /** The most targets that are remembered. Default: 1000. */
+  readonly cacheCapacity?: number | undefined
+  /** The most questions at a time; others wait. Default: 32. */
+  readonly concurrency?: number | undefined
+}
+
+const unknown = new Set([204, 404, 410])
+
+/** Gives the address for a token, or says why there can be none. */
+const addressing = (template: string): Result.Result<(token: string) => URL, string> => {
+  const fill = (text: string) => template.replaceAll("%s", () => text)
+  // what `%s` stands for must not be a part of who is asked
+  if (!URL.canParse(fill("a")) || new URL(fill("a")).origin !== new URL(fill("b")).origin) {
+    return Result.fail("expected the address of a service, such as https://api.internal/targets/%s")
+  }
+  const { password, protocol, username } = new URL(fill("a"))
+  if (protocol !== "http:" && protocol !== "https:") return Result.fail("expected an address with http: or https:")
+  if (username !== "" || password !== "") return Result.fail("expected an address without user and password")
+  return Result.succeed((token) => {
+    const url = new URL(fill(encodeURIComponent(token)))
+    if (!template.includes("%s")) url.searchParams.set("token", token)
+    return url
+  })
+}
+
+/** Dots alone would lead up the path, escaped or not (WHATWG URL, double-dot segments); what is not Unicode cannot be escaped. */
+const canBeAsked = (token: string) => !/^\.+$/.test(token) && token.isWellFormed()
+
+/**
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function* (
+  options: Options
+): Effect.fn.Return<TokenSource["Service"], TokenSourceError, HttpClient.HttpClient> {
+  const { cacheCapacity = 1000, concurrency = 32, maxSize = 16 * 1024, timeout = "5 seconds" } = options
+  const cacheFor = Duration.fromInputUnsafe(options.cacheFor ?? "10 seconds")
+  const client = yield* HttpClient.HttpClient
+  const address = addressing(options.url)
+  if (Result.isFailure(address)) return yield* new TokenSourceError({ message: address.failure })
+  const semaphore = yield* Semaphore.make(concurrency)
+  const failed = (message: string) => new TokenSourceError({ message: `the service of tokens: ${message}` })
+
+  const ask = Effect.fnUntraced(function* (
+    token: string
+  ): Effect.fn.Return<Option.Option<Destination>, TokenSourceError> {
+    const { status, text } = yield* Effect.mapError(
+      BoundedGet.get(client, address.success(token), { maxSize, timeout }),
+      failed
+    )
+    if (unknown.has(status)) return Option.none()
+    if (status !== 200) return yield* failed(`it answers with HTTP status ${status}`)
+    const destination = TokenTable.readAnswer(text, Target.parse)
+    if (Result.isFailure(destination)) return yield* failed(`its answer cannot be used: ${destination.failure}`)
+    return Option.some(destination.success)
+  })
+  const cache = yield* Cache.makeWith(
+    (token: string) =>
+      Effect.timeoutOrElse(semaphore.withPermit(ask(token)), {
+        duration: timeout,
+        orElse: () => Effect.fail(failed("it does not answer in time"))
+      }),
+    {
+      capacity: cacheCapacity,
+      timeToLive: (exit) => (Exit.isSuccess(exit) && Option.isSome(exit.value) ? cacheFor : Duration.zero)
+    }
+  )
+  return { lookup: (token) => (canBeAsked(token) ? Cache.get(cache, token) : Effect.succeedNone) }
+})
+
+/**
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options): Layer.Layer<TokenSource, TokenSourceError, HttpClient.HttpClient> =>
+  Layer.effect(TokenSource)(make(options))

@@ -1,0 +1,43 @@
+/**
+ * Targets that a token brings with it: a JSON Web Token, signed by who may say where clients go, with the target in its claims
+ * `host` and `port`. Nothing is looked up but keys. What makes a token good is said in `Jwt`, and which keys may have signed
+ * it in `JwtKeys`; one that is not good is no token, and the log has the reason.
+ *
+ * **Example** (Tokens of an issuer)
+ *
+ * ```ts
+ * const keys = yield* JwtKeys.fromUrl("https://id.example/.well-known/jwks.json")
+ * const source = JwtTokenSource.make(yield* Jwt.make({ keys, issuer: "https://id.example/", audience: "vnc" }))
+ * const route = TokenSource.routeOf(source)
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import type { Jwt } from "../server/Jwt.ts"
+import * as TokenTable from "./internal/tokenTable.ts"
+import * as Target from "./Target.ts"
+import { type TokenSource, TokenSourceError } from "./TokenSource.ts"
+
+const refused = (reason: string) => Effect.as(Effect.logInfo(`A token is not taken: ${reason}`), Option.none())
+
+/**
+ * `port` is a number or digits; without it `host` is `host:port`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (jwt: Jwt): TokenSource["Service"] => ({
+  lookup: (token) =>
+    Effect.matchEffect(jwt.verify(token), {
+      onFailure: ({ kind, reason }) =>
+        kind === "unavailable" ? Effect.fail(new TokenSourceError({ message: `Tokens: ${reason}` })) : refused(reason),
+      onSuccess: ({ host, port }) =>
+        Result.match(TokenTable.readJson({ host, port }, Target.parse), {
+          onFailure: (message) => refused(`its claims host and port: ${message}`),
+          onSuccess: Effect.succeedSome
+        })
+    })
+})
