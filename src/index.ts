@@ -45,6 +45,7 @@ export * as OpenRequest from "./server/OpenRequest.ts"
 export * as UpgradeListener from "./server/UpgradeListener.ts"
 export * as WebSocketServer from "./server/WebSocketServer.ts"
 
+export * as ClientRoute from "./proxy/ClientRoute.ts"
 export * as Dialer from "./proxy/Dialer.ts"
 export * as Firewall from "./proxy/Firewall.ts"
 export * as HttpTokenSource from "./proxy/HttpTokenSource.ts"
