@@ -8,6 +8,7 @@ import * as WebSocket from "../connection/WebSocket.ts"
 import * as NodeWebSocketServer from "../node/NodeWebSocketServer.ts"
 import * as WebSocketServer from "../server/WebSocketServer.ts"
 import * as Address from "./Address.ts"
+import * as Admission from "./admission.ts"
 import * as flags from "./flags.ts"
 import * as Forwarding from "./forwarding.ts"
 import { printReady } from "./ready.ts"
@@ -26,7 +27,8 @@ export const echo = Command.make(
     ),
     ...flags.server,
     ...Tls.server,
-    ...Forwarding.server
+    ...Forwarding.server,
+    ...Admission.server
   },
   Effect.fnUntraced(function* ({ addresses, ...rest }) {
     const listen = yield* Address.parseListen(addresses[0] ?? Address.defaultListen, rest.preferIpv6)
@@ -34,6 +36,7 @@ export const echo = Command.make(
     const options = yield* flags.serverOptions(listen, rest, "any")
     const forwarding = yield* Forwarding.serverOptions(rest)
     const tls = yield* Tls.serverOptions(rest)
+    const admission = yield* Admission.serverOptions(rest, { ...options, tls })
     return yield* Layer.launch(
       Layer.effectDiscard(printReady).pipe(
         Layer.provideMerge(
@@ -45,7 +48,7 @@ export const echo = Command.make(
           NodeWebSocketServer.layer({
             ...options,
             ...forwarding,
-            tls,
+            ...admission,
             subprotocols: "first",
             compression: {},
             maxMessageSize: 64 * MiB,

@@ -14,7 +14,6 @@ import { type Listen, UsageError } from "./Address.ts"
 const limits = {
   maxConnections: ["max-connections", "N", "The most connections at a time (10000)"],
   maxConnectionsPerAddress: ["max-connections-per-address", "N", "The same from one address (no limit)"],
-  maxHandshakeRatePerAddress: ["max-handshake-rate", "N", "The most handshakes a second from one address (no limit)"],
   handshakeTimeout: ["handshake-timeout", "DURATION", "How long a request's head may take (10 seconds)"],
   pingInterval: ["ping-interval", "DURATION", "Ping a client after this much silence (30 seconds)"],
   pongTimeout: ["pong-timeout", "DURATION", "Give up a client still silent after a ping (20 seconds)"],
@@ -49,7 +48,11 @@ export const server = {
   ),
   maxConnections: limitFlag("maxConnections"),
   maxConnectionsPerAddress: limitFlag("maxConnectionsPerAddress"),
-  maxHandshakeRatePerAddress: limitFlag("maxHandshakeRatePerAddress"),
+  maxHandshakeRate: Flag.String("max-handshake-rate").pipe(
+    Flag.withMetavar("RATE"),
+    Flag.withDescription("The most handshakes from one address: 5 or 5/s, 20/m, 100/h (no limit)"),
+    Flag.optional
+  ),
   handshakeTimeout: limitFlag("handshakeTimeout"),
   pingInterval: limitFlag("pingInterval"),
   pongTimeout: limitFlag("pongTimeout"),
@@ -63,6 +66,7 @@ export const server = {
 export type ServerFlags = { readonly [K in Limit]: Option.Option<string> } & {
   readonly origin: ReadonlyArray<string>
   readonly unixListenMode: Option.Option<string>
+  readonly maxHandshakeRate: Option.Option<string>
 }
 
 /** One or more addresses; which of them is which depends on how many there are. */
@@ -108,6 +112,23 @@ const withMode = (
     : wrong("is for unix sockets, and needs unix:PATH to listen on")
 }
 
+const perSecond = { s: 1, m: 60, h: 3600 } as const
+
+/** So many in a time: all at once if need be, and then as they fall due. */
+const parseRate = Effect.fnUntraced(function* (flag: string, text: Option.Option<string>) {
+  if (Option.isNone(text)) return {}
+  const match = /^([1-9]\d{0,8})(?:\/([smh]))?$/.exec(text.value)
+  if (match === null) {
+    const message = `--${flag} expects a rate, such as 5/s or 20/m; got ${JSON.stringify(text.value)}`
+    return yield* new UsageError({ message })
+  }
+  const burst = Number(match[1])
+  return {
+    maxHandshakeRatePerAddress: burst / perSecond[(match[2] ?? "s") as keyof typeof perSecond],
+    maxHandshakeBurstPerAddress: burst
+  }
+})
+
 /** The server's options, given what was typed. Without `--origin` the command's own default holds. */
 export const serverOptions = Effect.fnUntraced(function* (
   listen: Listen,
@@ -131,6 +152,7 @@ export const serverOptions = Effect.fnUntraced(function* (
     ...(yield* withMode(listen, flags.unixListenMode)),
     // each limit was parsed by its own kind just above
     ...(given as Pick<NodeWebSocketServer.Options, Limit>),
+    ...(yield* parseRate("max-handshake-rate", flags.maxHandshakeRate)),
     origin: origin.length === 0 ? defaultOrigin : origin.includes("any") ? "any" : origin
   }
 })

@@ -9,6 +9,7 @@ import * as NodeDialer from "../node/NodeDialer.ts"
 import * as NodeWebSocketServer from "../node/NodeWebSocketServer.ts"
 import * as WebSocketProxy from "../proxy/WebSocketProxy.ts"
 import * as Address from "./Address.ts"
+import * as Admission from "./admission.ts"
 import * as flags from "./flags.ts"
 import * as Forwarding from "./forwarding.ts"
 import * as Life from "./life.ts"
@@ -46,40 +47,49 @@ export const proxy = Command.make(
     ...Web.server,
     ...Life.server,
     ...Log.server,
-    ...Record.server
+    ...Record.server,
+    ...Admission.server,
+    ...Admission.web
   },
-  Effect.fnUntraced(function* ({ addresses, compress, text, ...rest }) {
-    const [listen, to] = yield* Routing.addresses(addresses, rest)
-    const options = yield* flags.serverOptions(yield* Address.parseListen(listen, rest.preferIpv6), rest, "same-origin")
-    const target = yield* Routing.parse(to, rest)
-    const dialer = { ...(yield* Forwarding.dialerOptions(rest)), ...(yield* Target.dialerOptions(rest, to)) }
-    const forwarding = yield* Forwarding.serverOptions(rest)
-    const tls = yield* Tls.serverOptions(rest)
-    const life = yield* Life.make(rest)
-    const running = Layer.launch(
-      Layer.effectDiscard(printReady).pipe(
-        Layer.provideMerge(WebSocketProxy.layer({ target, messages: text ? "text" : "binary" })),
-        Layer.provideMerge(Web.layer(rest)),
-        Layer.provide(Record.layer(rest)),
-        Layer.provide(NodeDialer.layer(dialer)),
-        Layer.provide(life.layer),
-        Layer.provide(Log.layerConnections),
-        // what the client offers first is what the target is taken to speak
-        Layer.provide(
-          NodeWebSocketServer.layerHttp({
-            ...options,
-            ...forwarding,
-            tls,
-            subprotocols: "first",
-            compression: compress ? {} : false
-          })
+  Effect.fnUntraced(
+    function* ({ addresses, compress, text, ...rest }) {
+      const [listen, to] = yield* Routing.addresses(addresses, rest)
+      const options = yield* flags.serverOptions(
+        yield* Address.parseListen(listen, rest.preferIpv6),
+        rest,
+        "same-origin"
+      )
+      const target = yield* Routing.parse(to, rest)
+      const dialer = { ...(yield* Forwarding.dialerOptions(rest)), ...(yield* Target.dialerOptions(rest, to)) }
+      const forwarding = yield* Forwarding.serverOptions(rest)
+      const tls = yield* Tls.serverOptions(rest)
+      const admission = yield* Admission.proxyOptions(rest, { ...options, ...forwarding, tls })
+      const life = yield* Life.make(rest)
+      const running = Layer.launch(
+        Layer.effectDiscard(printReady).pipe(
+          Layer.provideMerge(WebSocketProxy.layer({ target, messages: text ? "text" : "binary" })),
+          Layer.provideMerge(Web.layer(rest, admission.guard)),
+          Layer.provide(Record.layer(rest)),
+          Layer.provide(NodeDialer.layer(dialer)),
+          Layer.provide(life.layer),
+          Layer.provide(Log.layerConnections),
+          // what the client offers first is what the target is taken to speak
+          Layer.provide(
+            NodeWebSocketServer.layerHttp({
+              ...options,
+              ...forwarding,
+              ...admission.options,
+              subprotocols: "first",
+              compression: compress ? {} : false
+            })
+          )
         )
       )
-    )
-    return yield* Effect.raceFirst(running, Effect.flatMap(life.over, Effect.logInfo)).pipe(
-      Effect.provide(Log.layer(rest))
-    )
-  }, Effect.scoped)
+      return yield* Effect.raceFirst(running, Effect.flatMap(life.over, Effect.logInfo))
+    },
+    Effect.scoped,
+    (self, flags) => Effect.provide(self, Log.layer(flags))
+  )
 ).pipe(
   Command.withDescription("Put a WebSocket in front of a TCP service"),
   Command.withExamples([

@@ -2,8 +2,10 @@
  * `--web`: the files of a folder on the same port, such as the page that opens the WebSockets.
  */
 import * as Flag from "effect/cli/Flag"
+import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as NodeHttpAccess from "../node/NodeHttpAccess.ts"
 import * as NodeStaticFiles from "../node/NodeStaticFiles.ts"
 import { UsageError } from "./Address.ts"
 
@@ -21,12 +23,13 @@ export interface WebFlags {
   readonly web: Option.Option<string>
 }
 
-/** The files, if they were asked for. */
-export const layer = ({ web }: WebFlags) =>
+/** The files, if they were asked for, and who may have them, if not everyone. */
+export const layer = ({ web }: WebFlags, guard: NodeHttpAccess.Options | undefined) =>
   Option.match(web, {
     onNone: () => Layer.empty,
     onSome: (root) =>
       NodeStaticFiles.layer({ root }).pipe(
+        guard === undefined ? identity : Layer.provide(NodeHttpAccess.layer(guard)),
         Layer.catch(() =>
           Layer.effectDiscard(
             new UsageError({ message: `--web expects a folder that can be read; got ${JSON.stringify(root)}` })

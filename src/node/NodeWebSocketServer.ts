@@ -75,7 +75,8 @@ export const layerConfig = (
 
 /**
  * A WebSocket server and an `effect/http` server on one port: requests to upgrade to WebSocket go to the first, all others
- * to the second, such as `HttpRouter.serve(routes)`.
+ * to the second, such as `HttpRouter.serve(routes)`. Limits count requests to upgrade, and connections only if `admission` is given:
+ * those of a page are none of its WebSockets.
  *
  * @category layers
  * @since 0.1.0
@@ -89,8 +90,7 @@ export const layerHttp = (
   WebSocketServer.layer(options).pipe(
     Layer.provideMerge(
       Layer.effectContext(
-        // connections that speak plain HTTP are none of those that are counted
-        Effect.map(NodeUpgradeListener.make({ ...options, admission: undefined }), (_) =>
+        Effect.map(NodeUpgradeListener.make(options), (_) =>
           Context.make(UpgradeListener, _.listener).pipe(Context.add(HttpServer.HttpServer, _.http))
         )
       )

@@ -6,7 +6,7 @@
  * An IPv6 address counts by its network of 64 bits, since one client has all of them (RFC 4291 section 2.5.1); an IPv4-mapped
  * one is its IPv4 address. A client without an address (a unix socket) counts for the total alone.
  *
- * The rate is a token bucket: it holds as many handshakes as the rate is for one second, and fills at that rate.
+ * The rate is a token bucket: it holds the handshakes that may come at once, and fills at the rate.
  *
  * @since 0.1.0
  */
@@ -28,6 +28,8 @@ export interface Options {
    * one: 0.1 is one in ten seconds. Default: no limit.
    */
   readonly maxHandshakeRatePerAddress?: number | undefined
+  /** How many of them may come at once, if the address has been quiet before. Default: as many as in one second, at least one. */
+  readonly maxHandshakeBurstPerAddress?: number | undefined
   /**
    * The most addresses without a connection whose rate is remembered; those that tried the longest ago are forgotten first.
    * Default: 16,384, which is about 2 MiB.
@@ -103,7 +105,7 @@ export const make = (options: Options): Effect.Effect<Admission> =>
     const maxConnections = options.maxConnections ?? 10_000
     const perAddress = options.maxConnectionsPerAddress ?? Infinity
     const rate = options.maxHandshakeRatePerAddress ?? Infinity
-    const burst = Math.max(1, rate)
+    const burst = Math.max(1, options.maxHandshakeBurstPerAddress ?? rate)
     const maxAddresses = Math.max(1, options.maxAddresses ?? 16_384)
     const byAddress = perAddress !== Infinity || rate !== Infinity
     /** Those with connections, of whom there are no more than connections. */

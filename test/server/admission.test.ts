@@ -213,6 +213,24 @@ describe("Admission", () => {
     })
   )
 
+  it.effect("lets as many come at once as it is told, and then as they fall due", () =>
+    Effect.gen(function* () {
+      const admission = yield* Admission.make({ maxHandshakeRatePerAddress: 0.5, maxHandshakeBurstPerAddress: 20 })
+      const attempt = () => {
+        const who = from("192.0.2.1")
+        const denial = admission.enter(who)
+        if (denial === undefined) admission.leave(who)
+        return denial === undefined
+      }
+      const all = () => Array.from({ length: 30 }, attempt).filter((came) => came).length
+      assert.strictEqual(all(), 20)
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(all(), 5)
+      yield* TestClock.adjust("10 minutes")
+      assert.strictEqual(all(), 20)
+    })
+  )
+
   it.effect("remembers so many addresses and no more; those that tried the longest ago are forgotten first", () =>
     Effect.gen(function* () {
       const admission = yield* Admission.make({ maxHandshakeRatePerAddress: 1, maxAddresses: 100 })

@@ -1,0 +1,47 @@
+/**
+ * The keys of `JwtKeys` from a file, read again when it changes.
+ *
+ * @since 0.1.0
+ */
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import * as JwtKeys from "../server/JwtKeys.ts"
+import { type FileError, watchedFile } from "./internal/watchedFile.ts"
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly file: string
+  /**
+   * What is in it: public keys, certificates or JWKs, as `JwtKeys.fromText` reads them, or a secret that the issuer has, too, as
+   * one line of text. Default: `keys`.
+   */
+  readonly kind?: "keys" | "secret" | undefined
+  /** How often the file is looked at; `Duration.infinity` is never. Default: 5 seconds. */
+  readonly interval?: Duration.Input | undefined
+}
+
+/** A line break at the end is the editor's; one within would be a mistake. */
+const secretOf = (text: string) => JwtKeys.secret(Redacted.make(text.replace(/\r?\n$/, "")))
+
+/**
+ * The file has to be good at first. Later, one that is not is logged, and the keys of before stay.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function* (
+  options: Options
+): Effect.fn.Return<JwtKeys.Keys, FileError, Scope.Scope> {
+  const { current } = yield* watchedFile({
+    file: options.file,
+    interval: options.interval,
+    what: "The keys",
+    load: options.kind === "secret" ? secretOf : JwtKeys.fromText
+  })
+  return { find: (algorithm, id) => Effect.suspend(() => current().find(algorithm, id)) }
+})
