@@ -252,6 +252,14 @@ export const rows: ReadonlyArray<Row> = [
     difference: "Accepted: there is one engine. There it silently lets in everybody, whatever plugin is given.",
     carry: () => nothing
   },
+  same("target-config", "FILE", "The same as `--token-plugin TokenFile --token-source FILE`, as there."),
+  same(
+    "token-plugin",
+    "NAME",
+    "websockify's names, and ours. No Python is loaded: other classes are refused in one line that has the names."
+  ),
+  same("token-source", "SOURCE"),
+  same("host-token", undefined, "The token is the name, or its first label."),
   {
     option: "heartbeat",
     value: "SECONDS",

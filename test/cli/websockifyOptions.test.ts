@@ -308,6 +308,41 @@ const tries: Readonly<Record<string, Try>> = {
     const { url } = yield* websockify("127.0.0.1:0", yield* service(), "--libserver")
     assert.strictEqual(yield* echoed(url), "hello")
   }),
+  "target-config": Effect.gen(function* () {
+    const file = join(yield* temporary, "targets")
+    writeFileSync(file, `# a comment\nmine: ${yield* service()}\n`)
+    const { url } = yield* websockify("127.0.0.1:0", "--target-config", file)
+    assert.strictEqual(yield* echoed(`${url}/?token=mine`), "hello")
+    assert.match(yield* echoed(`${url}/?token=other`), /40[134]/)
+    assert.match(yield* echoed(url), /40[0134]/)
+  }),
+  "token-plugin": Effect.gen(function* () {
+    const folder = yield* temporary
+    const file = join(folder, "targets")
+    writeFileSync(file, `mine: ${yield* service()}\n`)
+    for (const plugin of ["TokenFile", "ReadOnlyTokenFile"]) {
+      const { url } = yield* websockify("127.0.0.1:0", "--token-plugin", plugin, "--token-source", file)
+      assert.strictEqual(yield* echoed(`${url}/?token=mine`), "hello")
+      assert.match(yield* echoed(`${url}/?token=other`), /40[134]/)
+    }
+    yield* service({ path: join(folder, "one") })
+    const sockets = ["--token-plugin=UnixDomainSocketDirectory", `--token-source=${folder}`]
+    const { url } = yield* websockify("127.0.0.1:0", ...sockets)
+    assert.strictEqual(yield* echoed(`${url}/?token=one`), "hello")
+    yield* refused(["--token-plugin", "my.Class", "TokenFile"], "0", "--token-plugin", "my.Class")
+  }),
+  "token-source": Effect.andThen(
+    refused(["--token-source", "--token-plugin"], "0", "--token-source", "x"),
+    refused(["--token-source", "/no/such"], "0", "--token-plugin=TokenFile", "--token-source", "/no/such/file")
+  ),
+  "host-token": Effect.gen(function* () {
+    const file = join(yield* temporary, "targets")
+    writeFileSync(file, `mine: ${yield* service()}\n`)
+    const args = ["--token-plugin", "TokenFile", "--token-source", file, "--host-token"]
+    const { url } = yield* websockify("127.0.0.1:0", ...args)
+    assert.strictEqual(yield* echoed(url, { headers: { host: "mine" } }), "hello")
+    assert.match(yield* echoed(url), /40[134]/)
+  }),
   heartbeat: Effect.gen(function* () {
     yield* refused(["--heartbeat", "seconds"], "0", "a:1", "--heartbeat", "often")
     const { url } = yield* websockify("127.0.0.1:0", yield* service(), "--heartbeat", "1")
