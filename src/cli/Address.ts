@@ -1,6 +1,6 @@
 /**
- * Addresses as the command line takes them: `[host:]port` or `unix:PATH` to listen on, `host:port` or `unix:PATH` to connect to.
- * `unix:@NAME` is a name in Linux' abstract namespace.
+ * Addresses as the command line takes them: `[host:]port`, `unix:PATH` or `fd:N` to listen on, `host:port` or `unix:PATH` to connect
+ * to. `unix:@NAME` is a name in Linux' abstract namespace, and `fd:N` a socket that listens already.
  */
 import * as Effect from "effect/Effect"
 import * as Data from "effect/Data"
@@ -10,7 +10,10 @@ import * as Target from "../proxy/Target.ts"
 /** What the user typed cannot be done. The message is one line: what was expected, what came. */
 export class UsageError extends Data.TaggedError("UsageError")<{ readonly message: string }> {}
 
-export type Listen = { readonly host: string; readonly port: number } | { readonly unix: { readonly path: string } }
+export type Listen =
+  | { readonly host: string; readonly port: number }
+  | { readonly unix: { readonly path: string } }
+  | { readonly descriptor: number }
 
 const listen = /^(?:(?:\[([0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|([^:/\s[\]]+)):)?(\d{1,5})$/
 
@@ -30,10 +33,12 @@ export const parseListen = (text: string, preferIpv6 = false): Effect.Effect<Lis
       Effect.map((target) => ({ unix: target as Target.UnixTarget }))
     )
   }
+  const descriptor = /^fd:(\d{1,4})$/.exec(text)?.[1]
+  if (descriptor !== undefined) return Effect.succeed({ descriptor: Number(descriptor) })
   const match = listen.exec(text)
   const port = Number(match?.[3])
   if (match === null || port > 65535) {
-    const message = `cannot listen on ${JSON.stringify(text)}: expected [host:]port with a port from 0 to 65535, such as 8080, 0.0.0.0:8080 or [::1]:8080, or unix:PATH`
+    const message = `cannot listen on ${JSON.stringify(text)}: expected [host:]port with a port from 0 to 65535, such as 8080, 0.0.0.0:8080 or [::1]:8080, unix:PATH or fd:N`
     return Effect.fail(new UsageError({ message }))
   }
   const host = match[1] ?? match[2] ?? (preferIpv6 ? "::1" : "127.0.0.1")

@@ -21,7 +21,7 @@ export const echo = Command.make(
   {
     addresses: flags.addresses(
       "LISTEN",
-      `[host:]port (${Address.defaultListen}; port 0 picks one) or unix:PATH; IPv6 as [::1]:port`,
+      `[host:]port (${Address.defaultListen}; port 0 picks one), unix:PATH or fd:N; IPv6 as [::1]:port`,
       1,
       0
     ),

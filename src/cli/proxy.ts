@@ -26,7 +26,7 @@ export const proxy = Command.make(
   {
     addresses: flags.addresses(
       "[LISTEN] TARGET",
-      `LISTEN is [host:]port (${Address.defaultListen}; port 0 picks one) or unix:PATH, TARGET is host:port or unix:PATH; IPv6 as [::1]:port`,
+      `LISTEN is [host:]port (${Address.defaultListen}; port 0 picks one), unix:PATH or fd:N, TARGET is host:port or unix:PATH; IPv6 as [::1]:port`,
       2,
       0
     ),

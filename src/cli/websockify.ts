@@ -212,11 +212,9 @@ export const rows: ReadonlyArray<Row> = [
   },
   {
     option: "inetd",
-    ours: "–",
-    difference: "Refused in one line: it listens by itself.",
-    carry: refuse(
-      "--inetd is not there: it listens by itself, on [host:]port or with --unix-listen; a service manager starts it"
-    )
+    ours: "`fd:0` in place of `LISTEN`",
+    difference: "The same; unix sockets and systemd's (`fd:3`) are taken, too.",
+    carry: () => ({ listen: "fd:0" })
   },
   same(
     "web",

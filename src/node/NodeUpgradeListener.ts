@@ -73,6 +73,11 @@ export interface Options {
   /** Listens on a unix socket, and on no port. Default: none. */
   readonly unix?: UnixSocket | undefined
   /**
+   * Takes connections from a socket that listens already, by its file descriptor, as a service manager hands one over (systemd's
+   * first is 3, inetd's is 0), and listens nowhere else. Default: none.
+   */
+  readonly descriptor?: number | undefined
+  /**
    * The whole head must have come within this time of the connection; 408. A header of the PROXY protocol, the decision of `admit`
    * and the TLS handshake, which come before, have this time each for themselves. Default: 10 seconds.
    */
@@ -148,8 +153,10 @@ const setKeepAlive = (socket: Net.Socket, time: number | undefined, interval: nu
 const wholeSeconds = (millis: number | undefined): number | undefined =>
   millis === undefined || millis === 0 ? millis : Math.min(32_767, Math.ceil(millis / 1000)) * 1000
 
-const addressOf = ({ host = "127.0.0.1", port = 0, unix }: Options): string =>
-  unix === undefined ? `${host.includes(":") ? `[${host}]` : host}:${port}` : Listen.format(unix.path)
+const addressOf = ({ descriptor, host = "127.0.0.1", port = 0, unix }: Options): string => {
+  if (descriptor !== undefined) return `fd:${descriptor}`
+  return unix === undefined ? `${host.includes(":") ? `[${host}]` : host}:${port}` : Listen.format(unix.path)
+}
 
 /**
  * Starts to listen; the listener and its connections end with the scope. The second service is the HTTP server on the same
@@ -329,9 +336,13 @@ export const make = Effect.fnUntraced(function* (
       server.closeAllConnections()
     })
   )
-  const { backlog, host = "127.0.0.1", ipv6Only, port = 0, reusePort, unix } = options
+  const { backlog, descriptor: fd, host = "127.0.0.1", ipv6Only, port = 0, reusePort, unix } = options
   yield* unix === undefined
-    ? Listen.onPort(server, addressOf(options), { host, port, backlog, ipv6Only, reusePort })
+    ? Listen.on(
+        server,
+        addressOf(options),
+        fd === undefined ? { host, port, backlog, ipv6Only, reusePort } : { fd, backlog }
+      )
     : Listen.onPath(server, { path: unix.path, mode: unix.mode ?? 0o600, backlog })
 
   const bound = server.address()

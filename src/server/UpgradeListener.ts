@@ -110,10 +110,12 @@ export class ListenError extends Data.TaggedError("ListenError")<{
   readonly cause: unknown
 }> {
   override get message(): string {
-    if (this.address.startsWith("unix:")) {
-      const why = unixFailures[this.code]
-      if (why !== undefined) return `cannot listen on ${this.address}: ${why}`
-    }
+    const why = this.address.startsWith("unix:")
+      ? unixFailures[this.code]
+      : this.address.startsWith("fd:")
+        ? `expected a socket that listens as this file descriptor (${this.code})`
+        : undefined
+    if (why !== undefined) return `cannot listen on ${this.address}: ${why}`
     switch (this.code) {
       case "EADDRINUSE":
         return `cannot listen on ${this.address}: the port is in use; choose another, or 0 to have one chosen`

@@ -62,6 +62,7 @@ describe("arguments that are websockify's", () => {
     ["1:1 a:2 --ssl-ciphers HIGH:!aNULL", "proxy --ciphers=HIGH:!aNULL 1:1 a:2"],
     ["--unix-listen /run/a.sock a:2", "proxy unix:/run/a.sock a:2"],
     ["--unix-listen=/a --unix-listen-mode=750 --unix-target /b", "proxy --unix-listen-mode=750 unix:/a unix:/b"],
+    ["--inetd a:2", "proxy fd:0 a:2"],
     ["1:1 --unix-target /run/b.sock", "proxy 1:1 unix:/run/b.sock"],
     ["1:1 a:2 --libserver --file-only --no-parent", "proxy 1:1 a:2"],
     // flags of ours among them, whatever their values look like
@@ -76,7 +77,6 @@ describe("arguments that are websockify's", () => {
     const refused: ReadonlyArray<readonly [line: string, ...words: ReadonlyArray<string>]> = [
       ["1:1 a:2 -D", "--daemon", "service manager"],
       ["1:1 a:2 --daemon", "--daemon", "service manager"],
-      ["--inetd a:2", "--inetd", "--unix-listen"],
       ["1:1 -- Xvnc :1", "-- COMMAND", "target"],
       ["1:1 a:2 --wrap-mode respawn", "--wrap-mode", "target"],
       ["1:1 a:2 --syslog /dev/log", "--syslog", "logger"],

@@ -4,11 +4,12 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, type Scope } from "effect"
-import { execFile } from "node:child_process"
+import { execFile, spawn } from "node:child_process"
 import { once } from "node:events"
 import { existsSync, lstatSync, readFileSync, writeFileSync } from "node:fs"
 import * as Net from "node:net"
 import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import WS from "ws"
 import { rows } from "../../src/cli/websockify.ts"
@@ -17,6 +18,8 @@ import { temporary } from "../node/files.ts"
 import { ask } from "../server/wire.ts"
 import { certificate, chain, path, read, text, write } from "../tls/openssl.ts"
 import { run, start } from "./command.ts"
+
+const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url))
 
 /** A TCP service that sends back what comes, on a port or a path. */
 const service = (
@@ -267,7 +270,26 @@ const tries: Readonly<Record<string, Try>> = {
     const none = yield* websockify("127.0.0.1:0", "--unix-target", join(folder, "nobody.sock"))
     assert.match(yield* echoed(none.url), /502/)
   }),
-  inetd: refused(["--inetd"], "--inetd", "a:1"),
+  inetd: Effect.gen(function* () {
+    yield* refused(["fd:0", "listens"], "--inetd", "a:1")
+    if (!has("python3")) return
+    // what a service manager does: a socket that listens, and then the program in its own place
+    const manager = `import os, socket, sys
+s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen(5); os.dup2(s.fileno(), 0)
+os.execv(sys.argv[1], sys.argv[1:])`
+    const args = ["--inetd", yield* service(), "--idle-timeout", "1"]
+    const child = yield* Effect.acquireRelease(
+      Effect.sync(() =>
+        spawn("python3", ["-c", manager, process.execPath, main, ...args], { stdio: ["ignore", "pipe", "inherit"] })
+      ),
+      (child) => Effect.sync(() => child.kill("SIGKILL"))
+    )
+    const exited = once(child, "exit")
+    const [line] = yield* Effect.promise(() => once(child.stdout, "data"))
+    const url = /^ready (ws:.*)\n$/.exec(String(line))?.[1] ?? assert.fail(String(line))
+    assert.strictEqual(yield* echoed(url), "hello")
+    assert.deepStrictEqual(yield* Effect.promise(() => exited), [0, null])
+  }),
   web: Effect.gen(function* () {
     const folder = yield* temporary
     writeFileSync(join(folder, "vnc.html"), "<title>a page</title>")

@@ -1,5 +1,5 @@
 /**
- * Has a server listen, on a TCP port or on a unix socket. A path is made free before only if what is there is a socket that
+ * Has a server listen, on a TCP port, on a unix socket or with a socket that it was given. A path is made free before only if what is there is a socket that
  * nobody listens on any more, as a process leaves it behind that was killed: no other file is touched, and nobody's socket is
  * taken away.
  */
@@ -87,12 +87,14 @@ const bind = (server: Net.Server, address: string, start: (listening: () => void
     }
   })
 
-/** Listens on a port. */
-export const onPort = (
-  server: Net.Server,
-  address: string,
-  options: Net.ListenOptions
-): Effect.Effect<void, ListenError> => bind(server, address, (listening) => server.listen(options, listening))
+/** `fd` is not in the types of Node's. */
+interface Endpoint extends Net.ListenOptions {
+  readonly fd?: number
+}
+
+/** Listens on a port, or with a socket that listens already. */
+export const on = (server: Net.Server, address: string, options: Endpoint): Effect.Effect<void, ListenError> =>
+  bind(server, address, (listening) => server.listen(options, listening))
 
 /** Listens on a unix socket, which is taken away when the server closes. */
 export const onPath = (server: Net.Server, { backlog, mode, path }: UnixPath): Effect.Effect<void, ListenError> => {
