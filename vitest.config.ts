@@ -3,7 +3,7 @@ import { missing } from "./test/installed.ts"
 import { defineConfig } from "vitest/config"
 
 /** What makes its certificates with `openssl`: left out, with a word, where that is missing. */
-const tls = ["test/tls/**", "test/cli/tls*.test.ts", "test/component/{certificate,tls}*.test.ts"]
+const tls = ["test/tls/**", "test/{cli,docs}/tls*.test.ts", "test/component/{certificate,tls}*.test.ts"]
 const noOpenssl = missing("openssl")
 if (noOpenssl !== undefined) process.stderr.write(`${noOpenssl}: ${tls.join(", ")} are skipped\n`)
 

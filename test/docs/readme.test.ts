@@ -19,6 +19,7 @@ const pages = [
   "docs/components.md",
   "docs/recipes.md",
   "docs/targets.md",
+  "docs/tls.md",
   "docs/websockify.md"
 ]
 
