@@ -60,6 +60,61 @@ describe("Certificate: its fields are those that openssl shows", () => {
     })
   }
 
+  const full = [
+    "basicConstraints=CA:FALSE",
+    "keyUsage=critical,digitalSignature,keyAgreement",
+    "extendedKeyUsage=serverAuth,clientAuth",
+    "subjectAltName=DNS:www.a.com,IP:10.0.0.1,email:a@b.com"
+  ]
+  const usages: Readonly<Record<string, string>> = {
+    "TLS Web Server Authentication": "1.3.6.1.5.5.7.3.1",
+    "TLS Web Client Authentication": "1.3.6.1.5.5.7.3.2"
+  }
+  const signatures: Readonly<Record<string, string>> = {
+    sha256WithRSAEncryption: "RSA_SHA256RSA",
+    rsassaPss: "RSA_SSA_PSS",
+    "ecdsa-with-SHA256": "ECDSA_SHA256",
+    ED25519: "ED25519",
+    ED448: "ED448"
+  }
+  for (const [i, kind] of kinds.entries()) {
+    it(`of one with a key of the kind ${kind} that another signed, with extensions and without, as in -text`, () => {
+      // each is signed by a key of another kind
+      const signer = kinds[(i + 3) % kinds.length]!
+      certificate(`signer-${signer}`, { kind: signer, subject: `/O=Authority/CN=${signer}` })
+      for (const [name, extensions] of [
+        [`full-${kind}`, full],
+        [`bare-${kind}`, ["subjectKeyIdentifier=none", "authorityKeyIdentifier=none"]]
+      ] as const) {
+        certificate(name, { kind, extensions, issuer: `signer-${signer}` })
+        const it = load(name)
+        const shown = ask(name, "-text")
+        /** What is on the line after a heading. */
+        const under = (heading: string) => new RegExp(`${heading}:[^\\n]*\\n\\s+(.*)`).exec(shown)?.[1] ?? ""
+        const list = (heading: string) => (under(heading) === "" ? [] : under(heading).split(", "))
+        assert.strictEqual(it.issuer, `CN=${signer}, O=Authority`)
+        assert.match(shown, new RegExp(`Issuer: O\\s*=\\s*Authority, CN\\s*=\\s*${signer}\\n`))
+        assert.strictEqual(it.subject, `CN=${name}, O=Test, C=US`)
+        assert.strictEqual(it.signatureAlgorithm, signatures[/Signature Algorithm: (\S+)/.exec(shown)![1]!])
+        const bits =
+          /Public-Key: \((\d+) bit\)/.exec(shown)?.[1] ?? /ED(?:25519|448)/.exec(under("Public Key Algorithm"))?.[0]
+        assert.strictEqual(it.publicKeyLength, bits === "ED25519" ? 256 : bits === "ED448" ? 456 : Number(bits))
+        assert.strictEqual(it.version, `V${/Version: (\d)/.exec(shown)![1]}`)
+        assert.deepStrictEqual(it.usage, list("X509v3 Key Usage"))
+        assert.deepStrictEqual(
+          it.extendedKeyUsage,
+          list("X509v3 Extended Key Usage").map((word) => usages[word] ?? word)
+        )
+        assert.deepStrictEqual(
+          it.alternativeNames.map(
+            ({ type, value }) => `${{ IP: "IP Address", Email: "email" }[type as string] ?? type}:${value}`
+          ),
+          list("X509v3 Subject Alternative Name")
+        )
+      }
+    })
+  }
+
   it("each key usage is a flag and a word, and Decipher Only is none", () => {
     const words = [
       ["digitalSignature", 0x80, "Digital Signature"],
