@@ -232,17 +232,23 @@ describe("certificates of clients", { timeout: 60_000 }, () => {
 
   it.live("--client-ca-system trusts the system's authorities, besides those of --client-ca or alone", () =>
     Effect.gen(function* () {
-      const alone = yield* serving("--cert", path("first.pem"), "--client-ca-system")
+      certificate("system", { extensions: ca })
+      certificate("citizen", { issuer: "system" })
+      // where OpenSSL looks for the system's
+      yield* Effect.acquireRelease(
+        Effect.sync(() => (process.env["SSL_CERT_FILE"] = path("system.crt"))),
+        () => Effect.sync(() => delete process.env["SSL_CERT_FILE"])
+      )
+      const pem = ["--cert", path("first.pem")]
+      const alone = yield* serving(...pem, "--client-ca-system")
+      assert.isTrue(yield* isLetIn(alone.port, as("citizen")))
       assert.isFalse(yield* isLetIn(alone.port, as("member")))
       assert.isFalse(yield* isLetIn(alone.port, {}))
-      const both = yield* serving(
-        "--cert",
-        path("first.pem"),
-        "--client-ca-system",
-        "--client-ca",
-        path("authority.crt")
-      )
+      const both = yield* serving(...pem, "--client-ca-system", "--client-ca", path("authority.crt"))
+      assert.isTrue(yield* isLetIn(both.port, as("citizen")))
       assert.isTrue(yield* isLetIn(both.port, as("member")))
+      const given = yield* serving(...pem, "--client-ca", path("authority.crt"))
+      assert.isFalse(yield* isLetIn(given.port, as("citizen")))
     }).pipe(Effect.scoped)
   )
 })
