@@ -10,6 +10,7 @@ const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url))
 
 export interface Command extends AsyncDisposable {
   readonly port: number
+  readonly pid: number
 }
 
 /** Starts it and waits until it says where it listens; ended with SIGTERM, it must exit with 0. */
@@ -22,6 +23,7 @@ export const command = async (...args: ReadonlyArray<string>): Promise<Command> 
     child.stdout.resume()
     return {
       port: Number(port),
+      pid: child.pid!,
       [Symbol.asyncDispose]: async () => {
         child.kill("SIGTERM")
         const [code] = await exited
