@@ -27,6 +27,8 @@ export interface Started extends AsyncDisposable {
   /** `127.0.0.1:PORT` */
   readonly address: string
   readonly pid: number
+  /** Its configuration, in a folder that is its own. */
+  readonly file: string
   /** The lines that it has printed by now. */
   readonly printed: ReadonlyArray<string>
   /** Waits for a line that it prints, and gives what was found. */
@@ -88,6 +90,7 @@ export const start = async (program: Program, before?: number): Promise<Started>
           port,
           address: `127.0.0.1:${port}`,
           pid: child.pid!,
+          file,
           printed,
           prints: (line) =>
             Effect.runPromise(

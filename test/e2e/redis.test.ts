@@ -2,28 +2,32 @@
  * Redis behind the proxy: clients that speak TCP come to it through the tunnel of `examples/tunnel.ts`.
  */
 import * as NodeRedis from "@effect/platform-node/NodeRedis"
-import { assert, beforeEach, describe, it } from "@effect/vitest"
+import { afterAll, assert, beforeAll, beforeEach, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Redis from "effect/persistence/Redis"
 import { once } from "node:events"
 import { createClient, RESP_TYPES } from "redis"
 import { WebSocket } from "ws"
 import { serve } from "../examples/program.ts"
-import { needs } from "../installed.ts"
+import { has, needs } from "../installed.ts"
 import { eventually } from "../proxy/watch.ts"
-import { type Program, start } from "../started.ts"
+import { type Program, start, type Started } from "../started.ts"
+import type { Command } from "./command.ts"
 import { recipe } from "./recipe.ts"
 
 const server: Program = {
   name: "redis-server",
-  args: (port) => ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+  args: (port, file) =>
+    `--port ${port} --bind 127.0.0.1 --unixsocket ${file}.sock --appendonly no --save`.split(" ").concat("")
 }
 
 /** Redis, the proxy in front of it, and the tunnel that leads there. */
-const started = async () => {
+const started = async (
+  proxyOf = (redis: Started): Promise<Command> => recipe("redis", { "localhost:6379": redis.address })
+) => {
   await using stack = new AsyncDisposableStack()
   const redis = stack.use(await start(server))
-  const proxy = stack.use(await recipe("redis", { "localhost:6379": redis.address }))
+  const proxy = stack.use(await proxyOf(redis))
   const url = `ws://127.0.0.1:${proxy.port}`
   const tunnel = stack.use(await serve("tunnel", { URL: url }))
   const held = stack.move()
@@ -56,8 +60,13 @@ const MiB = 1024 * 1024
 beforeEach(needs("redis-server"))
 
 describe("Redis", () => {
+  let system: Awaited<ReturnType<typeof started>>
+  beforeAll(async () => {
+    if (has("redis-server")) system = await started()
+  })
+  afterAll(() => system?.[Symbol.asyncDispose]())
+
   it("answers a pipeline of 10,000 commands in their order", async () => {
-    await using system = await started()
     using client = await connect(system.tunnel.url)
     const count = 10_000
     const answers = await Promise.all(Array.from({ length: count }, (_, i) => client.incrBy("sum", i)))
@@ -69,7 +78,6 @@ describe("Redis", () => {
   })
 
   it("stores a value of 32 MiB and gives it back", async () => {
-    await using system = await started()
     using client = await connect(system.tunnel.url)
     const value = Buffer.alloc(32 * MiB, Buffer.from(Uint8Array.from({ length: 251 }, (_, i) => i)))
     await client.set("large", value)
@@ -78,7 +86,6 @@ describe("Redis", () => {
   })
 
   it("tells subscribers what is published, each message once and in order", async () => {
-    await using system = await started()
     using publisher = await connect(system.tunnel.url)
     const count = 2000
     const expected = Array.from({ length: count }, (_, i) => `message ${i} ✓`)
@@ -99,7 +106,6 @@ describe("Redis", () => {
   })
 
   it("is watched with MONITOR while others work, and nothing is left out", async () => {
-    await using system = await started()
     using client = await connect(system.tunnel.url)
     using watcher = await connect(system.tunnel.url)
     const seen: Array<string> = []
@@ -114,7 +120,6 @@ describe("Redis", () => {
   })
 
   it("serves an Effect program as it would over TCP", async () => {
-    await using system = await started()
     const program = Effect.gen(function* () {
       const redis = yield* Redis.Redis
       yield* redis.send("SET", "greeting", "hello")
@@ -123,7 +128,9 @@ describe("Redis", () => {
     const layer = NodeRedis.layer({ url: system.tunnel.url.replace("tcp:", "redis:") })
     assert.strictEqual(await Effect.runPromise(Effect.provide(program, layer)), "hello")
   })
+})
 
+describe("Redis that comes and goes", () => {
   it("ends its connections with 1000 when it ends, and whoever waits is told", async () => {
     await using system = await started()
     using client = await connect(system.tunnel.url)
@@ -148,6 +155,33 @@ describe("Redis", () => {
     await system.redis[Symbol.asyncDispose]()
     const [code, reason] = await closed
     assert.deepStrictEqual([code, String(reason)], [1011, "the target failed"])
+  })
+
+  it("is reached at its unix socket", async () => {
+    await using system = await started(({ file }) =>
+      recipe("redis-unix", { "unix:/run/redis/redis-server.sock": `unix:${file}.sock` })
+    )
+    using client = await connect(system.tunnel.url)
+    await client.set("greeting", "hello")
+    assert.match(await client.clientInfo().then(({ addr }) => addr), /config\.sock:0$/)
+    assert.strictEqual(await client.get("greeting"), "hello")
+  })
+
+  it("has another take its place while it is away", async () => {
+    await using other = await start(server)
+    await using system = await started((redis) =>
+      recipe("redis-failover", { "redis-1:6379,redis-2:6379": `${redis.address},${other.address}` })
+    )
+    const portOf = async () => {
+      using client = await connect(system.tunnel.url)
+      return /tcp_port:(\d+)/.exec(await client.info("server"))?.[1]
+    }
+    assert.strictEqual(await portOf(), String(system.redis.port))
+    await system.redis[Symbol.asyncDispose]()
+    assert.strictEqual(await portOf(), String(other.port))
+    await using again = await start(server, system.redis.port)
+    await other[Symbol.asyncDispose]()
+    assert.strictEqual(await portOf(), String(again.port))
   })
 
   it("takes new connections when it is back", async () => {
