@@ -152,6 +152,28 @@ describe("MQTT", () => {
     assert.isTrue(alive.client.connected)
   })
 
+  it("shares a port with other services, each at its path", async () => {
+    await using mosquitto = await start(broker)
+    await using other = await start(broker)
+    await using proxy = await recipe("paths", {
+      "/mqtt=localhost:1883": `/mqtt=${mosquitto.address}`,
+      "/redis=localhost:6379": `/redis=${other.address}`
+    })
+    const url = `ws://127.0.0.1:${proxy.port}`
+    for (const path of ["/mqtt", "/redis"]) {
+      await using publisher = await connect(url + path)
+      await publisher.client.publishAsync("path", path, { qos: 1, retain: true })
+    }
+    for (const path of ["/mqtt", "/redis"]) {
+      await using subscriber = await connect(url + path)
+      await subscriber.client.subscribeAsync("path", { qos: 1 })
+      assert.deepStrictEqual(await subscriber.until(1), [`path 1 retained ${path}`])
+    }
+    const elsewhere = new WebSocket(`${url}/elsewhere`, "mqtt")
+    const [error] = await once(elsewhere, "error")
+    assert.include(String(error), "404")
+  })
+
   it("serves 200 clients at a time", async () => {
     await using system = await started()
     await using stack = new AsyncDisposableStack()
