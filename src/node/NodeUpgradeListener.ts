@@ -26,6 +26,7 @@ import type { UpgradeListener } from "../server/UpgradeListener.ts"
 import { ListenError, type Peer, type Upgrade } from "../server/UpgradeListener.ts"
 import * as Door from "./internal/door.ts"
 import { Entrance } from "./internal/entrance.ts"
+import * as Identified from "./internal/identified.ts"
 import * as Forwarding from "./internal/forwarding.ts"
 import * as Listen from "./internal/listen.ts"
 import * as Secure from "./internal/secure.ts"
@@ -286,7 +287,10 @@ export const make = Effect.fnUntraced(function* (
     forwarding(
       request,
       socket,
-      () => onRequest(request, response),
+      (named) => {
+        Identified.name(request, named)
+        onRequest(request, response)
+      },
       (why) => answerWith(request, response, why)
     )
   })
@@ -386,7 +390,8 @@ export const make = Effect.fnUntraced(function* (
     address,
     serve: Effect.fnUntraced(function* (httpApp, middleware) {
       const serveScope = yield* Effect.scope
-      const handler = yield* NodeHttpServer.makeHandler(httpApp, { middleware, scope: Scope.forkUnsafe(serveScope) })
+      const app = proxyProtocol === undefined && forwarded === undefined ? httpApp : Identified.identified(httpApp)
+      const handler = yield* NodeHttpServer.makeHandler(app, { middleware, scope: Scope.forkUnsafe(serveScope) })
       const previous = onRequest
       onRequest = handler
       yield* Effect.addFinalizer(() => Effect.sync(() => void (onRequest = previous)))

@@ -1,11 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Arbitrary from "effect/Arbitrary"
-import { Effect, Queue, Result } from "effect"
+import { Context, Effect, Layer, Option, Queue, Result } from "effect"
+import { HttpServer, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { NetAddress } from "effect/net"
 import * as Schema from "effect/Schema"
+import * as NodeWebSocketServer from "../../src/node/NodeWebSocketServer.ts"
 import * as ForwardedFor from "../../src/server/ForwardedFor.ts"
+import { WebSocketServer } from "../../src/server/WebSocketServer.ts"
 import { balancer, line, list, seen, stranger, trusted, wireFrom } from "./balancer.ts"
-import { collectingLogs, deciding, echo, type Options } from "./serving.ts"
+import { collectingLogs, deciding, echo, type Options, portOf } from "./serving.ts"
 import { upgradeRequest } from "./wire.ts"
 
 const node = (text: string): string => {
@@ -285,6 +288,40 @@ describe("a server behind a reverse proxy", () => {
       assert.strictEqual((yield* next).remoteAddress, "198.51.100.7")
       assert.strictEqual((yield* ask(headers, balancer, line("192.0.2.1", 1))).status, 101)
       assert.strictEqual((yield* next).remoteAddress, "192.0.2.1")
+    })
+  )
+})
+
+describe("an HTTP application behind proxies", () => {
+  const show = Effect.map(HttpServerRequest.HttpServerRequest, ({ peerAddress, remoteAddress }) =>
+    HttpServerResponse.text([remoteAddress, peerAddress].map((it) => Option.getOrElse(it, () => "-")).join(" "))
+  )
+
+  it.live("sees the same client as a WebSocket does, and the proxy as its peer", () =>
+    Effect.gen(function* () {
+      const context = yield* Layer.build(
+        Layer.provideMerge(
+          HttpServer.serve(show),
+          NodeWebSocketServer.layerHttp({
+            port: 0,
+            proxyProtocol: { trusted, mode: "optional" },
+            forwarded: { trusted: list("127.0.0.1, 10.0.0.0/8"), header: "x-forwarded-for" }
+          })
+        )
+      )
+      const port = portOf(Context.get(context, WebSocketServer))
+      const get = (first: string, header = "", from = balancer) =>
+        Effect.flatMap(
+          wireFrom(from, port, `${first}GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n${header}\r\n`),
+          (wire) => Effect.map(wire.response, ({ body }) => body)
+        )
+      const header = "X-Forwarded-For: 192.0.2.1, 198.51.100.7\r\n"
+      assert.strictEqual(yield* get(""), `${balancer} ${balancer}`)
+      assert.strictEqual(yield* get("", header), `198.51.100.7 ${balancer}`)
+      assert.strictEqual(yield* get("", "X-Forwarded-For: unknown\r\n"), `unknown ${balancer}`)
+      assert.strictEqual(yield* get("", header, stranger), `${stranger} ${stranger}`)
+      assert.strictEqual(yield* get(line("198.51.100.9", 1)), `198.51.100.9 ${balancer}`)
+      assert.strictEqual(yield* get(line("10.0.0.1", 1), header), `198.51.100.7 ${balancer}`)
     })
   )
 })
