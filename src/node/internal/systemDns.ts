@@ -1,44 +1,78 @@
 /**
- * Names as this system looks them up, its hosts file included. Who asks for a name while it is being looked up gets the same
- * answer: each look-up holds a thread until it ends, whoever still waits, and Node has four of them for everything.
+ * Names as this system looks them up, its hosts file included. A look-up holds a thread until it ends, whoever still waits, and
+ * Node has four of them for everything: two are looked up at a time, the others wait in turn for as long as somebody waits for
+ * them, and who asks for a name that is asked for already gets the same answer.
  */
 import * as Effect from "effect/Effect"
 import * as Dns from "effect/net/Dns"
+import type * as Host from "effect/net/Host"
 import * as NetAddress from "effect/net/NetAddress"
 import * as Result from "effect/Result"
 import System from "node:dns"
 import type { Resolver } from "./addresses.ts"
 
+/** The most look-ups at a time. */
+const maxLookups = 2
+
 const families = { IPv4: 4, IPv6: 6 } as const
 
-const underWay = new Map<string, Promise<ReadonlyArray<System.LookupAddress>>>()
+type Answer = Effect.Effect<ReadonlyArray<NetAddress.IpAddress>, Dns.DnsError>
 
-const ask = (name: string, family: 0 | 4 | 6): Promise<ReadonlyArray<System.LookupAddress>> => {
-  const key = `${family} ${name}`
-  const known = underWay.get(key)
-  if (known !== undefined) return known
-  const asked = new Promise<ReadonlyArray<System.LookupAddress>>((resolve, reject) => {
-    System.lookup(name, { all: true, family, order: "verbatim" }, (cause, found) =>
-      cause === null ? resolve(found) : reject(cause)
-    )
-  }).finally(() => underWay.delete(key))
-  underWay.set(key, asked)
-  return asked
+/** A look-up that waits for its turn, or is under way. */
+interface Lookup {
+  readonly name: string
+  readonly family: NetAddress.IpFamily | undefined
+  readonly waiters: Set<(answer: Answer) => void>
 }
 
-export const systemDns: Resolver = Dns.make({
-  lookup: (host, family) =>
-    Effect.map(
-      Effect.tryPromise({
-        try: () => ask(host, family === undefined ? 0 : families[family]),
-        // whoever dials knows no other reason
-        catch: (cause) => new Dns.DnsError({ reason: "NotFound", method: "lookup", hostname: host, cause })
-      }),
-      // a zone is of this machine, and the resolver's
-      (found) =>
-        found.flatMap(({ address }) => {
-          const read = NetAddress.ipFromString(address.replace(/%.*/, ""))
-          return Result.isSuccess(read) ? [read.success] : []
-        })
-    )
-})
+const known = new Map<string, Lookup>()
+const inTurn = new Set<Lookup>()
+let running = 0
+
+const keyOf = ({ family, name }: Pick<Lookup, "family" | "name">): string => `${family} ${name}`
+
+const read = (found: ReadonlyArray<System.LookupAddress>): ReadonlyArray<NetAddress.IpAddress> =>
+  found.flatMap(({ address }) => {
+    // a zone is the resolver's
+    const read = NetAddress.ipFromString(address.replace(/%.*/, ""))
+    return Result.isSuccess(read) ? [read.success] : []
+  })
+
+const next = (): void => {
+  const [lookup] = inTurn
+  if (lookup === undefined || running >= maxLookups) return
+  inTurn.delete(lookup)
+  running++
+  const { family, name, waiters } = lookup
+  const options = { all: true, family: family === undefined ? 0 : families[family], order: "verbatim" } as const
+  System.lookup(name, options, (cause, found) => {
+    running--
+    known.delete(keyOf(lookup))
+    const answer: Answer =
+      cause === null
+        ? Effect.succeed(read(found))
+        : // whoever dials knows no other reason
+          Effect.fail(new Dns.DnsError({ reason: "NotFound", method: "lookup", hostname: name, cause }))
+    for (const resume of waiters) resume(answer)
+    next()
+  })
+}
+
+const lookup = (name: Host.DomainName, family: NetAddress.IpFamily | undefined): Answer =>
+  Effect.callback((resume) => {
+    const key = keyOf({ name, family })
+    const asked: Lookup = known.get(key) ?? { name, family, waiters: new Set() }
+    asked.waiters.add(resume)
+    if (!known.has(key)) {
+      known.set(key, asked)
+      inTurn.add(asked)
+      next()
+    }
+    return Effect.sync(() => {
+      asked.waiters.delete(resume)
+      // one that is under way cannot be stopped
+      if (asked.waiters.size === 0 && inTurn.delete(asked)) known.delete(key)
+    })
+  })
+
+export const systemDns: Resolver = Dns.make({ lookup })
