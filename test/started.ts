@@ -68,7 +68,7 @@ const alive = (group: number): boolean => {
 const end = async ({ name, signal = "SIGKILL" }: Program, { pid: group }: ChildProcess): Promise<void> => {
   if (group === undefined || !alive(group)) return
   process.kill(-group, signal)
-  await Effect.runPromise(eventually(`the end of ${name}`, () => !alive(group)))
+  await Effect.runPromise(eventually(`the end of ${name}`, () => !alive(group), 30_000))
 }
 
 /** Starts it and waits until it accepts: on a port that is free, or on this one, where it was before. */

@@ -3,7 +3,6 @@
  * the server ends as soon as it has answered, or keeps.
  */
 import { assert, beforeEach, describe, it } from "@effect/vitest"
-import * as Effect from "effect/Effect"
 import { execFile } from "node:child_process"
 import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -11,9 +10,9 @@ import { dirname, join } from "node:path"
 import { promisify } from "node:util"
 import { serve } from "../examples/program.ts"
 import { needs } from "../installed.ts"
-import { eventually } from "../proxy/watch.ts"
 import { type Program, start } from "../started.ts"
 import { recipe } from "./recipe.ts"
+import { until } from "./until.ts"
 
 const run = promisify(execFile)
 
@@ -65,7 +64,7 @@ describe("HTTP", () => {
     assert.deepInclude(counted, { "Complete requests": 1000, "Failed requests": 0, "HTML transferred": 20_000_000 })
     assert.notProperty(counted, "Non-2xx responses")
     const left = () => openFiles(system.proxy.pid) <= before
-    await Effect.runPromise(eventually("the end of all connections", left))
+    await until("the end of all connections", left)
   })
 
   it("answers 5,000 requests on connections that stay", async () => {

@@ -3,14 +3,13 @@
  * browsers do.
  */
 import { assert, beforeEach, describe, it } from "@effect/vitest"
-import * as Effect from "effect/Effect"
 import { connectAsync, type IClientOptions, type MqttClient } from "mqtt"
 import { once } from "node:events"
 import { WebSocket } from "ws"
 import { needs } from "../installed.ts"
-import { eventually } from "../proxy/watch.ts"
 import { type Program, start } from "../started.ts"
 import { recipe } from "./recipe.ts"
+import { until } from "./until.ts"
 
 const broker: Program = {
   name: "mosquitto",
@@ -57,7 +56,7 @@ const connect = async (url: string, options: IClientOptions = {}): Promise<Conne
   return {
     client,
     socket: socket!,
-    until: (count) => Effect.runPromise(eventually(`${count} messages`, () => heard.length >= count && heard)),
+    until: (count) => until(`${count} messages`, () => heard.length >= count && heard),
     [Symbol.asyncDispose]: () => client.endAsync(true)
   }
 }

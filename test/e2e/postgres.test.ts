@@ -5,10 +5,9 @@ import { PGlite } from "@electric-sql/pglite"
 import { PGLiteSocketServer } from "@electric-sql/pglite-socket"
 import { Client, neonConfig, Pool } from "@neondatabase/serverless"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import * as Effect from "effect/Effect"
-import { eventually } from "../proxy/watch.ts"
 import type { Command } from "./command.ts"
 import { recipe } from "./recipe.ts"
+import { until } from "./until.ts"
 
 let db: PGlite
 beforeAll(async () => {
@@ -119,7 +118,7 @@ describe("PostgreSQL", () => {
     client.on("notification", ({ payload }) => heard.push(payload))
     await client.query("listen news")
     for (const news of ["one", "two"]) await client.query("select pg_notify('news', $1)", [news])
-    await Effect.runPromise(eventually("the news", () => heard.length === 2))
+    await until("the news", () => heard.length === 2)
     assert.deepStrictEqual(heard, ["one", "two"])
   })
 

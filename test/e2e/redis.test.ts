@@ -10,10 +10,10 @@ import { createClient, RESP_TYPES } from "redis"
 import { WebSocket } from "ws"
 import { serve } from "../examples/program.ts"
 import { has, needs } from "../installed.ts"
-import { eventually } from "../proxy/watch.ts"
 import { type Program, start, type Started } from "../started.ts"
 import type { Command } from "./command.ts"
 import { recipe } from "./recipe.ts"
+import { until } from "./until.ts"
 
 const server: Program = {
   name: "redis-server",
@@ -51,7 +51,7 @@ const direct = async (url: string) => {
   return {
     socket,
     closed,
-    until: (what: string) => Effect.runPromise(eventually(`${what} in ${text.slice(-200)}`, () => text.includes(what)))
+    until: (what: string) => until(`${what} in ${text.slice(-200)}`, () => text.includes(what))
   }
 }
 
@@ -99,7 +99,7 @@ describe("Redis", () => {
     )
     await Promise.all(expected.map((message) => publisher.publish("news", message)))
     for (const { client, heard } of subscribers) {
-      await Effect.runPromise(eventually("the messages", () => heard.length >= count))
+      await until("the messages", () => heard.length >= count)
       assert.deepStrictEqual(heard, expected)
       client.destroy()
     }
@@ -112,7 +112,7 @@ describe("Redis", () => {
     await watcher.monitor((line) => seen.push(String(line)))
     const count = 5000
     await Promise.all(Array.from({ length: count }, (_, i) => client.set(`key-${i}`, "value")))
-    await Effect.runPromise(eventually("the last command", () => seen.length >= count))
+    await until("the last command", () => seen.length >= count)
     assert.deepStrictEqual(
       seen.map((line) => /"key-\d+"/.exec(line)?.[0]),
       Array.from({ length: count }, (_, i) => `"key-${i}"`)

@@ -1,7 +1,6 @@
 /**
  * VNC servers with pictures on their screens, and pages with noVNC that show them.
  */
-import * as Effect from "effect/Effect"
 import { execFile, spawn } from "node:child_process"
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { createServer } from "node:http"
@@ -12,8 +11,8 @@ import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import type { Page } from "playwright-core"
 import { find } from "../installed.ts"
-import { eventually } from "../proxy/watch.ts"
 import type { Program, Started } from "../started.ts"
+import { until } from "./until.ts"
 
 const run = promisify(execFile)
 const width = 320
@@ -67,7 +66,7 @@ export const watchInput = async (server: Started) => {
   const child = spawn(find("xev")!, `${args} ${events}`.split(" "), { stdio: ["ignore", "pipe", "inherit"] })
   let text = ""
   createInterface({ input: child.stdout }).on("line", (line) => (text += `${line}\n`))
-  const hears = (what: RegExp) => Effect.runPromise(eventually(`${what} in ${text}`, () => what.test(text)))
+  const hears = (what: RegExp) => until(`${what} in ${text}`, () => what.test(text))
   await hears(/Expose event/)
   return {
     hears,

@@ -2,15 +2,14 @@
  * A VNC server behind the proxy and noVNC in a browser: the one from npm in a page of ours, and Debian's with its own pages.
  */
 import { afterAll, beforeAll, beforeEach, describe, it } from "@effect/vitest"
-import * as Effect from "effect/Effect"
 import { existsSync, readFileSync } from "node:fs"
 import type { Browser } from "playwright-core"
 import { lacking, needs } from "../installed.ts"
-import { eventually } from "../proxy/watch.ts"
 import { start } from "../started.ts"
 import { launch } from "./chromium.ts"
 import { origin, recipe } from "./recipe.ts"
 import { draw, first, second, shows, temporary, vnc, watchInput, web } from "./screen.ts"
+import { until } from "./until.ts"
 
 let browser: Browser
 beforeAll(async () => {
@@ -56,7 +55,7 @@ describe("noVNC from npm", () => {
     await happens("connect", "disconnect")
     // the first was whoever looked whether it accepts
     const goodbyes = () => server.printed.filter((line) => line.includes("Clean disconnection")).length
-    await Effect.runPromise(eventually("the end of the connection to the server", () => goodbyes() === 2))
+    await until("the end of the connection to the server", () => goodbyes() === 2)
     await connect()
     await happens("connect", "disconnect", "connect")
     await shows(page, second)
@@ -98,7 +97,7 @@ describe("noVNC from npm", () => {
     await shows(live, second)
     await live.close()
     const recorded = () => readFileSync(`${file.path}.1`, "utf8")
-    await Effect.runPromise(eventually("the end of the recording", () => recorded().includes("'EOF'")))
+    await until("the end of the recording", () => recorded().includes("'EOF'"))
 
     const playing = await open()
     await playing.addScriptTag({ content: recorded() })
