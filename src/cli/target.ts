@@ -191,10 +191,11 @@ const tlsOptions = Effect.fnUntraced(function* (
   })
 })
 
-const policyOf = Effect.fnUntraced(function* ({
+/** What clients may choose, and what may be configured; nothing where no flag says so. */
+export const policies = Effect.fnUntraced(function* ({
   allowTarget: allow,
   denyTarget: deny
-}: Flags): Effect.fn.Return<NodeDialer.Options["policy"], UsageError> {
+}: Pick<Flags, "allowTarget" | "denyTarget">): Effect.fn.Return<Policies | undefined, UsageError> {
   if (allow.length === 0 && deny.length === 0) return undefined
   const rules = (flag: string, texts: ReadonlyArray<string>) =>
     Effect.forEach(texts, (text) =>
@@ -202,11 +203,23 @@ const policyOf = Effect.fnUntraced(function* ({
     )
   const allowed = yield* rules("allow-target", allow)
   const denied = yield* rules("deny-target", deny)
-  const chosen = new TargetPolicy.TargetPolicy(allowed, denied, "refused")
-  // what an operator wrote may be on this machine or in its networks
-  const configured = new TargetPolicy.TargetPolicy(allowed, denied, "allowed")
-  return (target) => (target instanceof ClientTarget ? chosen : configured)
+  return {
+    chosen: new TargetPolicy.TargetPolicy(allowed, denied, "refused"),
+    // what an operator wrote may be on this machine or in its networks
+    configured: new TargetPolicy.TargetPolicy(allowed, denied, "allowed")
+  }
 })
+
+interface Policies {
+  readonly chosen: TargetPolicy.TargetPolicy
+  readonly configured: TargetPolicy.TargetPolicy
+}
+
+const policyOf = (flags: Flags): Effect.Effect<NodeDialer.Options["policy"], UsageError> =>
+  Effect.map(
+    policies(flags),
+    (both) => both && ((target) => (target instanceof ClientTarget ? both.chosen : both.configured))
+  )
 
 /** The options of the dialler, given what was typed, and the target if one was. */
 export const dialerOptions = Effect.fnUntraced(function* (
