@@ -5,7 +5,8 @@ import { PGlite } from "@electric-sql/pglite"
 import { PGLiteSocketServer } from "@electric-sql/pglite-socket"
 import { Client, neonConfig, Pool } from "@neondatabase/serverless"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import type { Command } from "./command.ts"
+import { request } from "node:http"
+import { serve } from "../examples/program.ts"
 import { recipe } from "./recipe.ts"
 import { until } from "./until.ts"
 
@@ -26,8 +27,12 @@ const listen = async () => {
   }
 }
 
+interface Proxy {
+  readonly port: number
+}
+
 /** The driver, set up as the page says. */
-const configure = ({ port }: Command) => {
+const configure = ({ port }: Proxy) => {
   const proxy = `127.0.0.1:${port}`
   neonConfig.wsProxy = (host, port) => `${proxy}/v1?address=${host}:${port}`
   neonConfig.useSecureWebSocket = false // ws:// and not wss://
@@ -51,6 +56,25 @@ const connect = async (address: ConstructorParameters<typeof Client>[0]) => {
   await client.connect()
   return client
 }
+
+/** What a request for a target is answered with. */
+const statusOf = (proxy: Proxy, address: string) =>
+  new Promise<number | undefined>((resolve, reject) => {
+    const path = `/v1?address=${encodeURIComponent(address)}`
+    const headers = {
+      connection: "Upgrade",
+      upgrade: "websocket",
+      "sec-websocket-version": "13",
+      "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ=="
+    }
+    const asking = request({ host: "127.0.0.1", port: proxy.port, path, headers })
+    asking.on("response", (response) => resolve(response.resume().statusCode))
+    asking.on("upgrade", (response, socket) => {
+      socket.destroy()
+      resolve(response.statusCode)
+    })
+    asking.on("error", reject).end()
+  })
 
 const codeOf = (promise: Promise<unknown>) =>
   promise.then(
@@ -144,5 +168,42 @@ describe("PostgreSQL", () => {
     await ended
     // a connection is refused before it is a WebSocket, and the driver knows no more than that
     assert.strictEqual(await codeOf(connect(system.address)), undefined)
+  })
+})
+
+/** Proxies of targets that clients name, of those that are allowed. */
+const choosing = {
+  "the command line": (allow: string) => recipe("postgres-from-client", { "db.internal:5432": allow }),
+  "an Effect program": async (allow: string) => {
+    const program = await serve("client-targets", { ALLOW: allow })
+    return { port: Number(new URL(program.url).port), [Symbol.asyncDispose]: () => program[Symbol.asyncDispose]() }
+  }
+}
+
+describe.each(Object.entries(choosing))("PostgreSQL behind %s", (_, allowing) => {
+  it("is the one that the driver names, of those that are allowed", async () => {
+    await using server = await listen()
+    await using other = await listen()
+    const allowed = `127.0.0.1:${server.port}`
+    await using proxy = await allowing(allowed)
+    configure(proxy)
+    const address = { host: "127.0.0.1", user: "postgres", database: "postgres" }
+    const client = await connect({ ...address, port: server.port })
+    assert.deepStrictEqual((await client.query("select 1 as one")).rows, [{ one: 1 }])
+    // which is there, and not for it
+    assert.strictEqual(await codeOf(connect({ ...address, port: other.port })), undefined)
+    assert.strictEqual(await statusOf(proxy, `127.0.0.1:${other.port}`), 403)
+    assert.strictEqual(await statusOf(proxy, allowed), 101)
+  })
+
+  it("cannot be named by what leads to this machine, where that is not allowed in particular", async () => {
+    await using server = await listen()
+    const { port } = server
+    await using proxy = await allowing(`*:${port}`)
+    const names = `127.0.0.1 localhost LOCALHOST 127.1 0 0.0.0.0 2130706433 0x7f.1 017700000001 127.0.0.1.
+      [::1] [::] [::ffff:127.0.0.1] [::ffff:7f00:1] [64:ff9b::7f00:1] 169.254.169.254 [fe80::1] 2852039166`
+    for (const name of names.split(/\s+/)) {
+      assert.include([400, 403], await statusOf(proxy, `${name}:${port}`), name)
+    }
   })
 })
