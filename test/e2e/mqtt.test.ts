@@ -2,12 +2,13 @@
  * Mosquitto, a broker that speaks plain MQTT here, behind the proxy, and clients that speak MQTT over WebSocket, as those in
  * browsers do.
  */
-import { assert, beforeEach, describe, it } from "@effect/vitest"
+import { afterAll, assert, beforeAll, beforeEach, describe, it } from "@effect/vitest"
 import { connectAsync, type IClientOptions, type MqttClient } from "mqtt"
 import { once } from "node:events"
 import { WebSocket } from "ws"
-import { needs } from "../installed.ts"
+import { has, needs } from "../installed.ts"
 import { type Program, start } from "../started.ts"
+import { certificate, path, read } from "../tls/openssl.ts"
 import { recipe } from "./recipe.ts"
 import { until } from "./until.ts"
 
@@ -63,9 +64,16 @@ const connect = async (url: string, options: IClientOptions = {}): Promise<Conne
 
 beforeEach(needs("mosquitto"))
 
+const will = { topic: "gone", payload: Buffer.from("without a word"), qos: 1 } as const
+
 describe("MQTT", () => {
+  let system: Awaited<ReturnType<typeof started>>
+  beforeAll(async () => {
+    if (has("mosquitto")) system = await started()
+  })
+  afterAll(() => system?.[Symbol.asyncDispose]())
+
   it("is there for a client that knows only the address, in the subprotocol that it asks for", async () => {
-    await using system = await started()
     const { url } = system
     const client = await connectAsync(url)
     await client.publishAsync("news", "hello", { qos: 1 })
@@ -75,7 +83,6 @@ describe("MQTT", () => {
   })
 
   it.for([0, 1, 2] as const)("delivers 500 messages with QoS %i, each once and in order", async (qos) => {
-    await using system = await started()
     await using subscriber = await connect(system.url)
     await using publisher = await connect(system.url)
     await subscriber.client.subscribeAsync("news/#", { qos })
@@ -87,7 +94,6 @@ describe("MQTT", () => {
   })
 
   it("keeps what is retained for who comes later", async () => {
-    await using system = await started()
     await using publisher = await connect(system.url)
     await publisher.client.publishAsync("state", "on", { qos: 1, retain: true })
     await using subscriber = await connect(system.url)
@@ -96,7 +102,6 @@ describe("MQTT", () => {
   })
 
   it("delivers payloads of 1 MiB", async () => {
-    await using system = await started()
     await using subscriber = await connect(system.url)
     await using publisher = await connect(system.url)
     const payload = Buffer.alloc(1 << 20, Buffer.from(Uint8Array.from({ length: 251 }, (_, i) => i)))
@@ -108,10 +113,7 @@ describe("MQTT", () => {
     assert.strictEqual(same, 5)
   })
 
-  const will = { topic: "gone", payload: Buffer.from("without a word"), qos: 1 } as const
-
   it("publishes the will of a client whose connection is cut, and of none that says goodbye", async () => {
-    await using system = await started()
     await using subscriber = await connect(system.url)
     await subscriber.client.subscribeAsync("gone", { qos: 1 })
     await using polite = await connect(system.url, { will: { ...will, payload: Buffer.from("no") } })
@@ -121,18 +123,7 @@ describe("MQTT", () => {
     assert.deepStrictEqual(await subscriber.until(1), ["gone 1 without a word"])
   })
 
-  it("publishes the will of a client that has fallen silent, found out by the proxy's ping", async () => {
-    await using system = await started("--ping-interval", "1s", "--pong-timeout", "1s")
-    await using subscriber = await connect(system.url)
-    await subscriber.client.subscribeAsync("gone", { qos: 1 })
-    // with no keep-alive the broker would wait for ever
-    await using silent = await connect(system.url, { will, keepalive: 0 })
-    silent.socket.pause()
-    assert.deepStrictEqual(await subscriber.until(1), ["gone 1 without a word"])
-  })
-
   it("is kept alive by the client's pings, and ended by the broker without them", async () => {
-    await using system = await started()
     await using alive = await connect(system.url, { keepalive: 1 })
     const answered = new Promise<void>((resolve) => {
       let pings = 0
@@ -149,6 +140,45 @@ describe("MQTT", () => {
     assert.strictEqual(code, 1000)
     await answered
     assert.isTrue(alive.client.connected)
+  })
+
+  it("serves 200 clients at a time", async () => {
+    await using stack = new AsyncDisposableStack()
+    const clients = await Promise.all(Array.from({ length: 200 }, () => connect(system.url)))
+    for (const connected of clients) stack.use(connected)
+    await Promise.all(clients.map(({ client }, i) => client.subscribeAsync(["all", `to/${i}`], { qos: 1 })))
+    await using publisher = await connect(system.url)
+    await publisher.client.publishAsync("all", "hello", { qos: 1 })
+    await Promise.all(clients.map((_, i) => publisher.client.publishAsync(`to/${i}`, String(i), { qos: 1 })))
+    for (const [i, connected] of clients.entries()) {
+      assert.deepStrictEqual(await connected.until(2), ["all 1 hello", `to/${i} 1 ${i}`])
+    }
+  })
+})
+
+describe("MQTT behind a proxy with more flags", () => {
+  it("publishes the will of a client that has fallen silent, found out by the proxy's ping", async () => {
+    await using system = await started("--ping-interval", "1s", "--pong-timeout", "1s")
+    await using subscriber = await connect(system.url)
+    await subscriber.client.subscribeAsync("gone", { qos: 1 })
+    // with no keep-alive the broker would wait for ever
+    await using silent = await connect(system.url, { will, keepalive: 0 })
+    silent.socket.pause()
+    assert.deepStrictEqual(await subscriber.until(1), ["gone 1 without a word"])
+  })
+
+  it("is wss with a certificate", async (context) => {
+    needs("openssl")(context)
+    const cert = certificate("server", { extensions: ["subjectAltName=IP:127.0.0.1"] })
+    await using system = await started("--cert", cert, "--key", path("server.key"))
+    const client = await connectAsync(system.url.replace("ws:", "wss:"), { ca: read("server.crt") })
+    const heard = new Promise((resolve) => {
+      client.on("message", (topic, payload) => resolve([topic, payload.toString()]))
+    })
+    await client.subscribeAsync("news", { qos: 1 })
+    await client.publishAsync("news", "hello", { qos: 1 })
+    assert.deepStrictEqual(await heard, ["news", "hello"])
+    await client.endAsync()
   })
 
   it("shares a port with other services, each at its path", async () => {
@@ -171,19 +201,5 @@ describe("MQTT", () => {
     const elsewhere = new WebSocket(`${url}/elsewhere`, "mqtt")
     const [error] = await once(elsewhere, "error")
     assert.include(String(error), "404")
-  })
-
-  it("serves 200 clients at a time", async () => {
-    await using system = await started()
-    await using stack = new AsyncDisposableStack()
-    const clients = await Promise.all(Array.from({ length: 200 }, () => connect(system.url)))
-    for (const connected of clients) stack.use(connected)
-    await Promise.all(clients.map(({ client }, i) => client.subscribeAsync(["all", `to/${i}`], { qos: 1 })))
-    await using publisher = await connect(system.url)
-    await publisher.client.publishAsync("all", "hello", { qos: 1 })
-    await Promise.all(clients.map((_, i) => publisher.client.publishAsync(`to/${i}`, String(i), { qos: 1 })))
-    for (const [i, connected] of clients.entries()) {
-      assert.deepStrictEqual(await connected.until(2), ["all 1 hello", `to/${i} 1 ${i}`])
-    }
   })
 })

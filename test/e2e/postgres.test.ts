@@ -83,8 +83,13 @@ const codeOf = (promise: Promise<unknown>) =>
   )
 
 describe("PostgreSQL", () => {
+  let system: Awaited<ReturnType<typeof started>>
+  beforeAll(async () => {
+    system = await started()
+  })
+  afterAll(() => system[Symbol.asyncDispose]())
+
   it("answers queries, plain, with values and prepared", async () => {
-    await using system = await started()
     const client = await connect(system.address)
     assert.deepStrictEqual((await client.query("select 1 as one, null as nothing")).rows, [{ one: 1, nothing: null }])
     assert.deepStrictEqual((await client.query("select $1::text || $2::text as text", ["κόσ", "με"])).rows, [
@@ -98,7 +103,6 @@ describe("PostgreSQL", () => {
   })
 
   it("tells errors as they are, and goes on", async () => {
-    await using system = await started()
     const client = await connect(system.address)
     assert.strictEqual(await codeOf(client.query("select nothing from nowhere")), "42P01")
     assert.strictEqual(await codeOf(client.query("select 1 / $1::int", [0])), "22012")
@@ -106,7 +110,6 @@ describe("PostgreSQL", () => {
   })
 
   it("commits and rolls back", async () => {
-    await using system = await started()
     const client = await connect(system.address)
     await client.query("create table account (name text primary key, amount int check (amount >= 0))")
     await client.query("begin")
@@ -126,7 +129,6 @@ describe("PostgreSQL", () => {
   })
 
   it("stores a row of 5 MB and gives it back", async () => {
-    await using system = await started()
     const client = await connect(system.address)
     const bytes = Buffer.alloc(5_000_000, Buffer.from(Uint8Array.from({ length: 251 }, (_, i) => i)))
     await client.query("create table file (id int, bytes bytea)")
@@ -136,7 +138,6 @@ describe("PostgreSQL", () => {
   })
 
   it("notifies who listens", async () => {
-    await using system = await started()
     const client = await connect(system.address)
     const heard: Array<string | undefined> = []
     client.on("notification", ({ payload }) => heard.push(payload))
@@ -147,7 +148,6 @@ describe("PostgreSQL", () => {
   })
 
   it("serves a pool of connections", async () => {
-    await using system = await started()
     const pool = new Pool({ ...system.address, max: 10 })
     pool.on("error", () => {})
     const results = await Promise.all(
@@ -161,7 +161,6 @@ describe("PostgreSQL", () => {
   })
 
   it("ends its connections when it stops, and whoever says goodbye hears it", async () => {
-    await using system = await started()
     const client = await connect(system.address)
     const ended = client.end()
     await system.server.stop()
