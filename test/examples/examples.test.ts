@@ -4,8 +4,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { once } from "node:events"
 import { readdirSync } from "node:fs"
-import { connect, createServer, type AddressInfo, type Socket } from "node:net"
+import { connect, createServer, type AddressInfo, type NetConnectOpts, type Socket } from "node:net"
 import * as tls from "node:tls"
+import { header, line } from "../server/balancer.ts"
 import { certificate, openssl, path, text, write } from "../tls/openssl.ts"
 import { Client, run, serve } from "./program.ts"
 
@@ -60,6 +61,34 @@ describe("examples", () => {
     await using client = await Client.connect(program.url)
     client.send("hello")
     assert.strictEqual(await client.next(), "tcp:hello")
+  })
+
+  example("behind-a-balancer", async () => {
+    await using program = await serve("behind-a-balancer", { BALANCERS: "127.0.0.1" })
+    const through = async (header: string | Uint8Array) => {
+      await using client = await Client.connect(program.url, {
+        createConnection: (options) => {
+          const socket = connect(options as NetConnectOpts)
+          socket.write(header)
+          return socket
+        }
+      })
+      return client.next()
+    }
+    assert.strictEqual(await through(line("198.51.100.7", 4711)), "You are nobody that is known at 198.51.100.7.")
+    const ssl = {
+      isTls: true,
+      hasCertificate: true,
+      hasSessionCertificate: true,
+      verify: 0,
+      commonName: "Ann",
+      others: []
+    }
+    assert.strictEqual(await through(header("[2001:db8::7]:1", { ssl, others: [] })), "You are Ann at 2001:db8::7.")
+    assert.strictEqual(
+      await through(header("[2001:db8::7]:1", { ssl: { ...ssl, verify: 18 }, others: [] })),
+      "You are nobody that is known at 2001:db8::7."
+    )
   })
 
   example("client-targets", async () => {

@@ -146,6 +146,7 @@ describe("version 1 (section 2.1)", () => {
       ["PROXY TCP4 1.2.3.4 1.2.3.4 1 2\n", "Address"],
       ["PROXY TCP4 1.2.3.4 1.2.3.4 1 2\rx", "Address"],
       ["PROXY UNKNOWN\n", "Address"],
+      ["PROXY UNKNOWN\n\n", "Address"],
       [`${longest.slice(0, -2)}0\r\n`, "TooLong"],
       ["PROXY TCP4 " + "1".repeat(200), "TooLong"],
       ["PROXX", "NotProxyProtocol"],
