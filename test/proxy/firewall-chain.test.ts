@@ -8,6 +8,7 @@ import * as Fiber from "effect/Fiber"
 import type * as Socket from "effect/socket/Socket"
 import * as NodeDialer from "../../src/node/NodeDialer.ts"
 import * as Firewall from "../../src/proxy/Firewall.ts"
+import { Target } from "../../src/proxy/Target.ts"
 import { soon } from "./connected.ts"
 import {
   type Before,
@@ -83,6 +84,22 @@ describe("a chain", { timeout: 30_000 }, () => {
       }).pipe(Effect.scoped)
       yield* eventually("the sockets to be gone", () => sockets() <= before)
     })
+  )
+
+  it.live("of which one refuses another is not asked again for the target's other addresses", () =>
+    Effect.gen(function* () {
+      const listener = yield* RawTarget.listen()
+      const { dns } = names({ "db.example": ["192.0.2.7", "192.0.2.8"] })
+      const firewall = [socks5.at(listener.port), new Firewall.Socks5({ host: "192.0.2.9" })]
+      const { dial } = NodeDialer.make({ dns, firewall })
+      const dialled = yield* Effect.forkChild(dial(new Target({ host: "db.example", port: 5900 })), {
+        startImmediately: true
+      })
+      yield* answering([5, 0], [5, 5, 0, 1, 0, 0, 0, 0, 0, 0])(yield* listener.accept)
+      const error = yield* Effect.flip(Fiber.join(dialled))
+      assert.include(error.message, "On the way to the SOCKS5 firewall 192.0.2.9:1080: The SOCKS5 firewall 127.0.0.1:")
+      assert.lengthOf(listener.connections, 1)
+    }).pipe(Effect.scoped)
   )
 
   it.live("looks up the name of the next as the one before wants it", () =>

@@ -262,6 +262,25 @@ describe("a firewall over TLS that cannot be trusted", { timeout: 30_000 }, () =
     }).pipe(Effect.scoped)
   )
 
+  it.live("has a certificate of which nobody says in time whether it is revoked: it is let go", () =>
+    Effect.gen(function* () {
+      const listener = yield* listen(identity("server"))
+      const error = yield* failing({
+        firewall: overTls(socks5.at(listener.port)),
+        firewallTls: { ca, revocation: { check: () => Effect.never } },
+        dialTimeout: 500
+      })
+      assert.strictEqual(error.kind, "TimedOut")
+      assert.include(
+        error.message,
+        "Whether the firewall's certificate has been revoked could not be found out in time."
+      )
+      const firewall = yield* listener.accept
+      yield* firewall.watch.until("the end", () => firewall.over, soon)
+      assert.strictEqual(firewall.received, 0)
+    }).pipe(Effect.scoped)
+  )
+
   it.live("is not connected to with options that cannot be used", () =>
     Effect.gen(function* () {
       const listener = yield* RawTarget.listen()
