@@ -5,31 +5,21 @@
  *   ALLOW='*.internal:5432 192.168.1.*:5900-5910' npm run example examples/client-targets.ts
  */
 import { NodeRuntime } from "@effect/platform-node"
-import { Config, Effect, Layer, Result } from "effect"
-import { OpenRequest, Target, TargetPolicy, WebSocketProxy, WebSocketServer } from "effect-websocket"
+import { Config, Effect, Layer } from "effect"
+import { ClientRoute, TargetPolicy, WebSocketProxy, WebSocketServer } from "effect-websocket"
 import { NodeDialer, NodeWebSocketServer } from "effect-websocket/node"
 
-const noTarget = new OpenRequest.Refusal({ status: 400, reason: "Say where to: ?address=host:port" })
-
-const Proxy = WebSocketProxy.layer({
-  target: ({ request }) =>
-    Result.match(Target.parseClient(request.query.get("address") ?? ""), {
-      onFailure: () => Effect.fail(noTarget),
-      onSuccess: Effect.succeed
-    })
-})
-
-const Dialer = Layer.unwrap(
+const Proxy = Layer.unwrap(
   Effect.gen(function* () {
     const allow = yield* Config.String("ALLOW")
-    return NodeDialer.layer({ policy: yield* Effect.fromResult(TargetPolicy.make({ allow: allow.split(" ") })) })
+    const policy = yield* Effect.fromResult(TargetPolicy.make({ allow: allow.split(" ") }))
+    // the text of the request is judged by the route, and what a name turns out to be by the dialler
+    return WebSocketProxy.layer({ target: ClientRoute.make({ policy }) }).pipe(
+      Layer.provide(NodeDialer.layer({ policy }))
+    )
   })
 )
 
 const Server = NodeWebSocketServer.layerConfig({ port: Config.Int("PORT").pipe(Config.withDefault(6080)) })
 
-Layer.mergeAll(Proxy, WebSocketServer.layerLogAddress).pipe(
-  Layer.provide([Dialer, Server]),
-  Layer.launch,
-  NodeRuntime.runMain
-)
+Layer.mergeAll(Proxy, WebSocketServer.layerLogAddress).pipe(Layer.provide(Server), Layer.launch, NodeRuntime.runMain)

@@ -102,7 +102,7 @@ describe("examples", () => {
       [`?address=${other.address}`, "403"],
       ["?address=169.254.169.254:80", "403"],
       ["?address=0x7f.1:80", "400"],
-      ["", "400"]
+      ["", "404"]
     ] as const) {
       const error = await Client.connect(`${program.url}/${query}`).then(
         () => "opened",

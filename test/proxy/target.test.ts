@@ -90,15 +90,6 @@ describe("a target", () => {
     assert.isTrue(Result.isFailure(Target.parseAny(text)))
   })
 
-  it("that a client asks for is a name or an address, and no socket of this machine", () => {
-    const read = Result.getOrThrow(Target.parseClient("db.example:5432"))
-    assert.instanceOf(read, Target.ClientTarget)
-    assert.strictEqual(String(read), "db.example:5432")
-    for (const text of ["unix:/run/app.sock", "*db.example:5432", "0x7f.1:80", "db.example", ""]) {
-      assert.isTrue(Result.isFailure(Target.parseClient(text)), text)
-    }
-  })
-
   it("of a client is a target, and known as a client's", () => {
     const target = new Target.ClientTarget({ host: "db.example", port: 5432 })
     assert.instanceOf(target, Target.Target)
