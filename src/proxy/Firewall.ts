@@ -13,6 +13,8 @@
  * | Socks4a  | firewall | firewall     |
  * | Socks5   | we       | firewall     |
  *
+ * Of several, one behind the other, each is asked for the next by the same table, and the last for the target.
+ *
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"

@@ -16,6 +16,7 @@ import * as CertificateStore from "../../src/tls/CertificateStore.ts"
 import * as TlsClient from "../../src/tls/TlsClient.ts"
 import { soon } from "../proxy/connected.ts"
 import { sockets } from "../proxy/firewall.ts"
+import { names } from "../proxy/resolving.ts"
 import { eventually } from "../proxy/watch.ts"
 import { Authority } from "./authority.ts"
 import { certificate, chain, folder, path, read, text, write } from "./openssl.ts"
@@ -103,6 +104,19 @@ describe("a target that proves to be the right one", { timeout: 30_000 }, () => 
         const { tls } = yield* server.accept
         assert.strictEqual(String(tls.servername).toLowerCase(), serverName.toLowerCase().replace(/\.$/, ""))
       }
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("is verified by the name that was looked up, and not by the address that is connected to", () =>
+    Effect.gen(function* () {
+      const server = yield* listen(identity("named"))
+      const { asked, dns } = names({ "db.example": ["127.0.0.1"], "other.example": ["127.0.0.1"] })
+      const { port } = server
+      yield* dial(new Target({ host: "db.example", port }), { ca }, { dns })
+      assert.strictEqual((yield* server.accept).tls.servername, "db.example")
+      const error = yield* Effect.flip(dial(new Target({ host: "other.example", port }), { ca }, { dns }))
+      assert.strictEqual(error.kind, "TlsFailed")
+      assert.deepStrictEqual(asked, ["db.example", "other.example"])
     }).pipe(Effect.scoped)
   )
 

@@ -70,9 +70,9 @@ const lookedUp = Effect.fnUntraced(function* (
     return denial === undefined
   })
   const addresses = interleaved(allowed).slice(0, maxAddresses).map(NetAddress.formatIp)
-  return Arr.isReadonlyArrayNonEmpty(addresses)
-    ? addresses
-    : yield* Effect.fail(denied(denials[0]!, denials.length - 1))
+  if (!Arr.isReadonlyArrayNonEmpty(addresses)) return yield* Effect.fail(denied(denials[0]!, denials.length - 1))
+  for (const { message } of denials) yield* Effect.logDebug(`An address of a target is left out: ${message}`)
+  return addresses
 })
 
 /** The addresses to dial, as text that is nothing but an address. */
