@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import { readFileSync } from "node:fs"
+import * as NodeJwtKeys from "../node/NodeJwtKeys.ts"
 import * as NodeRedisTokenSource from "../node/NodeRedisTokenSource.ts"
 import * as NodeTokenSource from "../node/NodeTokenSource.ts"
 import * as ClientRoute from "../proxy/ClientRoute.ts"
@@ -92,21 +92,10 @@ const unixDirectory: MakeSource = (path) => NodeTokenSource.unixDirectory({ path
 const http: MakeSource = (url) => Effect.provide(HttpTokenSource.make({ url }), FetchHttpClient.layer)
 
 const jwt: MakeSource = Effect.fnUntraced(function* (source, { tokenAudience, tokenIssuer }) {
-  const keys = yield* /^https?:/.test(source)
-    ? JwtKeys.fromUrl(source)
-    : Effect.flatMap(readKey(source), JwtKeys.fromText)
+  const keys = yield* /^https?:/.test(source) ? JwtKeys.fromUrl(source) : NodeJwtKeys.make({ file: source })
   const some = (list: ReadonlyArray<string>) => (list.length === 0 ? undefined : list)
   return JwtTokenSource.make(yield* Jwt.make({ keys, issuer: some(tokenIssuer), audience: some(tokenAudience) }))
 })
-
-const readKey = (path: string): Effect.Effect<string, Address.UsageError> =>
-  Effect.try({
-    try: () => readFileSync(path, "utf8"),
-    catch: (cause) => {
-      const why = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause)
-      return usage(`expected a file that can be read; ${path}: ${why}`)
-    }
-  })
 
 /** As an address, or as websockify has it: HOST, PORT, DATABASE, PASSWORD and NAMESPACE with colons between them. */
 const redis: MakeSource = (source) => {

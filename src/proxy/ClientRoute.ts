@@ -28,8 +28,9 @@ import * as Effect from "effect/Effect"
 import * as NetAddress from "effect/net/NetAddress"
 import * as Result from "effect/Result"
 import { Refusal } from "../protocol/OpeningHandshake.ts"
+import * as Lines from "../server/internal/lines.ts"
 import { notFound, type Route } from "./Router.ts"
-import { ClientTarget, parse, readHost } from "./Target.ts"
+import { ClientTarget, parseClient, readHost } from "./Target.ts"
 import * as TargetPolicy from "./TargetPolicy.ts"
 
 /**
@@ -52,7 +53,7 @@ interface Read {
 }
 
 const read = (text: string): Result.Result<Read, string> =>
-  Result.flatMap(parse(text), ({ host: given, port }) =>
+  Result.flatMap(parseClient(text), ({ host: given, port }) =>
     Result.flatMap(readHost(given), (host): Result.Result<Read, string> => {
       if (typeof host !== "string") {
         const target = new ClientTarget({ host: NetAddress.formatIp(host), port })
@@ -71,14 +72,18 @@ const missing = Effect.fail(notFound)
 
 /**
  * A route to the target that a request names: 404 where it names none, 400 where it cannot be read, and 403, with a line of
- * the log, where it is not allowed.
+ * the log (up to 20 a second), where it is not allowed.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const make = ({ parameter = "address", policy }: Options): Route => {
+  const tell = Lines.make()
   const refuse = (client: string | undefined, why: string) =>
-    Effect.andThen(Effect.logWarning(`A target is not allowed to ${client ?? "a client"}: ${why}`), Effect.fail(denied))
+    Effect.andThen(
+      tell((untold) => Effect.logWarning(`A target is not allowed to ${client ?? "a client"}: ${why}${untold}`)),
+      Effect.fail(denied)
+    )
   return ({ remoteAddress, request }) => {
     const [text, ...others] = request.query.getAll(parameter)
     if (text === undefined) return missing

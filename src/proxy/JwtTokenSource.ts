@@ -16,12 +16,11 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
+import * as Lines from "../server/internal/lines.ts"
 import type { Jwt } from "../server/Jwt.ts"
 import * as TokenTable from "./internal/tokenTable.ts"
 import * as Target from "./Target.ts"
 import { type TokenSource, TokenSourceError } from "./TokenSource.ts"
-
-const refused = (reason: string) => Effect.as(Effect.logInfo(`A token is not taken: ${reason}`), Option.none())
 
 /**
  * `port` is a number or digits; without it `host` is `host:port`.
@@ -29,15 +28,25 @@ const refused = (reason: string) => Effect.as(Effect.logInfo(`A token is not tak
  * @category constructors
  * @since 0.1.0
  */
-export const make = (jwt: Jwt): TokenSource["Service"] => ({
-  lookup: (token) =>
-    Effect.matchEffect(jwt.verify(token), {
-      onFailure: ({ kind, reason }) =>
-        kind === "unavailable" ? Effect.fail(new TokenSourceError({ message: `Tokens: ${reason}` })) : refused(reason),
-      onSuccess: ({ host, port }) =>
-        Result.match(TokenTable.readJson({ host, port }, Target.parse), {
-          onFailure: (message) => refused(`its claims host and port: ${message}`),
-          onSuccess: Effect.succeedSome
-        })
-    })
-})
+export const make = (jwt: Jwt): TokenSource["Service"] => {
+  const tell = Lines.make()
+  const refused = (reason: string) =>
+    Effect.as(
+      tell((untold) => Effect.logInfo(`A token is not taken: ${reason}${untold}`)),
+      Option.none()
+    )
+  return {
+    lookup: (token) =>
+      Effect.matchEffect(jwt.verify(token), {
+        onFailure: ({ kind, reason }) =>
+          kind === "unavailable"
+            ? Effect.fail(new TokenSourceError({ message: `Tokens: ${reason}` }))
+            : refused(reason),
+        onSuccess: ({ host, port }) =>
+          Result.match(TokenTable.readJson({ host, port }, Target.parse), {
+            onFailure: (message) => refused(`its claims host and port: ${message}`),
+            onSuccess: Effect.succeedSome
+          })
+      })
+  }
+}

@@ -15,6 +15,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { Refusal, type Request } from "../protocol/OpeningHandshake.ts"
+import * as Lines from "../server/internal/lines.ts"
 import { hostName } from "./internal/hostName.ts"
 import { shown } from "./internal/tokens.ts"
 import { type Destination, notFound, type Route } from "./Router.ts"
@@ -133,23 +134,36 @@ const missing = Effect.fail(notFound)
 
 /**
  * A route by the tokens that this source knows: 404 without a token, or with one that is not known, and 503 where the source
- * fails. Either is logged, but for the request without any.
+ * fails. Either is logged, up to 20 lines a second, but for the request without any.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const routeOf = (source: TokenSource["Service"], options: Options = {}): Route => {
+export const routeOf = (source: TokenSource["Service"], options: Options = {}): Route =>
+  routeWith(source.lookup, options)
+
+const routeWith = <R>(
+  lookup: (token: string) => Effect.Effect<Option.Option<Destination>, TokenSourceError, R>,
+  options: Options
+): Route<never, R> => {
   const { maxLength = 4096, place = inQuery() } = options
+  const tell = Lines.make()
   return ({ remoteAddress, request }) => {
     const token = place(request)
     if (token === undefined || token === "") return missing
     const unknown = Effect.andThen(
-      Effect.suspend(() => Effect.logInfo(`No target for the token ${shown(token)} of ${remoteAddress ?? "a client"}`)),
+      tell((untold) =>
+        Effect.logInfo(`No target for the token ${shown(token)} of ${remoteAddress ?? "a client"}${untold}`)
+      ),
       missing
     )
     if (token.length > maxLength) return unknown
-    return Effect.matchEffect(source.lookup(token), {
-      onFailure: (error) => Effect.andThen(Effect.logWarning(error.message), Effect.fail(unavailable)),
+    return Effect.matchEffect(lookup(token), {
+      onFailure: ({ message }) =>
+        Effect.andThen(
+          tell((untold) => Effect.logWarning(`${message}${untold}`)),
+          Effect.fail(unavailable)
+        ),
       onSuccess: Option.match({ onNone: () => unknown, onSome: Effect.succeed })
     })
   }
@@ -161,7 +175,8 @@ export const routeOf = (source: TokenSource["Service"], options: Options = {}): 
  * @category constructors
  * @since 0.1.0
  */
-export const route =
-  (options: Options = {}): Route<never, TokenSource> =>
-  (open) =>
-    TokenSource.use((source) => routeOf(source, options)(open))
+export const route = (options: Options = {}): Route<never, TokenSource> => {
+  // its lines of the log are bounded together
+  const lookup = (token: string) => TokenSource.use((source) => source.lookup(token))
+  return routeWith(lookup, options)
+}

@@ -4,7 +4,6 @@
  *
  * @since 0.1.0
  */
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
@@ -13,6 +12,7 @@ import type { Refusal } from "../protocol/OpeningHandshake.ts"
 import type { Client, Policy } from "./AccessPolicy.ts"
 import { Denial } from "./Denial.ts"
 import type { Identity } from "./Identity.ts"
+import * as Lines from "./internal/lines.ts"
 
 /**
  * @category models
@@ -36,37 +36,22 @@ export interface Judge {
   readonly refuse: (denial: Denial, remoteAddress: string | undefined) => Effect.Effect<Refusal>
 }
 
-/** The most lines a second: who is refused all the time is not to fill the log. */
-const maxLines = 20
-
 /**
  * @category constructors
  * @since 0.1.0
  */
 export const make = (options: Options = {}): Effect.Effect<Judge> =>
-  Effect.map(Clock.Clock, (clock) => {
+  Effect.sync(() => {
     const timeout = Duration.fromInputUnsafe(options.accessTimeout ?? "10 seconds")
-    let second = -1
-    let lines = 0
-    let silent = 0
+    const tell = Lines.make()
 
-    const line = ({ kind, policy, reason }: Denial, remoteAddress: string | undefined): Effect.Effect<void> => {
-      const now = Math.floor(clock.currentTimeMillisUnsafe() / 1000)
-      if (now !== second) {
-        second = now
-        lines = 0
-      }
-      if (++lines > maxLines) {
-        silent++
-        return Effect.void
-      }
-      const untold = silent === 0 ? "" : ` (and ${silent} more since the last line)`
-      silent = 0
-      return Effect.annotateLogs(
-        Effect.logInfo(`Refused ${remoteAddress ?? "a client without an address"}: ${reason}${untold}`),
-        { policy, kind }
+    const line = ({ kind, policy, reason }: Denial, remoteAddress: string | undefined): Effect.Effect<void> =>
+      tell((untold) =>
+        Effect.annotateLogs(
+          Effect.logInfo(`Refused ${remoteAddress ?? "a client without an address"}: ${reason}${untold}`),
+          { policy, kind }
+        )
       )
-    }
 
     const refuse = (denial: Denial, remoteAddress: string | undefined): Effect.Effect<Refusal> =>
       Effect.suspend(() =>

@@ -241,7 +241,7 @@ describe("a mistake about targets", () => {
     [{ tokenPlugin: some("redis"), tokenSourceEnv: some("NO_SUCH_VARIABLE") }, /NO_SUCH_VARIABLE, which is not set/],
     [{ ...source, tokenPlugin: some("directory") }, /--token-source: there is no directory x/],
     [{ ...source, tokenPlugin: some("http") }, /--token-source: .*https:\/\//],
-    [{ ...source, tokenPlugin: some("jwt") }, /--token-source: .*x: ENOENT/],
+    [{ ...source, tokenPlugin: some("jwt") }, /--token-source: .*x.*ENOENT/],
     [{ tokenPlugin: some("jwt"), tokenSource: some("http://id.example/keys") }, /--token-source: .*https/],
     [{ tokenPlugin: some("jwt"), tokenSource: some(import.meta.filename) }, /--token-source: .*public key/],
     [{ tokenPlugin: some("redis"), tokenSource: some("redis://") }, /--token-source: Redis: .*redis:\/\/localhost/],

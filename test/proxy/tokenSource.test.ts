@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Result from "effect/Result"
+import { TestClock } from "effect/testing"
 import * as TokenTable from "../../src/proxy/internal/tokenTable.ts"
 import { isName, shown } from "../../src/proxy/internal/tokens.ts"
 import * as Router from "../../src/proxy/Router.ts"
@@ -104,6 +105,19 @@ describe("a route by token", () => {
       const { lines } = yield* logged(led(TokenSource.routeOf(source), "/"))
       assert.deepStrictEqual(lines, [], "a request without one is no word worth")
     })
+  )
+
+  it.effect("logs so much a second and no more", () =>
+    Effect.gen(function* () {
+      for (const route of [TokenSource.routeOf(source), TokenSource.route()]) {
+        const ask = (times: number) =>
+          logged(Effect.forEach(Array.from({ length: times }), () => led(route, "/?token=wrong"), { discard: true }))
+        assert.strictEqual((yield* ask(50)).lines.length, 20)
+        yield* TestClock.adjust("1 second")
+        assert.match((yield* ask(1)).lines.join(), /of 192\.0\.2\.1 \(and 30 more since the last line\)$/)
+        yield* TestClock.adjust("1 second")
+      }
+    }).pipe(Effect.provide(TokenSource.layer(source)))
   )
 
   it.effect("asks the source of the program", () =>
