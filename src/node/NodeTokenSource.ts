@@ -10,6 +10,7 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Semaphore from "effect/Semaphore"
@@ -19,7 +20,7 @@ import { isName } from "../proxy/internal/tokens.ts"
 import * as TokenTable from "../proxy/internal/tokenTable.ts"
 import type { Destination } from "../proxy/Router.ts"
 import { parseAny, UnixTarget } from "../proxy/Target.ts"
-import { type TokenSource, TokenSourceError } from "../proxy/TokenSource.ts"
+import { TokenSource, TokenSourceError } from "../proxy/TokenSource.ts"
 import * as Within from "./internal/within.ts"
 
 type Source = TokenSource["Service"]
@@ -245,3 +246,30 @@ export const unixDirectory = Effect.fnUntraced(function* ({
     })
   }
 })
+
+/**
+ * {@link file} as a layer.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerFile = (options: FileOptions): Layer.Layer<TokenSource, TokenSourceError> =>
+  Layer.effect(TokenSource)(file(options))
+
+/**
+ * {@link directory} as a layer.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerDirectory = (options: DirectoryOptions): Layer.Layer<TokenSource, TokenSourceError> =>
+  Layer.effect(TokenSource)(directory(options))
+
+/**
+ * {@link unixDirectory} as a layer.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerUnixDirectory = (options: DirectoryOptions): Layer.Layer<TokenSource, TokenSourceError> =>
+  Layer.effect(TokenSource)(unixDirectory(options))

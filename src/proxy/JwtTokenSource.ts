@@ -14,13 +14,14 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Lines from "../server/internal/lines.ts"
-import type { Jwt } from "../server/Jwt.ts"
+import * as Jwt from "../server/Jwt.ts"
 import * as TokenTable from "./internal/tokenTable.ts"
 import * as Target from "./Target.ts"
-import { type TokenSource, TokenSourceError } from "./TokenSource.ts"
+import { TokenSource, TokenSourceError } from "./TokenSource.ts"
 
 /**
  * `port` is a number or digits; without it `host` is `host:port`.
@@ -28,7 +29,7 @@ import { type TokenSource, TokenSourceError } from "./TokenSource.ts"
  * @category constructors
  * @since 0.1.0
  */
-export const make = (jwt: Jwt): TokenSource["Service"] => {
+export const make = (jwt: Jwt.Jwt): TokenSource["Service"] => {
   const tell = Lines.make()
   const refused = (reason: string) =>
     Effect.as(
@@ -50,3 +51,10 @@ export const make = (jwt: Jwt): TokenSource["Service"] => {
       })
   }
 }
+
+/**
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Jwt.Options): Layer.Layer<TokenSource> =>
+  Layer.effect(TokenSource)(Effect.map(Jwt.make(options), make))

@@ -18,6 +18,7 @@ const pages = [
   "docs/behind-a-load-balancer.md",
   "docs/components.md",
   "docs/recipes.md",
+  "docs/routing.md",
   "docs/targets.md",
   "docs/tls.md",
   "docs/websockify.md"

@@ -3,8 +3,10 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { once } from "node:events"
-import { readdirSync } from "node:fs"
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { connect, createServer, type AddressInfo, type NetConnectOpts, type Socket } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import * as tls from "node:tls"
 import { header, line } from "../server/balancer.ts"
 import { certificate, openssl, path, text, write } from "../tls/openssl.ts"
@@ -164,6 +166,22 @@ describe("examples", () => {
     assert.strictEqual(String(answer), "tcp:hello")
     client.end()
     await once(client, "close")
+  })
+
+  example("tokens", async () => {
+    await using desk = await service("desk")
+    const folder = mkdtempSync(join(tmpdir(), "tokens-"))
+    writeFileSync(join(folder, "tokens.txt"), `ann: ${desk.address}\n`)
+    await using program = await serve("tokens", { TOKENS: join(folder, "tokens.txt") })
+    await using client = await Client.connect(`${program.url}/?token=ann`)
+    client.send("hello")
+    assert.strictEqual(await client.next(), "desk:hello")
+    const error = await Client.connect(`${program.url}/?token=bob`).then(
+      () => "opened",
+      (cause: Error) => cause.message
+    )
+    assert.include(error, "404")
+    rmSync(folder, { recursive: true })
   })
 
   for (const name of ["component-echo", "component-echo-methods", "component-ten-lines"]) {
