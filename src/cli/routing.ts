@@ -91,11 +91,15 @@ const unixDirectory: MakeSource = (path) => NodeTokenSource.unixDirectory({ path
 
 const http: MakeSource = (url) => Effect.provide(HttpTokenSource.make({ url }), FetchHttpClient.layer)
 
-const jwt: MakeSource = Effect.fnUntraced(function* (source, { tokenAudience, tokenIssuer }) {
-  const keys = yield* /^https?:/.test(source) ? JwtKeys.fromUrl(source) : NodeJwtKeys.make({ file: source })
-  const some = (list: ReadonlyArray<string>) => (list.length === 0 ? undefined : list)
-  return JwtTokenSource.make(yield* Jwt.make({ keys, issuer: some(tokenIssuer), audience: some(tokenAudience) }))
-})
+/** Under websockify's name a token need not have an end, as there. */
+const jwt = (requireExpiry: boolean): MakeSource =>
+  Effect.fnUntraced(function* (source, { tokenAudience, tokenIssuer }) {
+    const keys = yield* /^https?:/.test(source) ? JwtKeys.fromUrl(source) : NodeJwtKeys.make({ file: source })
+    const some = (list: ReadonlyArray<string>) => (list.length === 0 ? undefined : list)
+    return JwtTokenSource.make(
+      yield* Jwt.make({ keys, issuer: some(tokenIssuer), audience: some(tokenAudience), requireExpiry })
+    )
+  })
 
 /** As an address, or as websockify has it: HOST, PORT, DATABASE, PASSWORD and NAMESPACE with colons between them. */
 const redis: MakeSource = (source) => {
@@ -114,7 +118,7 @@ const plugins: ReadonlyMap<string, MakeSource> = new Map([
   ["directory", directory],
   ["unix-directory", unixDirectory],
   ["http", http],
-  ["jwt", jwt],
+  ["jwt", jwt(true)],
   ["redis", redis],
   ["TokenFile", file],
   ["ReadOnlyTokenFile", (path) => NodeTokenSource.file({ path, interval: "Infinity" })],
@@ -122,7 +126,7 @@ const plugins: ReadonlyMap<string, MakeSource> = new Map([
   ["UnixDomainSocketDirectory", unixDirectory],
   ["BaseTokenAPI", http],
   ["JSONTokenApi", http],
-  ["JWTTokenApi", jwt],
+  ["JWTTokenApi", jwt(false)],
   ["TokenRedis", redis]
 ])
 
@@ -176,7 +180,7 @@ const tokenSource = Effect.fnUntraced(function* (
   if (make === undefined) {
     return yield* usage(`--token-plugin expects one of ${[...plugins.keys()].join(", ")}; got ${JSON.stringify(name)}`)
   }
-  if (make !== jwt && flags.tokenIssuer.length + flags.tokenAudience.length > 0) {
+  if (!/^jwt/i.test(name) && flags.tokenIssuer.length + flags.tokenAudience.length > 0) {
     return yield* usage("--token-issuer and --token-audience are for the plugin jwt")
   }
   const [flag, source] = yield* typedSource(name, flags)

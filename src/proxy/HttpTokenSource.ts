@@ -65,7 +65,7 @@ const addressing = (template: string): Result.Result<(token: string) => URL, str
 }
 
 /** Dots alone would lead up the path, escaped or not (WHATWG URL, double-dot segments); what is not Unicode cannot be escaped. */
-const canBeAsked = (token: string) => !/^\.+$/.test(token) && token.isWellFormed()
+const canBeAsked = (token: string) => !/^\.*$/.test(token) && token.isWellFormed()
 
 /**
  * @category constructors

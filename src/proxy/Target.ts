@@ -87,6 +87,21 @@ export const parse = (text: string): Result.Result<Target, string> => {
 }
 
 /**
+ * Reads the `host:port` that a client asks for. It does not say that a firewall is to look up the name, and names no unix socket.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const parseClient = (text: string): Result.Result<ClientTarget, string> =>
+  Result.flatMap(parse(text), ({ host, port }) =>
+    host.startsWith("*")
+      ? Result.fail(
+          `expected a host name or an IP address in ${JSON.stringify(text)}: who looks it up is not said by a client`
+        )
+      : Result.succeed(new ClientTarget({ host, port }))
+  )
+
+/**
  * Reads `host:port`, or `unix:PATH` for a unix socket, with `unix:@NAME` for a name in Linux' abstract namespace. For what an
  * operator wrote: a client is not to choose among the sockets of this machine.
  *

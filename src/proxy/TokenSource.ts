@@ -13,6 +13,7 @@ import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import { Refusal, type Request } from "../protocol/OpeningHandshake.ts"
 import * as Lines from "../server/internal/lines.ts"
@@ -58,6 +59,16 @@ export const layer = (source: TokenSource["Service"]): Layer.Layer<TokenSource> 
  */
 export const fromMap = (destinations: ReadonlyMap<string, Destination>): TokenSource["Service"] => ({
   lookup: (token) => Effect.sync(() => Option.fromUndefinedOr(destinations.get(token)))
+})
+
+/**
+ * Tokens that were looked up, by what came of it: `found`, `unknown` or `failed`.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const lookups = Metric.frequency("websocket_proxy_token_lookups_total", {
+  description: "Tokens that were looked up, by what came of it"
 })
 
 /**
@@ -160,11 +171,14 @@ const routeWith = <R>(
     if (token.length > maxLength) return unknown
     return Effect.matchEffect(lookup(token), {
       onFailure: ({ message }) =>
-        Effect.andThen(
-          tell((untold) => Effect.logWarning(`${message}${untold}`)),
-          Effect.fail(unavailable)
+        Metric.update(lookups, "failed").pipe(
+          Effect.andThen(tell((untold) => Effect.logWarning(`${message}${untold}`))),
+          Effect.andThen(Effect.fail(unavailable))
         ),
-      onSuccess: Option.match({ onNone: () => unknown, onSome: Effect.succeed })
+      onSuccess: Option.match({
+        onNone: () => Effect.andThen(Metric.update(lookups, "unknown"), unknown),
+        onSome: (destination) => Effect.as(Metric.update(lookups, "found"), destination)
+      })
     })
   }
 }

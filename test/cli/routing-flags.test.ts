@@ -163,6 +163,11 @@ describe("the flags that choose the target", { timeout: 60_000 }, () => {
         assert.strictEqual(yield* led(route, `/?token=${yield* sign("them", "vnc")}`), 404)
         assert.deepStrictEqual(yield* led(yield* plugin(name, source), `/?token=${yield* sign("them", "x")}`), ["a:1"])
       }
+      const endless = yield* Effect.promise(() =>
+        new SignJWT({ host: "a", port: 1 }).setProtectedHeader({ alg: "ES256" }).sign(privateKey)
+      )
+      assert.strictEqual(yield* led(yield* plugin("jwt", at("key.pem")), `/?token=${endless}`), 404)
+      assert.deepStrictEqual(yield* led(yield* plugin("JWTTokenApi", at("key.pem")), `/?token=${endless}`), ["a:1"])
     })
   )
 

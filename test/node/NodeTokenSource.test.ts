@@ -1,8 +1,10 @@
 /** Tokens in files and directories: what is read, what is read again, and what cannot be walked out of. */
 import { assert, describe, it } from "@effect/vitest"
+import * as Arbitrary from "effect/Arbitrary"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
+import * as Schema from "effect/Schema"
 import { execFileSync } from "node:child_process"
 import { mkdirSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs"
 import * as Net from "node:net"
@@ -24,6 +26,8 @@ const logging = <A, E, R>(effect: (errors: ReadonlyArray<string>) => Effect.Effe
   })
   return Effect.provide(effect(errors), Logger.layer([logger]))
 }
+
+const pathParts = ["a", "b", "tokens", "/", "\\", "..", ".", "\0", "%2e", "%2f", "~", " ", "\n"] as const
 
 const always = { interval: 0 }
 
@@ -266,6 +270,22 @@ describe("a directory with a file for each token", () => {
         assert.isUndefined(yield* says(source, token), JSON.stringify(token))
       }
     })
+  )
+
+  it.live.prop(
+    "is not walked out of by any token of what paths are made of",
+    [Arbitrary.array(Arbitrary.schema(Schema.Literals(pathParts)), { maxLength: 8 })],
+    ([parts]) =>
+      Effect.gen(function* () {
+        const token = parts.join("")
+        const root = yield* folder
+        mkdirSync(root("tokens"))
+        for (const name of ["a", "b"]) writeFileSync(root(name), "outside:1")
+        writeFileSync(root("tokens", "a"), "inside:1")
+        const source = yield* NodeTokenSource.directory({ path: root("tokens") })
+        assert.strictEqual(yield* says(source, token), token === "a" ? "inside:1" : undefined)
+      }),
+    { arbitrary: { runs: 200 } }
   )
 
   it.live("fails without a word of the token where a file is broken", () =>

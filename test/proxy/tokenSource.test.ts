@@ -10,6 +10,7 @@ import { isName, shown } from "../../src/proxy/internal/tokens.ts"
 import * as Router from "../../src/proxy/Router.ts"
 import { parse } from "../../src/proxy/Target.ts"
 import * as TokenSource from "../../src/proxy/TokenSource.ts"
+import { counting } from "../connection/metrics.ts"
 import { asking, at, led } from "./asking.ts"
 import * as Proxy from "./proxy.ts"
 import * as RawClient from "./rawClient.ts"
@@ -104,6 +105,20 @@ describe("a route by token", () => {
       }
       const { lines } = yield* logged(led(TokenSource.routeOf(source), "/"))
       assert.deepStrictEqual(lines, [], "a request without one is no word worth")
+    })
+  )
+
+  it.effect("counts what came of each look-up", () =>
+    Effect.gen(function* () {
+      const broken = { lookup: () => Effect.fail(new TokenSource.TokenSourceError({ message: "away" })) }
+      for (const [name, from, token] of [
+        ["found", source, secret],
+        ["unknown", source, "other"],
+        ["failed", broken, secret]
+      ] as const) {
+        const asked = led(TokenSource.routeOf(from), `/?token=${token}`)
+        assert.strictEqual(yield* counting(TokenSource.lookups, name, asked), 1)
+      }
     })
   )
 
