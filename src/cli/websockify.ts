@@ -256,7 +256,11 @@ export const rows: ReadonlyArray<Row> = [
     "NAME",
     "websockify's names, and ours. No Python is loaded: other classes are refused in one line that has the names."
   ),
-  same("token-source", "SOURCE"),
+  same(
+    "token-source",
+    "SOURCE",
+    "For `JWTTokenApi` a public key in PEM, a JWK or the address of a JWK set; a shared secret is a JWK of the kind `oct`, and encrypted tokens are not taken."
+  ),
   same("host-token", undefined, "The token is the name, or its first label."),
   {
     option: "heartbeat",
