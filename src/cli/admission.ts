@@ -77,8 +77,9 @@ export const web = {
   )
 }
 
-/** What was typed for it, and for `--web`. */
+/** What was typed for it, for `--web` and for `--origin`. */
 export interface WebFlags {
+  readonly origin: ReadonlyArray<string>
   readonly webAuth: boolean
   readonly web: Option.Option<string>
 }
@@ -253,9 +254,13 @@ const pluginOf = Effect.fnUntraced(function* (flags: Flags) {
 
 /** The server's options: who may come in, and TLS as it has to be for that. */
 export const serverOptions = Effect.fnUntraced(function* (
-  flags: Flags,
-  { host, tls }: Pick<NodeWebSocketServer.Options, "host" | "tls">
-): Effect.fn.Return<Pick<NodeWebSocketServer.Options, "clients" | "access" | "tls">, UsageError, Scope.Scope> {
+  flags: Flags & { readonly origin: ReadonlyArray<string> },
+  { host, origin, tls }: Pick<NodeWebSocketServer.Options, "host" | "origin" | "tls">
+): Effect.fn.Return<
+  Pick<NodeWebSocketServer.Options, "clients" | "access" | "origin" | "tls">,
+  UsageError,
+  Scope.Scope
+> {
   const clients = yield* clientsOf(flags)
   const satisfy = Option.getOrElse(flags.satisfy, () => "all")
   if (satisfy !== "all" && satisfy !== "any") {
@@ -292,6 +297,8 @@ export const serverOptions = Effect.fnUntraced(function* (
       : [...page, ...certificates, ...(secrets.length === 0 ? [] : [AccessPolicy.anyOf(...secrets)])]
   return {
     clients,
+    // the plugin's pages are in place of those that may connect by default
+    origin: page.length > 0 && flags.origin.length === 0 ? "any" : origin,
     access: needed.length === 0 ? undefined : AccessPolicy.allOf(...needed),
     tls:
       tls === undefined || asked === undefined || satisfy === "all"

@@ -256,7 +256,8 @@ describe("admission", { timeout: 120_000 }, () => {
         "--auth-source",
         "https://a.example https://b.example"
       ]
-      const { port } = yield* listening("echo", "0", ...pages)
+      // a page that is not of the proxy's own host, which it takes by default
+      const { port } = yield* listening("proxy", "0", `127.0.0.1:${plain.port}`, ...pages)
       assert.strictEqual(yield* statusOf(port, { Origin: "https://b.example" }), 101)
       assert.strictEqual(yield* statusOf(port, { Origin: "https://c.example" }), 403)
       assert.strictEqual(yield* statusOf(port), 403)
@@ -307,7 +308,8 @@ describe("admission", { timeout: 120_000 }, () => {
 describe("a mistake about admission", () => {
   write("md5", "ann:$apr1$Yk8x2sAB$G4m0PzEPwWKKm4kzuP6xP.\n")
   write("short", "short\n")
-  const none: Admission.Flags = {
+  const none = {
+    origin: [],
     allowClient: [],
     denyClient: [],
     htpasswd: Option.none(),
@@ -323,7 +325,7 @@ describe("a mistake about admission", () => {
     realm: Option.none(),
     authPlugin: Option.none(),
     authSource: Option.none()
-  }
+  } satisfies Admission.Flags & { readonly origin: ReadonlyArray<string> }
   const given = Option.some<string>
 
   it.live("is one line that names the flag, and has no secret", () =>
@@ -355,7 +357,7 @@ describe("a mistake about admission", () => {
         [{ authSource: given("x") }, ["--auth-plugin"]]
       ]
       for (const [flags, says] of mistakes) {
-        const around = { host: undefined, tls: undefined }
+        const around = { host: undefined, tls: undefined, origin: undefined }
         const { message } = yield* Effect.flip(Admission.serverOptions({ ...none, ...flags }, around))
         for (const word of says) assert.include(message, word)
         assert.notInclude(message, "\n")

@@ -14,6 +14,7 @@ const code = (path: string) => read(path).replace(/^\/\*\*[\s\S]*?\*\/\n/, "")
 
 const pages = [
   "README.md",
+  "docs/admission.md",
   "docs/architecture.md",
   "docs/behind-a-load-balancer.md",
   "docs/components.md",

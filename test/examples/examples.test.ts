@@ -2,6 +2,8 @@
  * Every example of `examples/` runs and does what its head says.
  */
 import { assert, describe, it } from "@effect/vitest"
+import { hashSync } from "bcryptjs"
+import { SignJWT } from "jose"
 import { once } from "node:events"
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { connect, createServer, type AddressInfo, type NetConnectOpts, type Socket } from "node:net"
@@ -182,6 +184,26 @@ describe("examples", () => {
     )
     assert.include(error, "404")
     rmSync(folder, { recursive: true })
+  })
+
+  example("admission", async () => {
+    const secret = "0123456789abcdef0123456789abcdef"
+    write("users", `ann:${hashSync("right", 4)}\n`)
+    await using program = await serve("admission", { USERS: path("users"), SECRET: secret })
+    const { host } = new URL(program.url)
+    await using ann = await Client.connect(`ws://ann:right@${host}`)
+    assert.strictEqual(await ann.next(), "Hello, ann!")
+    const token = await new SignJWT({ sub: "bob" })
+      .setProtectedHeader({ alg: "HS256" })
+      .setExpirationTime("1m")
+      .sign(new TextEncoder().encode(secret))
+    await using bob = await Client.connect(program.url, { headers: { authorization: `Bearer ${token}` } })
+    assert.strictEqual(await bob.next(), "Hello, bob!")
+    const error = await Client.connect(`ws://ann:wrong@${host}`).then(
+      () => "opened",
+      (cause: Error) => cause.message
+    )
+    assert.include(error, "401")
   })
 
   for (const name of ["component-echo", "component-echo-methods", "component-ten-lines"]) {
