@@ -11,6 +11,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
+import * as Bcrypt from "../node/internal/bcrypt.ts"
 import * as NodeBearerTokens from "../node/NodeBearerTokens.ts"
 import * as NodeHtpasswd from "../node/NodeHtpasswd.ts"
 import * as NodeJwtKeys from "../node/NodeJwtKeys.ts"
@@ -205,7 +206,8 @@ type Plugin = (
   flags: Flags
 ) => Effect.Effect<
   { readonly kind: "credentials" | "certificate" | "page"; readonly policy: AccessPolicy.Policy },
-  UsageError
+  UsageError,
+  Scope.Scope
 >
 
 const plugins: Readonly<Record<string, Plugin>> = {
@@ -216,7 +218,7 @@ const plugins: Readonly<Record<string, Plugin>> = {
       "--auth-source: a password on the command line can be read by every user of this machine; --htpasswd takes it from a file"
     )
     const users = yield* Htpasswd.fromPlain(source.slice(0, colon), Redacted.make(source.slice(colon + 1)))
-    const { verify } = yield* Htpasswd.make(() => users)
+    const { verify } = yield* Htpasswd.make(() => users, { compare: yield* Bcrypt.make })
     const policy = AccessPolicy.basic({ verify, realm: Option.getOrUndefined(flags.realm) })
     return { kind: "credentials", policy } as const
   }),
@@ -329,6 +331,6 @@ export const proxyOptions = Effect.fnUntraced(function* (
       // where there are no files, all that connects is to be a WebSocket
       admission: isLimited && Option.isNone(flags.web) ? yield* Admission.make(options) : undefined
     },
-    guard: flags.webAuth && access !== undefined ? { access, forwarded: options.forwarded } : undefined
+    guard: flags.webAuth && access !== undefined ? { access } : undefined
   }
 })

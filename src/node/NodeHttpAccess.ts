@@ -20,14 +20,13 @@ import * as HttpServer from "effect/http/HttpServer"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
-import * as Result from "effect/Result"
+import * as Option from "effect/Option"
 import * as NodeHttp from "node:http"
 import type { Refusal } from "../protocol/OpeningHandshake.ts"
 import type * as AccessPolicy from "../server/AccessPolicy.ts"
-import * as ForwardedFor from "../server/ForwardedFor.ts"
 import * as Identity from "../server/Identity.ts"
 import * as Judge from "../server/Judge.ts"
-import { peerOf, remoteAddressOf } from "./internal/peer.ts"
+import { peerOf } from "./internal/peer.ts"
 import { toRequest } from "./internal/upgrade.ts"
 
 /**
@@ -36,28 +35,25 @@ import { toRequest } from "./internal/upgrade.ts"
  */
 export interface Options extends Judge.Options {
   readonly access: AccessPolicy.Policy
-  /** As the listener has it: reverse proxies whose word is taken for the client's address. Default: none. */
-  readonly forwarded?: ForwardedFor.Options | undefined
 }
 
 /**
- * What a policy sees of a request of `node:http`. Fails with what is wrong with a header that a trusted proxy has written.
+ * What a policy sees of a request that the listener has given to an application; `undefined` of one from elsewhere.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const client = (
-  request: NodeHttp.IncomingMessage,
-  forwarded?: ForwardedFor.Options
-): Result.Result<AccessPolicy.Client, string> => {
-  const { headers, socket } = request
-  const remoteAddress = remoteAddressOf(socket)
-  return Result.map(
-    forwarded === undefined
-      ? Result.succeed(remoteAddress)
-      : ForwardedFor.clientAddress(forwarded, remoteAddress, headers[forwarded.header]?.toString()),
-    (named) => ({ request: toRequest(request), remoteAddress: named, peer: peerOf(socket) })
-  )
+export const client = (request: HttpServerRequest.HttpServerRequest): AccessPolicy.Client | undefined => {
+  const message = NodeHttpServerRequest.toIncomingMessage(request)
+  // the listener speaks HTTP/1.1
+  return message instanceof NodeHttp.IncomingMessage
+    ? {
+        request: toRequest(message),
+        // whoever the listener believes about it
+        remoteAddress: Option.getOrUndefined(request.remoteAddress),
+        peer: peerOf(message.socket)
+      }
+    : undefined
 }
 
 const answer = ({ headers, reason, status }: Refusal): HttpServerResponse.HttpServerResponse =>
@@ -68,8 +64,6 @@ const answer = ({ headers, reason, status }: Refusal): HttpServerResponse.HttpSe
       Object.entries(headers).map(([name, value]) => [name, typeof value === "string" ? value : value.join(", ")])
     )
   })
-
-const badRequest = HttpServerResponse.text("The request cannot be read.\n", { status: 400 })
 
 /**
  * An HTTP server whose applications answer only those that the policy lets in.
@@ -83,15 +77,10 @@ export const make = Effect.fnUntraced(function* (options: Options) {
 
   const guard = <E, R>(app: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>) =>
     HttpServerRequest.HttpServerRequest.use((request) => {
-      const message = NodeHttpServerRequest.toIncomingMessage(request)
-      // the listener speaks HTTP/1.1
-      const who =
-        message instanceof NodeHttp.IncomingMessage
-          ? client(message, options.forwarded)
-          : Result.fail("it is not HTTP/1.1")
-      return Result.isFailure(who)
-        ? Effect.as(Effect.logDebug(`A request was refused: ${who.failure}`), badRequest)
-        : Effect.matchEffect(judge.judge(options.access, who.success), {
+      const who = client(request)
+      return who === undefined
+        ? Effect.die(new Error("an access policy needs a request of NodeWebSocketServer.layerHttp"))
+        : Effect.matchEffect(judge.judge(options.access, who), {
             onFailure: (refusal) => Effect.succeed(answer(refusal)),
             onSuccess: (identity) => Effect.provideService(app, Identity.Current, identity)
           })

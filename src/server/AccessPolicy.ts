@@ -347,6 +347,7 @@ const tokenProtocolsOf = (policies: ReadonlyArray<Policy<unknown>>) =>
 export const allOf = <R = never>(...policies: ReadonlyArray<Policy<R>>): Policy<R> => {
   // those of an allOf inside have their places in the order of the whole
   const parts = ordered(policies.flatMap((policy) => policy.parts ?? [policy]))
+  if (parts.length === 1) return parts[0]!
   return {
     name: `allOf(${parts.map(({ name }) => name).join(", ")})`,
     cost: dearest(parts),
@@ -370,6 +371,7 @@ export const allOf = <R = never>(...policies: ReadonlyArray<Policy<R>>): Policy<
  */
 export const anyOf = <R = never>(...policies: ReadonlyArray<Policy<R>>): Policy<R> => {
   const parts = ordered(policies)
+  if (parts.length === 1) return parts[0]!
   const name = `anyOf(${parts.map(({ name }) => name).join(", ")})`
   return {
     name,

@@ -24,11 +24,13 @@ const right = `Basic ${Buffer.from("ann:right").toString("base64")}`
 
 const page = Effect.map(Identity.Current, ({ subject }) => HttpServerResponse.text(`hello ${subject}\n`))
 
-const serve = Effect.fnUntraced(function* (options: NodeHttpAccess.Options) {
+const serve = Effect.fnUntraced(function* (
+  options: NodeHttpAccess.Options & Pick<NodeWebSocketServer.Options, "forwarded">
+) {
   const context = yield* Layer.build(
     HttpServer.serve(page).pipe(
       Layer.provide(NodeHttpAccess.layer(options)),
-      Layer.provideMerge(NodeWebSocketServer.layerHttp({ port: 0, access: options.access }))
+      Layer.provideMerge(NodeWebSocketServer.layerHttp({ port: 0, ...options }))
     )
   )
   const server = Context.get(context, WebSocketServer)
