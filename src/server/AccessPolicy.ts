@@ -184,16 +184,16 @@ const judgeCredentials = <A, R>(
 export const basic = <R = never>(options: {
   /** What the password is for, as a browser shows it. Default: `effect-websocket`. */
   readonly realm?: string | undefined
-  readonly verify: (user: string, password: Redacted.Redacted<string>) => Effect.Effect<Facts, Fault, R>
+  readonly verify: (user: string, password: Redacted.Redacted<string>, client: Client) => Effect.Effect<Facts, Fault, R>
 }): Policy<R> => {
   const challenge = `Basic ${realmOf(options.realm)}, charset="UTF-8"`
   return {
     name: "basic",
     cost: costs.basic,
     tokenProtocols: [],
-    judge: ({ request }) =>
-      judgeCredentials("basic", challenge, Credentials.basic(request), ({ password, user }) =>
-        Effect.map(options.verify(user, password), ({ claims = {}, subject = user }) => ({
+    judge: (client) =>
+      judgeCredentials("basic", challenge, Credentials.basic(client.request), ({ password, user }) =>
+        Effect.map(options.verify(user, password, client), ({ claims = {}, subject = user }) => ({
           method: "basic",
           subject,
           claims

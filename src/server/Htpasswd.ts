@@ -15,6 +15,7 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Semaphore from "effect/Semaphore"
 import type { Facts, Fault } from "./AccessPolicy.ts"
+import { keyOf } from "./Admission.ts"
 import * as CredentialLines from "./CredentialLines.ts"
 import { hmac, hmacKey } from "./internal/digests.ts"
 
@@ -92,6 +93,11 @@ export interface Options {
   readonly concurrency?: number | undefined
   /** The most that wait for one; more get 503. Default: 64. */
   readonly maxWaiting?: number | undefined
+  /**
+   * The most of them from one address (of IPv6 a network of 64 bits), so that it leaves room for others; more get 503.
+   * Default: 16.
+   */
+  readonly maxWaitingPerAddress?: number | undefined
   /** The highest cost of a hash (2^cost rounds) in the file. Default: 12. */
   readonly maxCost?: number | undefined
   /** How long a password that was right is remembered; 0 is not at all. Default: 1 minute. */
@@ -106,7 +112,11 @@ export interface Options {
  */
 export interface Htpasswd {
   /** For `AccessPolicy.basic`. */
-  readonly verify: (user: string, password: Redacted.Redacted<string>) => Effect.Effect<Facts, Fault>
+  readonly verify: (
+    user: string,
+    password: Redacted.Redacted<string>,
+    client?: { readonly remoteAddress: string | undefined }
+  ) => Effect.Effect<Facts, Fault>
 }
 
 /** The most passwords that are remembered; those that were right the longest ago go first. */
@@ -139,6 +149,23 @@ export const make = Effect.fnUntraced(function* (
   /** Until when a password is known to be right, by the keyed hash of it, its user and the user's hash. */
   const right = new Map<string, number>()
   let waiting = 0
+  const waitingAt = new Map<string, number>()
+  const maxWaitingPerAddress = options.maxWaitingPerAddress ?? 16
+
+  /** Takes a place among those that wait, if there is one. */
+  const enter = (address: string): boolean => {
+    const here = waitingAt.get(address) ?? 0
+    if (waiting >= maxWaiting || (address !== "" && here >= maxWaitingPerAddress)) return false
+    waiting++
+    waitingAt.set(address, here + 1)
+    return true
+  }
+  const leave = (address: string): void => {
+    waiting--
+    const here = waitingAt.get(address)! - 1
+    if (here > 0) waitingAt.set(address, here)
+    else waitingAt.delete(address)
+  }
 
   let listed: Users | undefined
   let hashes: ReadonlyArray<string> = []
@@ -152,7 +179,7 @@ export const make = Effect.fnUntraced(function* (
     return hashes[Number.parseInt(mark.slice(0, 8), 16) % hashes.length] ?? nobody
   }
 
-  const check = (user: string, password: string): Effect.Effect<Facts, Fault> =>
+  const check = (user: string, password: string, address: string): Effect.Effect<Facts, Fault> =>
     Effect.gen(function* () {
       const all = users()
       const known = all.get(user)
@@ -161,14 +188,13 @@ export const make = Effect.fnUntraced(function* (
       )
       const now = clock.currentTimeMillisUnsafe()
       if (known !== undefined && (right.get(mark) ?? 0) > now) return proven
-      if (waiting >= maxWaiting) {
+      if (!enter(address)) {
         return yield* Effect.fail<Fault>({ kind: "unavailable", reason: "too many passwords wait to be checked" })
       }
-      waiting++
       // what runs cannot be stopped: its place is given to the next when it is done, also if nobody waits for it any more
       const isRight = yield* Effect.ensuring(
         running.withPermit(Effect.uninterruptible(compare(password, known ?? standIn(all, mark)))),
-        Effect.sync(() => waiting--)
+        Effect.sync(() => leave(address))
       )
       if (known === undefined) return yield* Effect.fail<Fault>({ kind: "credentialsWrong", reason: "no such user" })
       if (!isRight) {
@@ -183,7 +209,12 @@ export const make = Effect.fnUntraced(function* (
       return proven
     })
 
-  return { verify: (user, password) => check(user, Redacted.value(password)) }
+  return {
+    verify: (user, password, client) => {
+      const { remoteAddress } = client ?? {}
+      return check(user, Redacted.value(password), remoteAddress === undefined ? "" : keyOf(remoteAddress))
+    }
+  }
 })
 
 /**

@@ -7,6 +7,7 @@ import { execFileSync } from "node:child_process"
 import { existsSync } from "node:fs"
 import * as NodeBearerTokens from "../../src/node/NodeBearerTokens.ts"
 import * as NodeHtpasswd from "../../src/node/NodeHtpasswd.ts"
+import * as NodeJwtKeys from "../../src/node/NodeJwtKeys.ts"
 import * as Installed from "../installed.ts"
 import { collectingLogs, eventually } from "../server/serving.ts"
 import { path, text, write } from "../tls/openssl.ts"
@@ -127,6 +128,27 @@ describe("NodeBearerTokens", () => {
       write("tokens", "broken\n")
       assert.include((yield* Effect.flip(self.reload)).message, "line 1")
       assert.strictEqual(yield* subject("two-token-1234567890"), "bob")
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("NodeJwtKeys", () => {
+  it.live("reads the file anew when it changes, and takes what it is told to take", () =>
+    Effect.gen(function* () {
+      const first = "a secret of thirty-two characters"
+      write("secret", `${first}\n`)
+      const keys = yield* NodeJwtKeys.make({ file: path("secret"), kind: "secret", interval: "20 millis" })
+      const secret = Effect.map(keys.find("HS256", undefined), ([key]) =>
+        key?.key instanceof Uint8Array ? new TextDecoder().decode(key.key) : ""
+      )
+      assert.strictEqual(yield* secret, first)
+      write("secret", "another one of thirty-two characters\r\n")
+      yield* eventually(
+        "the new secret is there",
+        Effect.map(Effect.orDie(secret), (text) => text === "another one of thirty-two characters")
+      )
+      // a secret is no public key, and the other way round
+      assert.include((yield* Effect.flip(NodeJwtKeys.make({ file: path("secret") }))).message, "PEM")
     }).pipe(Effect.scoped)
   )
 })

@@ -187,6 +187,37 @@ describe("make", () => {
     })
   )
 
+  it.effect("has so many of one address wait, and leaves room for others", () =>
+    Effect.gen(function* () {
+      const gate = yield* Deferred.make<void>()
+      let compared = 0
+      const self = yield* Htpasswd.make(() => users(["ann", ann]), {
+        maxWaitingPerAddress: 2,
+        compare: () =>
+          Effect.as(
+            Effect.andThen(
+              Effect.sync(() => compared++),
+              Deferred.await(gate)
+            ),
+            false
+          )
+      })
+      const kind = (remoteAddress: string | undefined) =>
+        Effect.map(Effect.flip(self.verify("ann", secret("x"), { remoteAddress })), (fault) => fault.kind)
+      const crowd = yield* Effect.replicateEffect(Effect.forkChild(kind("2001:db8::1")), 2)
+      while (compared === 0) yield* Effect.promise(() => new Promise(setImmediate))
+      for (let i = 0; i < 10; i++) yield* Effect.promise(() => new Promise(setImmediate))
+      assert.strictEqual(yield* kind("2001:db8::2"), "unavailable")
+      const others = yield* Effect.forEach(
+        ["2001:db8:0:1::1", "192.0.2.1", undefined, undefined, undefined],
+        (address) => Effect.forkChild(kind(address))
+      )
+      yield* Deferred.succeed(gate, undefined)
+      for (const fiber of [...crowd, ...others]) assert.strictEqual(yield* Fiber.join(fiber), "credentialsWrong")
+      assert.strictEqual(yield* kind("2001:db8::2"), "credentialsWrong")
+    })
+  )
+
   it.effect("makes users of a password that was given as it is", () =>
     Effect.gen(function* () {
       const all = yield* Htpasswd.fromPlain("ann", secret("a:b"))
