@@ -330,7 +330,7 @@ describe("anyOf", () => {
   it.effect("says that it could not check, if the one that might have let in could not", () =>
     Effect.gen(function* () {
       const down = AccessPolicy.jwt({ verify: () => Effect.fail({ kind: "unavailable", reason: "no keys" } as const) })
-      const denial = yield* refused(AccessPolicy.anyOf(basic, down), client({ authorization: "Bearer some-token" }))
+      const denial = yield* refused(AccessPolicy.anyOf(bearer, down), client({ authorization: "Bearer some-token" }))
       assert.deepStrictEqual([denial.status, denial.refusal.headers], [503, {}])
     })
   )

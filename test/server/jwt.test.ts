@@ -309,7 +309,7 @@ describe("JwtKeys.fromUrl", () => {
         for (const [status, answer] of [
           [500, ""],
           [200, "{"],
-          [200, " ".repeat(300_000)],
+          [200, `${state.answer}${" ".repeat(300_000)}`],
           [302, ""]
         ] as const) {
           Object.assign(state, { status, answer })
