@@ -194,7 +194,7 @@ export const rows: ReadonlyArray<Row> = [
     ours: "`--target-tls`",
     difference:
       "The certificate is verified for the target's name, as there; `--target-ca` and `--target-name` are new.",
-    carry: () => ({ flags: ["--target-tls"] })
+    carry: () => flag("target-tls", "true")
   },
   {
     option: "unix-listen",

@@ -62,6 +62,7 @@ describe("arguments that are websockify's", () => {
     ["1:1 a:2 --ssl-ciphers HIGH:!aNULL", "proxy --ciphers=HIGH:!aNULL 1:1 a:2"],
     ["--unix-listen /run/a.sock a:2", "proxy unix:/run/a.sock a:2"],
     ["--unix-listen=/a --unix-listen-mode=750 --unix-target /b", "proxy --unix-listen-mode=750 unix:/a unix:/b"],
+    ["1:1 --ssl-target a:2", "proxy --target-tls=true 1:1 a:2"],
     ["--inetd a:2", "proxy fd:0 a:2"],
     ["1:1 --unix-target /run/b.sock", "proxy 1:1 unix:/run/b.sock"],
     ["1:1 a:2 --libserver --file-only --no-parent", "proxy 1:1 a:2"],

@@ -8,6 +8,7 @@ import { execFile, spawn } from "node:child_process"
 import { once } from "node:events"
 import { existsSync, lstatSync, readFileSync, writeFileSync } from "node:fs"
 import * as Net from "node:net"
+import * as Tls from "node:tls"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
@@ -98,11 +99,17 @@ const refused = (words: ReadonlyArray<string>, ...args: ReadonlyArray<string>) =
     for (const word of ["effect-websocket: ", ...words]) assert.include(stderr, word)
   })
 
+let isMade = false
+
+/** The files of TLS, made once: a process may be reading them already. */
 const tlsFiles = () => {
-  chain()
-  certificate("client", { issuer: "root" })
-  write("both.pem", text("leaf.crt") + text("middle.crt") + text("leaf.key"))
-  write("public.pem", text("leaf.crt") + text("middle.crt"))
+  if (!isMade) {
+    chain()
+    certificate("client", { issuer: "root" })
+    write("both.pem", text("leaf.crt") + text("middle.crt") + text("leaf.key"))
+    write("public.pem", text("leaf.crt") + text("middle.crt"))
+  }
+  isMade = true
   return { ca: read("root.crt"), servername: "localhost" }
 }
 
@@ -237,6 +244,24 @@ const tries: Readonly<Record<string, Try>> = {
       echoed(`wss://127.0.0.1:${port}`, { ...trusting, maxVersion: "TLSv1.2", ciphers } as WS.ClientOptions)
     assert.strictEqual(yield* offering("ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256"), "hello")
     assert.match(yield* offering("ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"), /Error/)
+  }),
+  "ssl-target": Effect.gen(function* () {
+    tlsFiles()
+    const secured = yield* Effect.acquireRelease(
+      Effect.promise(async () => {
+        const options = { cert: text("both.pem"), key: text("leaf.key") }
+        const server = Tls.createServer(options, (socket) => socket.on("error", () => {}).pipe(socket))
+        await once(server.listen(0, "127.0.0.1"), "listening")
+        return server
+      }),
+      (server) => Effect.sync(() => server.close())
+    )
+    const target = `localhost:${(secured.address() as Net.AddressInfo).port}`
+    const { url } = yield* websockify("127.0.0.1:0", target, "--ssl-target", "--target-ca", path("root.crt"))
+    assert.strictEqual(yield* echoed(url), "hello")
+    // whom the system does not trust is no target
+    const careful = yield* websockify("--ssl-target", "127.0.0.1:0", target)
+    assert.match(yield* echoed(careful.url), /502/)
   }),
   "unix-listen": Effect.gen(function* () {
     const socket = join(yield* temporary, "ws.sock")
@@ -386,7 +411,16 @@ os.execv(sys.argv[1], sys.argv[1:])`
   "legacy-syslog": refused(["--legacy-syslog", "logger"], "0", "a:1", "--legacy-syslog")
 }
 
-const ofTls = new Set(["cert", "key", "ssl-only", "verify-client", "cafile", "ssl-version", "ssl-ciphers"])
+const ofTls = new Set([
+  "cert",
+  "key",
+  "ssl-only",
+  "verify-client",
+  "cafile",
+  "ssl-version",
+  "ssl-ciphers",
+  "ssl-target"
+])
 
 describe.concurrent("websockify's option", () => {
   for (const { option } of rows) {
