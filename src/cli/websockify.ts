@@ -61,6 +61,10 @@ const seconds =
 
 const refuse = (line: string) => (): Carried => ({ refused: line })
 
+/** The origins of a plugin that expects some. */
+const originsOf = (typed: Typed): ReadonlyArray<string> =>
+  (typed.get("auth-source") ?? "").split(/\s+/).flatMap((origin) => (origin === "" ? [] : [`--origin=${origin}`]))
+
 const daemon =
   "--daemon is not there: a service manager, such as systemd, keeps it in the background, and gives it a user and a log; in a shell, an & at the end does"
 const wrapping =
@@ -262,6 +266,18 @@ export const rows: ReadonlyArray<Row> = [
     "For `JWTTokenApi` a public key in PEM, a JWK or the address of a JWK set; a shared secret is a JWK of the kind `oct`, and encrypted tokens are not taken."
   ),
   same("host-token", undefined, "The token is the name, or its first label."),
+  {
+    ...same(
+      "auth-plugin",
+      "NAME",
+      "websockify's three. Other classes are refused in one line. The origins of ExpectOrigin are `--origin`, too, which else are the page's own."
+    ),
+    carry: (value, typed) => ({
+      flags: [`--auth-plugin=${value}`, ...(/(?:^|\.)ExpectOrigin$/.test(value) ? originsOf(typed) : [])]
+    })
+  },
+  same("auth-source", "SOURCE", "A password in it is warned about: `--htpasswd FILE` keeps it off the command line."),
+  same("web-auth", undefined, "It asks for whatever a WebSocket is asked for."),
   {
     option: "heartbeat",
     value: "SECONDS",

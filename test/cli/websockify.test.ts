@@ -63,6 +63,14 @@ describe("arguments that are websockify's", () => {
     ["--unix-listen /run/a.sock a:2", "proxy unix:/run/a.sock a:2"],
     ["--unix-listen=/a --unix-listen-mode=750 --unix-target /b", "proxy --unix-listen-mode=750 unix:/a unix:/b"],
     ["1:1 --ssl-target a:2", "proxy --target-tls=true 1:1 a:2"],
+    [
+      "1:1 a:2 --auth-plugin BasicHTTPAuth --auth-source u:p",
+      "proxy --auth-plugin=BasicHTTPAuth --auth-source=u:p 1:1 a:2"
+    ],
+    [
+      "1:1 a:2 --auth-plugin=auth_plugins.ExpectOrigin --auth-source https://a.example",
+      "proxy --auth-plugin=auth_plugins.ExpectOrigin --origin=https://a.example --auth-source=https://a.example 1:1 a:2"
+    ],
     ["--inetd a:2", "proxy fd:0 a:2"],
     ["1:1 --unix-target /run/b.sock", "proxy 1:1 unix:/run/b.sock"],
     ["1:1 a:2 --libserver --file-only --no-parent", "proxy 1:1 a:2"],

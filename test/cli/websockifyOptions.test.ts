@@ -390,6 +390,40 @@ os.execv(sys.argv[1], sys.argv[1:])`
     assert.strictEqual(yield* echoed(url, { headers: { host: "mine" } }), "hello")
     assert.match(yield* echoed(url), /40[134]/)
   }),
+  "auth-plugin": Effect.gen(function* () {
+    yield* refused(["--auth-plugin", "my.Class", "BasicHTTPAuth"], "127.0.0.1:0", "a:1", "--auth-plugin", "my.Class")
+    const origins = ["--auth-plugin", "ExpectOrigin", "--auth-source", "https://a.example https://b.example"]
+    const { url } = yield* websockify("127.0.0.1:0", yield* service(), ...origins)
+    for (const origin of ["https://a.example", "https://b.example"]) {
+      assert.strictEqual(yield* echoed(url, { origin }), "hello")
+    }
+    assert.match(yield* echoed(url, { origin: "https://c.example" }), /403/)
+    assert.match(yield* echoed(url), /403/)
+  }),
+  "auth-source": Effect.gen(function* () {
+    yield* refused(["--auth-source", "--auth-plugin"], "127.0.0.1:0", "a:1", "--auth-source", "user:hush")
+    const basic = ["--auth-plugin", "BasicHTTPAuth", "--auth-source", "user:hush"]
+    const { stderr, url } = yield* websockify("127.0.0.1:0", yield* service(), ...basic)
+    const as = (user: string) => ({ headers: { authorization: `Basic ${btoa(user)}` } })
+    assert.strictEqual(yield* echoed(url, as("user:hush")), "hello")
+    assert.match(yield* echoed(url, as("user:other")), /401/)
+    assert.match(yield* echoed(url), /401/)
+    assert.notInclude(stderr(), "hush")
+  }),
+  "web-auth": Effect.gen(function* () {
+    yield* refused(["--web-auth", "--web"], "127.0.0.1:0", "a:1", "--web-auth")
+    const folder = yield* temporary
+    writeFileSync(join(folder, "vnc.html"), "<title>a page</title>")
+    const basic = ["--auth-plugin", "BasicHTTPAuth", "--auth-source", "user:hush", "--web", folder]
+    const statuses = (port: number) =>
+      Effect.forEach(["", `Authorization: Basic ${btoa("user:hush")}\r\n`], (header) =>
+        Effect.map(ask(port, `GET /vnc.html HTTP/1.1\r\nHost: x\r\n${header}\r\n`), ({ status }) => status)
+      )
+    const guarded = yield* websockify("127.0.0.1:0", "a:1", ...basic, "--web-auth")
+    assert.deepStrictEqual(yield* statuses(guarded.port), [401, 200])
+    const shown = yield* websockify("127.0.0.1:0", "a:1", ...basic)
+    assert.deepStrictEqual(yield* statuses(shown.port), [200, 200])
+  }),
   heartbeat: Effect.gen(function* () {
     yield* refused(["--heartbeat", "seconds"], "0", "a:1", "--heartbeat", "often")
     const { url } = yield* websockify("127.0.0.1:0", yield* service(), "--heartbeat", "1")
