@@ -169,7 +169,7 @@ const tries: Readonly<Record<string, Try>> = {
     assert.match(yield* echoed(refusing.url), /502/)
   }),
   timeout: Effect.gen(function* () {
-    const running = yield* websockify("127.0.0.1:0", yield* service(), "--timeout", "2")
+    const running = yield* websockify("127.0.0.1:0", yield* service(), "--timeout", "6")
     const socket = yield* open(running.url)
     // it listens no more, and the connection goes on
     while (!/ECONNREFUSED/.test(yield* echoed(running.url))) yield* Effect.sleep(100)
@@ -178,9 +178,9 @@ const tries: Readonly<Record<string, Try>> = {
     assert.strictEqual((yield* running.ended).code, 0)
   }),
   "idle-timeout": Effect.gen(function* () {
-    const running = yield* websockify("127.0.0.1:0", yield* service(), "--idle-timeout", "2")
+    const running = yield* websockify("127.0.0.1:0", yield* service(), "--idle-timeout", "5")
     const socket = yield* open(running.url)
-    yield* Effect.sleep("3 seconds")
+    yield* Effect.sleep("7 seconds")
     assert.strictEqual(yield* said(socket, "still there"), "still there")
     socket.close()
     assert.strictEqual((yield* running.ended).code, 0)
@@ -302,7 +302,7 @@ const tries: Readonly<Record<string, Try>> = {
     const manager = `import os, socket, sys
 s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen(5); os.dup2(s.fileno(), 0)
 os.execv(sys.argv[1], sys.argv[1:])`
-    const args = ["--inetd", yield* service(), "--idle-timeout", "1"]
+    const args = ["--inetd", yield* service(), "--idle-timeout", "5"]
     const child = yield* Effect.acquireRelease(
       Effect.sync(() =>
         spawn("python3", ["-c", manager, process.execPath, main, ...args], { stdio: ["ignore", "pipe", "inherit"] })

@@ -10,6 +10,7 @@ import { connect, createServer, type AddressInfo, type NetConnectOpts, type Sock
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as tls from "node:tls"
+import { fileURLToPath } from "node:url"
 import { header, line } from "../server/balancer.ts"
 import { certificate, openssl, path, text, write } from "../tls/openssl.ts"
 import { Client, run, serve } from "./program.ts"
@@ -324,6 +325,17 @@ describe("examples", () => {
     await using client = await Client.connect(program.url)
     client.send("hello")
     assert.strictEqual(await client.next(), "hello")
+  })
+
+  example("with-files", async () => {
+    await using target = await service("tcp")
+    const root = fileURLToPath(new URL("../../docs", import.meta.url))
+    await using program = await serve("with-files", { TARGET: target.address, FILES: root })
+    const response = await fetch(`${program.url.replace("ws:", "http:")}/websockify.md`)
+    assert.match(await response.text(), /^# For people who come from websockify/)
+    await using client = await Client.connect(program.url)
+    client.send("hello")
+    assert.strictEqual(await client.next(), "tcp:hello")
   })
 
   it("are all tested", () => {

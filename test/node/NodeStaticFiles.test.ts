@@ -294,13 +294,13 @@ describe("what is outside or hidden", () => {
 describe.concurrent("beside the WebSockets", () => {
   it.live("files and WebSockets share a connection, and a WebSocket is not timed out like an answer", () =>
     Effect.gen(function* () {
-      const port = yield* serving({ root: join(yield* folder, "root"), stallTimeout: "100 millis" })
+      const port = yield* serving({ root: join(yield* folder, "root"), stallTimeout: "1 second" })
       const wire = yield* connect(port)
       wire.write("GET /index.html HTTP/1.1\r\nHost: localhost\r\n\r\n")
       assert.strictEqual((yield* wire.response).status, 200)
       wire.write(upgradeRequest())
       assert.strictEqual((yield* wire.response).status, 101)
-      yield* Effect.sleep("400 millis")
+      yield* Effect.sleep("2500 millis")
       wire.send(text("still here"))
       assert.deepStrictEqual(shown(yield* wire.next), [Opcode.text, "still here"])
     })
@@ -308,7 +308,7 @@ describe.concurrent("beside the WebSockets", () => {
 
   it.live("an upgrade behind a request in one segment is not timed out either", () =>
     Effect.gen(function* () {
-      const port = yield* serving({ root: join(yield* folder, "root"), stallTimeout: "100 millis" })
+      const port = yield* serving({ root: join(yield* folder, "root"), stallTimeout: "1 second" })
       const wire = yield* connect(port)
       wire.write(`GET /index.html HTTP/1.1\r\nHost: localhost\r\n\r\n${upgradeRequest()}`)
       assert.strictEqual((yield* wire.response).status, 200)
