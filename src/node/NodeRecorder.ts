@@ -14,7 +14,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
-import { accessSync, closeSync, constants, openSync, writeSync } from "node:fs"
+import { accessSync, closeSync, constants, openSync, writeFileSync } from "node:fs"
 import { dirname, resolve } from "node:path"
 import { DialError, Dialer } from "../proxy/Dialer.ts"
 import { entry, head, tail } from "../proxy/internal/recording.ts"
@@ -82,16 +82,16 @@ class Recording {
     this.attempt(() => {
       if (this.fd === undefined) {
         this.fd = this.open()
-        writeSync(this.fd, head)
+        writeFileSync(this.fd, head)
       }
-      writeSync(this.fd, line)
+      writeFileSync(this.fd, line)
     })
   }
 
   end(): void {
     this.isOver = true
     const { fd } = this
-    if (fd !== undefined) this.attempt(() => void writeSync(fd, tail))
+    if (fd !== undefined) this.attempt(() => writeFileSync(fd, tail))
     this.close()
   }
 

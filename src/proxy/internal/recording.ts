@@ -4,19 +4,37 @@
  * character for each. It ends with the string `EOF`.
  */
 
-export const head = "var VNC_frame_encoding = 'binary';\nvar VNC_frame_data = [\n"
-export const tail = "'EOF'];\n"
+const encoder = new TextEncoder()
 
-/** Each byte as it is written in a string of JavaScript between single quotes, on one line and in ASCII. */
-const written = Array.from({ length: 256 }, (_, byte) => {
-  const char = String.fromCharCode(byte)
-  return /[ -~]/.test(char) && !/['\\<]/.test(char) ? char : `\\x${byte.toString(16).padStart(2, "0")}`
-})
+export const head = encoder.encode("var VNC_frame_encoding = 'binary';\nvar VNC_frame_data = [\n")
+export const tail = encoder.encode("'EOF'];\n")
 
-/** One chunk. */
-export const entry = (from: "client" | "target", millis: number, bytes: Uint8Array): string => {
+const digits = encoder.encode("0123456789abcdef")
+const backslash = 0x5c
+const x = 0x78
+
+/** Which bytes stand for themselves in a string of JavaScript between single quotes, in ASCII and in any page. */
+const isPlain = Array.from(
+  { length: 256 },
+  (_, byte) => byte >= 0x20 && byte <= 0x7e && !"'\\<".includes(String.fromCharCode(byte))
+)
+
+/** One chunk. The others of its bytes are `\xNN`. */
+export const entry = (from: "client" | "target", millis: number, bytes: Uint8Array): Uint8Array => {
   const sign = from === "client" ? "}" : "{"
-  let text = `'${sign}${Math.floor(millis)}${sign}`
-  for (const byte of bytes) text += written[byte]!
-  return `${text}',\n`
+  const begin = encoder.encode(`'${sign}${Math.floor(millis)}${sign}`)
+  const out = new Uint8Array(begin.length + 4 * bytes.length + 3)
+  out.set(begin)
+  let at = begin.length
+  for (const byte of bytes) {
+    if (isPlain[byte]) out[at++] = byte
+    else {
+      out[at++] = backslash
+      out[at++] = x
+      out[at++] = digits[byte >> 4]!
+      out[at++] = digits[byte & 15]!
+    }
+  }
+  out.set(encoder.encode("',\n"), at)
+  return out.subarray(0, at + 3)
 }
