@@ -146,7 +146,10 @@ const paired = Effect.fnUntraced(function* (watch: (near: tls.TLSSocket) => void
       layOn(near, socket)
       watch(near)
       server.close()
-      await Promise.all([once(near, "secure"), Promise.race([once(far, "secureConnect"), once(far, "close")])])
+      await Promise.all([
+        once(near, "secure"),
+        Promise.race(["secureConnect", "end", "close"].map((event) => once(far, event)))
+      ])
       return { near, far }
     }),
     ({ far, near }) => Effect.sync(() => [near.destroy(), far.destroy()])
@@ -255,7 +258,8 @@ describe("a NodeSocket over TLS", () => {
       yield* Effect.forkScoped(Effect.ignore(writer.write(Buffer.alloc(20_000_000))))
       yield* steady(() => writer.taken!)
       const error = yield* resetting(far, writer.write(new Socket.CloseEvent(1011)))
-      assert.strictEqual(error, "ECONNRESET")
+      // in Node 22 a reset is an end to a client of TLS
+      assert.include(process.version.startsWith("v22.") ? [undefined] : ["ECONNRESET"], error)
       assert.isTrue(near.destroyed)
     })
   )
@@ -286,7 +290,7 @@ describe("a NodeSocket over TLS", () => {
 const resetting = (stream: tls.TLSSocket, act: Effect.Effect<void, unknown>): Effect.Effect<string | undefined> =>
   Effect.gen(function* () {
     let code: string | undefined
-    stream.on("error", (error: NodeJS.ErrnoException) => (code = error.code))
+    stream.on("error", (error: NodeJS.ErrnoException) => (code = error.code)).on("end", () => stream.destroy())
     yield* Effect.ignore(act)
     yield* Effect.callback<void>((resume) => {
       if (stream.destroyed) return resume(Effect.void)

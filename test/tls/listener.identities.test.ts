@@ -93,7 +93,7 @@ const renew = (name: string, file: string): void => {
   renameSync(path(`${file}.next`), path(file))
 }
 
-describe("certificates of stores on disk", () => {
+describe("certificates of stores on disk", { timeout: 120_000 }, () => {
   it.live("are loaded anew under load: no handshake of 2,000 fails, and who is connected stays so", () =>
     collectingLogs(() =>
       Effect.gen(function* () {
