@@ -5,7 +5,7 @@
  */
 import { readFileSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
-import * as Websockify from "../src/cli/websockify.ts"
+import * as Websockify from "../src/cli/websockifyOptions.ts"
 import { type Item, items, type Kind } from "../src/component/Catalogue.ts"
 
 const titles: Readonly<Record<Kind, string>> = {

@@ -4,7 +4,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Result } from "effect"
 import { readFileSync } from "node:fs"
-import { rows, table, translate } from "../../src/cli/websockify.ts"
+import { translate } from "../../src/cli/websockify.ts"
+import { rows, table } from "../../src/cli/websockifyOptions.ts"
 
 const commands = ["proxy", "echo"]
 const translated = (line: string) => translate(line.split(" "), commands)
@@ -67,10 +68,10 @@ describe("arguments that are websockify's", () => {
       "1:1 a:2 --auth-plugin BasicHTTPAuth --auth-source u:p",
       "proxy --auth-plugin=BasicHTTPAuth --auth-source=u:p 1:1 a:2"
     ],
-    [
-      "1:1 a:2 --auth-plugin=auth_plugins.ExpectOrigin --auth-source https://a.example",
-      "proxy --auth-plugin=auth_plugins.ExpectOrigin --origin=https://a.example --auth-source=https://a.example 1:1 a:2"
-    ],
+    ["6080 unix:/run/b.sock", "proxy 6080 unix:/run/b.sock"],
+    ["1:1 --token-plugin TokenFile --token-source f", "proxy --token-plugin=TokenFile --token-source=f 1:1"],
+    ["1:1 --target-config f", "proxy --target-config=f 1:1"],
+    ["1:1 --route /a=a:2", "proxy 1:1 --route /a=a:2"],
     ["--inetd a:2", "proxy fd:0 a:2"],
     ["1:1 --unix-target /run/b.sock", "proxy 1:1 unix:/run/b.sock"],
     ["1:1 a:2 --libserver --file-only --no-parent", "proxy 1:1 a:2"],
@@ -99,7 +100,12 @@ describe("arguments that are websockify's", () => {
       ["1:1 a:2 --timeout soon", "--timeout", "seconds", "soon"],
       ["1:1 a:2 --idle-timeout -5", "--idle-timeout", "seconds", "-5"],
       ["1:1 a:2 --heartbeat 1.5", "--heartbeat", "seconds", "1.5"],
-      ["1:1 a:2 --web", "--web", "DIR"]
+      ["1:1 a:2 --web", "--web", "DIR"],
+      ["6080", "6080 alone", "target"],
+      ["0.0.0.0:6080 --run-once", "0.0.0.0:6080 alone"],
+      ["--unix-listen /run/a.sock", "unix:/run/a.sock alone"],
+      ["--unix-target /run/b.sock", "unix:/run/b.sock alone"],
+      ["--inetd", "fd:0 alone"]
     ]
     for (const [line, ...words] of refused) {
       const told = refusal(line)

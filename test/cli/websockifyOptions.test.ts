@@ -13,7 +13,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import WS from "ws"
-import { rows } from "../../src/cli/websockify.ts"
+import { rows } from "../../src/cli/websockifyOptions.ts"
 import { has } from "../installed.ts"
 import { temporary } from "../node/files.ts"
 import { ask } from "../server/wire.ts"
@@ -478,7 +478,7 @@ describe("websockify's addresses", () => {
       assert.match(stderr(), /^effect-websocket: note: .*0\.0\.0\.0:0.*\n$/)
       assert.strictEqual(yield* echoed(url), "hello")
       yield* refused(["host:port", "nonsense"], "0", "nonsense")
-      yield* refused(["host:port"], "6080")
+      yield* refused(["6080 localhost:5900", "6080 alone"], "6080")
       yield* refused(["65535"], "70000", "localhost:5900")
     })
   )
