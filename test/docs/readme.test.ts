@@ -47,6 +47,12 @@ describe("pages", () => {
     }
   })
 
+  it.for(pages)("%s names examples that there are", (page) => {
+    for (const [, path] of read(page).matchAll(/npm run example (\S+)/g)) {
+      assert.isTrue(existsSync(fileURLToPath(new URL(path!, root))), path)
+    }
+  })
+
   it.for(pages)("%s has links that lead somewhere", (page) => {
     for (const [, link] of read(page).matchAll(/\]\(([^)]+)\)/g)) {
       if (!/^https?:/.test(link!)) assert.isTrue(existsSync(fileURLToPath(new URL(link!, new URL(page, root)))), link)

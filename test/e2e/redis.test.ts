@@ -5,11 +5,13 @@ import * as NodeRedis from "@effect/platform-node/NodeRedis"
 import { afterAll, assert, beforeAll, beforeEach, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Redis from "effect/persistence/Redis"
+import { execFileSync } from "node:child_process"
 import { once } from "node:events"
 import { createClient, RESP_TYPES } from "redis"
 import { WebSocket } from "ws"
 import { serve } from "../examples/program.ts"
 import { has, needs } from "../installed.ts"
+import { certificate, path } from "../tls/openssl.ts"
 import { type Program, start, type Started } from "../started.ts"
 import type { Command } from "./command.ts"
 import { recipe } from "./recipe.ts"
@@ -130,7 +132,7 @@ describe("Redis", () => {
   })
 })
 
-describe("Redis that comes and goes", () => {
+describe("Redis started for one test", () => {
   it("ends its connections with 1000 when it ends, and whoever waits is told", async () => {
     await using system = await started()
     using client = await connect(system.tunnel.url)
@@ -165,6 +167,27 @@ describe("Redis that comes and goes", () => {
     await client.set("greeting", "hello")
     assert.match(await client.clientInfo().then(({ addr }) => addr), /config\.sock:0$/)
     assert.strictEqual(await client.get("greeting"), "hello")
+  })
+
+  it("is for users with a password, on a network that others listen to", async (context) => {
+    needs("openssl", "htpasswd")(context)
+    const cert = certificate("server", { extensions: ["subjectAltName=IP:127.0.0.1"] })
+    execFileSync("htpasswd", ["-b", "-c", "-B", path("users"), "ann", "secret"], { stdio: "ignore" })
+    await using redis = await start(server)
+    const own = {
+      "localhost:6379": redis.address,
+      "server.pem": cert,
+      "server.key": path("server.key"),
+      users: path("users")
+    }
+    await using proxy = await recipe("redis-users", own)
+    const tunnelOf = (user: string) =>
+      serve("tunnel", { URL: `wss://${user}@127.0.0.1:${proxy.port}`, NODE_EXTRA_CA_CERTS: path("server.crt") })
+    await using tunnel = await tunnelOf("ann:secret")
+    using client = await connect(tunnel.url)
+    assert.strictEqual(await client.ping(), "PONG")
+    await using wrong = await tunnelOf("ann:guess")
+    await assertRejects(connect(wrong.url))
   })
 
   it("has another take its place while it is away", async () => {
