@@ -44,6 +44,7 @@ describe("a target that the client chooses", { timeout: 30_000 }, () => {
     ["user@db.internal:5432", 400],
     ["http://db.internal:5432", 400],
     ["fd00::1:5432", 400],
+    ["*db.internal:5432", 400],
     ["[fe80::1%eth0]:5432", 400],
     ["unix:/run/postgresql/.s.PGSQL.5432", 400],
     ["/run/postgresql:5432", 400],
