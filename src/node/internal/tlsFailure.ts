@@ -3,44 +3,8 @@
  * files, and not what to do.
  */
 import type { X509Certificate } from "node:crypto"
-
-/** The alerts by their numbers (RFC 8446 section 6, and those of older versions and extensions). */
-const alerts: Readonly<Record<number, string>> = {
-  0: "close_notify",
-  10: "unexpected_message",
-  20: "bad_record_mac",
-  21: "decryption_failed",
-  22: "record_overflow",
-  30: "decompression_failure",
-  40: "handshake_failure",
-  41: "no_certificate",
-  42: "bad_certificate",
-  43: "unsupported_certificate",
-  44: "certificate_revoked",
-  45: "certificate_expired",
-  46: "certificate_unknown",
-  47: "illegal_parameter",
-  48: "unknown_ca",
-  49: "access_denied",
-  50: "decode_error",
-  51: "decrypt_error",
-  60: "export_restriction",
-  70: "protocol_version",
-  71: "insufficient_security",
-  80: "internal_error",
-  86: "inappropriate_fallback",
-  90: "user_canceled",
-  100: "no_renegotiation",
-  109: "missing_extension",
-  110: "unsupported_extension",
-  111: "certificate_unobtainable",
-  112: "unrecognized_name",
-  113: "bad_certificate_status_response",
-  114: "bad_certificate_hash_value",
-  115: "unknown_psk_identity",
-  116: "certificate_required",
-  120: "no_application_protocol"
-}
+import * as Alerts from "../../tls/Alerts.ts"
+import { alertOf } from "./handshakeFault.ts"
 
 const ours = "it does not accept our certificate"
 
@@ -85,11 +49,10 @@ export type Peer = "target" | "firewall"
 /** Says what an error of the handshake means; the sentence begins with the peer. */
 export const handshake = (error: Error, peer: Peer = "target"): string => {
   const code = codeOf(error)
-  const number = /SSL alert number (\d+)/.exec(error.message)?.[1]
-  if (number !== undefined) {
-    const name = alerts[Number(number)] ?? "no name"
-    const meaning = meanings[Number(number)]
-    return `The ${peer} refused the TLS handshake with the alert ${name} (${number})${meaning === undefined ? "" : `: ${meaning}`}.`
+  const alert = alertOf(error)
+  if (alert !== undefined) {
+    const meaning = meanings[alert] === undefined ? "" : `: ${meanings[alert]}`
+    return `The ${peer} refused the TLS handshake with the alert ${Alerts.format(alert)}${meaning}.`
   }
   // Node calls a FIN this too, but for the system call
   if (code === "ECONNRESET" && !("syscall" in error)) return `The ${peer} closed the connection in the TLS handshake.`
