@@ -3,7 +3,9 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import { readFileSync } from "node:fs"
+import * as Target from "../../src/cli/target.ts"
 import { play, secret, socks5Before, socks5WithUser, tunnel } from "../proxy/firewall.ts"
 import * as RawClient from "../proxy/rawClient.ts"
 import * as RawTarget from "../proxy/rawTarget.ts"
@@ -18,7 +20,7 @@ const serving = Effect.fnUntraced(function* (args: ReadonlyArray<string>, env: R
 
 const target = "192.0.2.7:5900"
 
-describe("--firewall", { timeout: 60_000 }, () => {
+describe("--firewall", { timeout: 120_000 }, () => {
   it.live("is a chain if it is there more than once", () =>
     Effect.gen(function* () {
       const listener = yield* RawTarget.listen()
@@ -70,34 +72,39 @@ describe("--firewall", { timeout: 60_000 }, () => {
   )
 })
 
-describe("--allow-target and --deny-target", { timeout: 60_000 }, () => {
+describe("--allow-target and --deny-target", { timeout: 120_000 }, () => {
   it.live("are 403 for what is not allowed, with the reason in the log alone", () =>
     Effect.gen(function* () {
       const listener = yield* RawTarget.listen()
       const at = `localhost:${listener.port}`
-      for (const [flags, status] of [
+      const cases = [
         [["--allow-target", `127.0.0.1:${listener.port}`, "--allow-target", "[::1]"], 101],
         [["--allow-target", "localhost:1-65535"], 101],
         [["--allow-target", "*", "--deny-target", "10.0.0.0/8"], 101],
         [["--allow-target", "10.0.0.0/8"], 403],
         [["--deny-target", "localhost"], 403],
         [["--deny-target", "127.0.0.0/8", "--deny-target", "::1"], 403]
-      ] as const) {
-        const { command, port } = yield* serving([at, ...flags])
-        const client = yield* RawClient.request(port)
-        yield* client.watch.until("an answer", () => client.status !== undefined)
-        assert.strictEqual(client.status, status, flags.join(" "))
-        assert.notInclude(client.answer, "10.0.0.0")
-        yield* client.reset()
-        yield* command.kill("SIGTERM")
-        const { stderr } = yield* command.ended
-        if (status === 403) assert.include(stderr, "The target is not allowed: ")
-      }
+      ] as const
+      yield* Effect.forEach(
+        cases,
+        Effect.fnUntraced(function* ([flags, status]) {
+          const { command, port } = yield* serving([at, ...flags])
+          const client = yield* RawClient.request(port)
+          yield* client.watch.until("an answer", () => client.status !== undefined)
+          assert.strictEqual(client.status, status, flags.join(" "))
+          assert.notInclude(client.answer, "10.0.0.0")
+          yield* client.reset()
+          yield* command.kill("SIGTERM")
+          const { stderr } = yield* command.ended
+          if (status === 403) assert.include(stderr, "The target is not allowed: ")
+        }),
+        { concurrency: 2, discard: true }
+      )
     }).pipe(Effect.scoped)
   )
 })
 
-describe("--dial-retries", { timeout: 60_000 }, () => {
+describe("--dial-retries", { timeout: 120_000 }, () => {
   it.live("is a number, and dials on", () =>
     Effect.gen(function* () {
       const { port: nobody } = yield* RawTarget.nobody
@@ -110,82 +117,77 @@ describe("--dial-retries", { timeout: 60_000 }, () => {
 
 describe("a mistake about the target", { timeout: 120_000 }, () => {
   const at = "localhost:1"
-  const mistakes: ReadonlyArray<readonly [ReadonlyArray<string>, ReadonlyArray<string>]> = [
-    [["0x7f.1:80"], ["cannot use the target", "0x7f.1:80", "numeric"]],
-    [["unix:"], ["cannot use the target", "unix:"]],
-    [[at, "--firewall", `ftp://ann:${secret}@fw`], ["--firewall: expected a firewall as a URL"]],
-    [[at, "--firewall", `socks5://ann:${secret}@fw/x`], ["nothing comes behind the port"]],
-    [
-      [at, "--firewall-env", "NO_SUCH_VARIABLE"],
-      ["--firewall-env", "NO_SUCH_VARIABLE", "not set"]
-    ],
-    [[at, "--firewall-env", "HOME", "--firewall", "http://fw"], ["give one of them"]],
-    [
-      [at, "--firewall-ca", "/no/such/file.pem", "--firewall", "https://fw"],
-      ["--firewall-ca", "ENOENT"]
-    ],
-    [
-      [at, "--target-ca", "/no/such/file.pem"],
-      ["--target-ca", "--target-tls"]
-    ],
-    [
-      [at, "--target-insecure"],
-      ["--target-insecure", "--target-tls"]
-    ],
-    [
-      [at, "--target-tls", "--target-ca", "/no/such/file.pem"],
-      ["--target-ca", "/no/such/file.pem", "ENOENT"]
-    ],
-    [[at, "--target-tls", "--target-ca", "package.json"], ["--target-ca expects certificates in PEM"]],
-    [[at, "--target-tls", "--target-cert", "package.json"], ["--target-cert: "]],
-    [
-      [at, "--target-tls", "--target-cert", "/no/such/file.pem"],
-      ["--target-cert", "ENOENT"]
-    ],
-    [
-      [at, "--target-tls", "--target-key", "package.json"],
-      ["--target-cert", "missing"]
-    ],
-    [[at, "--target-tls", "--target-name", "a b"], ["--target-tls: expected a host name"]],
-    [[at, "--target-tls", "--target-alpn", ""], ["--target-tls: "]],
-    [
-      ["unix:/run/x.sock", "--target-tls"],
-      ["--target-tls", "unix socket"]
-    ],
-    [
-      [at, "--dial-retries", "11"],
-      ["--dial-retries", "10", "11"]
-    ],
-    [[at, "--dial-retries", "-1"], ["--dial-retries"]],
-    [
-      [at, "--allow-target", "10.0.0.1/8"],
-      ["--allow-target: ", "10.0.0.1/8"]
-    ],
-    [
-      [at, "--deny-target", "*:http"],
-      ["--deny-target: ", "ports are numbers"]
-    ]
+  const none: Target.Flags = {
+    dialTimeout: Option.none(),
+    dialRetries: Option.none(),
+    firewall: [],
+    firewallEnv: Option.none(),
+    firewallCa: Option.none(),
+    targetTls: false,
+    targetCa: Option.none(),
+    targetCert: Option.none(),
+    targetKey: Option.none(),
+    targetCertPassword: Option.none(),
+    targetName: Option.none(),
+    targetAlpn: [],
+    targetInsecure: false,
+    allowTarget: [],
+    denyTarget: []
+  }
+  const some = (text: string) => Option.some(text)
+  const tls = { targetTls: true }
+  const missing = "/no/such/file.pem"
+  const mistakes: ReadonlyArray<readonly [Partial<Target.Flags>, ReadonlyArray<string>, to?: string]> = [
+    [{ firewall: [`ftp://ann:${secret}@fw`] }, ["--firewall: expected a firewall as a URL"]],
+    [{ firewall: [`socks5://ann:${secret}@fw/x`] }, ["nothing comes behind the port"]],
+    [{ firewallEnv: some("NO_SUCH_VARIABLE") }, ["--firewall-env", "NO_SUCH_VARIABLE", "not set"]],
+    [{ firewallEnv: some("HOME"), firewall: ["http://fw"] }, ["give one of them"]],
+    [{ firewallCa: some(missing), firewall: ["https://fw"] }, ["--firewall-ca", "ENOENT"]],
+    [{ targetCa: some(missing) }, ["--target-ca", "--target-tls"]],
+    [{ targetAlpn: ["mqtt"] }, ["--target-alpn", "--target-tls"]],
+    [{ targetInsecure: true }, ["--target-insecure", "--target-tls"]],
+    [{ ...tls, targetCa: some(missing) }, ["--target-ca", missing, "ENOENT"]],
+    [{ ...tls, targetCa: some("package.json") }, ["--target-ca expects certificates in PEM"]],
+    [{ ...tls, targetCa: some("package.json"), targetInsecure: true }, ["--target-insecure", "leave one out"]],
+    [{ ...tls, targetCert: some("package.json") }, ["--target-cert: "]],
+    [{ ...tls, targetCert: some(missing) }, ["--target-cert", "ENOENT"]],
+    [{ ...tls, targetKey: some("package.json") }, ["--target-cert", "missing"]],
+    [{ ...tls, targetName: some("a b") }, ["--target-tls: expected a host name"]],
+    [{ ...tls, targetAlpn: [""] }, ["--target-tls: "]],
+    [tls, ["--target-tls", "unix socket"], "unix:/run/x.sock"],
+    [{ dialTimeout: some("soon") }, ["--dial-timeout", "soon"]],
+    [{ dialRetries: some("11") }, ["--dial-retries", "10", "11"]],
+    [{ dialRetries: some("-1") }, ["--dial-retries"]],
+    [{ allowTarget: ["10.0.0.1/8"] }, ["--allow-target: ", "10.0.0.1/8"]],
+    [{ denyTarget: ["*:http"] }, ["--deny-target: ", "ports are numbers"]]
   ]
 
-  it.live("is one line, and repeats no password", () =>
+  it.effect("is told by its flag in one line, and repeats no password", () =>
     Effect.gen(function* () {
-      const wrong: Array<string> = []
-      yield* Effect.forEach(
-        mistakes,
-        ([args, words]) =>
-          Effect.map(run("proxy", "0", ...args), ({ code, stderr, stdout }) => {
-            const fine =
-              code !== 0 &&
-              code !== null &&
-              stdout === "" &&
-              /^effect-websocket: [^\n]+\n$/.test(stderr) &&
-              !stderr.includes(secret) &&
-              words.every((word) => stderr.includes(word))
-            if (!fine) wrong.push(`${args.join(" ")}\n  -> ${code}, stdout ${JSON.stringify(stdout)}\n${stderr}`)
-          }),
-        { concurrency: 4, discard: true }
-      )
-      assert.strictEqual(wrong.join("\n"), "")
+      yield* Target.dialerOptions(none, at)
+      for (const [flags, words, to = at] of mistakes) {
+        const { _tag, message } = yield* Effect.flip(Target.dialerOptions({ ...none, ...flags }, to))
+        assert.strictEqual(_tag, "UsageError")
+        assert.notInclude(message, "\n")
+        assert.notInclude(message, secret)
+        for (const word of words) assert.include(message, word)
+      }
+    })
+  )
+
+  it.live("ends the command before it listens", () =>
+    Effect.gen(function* () {
+      for (const [args, word] of [
+        [["0x7f.1:80"], "expected a host name or an IP address"],
+        [[at, "--firewall", `socks5h://ann:${secret}@fw`], "write socks5 and the target as *name"]
+      ] as const) {
+        const { code, stderr, stdout } = yield* run("proxy", "0", ...args)
+        assert.isAbove(code ?? 0, 0)
+        assert.strictEqual(stdout, "")
+        assert.match(stderr, /^effect-websocket: [^\n]+\n$/)
+        assert.include(stderr, word)
+        assert.notInclude(stderr, secret)
+      }
     })
   )
 })

@@ -115,7 +115,7 @@ describe("--cert", () => {
   )
 })
 
-describe("--target-tls", () => {
+describe("--target-tls", { timeout: 120_000 }, () => {
   const proxying = Effect.fnUntraced(function* (...args: ReadonlyArray<string>) {
     const command = yield* start(["proxy", "0", ...args])
     const [, port] = /^ready ws:\/\/127\.0\.0\.1:(\d+)$/.exec(yield* command.line(1)) ?? assert.fail()
@@ -130,19 +130,24 @@ describe("--target-tls", () => {
       const listener = yield* listen(presented())
       const byName = `localhost:${listener.port}`
       const byAddress = `127.0.0.1:${listener.port}`
-      for (const [args, status, said] of [
+      const cases = [
         [[byName, "--target-ca", path("root.crt")], 101, ""],
         [[byAddress, "--target-ca", path("root.crt"), "--target-name", "localhost"], 101, ""],
         [[byName], 502, "authority that is not trusted"],
         [[byName, "--target-ca", path("other.crt")], 502, "authority that is not trusted"],
         [[byAddress, "--target-ca", path("root.crt"), "--target-name", "db.example"], 502, "not for db.example"]
-      ] as const) {
-        const { client, command } = yield* proxying("--target-tls", ...args)
-        assert.strictEqual(client.status, status, args.join(" "))
-        yield* client.reset()
-        yield* command.kill("SIGTERM")
-        assert.include((yield* command.ended).stderr, said)
-      }
+      ] as const
+      yield* Effect.forEach(
+        cases,
+        Effect.fnUntraced(function* ([args, status, said]) {
+          const { client, command } = yield* proxying("--target-tls", ...args)
+          assert.strictEqual(client.status, status, args.join(" "))
+          yield* client.reset()
+          yield* command.kill("SIGTERM")
+          assert.include((yield* command.ended).stderr, said)
+        }),
+        { concurrency: 2, discard: true }
+      )
     }).pipe(Effect.scoped)
   )
 

@@ -33,7 +33,7 @@ const table = (heading: string): ReadonlyArray<ReadonlyArray<string>> => {
     )
 }
 
-describe("docs/targets.md", { timeout: 60_000 }, () => {
+describe("docs/targets.md", { timeout: 120_000 }, () => {
   it("names each flag", () => {
     const flags = [...read("src/cli/target.ts").matchAll(/(?:optional|repeatable|flag)\(\s*"([a-z-]+)"/g)]
     const named = new Set([...page.matchAll(/--[a-z][a-z-]+/g)].map(([flag]) => flag))
