@@ -264,7 +264,7 @@ export const parse = Effect.fnUntraced(function* (
   const chosen = yield* fromClient(flags)
   const rest = target === undefined ? [] : [yield* parseTargets(target, flags)]
   const source = yield* tokenSource(flags)
-  const places = flags.hostToken ? [TokenSource.inHostName, TokenSource.inHostLabel] : [TokenSource.inQuery()]
-  const tokens = source === undefined ? [] : places.map((place) => TokenSource.routeOf(source, { place }))
+  const place = flags.hostToken ? ([TokenSource.inHostName, TokenSource.inHostLabel] as const) : TokenSource.inQuery()
+  const tokens = source === undefined ? [] : [TokenSource.routeOf(source, { place })]
   return Router.firstOf(...paths, ...tokens, ...chosen, ...rest)
 })

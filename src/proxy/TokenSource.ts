@@ -9,6 +9,7 @@
  *
  * @since 0.1.0
  */
+import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -134,8 +135,8 @@ export const inHostName: Place = hostName
  * @since 0.1.0
  */
 export interface Options {
-  /** Default: {@link inQuery}, which is `?token=…`. */
-  readonly place?: Place | undefined
+  /** Of several places the first counts whose token is known. Default: {@link inQuery}, which is `?token=…`. */
+  readonly place?: Place | NonEmptyReadonlyArray<Place> | undefined
   /** The most characters that a token may have; no source is asked for a longer one. Default: 4096. */
   readonly maxLength?: number | undefined
 }
@@ -153,23 +154,34 @@ const missing = Effect.fail(notFound)
 export const routeOf = (source: TokenSource["Service"], options: Options = {}): Route =>
   routeWith(source.lookup, options)
 
-const routeWith = <R>(
-  lookup: (token: string) => Effect.Effect<Option.Option<Destination>, TokenSourceError, R>,
-  options: Options
-): Route<never, R> => {
+type Lookup<R> = (token: string) => Effect.Effect<Option.Option<Destination>, TokenSourceError, R>
+
+/** The first of the tokens that is known. */
+const firstKnown = <R>(lookup: Lookup<R>, [token, ...others]: ReadonlyArray<string>): ReturnType<Lookup<R>> =>
+  token === undefined
+    ? Effect.succeedNone
+    : Effect.flatMap(lookup(token), (found) =>
+        Option.isSome(found) || others.length === 0 ? Effect.succeed(found) : firstKnown(lookup, others)
+      )
+
+const routeWith = <R>(lookup: Lookup<R>, options: Options): Route<never, R> => {
   const { maxLength = 4096, place = inQuery() } = options
+  const places = typeof place === "function" ? [place] : place
   const tell = Lines.make()
   return ({ remoteAddress, request }) => {
-    const token = place(request)
-    if (token === undefined || token === "") return missing
+    const [token, ...others] = new Set(places.map((place) => place(request) ?? "").filter((token) => token !== ""))
+    if (token === undefined) return missing
     const unknown = Effect.andThen(
       tell((untold) =>
         Effect.logInfo(`No target for the token ${shown(token)} of ${remoteAddress ?? "a client"}${untold}`)
       ),
       missing
     )
-    if (token.length > maxLength) return unknown
-    return Effect.matchEffect(lookup(token), {
+    const known = firstKnown(
+      lookup,
+      [token, ...others].filter((token) => token.length <= maxLength)
+    )
+    return Effect.matchEffect(known, {
       onFailure: ({ message }) =>
         Metric.update(lookups, "failed").pipe(
           Effect.andThen(tell((untold) => Effect.logWarning(`${message}${untold}`))),

@@ -108,6 +108,30 @@ describe("a route by token", () => {
     })
   )
 
+  it.effect("looks in several places for the first token that is known", () =>
+    Effect.gen(function* () {
+      const asked: Array<string> = []
+      const watched: TokenSource.TokenSource["Service"] = {
+        lookup: (token) => {
+          asked.push(token)
+          return source.lookup(token)
+        }
+      }
+      const { inHostLabel, inHostName, inPath, inQuery } = TokenSource
+      const route = TokenSource.routeOf(watched, { place: [inQuery(), inPath(), inHostName, inHostLabel] })
+      const host = (name: string) => ({ headers: { host: name } })
+      assert.deepStrictEqual(yield* led(route, `/${secret}?token=x`, host("y")), ["desk:1"])
+      assert.deepStrictEqual(asked.splice(0), ["x", secret])
+      assert.deepStrictEqual(yield* led(route, "/", host(`${secret}.example`)), ["desk:1"])
+      assert.deepStrictEqual(asked.splice(0), [`${secret}.example`, secret])
+      const { lines, value } = yield* logged(led(route, "/x?token=x", host("x.y")))
+      assert.strictEqual(value, 404)
+      assert.deepStrictEqual(asked.splice(0), ["x", "x.y"], "none is asked for twice")
+      assert.strictEqual(lines.length, 1)
+      assert.strictEqual(yield* led(route, "/", host("127.0.0.1")), 404)
+    })
+  )
+
   it.effect("counts what came of each look-up", () =>
     Effect.gen(function* () {
       const broken = { lookup: () => Effect.fail(new TokenSource.TokenSourceError({ message: "away" })) }
