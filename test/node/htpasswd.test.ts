@@ -2,9 +2,11 @@
  * What the real `htpasswd` writes, from a file that changes, checked in a thread of its own. Needs apache2-utils.
  */
 import { assert, describe, it } from "@effect/vitest"
+import { hashSync } from "bcryptjs"
 import { Effect, Redacted, Result } from "effect"
 import { execFileSync } from "node:child_process"
 import { existsSync } from "node:fs"
+import * as Bcrypt from "../../src/node/internal/bcrypt.ts"
 import * as NodeBearerTokens from "../../src/node/NodeBearerTokens.ts"
 import * as NodeHtpasswd from "../../src/node/NodeHtpasswd.ts"
 import * as NodeJwtKeys from "../../src/node/NodeJwtKeys.ts"
@@ -106,6 +108,26 @@ describe.skipIf(missing !== undefined)(`NodeHtpasswd${missing === undefined ? ""
         assert.include(message, path(file))
       }
     }).pipe(Effect.scoped)
+  )
+})
+
+describe("the thread of bcrypt", () => {
+  it.live("is replaced when it fails, and what it was asked is not right", () =>
+    collectingLogs((logs) =>
+      Effect.gen(function* () {
+        const compare = yield* Bcrypt.make
+        const hash = hashSync("right", 4)
+        assert.isTrue(yield* compare("right", hash))
+        // no hash that a file could have: bcryptjs throws
+        assert.isFalse(yield* compare("right", hash.replace("$2b$", "$9b$")))
+        yield* eventually(
+          "it is told",
+          Effect.sync(() => logs.some(({ text }) => text.includes("thread")))
+        )
+        assert.isTrue(yield* compare("right", hash))
+        assert.isFalse(yield* compare("wrong", hash))
+      }).pipe(Effect.scoped)
+    )
   )
 })
 

@@ -109,7 +109,8 @@ export const make = Effect.fnUntraced(function* (
 
   return {
     opens: (socket, peer) => {
-      if (isForwarder(peer)) return true
+      // one that is gone, while a load balancer was heard, is not there to be counted
+      if (socket.closed || isForwarder(peer)) return true
       const why = clients === undefined ? undefined : AccessList.decide(clients, peer.remoteAddress)
       // a name may still let in who is not allowed by its address
       if (why !== undefined && (why === "blocked" || names === undefined)) return keepOut(socket, peer, byAddress(why))
