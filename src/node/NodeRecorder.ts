@@ -55,6 +55,8 @@ export class RecorderError extends Data.TaggedError("RecorderError")<{
 const codeOf = (cause: unknown): string =>
   cause instanceof Error && "code" in cause ? String(cause.code) : String(cause)
 
+const nothing = new Uint8Array(0)
+
 /** One session's file, which begins with its first chunk. */
 class Recording {
   private readonly open: () => number
@@ -73,11 +75,17 @@ class Recording {
 
   add(from: "client" | "target", millis: number, bytes: Uint8Array): void {
     if (this.isOver) return
+    const room = this.maxSize - this.size - tail.length
     const line = entry(from, millis, bytes)
-    if (this.size + line.length + tail.length > this.maxSize) {
-      this.onEnd("it is full")
-      return this.end()
-    }
+    if (line.length <= room) return this.write(line)
+    // a chunk may be all that there is: what is surely not too long of it is the end
+    const some = bytes.subarray(0, Math.max(0, Math.floor((room - entry(from, millis, nothing).length) / 4)))
+    if (some.length > 0) this.write(entry(from, millis, some))
+    this.onEnd("it is full")
+    this.end()
+  }
+
+  private write(line: Uint8Array): void {
     this.size += line.length
     this.attempt(() => {
       if (this.fd === undefined) {

@@ -159,6 +159,7 @@ describe("a recording", () => {
       assert.isAtMost(statSync(`${file}.1`).size, 20_000)
       const written = bytesFrom(played(`${file}.1`), "client")
       assert.isTrue(Buffer.concat(words).subarray(0, written.length).equals(written))
+      assert.isAbove(written.length, 0)
       assert.strictEqual(logs.filter(({ text }) => text.includes("full")).length, 1)
     })
   )
