@@ -16,6 +16,12 @@ const byShort = new Map(rows.flatMap((row) => (row.short === undefined ? [] : [[
 /** Something that only an address to listen on or to connect to looks like. */
 const isAddress = (token: string): boolean => /^(?:(?:[^-].*:)?\d{1,5}|unix:.+)$/.test(token)
 
+/** Options that find the target, so that an address alone is the one to listen on. */
+const routing = ["token-plugin", "target-config"]
+
+/** Flags of ours that do. */
+const findsTarget = /^--(?:route|target-from-client)(?:=|$)/
+
 /** The options that a token is, with the value that it has in itself; several where short ones share a dash. */
 const optionsOf = (token: string): ReadonlyArray<readonly [Row, string | undefined]> | undefined => {
   const long = /^--([^=]+)(?:=(.*))?$/s.exec(token)
@@ -89,9 +95,8 @@ export const translate = (
   const refused = carried.find((one) => one.refused !== undefined)?.refused
   if (refused !== undefined) return Result.fail(refused)
   const one = (key: "listen" | "target") => carried.flatMap((carried) => carried[key] ?? [])
-  const typedAddresses = [...one("listen"), ...rest.filter(isAddress), ...one("target")]
-  const isRouted =
-    typed.has("token-plugin") || typed.has("target-config") || rest.some((it) => it.startsWith("--route"))
+  const typedAddresses = [...one("listen"), ...rest.filter((it) => !it.startsWith("-")), ...one("target")]
+  const isRouted = routing.some((option) => typed.has(option)) || rest.some((it) => findsTarget.test(it))
   // a single address would be taken for the target
   if (typedAddresses.length === 1 && !isRouted) {
     return Result.fail(`expected [host:]port and a target, such as 6080 localhost:5900; got ${typedAddresses[0]} alone`)

@@ -42,6 +42,15 @@ const same = (option: string, value?: string, difference?: string): Row => ({
   carry: (typed) => flag(option, value === undefined ? "true" : typed)
 })
 
+/** An option that is nothing without one of some others. */
+const needing = (others: ReadonlyArray<string>, row: Row): Row => ({
+  ...row,
+  carry: (value, typed) =>
+    others.some((other) => typed.has(other))
+      ? row.carry(value, typed)
+      : { refused: `--${row.option} needs ${others.map((other) => `--${other}`).join(" or ")}` }
+})
+
 /** Whole seconds, where 0 says that there is no limit. */
 const seconds =
   (option: string, name: string, none: Carried = nothing) =>
@@ -250,12 +259,18 @@ export const rows: ReadonlyArray<Row> = [
     "NAME",
     "websockify's names, and ours. No Python is loaded: other classes are refused in one line that has the names."
   ),
-  same(
-    "token-source",
-    "SOURCE",
-    "For `JWTTokenApi` a public key in PEM, a JWK or the address of a JWK set; a shared secret is a JWK of the kind `oct`, and encrypted tokens are not taken."
+  needing(
+    ["token-plugin"],
+    same(
+      "token-source",
+      "SOURCE",
+      "For `JWTTokenApi` a public key in PEM, a JWK or the address of a JWK set; a shared secret is a JWK of the kind `oct`, and encrypted tokens are not taken."
+    )
   ),
-  same("host-token", undefined, "The token is the name, or its first label."),
+  needing(
+    ["token-plugin", "target-config"],
+    same("host-token", undefined, "The token is the name, or its first label.")
+  ),
   same(
     "auth-plugin",
     "NAME",

@@ -367,11 +367,15 @@ os.execv(sys.argv[1], sys.argv[1:])`
     const folder = yield* temporary
     const file = join(folder, "targets")
     writeFileSync(file, `mine: ${yield* service()}\n`)
-    for (const plugin of ["TokenFile", "ReadOnlyTokenFile"]) {
-      const { url } = yield* websockify("127.0.0.1:0", "--token-plugin", plugin, "--token-source", file)
-      assert.strictEqual(yield* echoed(`${url}/?token=mine`), "hello")
-      assert.match(yield* echoed(`${url}/?token=other`), /40[134]/)
-    }
+    yield* Effect.forEach(
+      ["TokenFile", "ReadOnlyTokenFile"],
+      Effect.fnUntraced(function* (plugin) {
+        const { url } = yield* websockify("127.0.0.1:0", "--token-plugin", plugin, "--token-source", file)
+        assert.strictEqual(yield* echoed(`${url}/?token=mine`), "hello")
+        assert.match(yield* echoed(`${url}/?token=other`), /40[134]/)
+      }),
+      { concurrency: 2, discard: true }
+    )
     yield* service({ path: join(folder, "one") })
     const sockets = ["--token-plugin=UnixDomainSocketDirectory", `--token-source=${folder}`]
     const { url } = yield* websockify("127.0.0.1:0", ...sockets)
@@ -465,7 +469,8 @@ describe.concurrent("websockify's option", () => {
         if (ofTls.has(option) && !has("openssl")) return context.skip("openssl is not installed")
         return how ?? Effect.die(new Error("nobody tries it"))
       },
-      60_000
+      // some start several processes
+      150_000
     )
   }
 })
