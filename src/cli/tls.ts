@@ -283,6 +283,11 @@ export const serverOptions = Effect.fnUntraced(function* (
   const keys = yield* keysOf(flags)
   const settings = yield* settingsOf(flags)
   const clientCertificates = yield* clientCertificatesOf(flags)
+  if (flags.alsoPlain && clientCertificates?.required === true) {
+    return yield* usage(
+      "--also-plain would let in clients without a certificate, whom --client-ca keeps out; leave out one of them, or say --client-cert optional"
+    )
+  }
   const identities = yield* Identities.reloading({
     sources: flags.cert.map((store, i) => ({ type: CertStoreType.cstAuto, store, password, keyFile: keys[i] })),
     otherNames: flags.strictSni ? "refuse" : "choose"

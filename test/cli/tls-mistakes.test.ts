@@ -40,6 +40,7 @@ describe("a mistake", { timeout: 60_000 }, () => {
     [{ ...pem, keyLog: some(path("no/such/folder")) }, /--key-log .*ENOENT/],
     [{ ...pem, clientCert: some("optional" as const) }, /--client-cert .*--client-ca/],
     [{ ...pem, clientCrl: [path("first.pem")] }, /--client-crl .*--client-ca/],
+    [{ ...pem, clientCa: [path("first.crt")], alsoPlain: true }, /--also-plain .*--client-ca/],
     [{ ...pem, clientCa: [path("first.key")] }, /--client-ca .*PEM/],
     [{ ...pem, clientCa: [path("no.crt")] }, /--client-ca .*no\.crt: ENOENT/],
     [{ ...pem, clientCa: [path("first.crt")], clientCrl: [path("no.crl")] }, /--client-crl.*no\.crl/],
