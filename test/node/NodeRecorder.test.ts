@@ -15,7 +15,8 @@ import * as NodeWebSocketServer from "../../src/node/NodeWebSocketServer.ts"
 import { Target } from "../../src/proxy/Target.ts"
 import * as WebSocketProxy from "../../src/proxy/WebSocketProxy.ts"
 import { WebSocketServer } from "../../src/server/WebSocketServer.ts"
-import { collectingLogs, eventually, type Logged, portOf } from "../server/serving.ts"
+import { eventually } from "../proxy/watch.ts"
+import { collectingLogs, type Logged, portOf } from "../server/serving.ts"
 import { temporary } from "./files.ts"
 
 /** A TCP service with a word of its own for each connection. */
@@ -101,8 +102,7 @@ const session = (url: string, ...messages: ReadonlyArray<Buffer>) =>
     return { code: code as number, bytes: Buffer.concat(received) }
   })
 
-const whole = (file: string) =>
-  Effect.sync(() => existsSync(file) && readFileSync(file, "latin1").endsWith("'EOF'];\n"))
+const whole = (file: string) => () => existsSync(file) && readFileSync(file, "latin1").endsWith("'EOF'];\n")
 
 const every = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte))
 
@@ -137,10 +137,7 @@ describe("a recording", () => {
       const url = yield* proxied(yield* service(echo), { file })
       yield* session(url, Buffer.from("one"))
       yield* session(url, Buffer.from("two"))
-      yield* eventually(
-        "both are whole",
-        Effect.zipWith(whole(`${file}.2`), whole(`${file}.4`), (a, b) => a && b)
-      )
+      yield* eventually("both are whole", () => whole(`${file}.2`)() && whole(`${file}.4`)())
       assert.strictEqual(readFileSync(`${file}.1`, "utf8"), "mine")
       assert.isFalse(existsSync(join(folder, "elsewhere")))
       assert.strictEqual(String(bytesFrom(played(`${file}.2`), "client")), "one")
@@ -181,10 +178,7 @@ describe("a recording", () => {
       const url = yield* proxied(yield* service(echo), { file: join(folder, "session") })
       rmSync(folder, { recursive: true })
       assert.strictEqual(String((yield* session(url, Buffer.from("still"))).bytes), "still")
-      yield* eventually(
-        "it is told",
-        Effect.sync(() => logs.some(({ text }) => text.includes("ENOENT")))
-      )
+      yield* eventually("it is told", () => logs.some(({ text }) => text.includes("ENOENT")))
       const error = yield* Effect.flip(Effect.scoped(proxied(1, { file: join(folder, "session") })))
       assert.deepStrictEqual([error._tag, (error as NodeRecorder.RecorderError).code], ["RecorderError", "ENOENT"])
     })
@@ -224,19 +218,13 @@ describe("a recording", () => {
       yield* Effect.promise(() => once(leaving, "message"))
       leaving.close()
       yield* closed(leaving)
-      yield* eventually(
-        "the target sees the end",
-        Effect.sync(() => seen.includes("end"))
-      )
+      yield* eventually("the target sees the end", () => seen.includes("end"))
       seen.length = 0
       const vanishing = yield* open
       vanishing.send("hello")
       yield* Effect.promise(() => once(vanishing, "message"))
       vanishing.terminate()
-      yield* eventually(
-        "the target sees the reset",
-        Effect.sync(() => seen.length > 0)
-      )
+      yield* eventually("the target sees the reset", () => seen.length > 0)
       assert.deepStrictEqual(seen, ["reset"])
     })
   )

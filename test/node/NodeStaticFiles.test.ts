@@ -15,6 +15,7 @@ import * as NodeWebSocketServer from "../../src/node/NodeWebSocketServer.ts"
 import * as Opcode from "../../src/protocol/Opcode.ts"
 import { shown, text } from "../connection/connected.ts"
 import { has } from "../installed.ts"
+import * as Watch from "../proxy/watch.ts"
 import { ask, connect, upgradeRequest } from "../server/wire.ts"
 import { collectingLogs, eventually } from "../server/serving.ts"
 import { folder, script, secret, serving, temporary } from "./files.ts"
@@ -344,8 +345,8 @@ describe.concurrent("beside the WebSockets", () => {
     Effect.gen(function* () {
       const root = join(yield* folder, "root")
       writeFileSync(join(root, "big.bin"), Buffer.alloc(32 * 1024 * 1024))
-      const port = yield* serving({ root, stallTimeout: "300 millis" })
-      const isOpen = Effect.sync(() =>
+      const port = yield* serving({ root, stallTimeout: "3 seconds" })
+      const isOpen = () =>
         readdirSync("/proc/self/fd").some((fd) => {
           try {
             return readlinkSync(`/proc/self/fd/${fd}`).includes(root)
@@ -353,14 +354,10 @@ describe.concurrent("beside the WebSockets", () => {
             return false
           }
         })
-      )
       const wire = yield* connect(port)
       wire.write(request("/big.bin"))
-      yield* eventually("the file is open", isOpen)
-      yield* eventually(
-        "the file is closed",
-        Effect.map(isOpen, (isOpen) => !isOpen)
-      )
+      yield* Watch.eventually("the file is open", isOpen)
+      yield* Watch.eventually("the file is closed", () => !isOpen(), 20_000)
       assert.isBelow(wire.socket.bytesRead, 1024 * 1024)
     })
   )
