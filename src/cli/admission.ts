@@ -5,7 +5,6 @@
  * All of them have to be content. Passwords and tokens are one thing of these, since a request has one of them:
  * `--htpasswd` and `--jwt-key` together let in whoever has either. With `--satisfy any` a certificate is one more of those.
  */
-import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -23,13 +22,8 @@ import type { TokenSource } from "../server/Credentials.ts"
 import * as Htpasswd from "../server/Htpasswd.ts"
 import * as Jwt from "../server/Jwt.ts"
 import * as JwtKeys from "../server/JwtKeys.ts"
-import { UsageError } from "./Address.ts"
-
-const optional = (name: string, metavar: string, description: string) =>
-  Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.optional)
-
-const repeated = (name: string, metavar: string, description: string) =>
-  Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.atLeast(0))
+import type { UsageError } from "./Address.ts"
+import { given, optional, repeated, usage } from "./typed.ts"
 
 /** The flags of every command that listens. */
 export const server = {
@@ -72,10 +66,7 @@ export const server = {
 
 /** The flag of a command that serves files, too. */
 export const web = {
-  webAuth: Flag.Boolean("web-auth").pipe(
-    Flag.withDescription("Ask whoever wants the files of --web for the same"),
-    Flag.withDefault(false)
-  )
+  webAuth: given("web-auth", "Ask whoever wants the files of --web for the same")
 }
 
 /** What was typed for it, for `--web` and for `--origin`. */
@@ -103,8 +94,6 @@ export interface Flags {
   readonly authPlugin: Option.Option<string>
   readonly authSource: Option.Option<string>
 }
-
-const usage = (message: string) => new UsageError({ message })
 
 /** What a file or a key says is told behind the flag that names it. */
 const toldBy = (flag: string) => (error: { readonly message: string }) => usage(`--${flag}: ${error.message}`)

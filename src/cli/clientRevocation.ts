@@ -2,29 +2,26 @@
  * Whether certificates of clients have been revoked, as the command line says: by lists in files, which are read again when they
  * change, and by whom the certificates name.
  */
-import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { readFileSync, statSync } from "node:fs"
+import { readFileSync } from "node:fs"
 import * as NodeRevocation from "../node/NodeRevocation.ts"
 import * as Revocation from "../tls/Revocation.ts"
+import { look } from "../tls/internal/look.ts"
 import type { RevocationError } from "../tls/RevocationError.ts"
-import { UsageError } from "./Address.ts"
+import type { UsageError } from "./Address.ts"
+import { optional, repeated, usage } from "./typed.ts"
 
 export const flags = {
-  clientCrl: Flag.String("client-crl").pipe(
-    Flag.withMetavar("FILE"),
-    Flag.withDescription(
-      "Refuse certificates of clients that this list of their authority (PEM or DER) has revoked; each authority needs one"
-    ),
-    Flag.atLeast(0)
+  clientCrl: repeated(
+    "client-crl",
+    "FILE",
+    "Refuse certificates of clients that this list of their authority (PEM or DER) has revoked; each authority needs one"
   ),
-  clientRevocation: Flag.String("client-revocation").pipe(
-    Flag.withMetavar("LIST"),
-    Flag.withDescription(
-      "Ask whom certificates of clients name whether they are revoked: crl, ocsp, or both as crl,ocsp; crl=required refuses those that name nobody"
-    ),
-    Flag.optional
+  clientRevocation: optional(
+    "client-revocation",
+    "LIST",
+    "Ask whom certificates of clients name whether they are revoked: crl, ocsp, or both as crl,ocsp; crl=required refuses those that name nobody"
   )
 }
 
@@ -46,8 +43,9 @@ const parse = (text: string): Effect.Effect<Revocation.Options, UsageError> => {
     return asked.includes(check) ? "ifNamed" : "off"
   }
   if (wrong === undefined) return Effect.succeed({ crl: mode("crl"), ocsp: mode("ocsp") })
-  const message = `--client-revocation expects crl, ocsp, crl=required or ocsp=required; got ${JSON.stringify(wrong)}`
-  return Effect.fail(new UsageError({ message }))
+  return Effect.fail(
+    usage(`--client-revocation expects crl, ocsp, crl=required or ocsp=required; got ${JSON.stringify(wrong)}`)
+  )
 }
 
 /** Lists in files say it all: nobody is asked for another. */
@@ -59,30 +57,17 @@ const lists = (paths: ReadonlyArray<string>): Effect.Effect<Service, RevocationE
     Effect.forEach(paths, (path) =>
       Effect.try({
         try: () => readFileSync(path),
-        catch: (cause) => new UsageError({ message: `--client-crl cannot be read: ${String(cause)}` })
+        catch: (cause) => usage(`--client-crl cannot be read: ${String(cause)}`)
       })
     ),
     (crls) => Revocation.make({ crl: "required", crls }, noFetch)
   )
 
-/** What tells one content of the files from the next. */
-const look = (paths: ReadonlyArray<string>): string =>
-  paths
-    .map((path) => {
-      const seen = statSync(path, { bigint: true, throwIfNoEntry: false })
-      return seen === undefined ? "missing" : [seen.dev, seen.ino, seen.size, seen.mtimeNs, seen.ctimeNs].join()
-    })
-    .join("\n")
-
 /** Looks at the files at each check; one that is broken is told once, and the list of before goes on saying who is revoked. */
 const reloading = Effect.fnUntraced(function* (paths: ReadonlyArray<string>): Effect.fn.Return<Service, UsageError> {
-  let seen = look(paths)
-  let current = yield* Effect.mapError(
-    lists(paths),
-    ({ message }) => new UsageError({ message: `--client-crl: ${message}` })
-  )
-  const refresh = Effect.suspend(() => {
-    const now = look(paths)
+  let seen = yield* look(paths)
+  let current = yield* Effect.mapError(lists(paths), ({ message }) => usage(`--client-crl: ${message}`))
+  const refresh = Effect.flatMap(look(paths), (now) => {
     if (now === seen) return Effect.void
     seen = now
     return Effect.matchEffect(lists(paths), {

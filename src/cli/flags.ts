@@ -2,13 +2,13 @@
  * The flags that commands share, and what they mean to the server.
  */
 import * as Argument from "effect/cli/Argument"
-import * as Flag from "effect/cli/Flag"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as NodeUpgradeListener from "../node/NodeUpgradeListener.ts"
 import type * as NodeWebSocketServer from "../node/NodeWebSocketServer.ts"
-import { type Listen, UsageError } from "./Address.ts"
+import type { Listen, UsageError } from "./Address.ts"
+import { given, optional, repeated, usage } from "./typed.ts"
 
 /** A count or a duration that limits something. */
 const limits = {
@@ -27,31 +27,24 @@ type Limit = keyof typeof limits
 
 const limitFlag = (limit: Limit) => {
   const [name, metavar, description] = limits[limit]
-  return Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.optional)
+  return optional(name, metavar, description)
 }
 
 /** The flags of every command that listens. */
 export const server = {
-  origin: Flag.String("origin").pipe(
-    Flag.withMetavar("ORIGIN"),
-    Flag.withDescription("Pages that may connect, such as https://app.example; repeat it for more, or any for all"),
-    Flag.atLeast(0)
+  origin: repeated(
+    "origin",
+    "ORIGIN",
+    "Pages that may connect, such as https://app.example; repeat it for more, or any for all"
   ),
-  preferIpv6: Flag.Boolean("prefer-ipv6").pipe(
-    Flag.withDescription("Listen on the IPv6 address of LISTEN's name, and on ::1 where it has none"),
-    Flag.withDefault(false)
-  ),
-  unixListenMode: Flag.String("unix-listen-mode").pipe(
-    Flag.withMetavar("MODE"),
-    Flag.withDescription("Who may connect where LISTEN is unix:PATH, in octal (0600)"),
-    Flag.optional
-  ),
+  preferIpv6: given("prefer-ipv6", "Listen on the IPv6 address of LISTEN's name, and on ::1 where it has none"),
+  unixListenMode: optional("unix-listen-mode", "MODE", "Who may connect where LISTEN is unix:PATH, in octal (0600)"),
   maxConnections: limitFlag("maxConnections"),
   maxConnectionsPerAddress: limitFlag("maxConnectionsPerAddress"),
-  maxHandshakeRate: Flag.String("max-handshake-rate").pipe(
-    Flag.withMetavar("RATE"),
-    Flag.withDescription("The most handshakes from one address: 5 or 5/s, 20/m, 100/h (no limit)"),
-    Flag.optional
+  maxHandshakeRate: optional(
+    "max-handshake-rate",
+    "RATE",
+    "The most handshakes from one address: 5 or 5/s, 20/m, 100/h (no limit)"
   ),
   handshakeTimeout: limitFlag("handshakeTimeout"),
   pingInterval: limitFlag("pingInterval"),
@@ -83,11 +76,7 @@ export const parseDuration = (flag: string, text: string): Effect.Effect<Duratio
       : `${Number(match[1])} ${unit[(match[2] ?? "s") as keyof typeof unit]}`
   return Option.match(Duration.fromInput(input as Duration.Input), {
     onNone: () =>
-      Effect.fail(
-        new UsageError({
-          message: `--${flag} expects a duration, such as 30s or infinity; got ${JSON.stringify(text)}`
-        })
-      ),
+      Effect.fail(usage(`--${flag} expects a duration, such as 30s or infinity; got ${JSON.stringify(text)}`)),
     onSome: Effect.succeed
   })
 }
@@ -95,7 +84,7 @@ export const parseDuration = (flag: string, text: string): Effect.Effect<Duratio
 const parseCount = (flag: string, text: string): Effect.Effect<number, UsageError> =>
   /^[1-9]\d{0,8}$/.test(text)
     ? Effect.succeed(Number(text))
-    : Effect.fail(new UsageError({ message: `--${flag} expects a number from 1 on; got ${JSON.stringify(text)}` }))
+    : Effect.fail(usage(`--${flag} expects a number from 1 on; got ${JSON.stringify(text)}`))
 
 /** The mode of a unix socket, where there is one. */
 const withMode = (
@@ -103,7 +92,7 @@ const withMode = (
   mode: Option.Option<string>
 ): Effect.Effect<NodeUpgradeListener.Options, UsageError> => {
   if (Option.isNone(mode)) return Effect.succeed(listen)
-  const wrong = (message: string) => Effect.fail(new UsageError({ message: `--unix-listen-mode ${message}` }))
+  const wrong = (message: string) => Effect.fail(usage(`--unix-listen-mode ${message}`))
   if (!/^0?[0-7]{3}$/.test(mode.value)) {
     return wrong(`expects a mode in octal, such as 0660; got ${JSON.stringify(mode.value)}`)
   }
@@ -120,7 +109,7 @@ const parseRate = Effect.fnUntraced(function* (flag: string, text: Option.Option
   const match = /^([1-9]\d{0,8})(?:\/([smh]))?$/.exec(text.value)
   if (match === null) {
     const message = `--${flag} expects a rate, such as 5/s or 20/m; got ${JSON.stringify(text.value)}`
-    return yield* new UsageError({ message })
+    return yield* usage(message)
   }
   const burst = Number(match[1])
   return {
@@ -146,7 +135,7 @@ export const serverOptions = Effect.fnUntraced(function* (
   const wrong = origin.find((value) => value !== "any" && !/^[a-z][a-z0-9+.-]*:\/\/[^/\s]+$/i.test(value))
   if (wrong !== undefined) {
     const message = `--origin expects an origin, such as https://app.example, or any; got ${JSON.stringify(wrong)}`
-    return yield* new UsageError({ message })
+    return yield* usage(message)
   }
   return {
     ...(yield* withMode(listen, flags.unixListenMode)),

@@ -1,38 +1,35 @@
 /**
  * The flags about who is believed to speak for clients, and what targets are told of them.
  */
-import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type * as NodeProxyProtocol from "../node/NodeProxyProtocol.ts"
 import type * as NodeUpgradeListener from "../node/NodeUpgradeListener.ts"
 import * as AccessList from "../server/AccessList.ts"
-import { UsageError } from "./Address.ts"
-
-const text = (name: string, metavar: string, description: string) =>
-  Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.optional)
+import type { UsageError } from "./Address.ts"
+import { optional, usage } from "./typed.ts"
 
 const addresses = "ADDRESS[,…]"
 
 /** The flags of every command that listens. */
 export const server = {
-  proxyProtocolFrom: text(
+  proxyProtocolFrom: optional(
     "proxy-protocol-from",
     addresses,
     "Load balancers that say who the client is in the PROXY protocol: addresses or networks (10.0.0.0/8)"
   ),
-  forwardedFrom: text(
+  forwardedFrom: optional(
     "forwarded-from",
     addresses,
     "Reverse proxies that say it in a header of the request: addresses or networks"
   ),
-  forwardedHeader: text("forwarded-header", "NAME", "Which header: x-forwarded-for (default) or forwarded")
+  forwardedHeader: optional("forwarded-header", "NAME", "Which header: x-forwarded-for (default) or forwarded")
 }
 
 /** The flags of a command that has targets. */
 export const target = {
-  sendProxy: text(
+  sendProxy: optional(
     "send-proxy",
     "VERSION",
     "Tell the target who the client is in the PROXY protocol: v1, or v2 with what is known of its TLS"
@@ -42,8 +39,6 @@ export const target = {
 /** What was typed for them. */
 export type ServerFlags = { readonly [K in keyof typeof server]: Option.Option<string> }
 export type TargetFlags = { readonly [K in keyof typeof target]: Option.Option<string> }
-
-const usage = (message: string) => new UsageError({ message })
 
 const listOf = (flag: string, typed: string): Effect.Effect<AccessList.AccessList, UsageError> => {
   const list = AccessList.parse(typed)

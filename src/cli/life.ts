@@ -2,7 +2,6 @@
  * When a command ends by itself, other than by a signal: after its first connection, after a time, or once nobody has been
  * connected for a time. Connections end in order then, as with SIGTERM, and the exit code is 0.
  */
-import * as Flag from "effect/cli/Flag"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -15,20 +14,19 @@ import * as Cause from "effect/Cause"
 import { Refusal } from "../protocol/OpeningHandshake.ts"
 import type { OpenRequest } from "../server/OpenRequest.ts"
 import { WebSocketServer } from "../server/WebSocketServer.ts"
-import { UsageError } from "./Address.ts"
+import type { UsageError } from "./Address.ts"
 import { parseDuration } from "./flags.ts"
-
-const duration = (name: string, description: string) =>
-  Flag.String(name).pipe(Flag.withMetavar("DURATION"), Flag.withDescription(description), Flag.optional)
+import { given, optional, usage } from "./typed.ts"
 
 /** The flags of a command that may end by itself. */
 export const server = {
-  runOnce: Flag.Boolean("run-once").pipe(
-    Flag.withDescription("End when the first connection has ended; there is one at a time"),
-    Flag.withDefault(false)
+  runOnce: given("run-once", "End when the first connection has ended; there is one at a time"),
+  runFor: optional(
+    "run-for",
+    "DURATION",
+    "Listen for this long, and end when the connections that are open then have ended"
   ),
-  runFor: duration("run-for", "Listen for this long, and end when the connections that are open then have ended"),
-  runUntilIdle: duration("run-until-idle", "End when nobody has been connected for this long")
+  runUntilIdle: optional("run-until-idle", "DURATION", "End when nobody has been connected for this long")
 }
 
 /** What was typed for them. */
@@ -142,7 +140,7 @@ export const make = Effect.fnUntraced(function* (flags: LifeFlags): Effect.fn.Re
   const millis = Effect.fnUntraced(function* (flag: string, text: Option.Option<string>) {
     if (Option.isNone(text)) return undefined
     const millis = Duration.toMillis(yield* parseDuration(flag, text.value))
-    if (millis === 0) return yield* new UsageError({ message: `--${flag} expects more than no time` })
+    if (millis === 0) return yield* usage(`--${flag} expects more than no time`)
     return millis === Infinity ? undefined : millis
   })
   const life: Life = {

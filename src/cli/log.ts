@@ -2,7 +2,6 @@
  * What is logged, and where: `--log-file` is a file that gets it as well. Each write opens it anew, so that it can be rotated at
  * any time.
  */
-import * as Flag from "effect/cli/Flag"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -11,17 +10,15 @@ import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import * as References from "effect/References"
 import { appendFileSync } from "node:fs"
+import { codeOf } from "../node/internal/codeOf.ts"
 import type { OpenRequest } from "../server/OpenRequest.ts"
 import { WebSocketServer } from "../server/WebSocketServer.ts"
-import { UsageError } from "./Address.ts"
+import type { UsageError } from "./Address.ts"
+import { optional, usage } from "./typed.ts"
 
 /** The flags of a command that logs. */
 export const server = {
-  logFile: Flag.String("log-file").pipe(
-    Flag.withMetavar("FILE"),
-    Flag.withDescription("Append what is logged to this file, too"),
-    Flag.optional
-  )
+  logFile: optional("log-file", "FILE", "Append what is logged to this file, too")
 }
 
 /** What was typed for them. */
@@ -29,14 +26,10 @@ export interface LogFlags {
   readonly logFile: Option.Option<string>
 }
 
-const codeOf = (cause: unknown): string =>
-  cause instanceof Error && "code" in cause ? String(cause.code) : String(cause)
-
 const append = (path: string, lines: string): Effect.Effect<void, UsageError> =>
   Effect.try({
     try: () => appendFileSync(path, lines, { mode: 0o600 }),
-    catch: (cause) =>
-      new UsageError({ message: `--log-file expects a file that can be written; ${path}: ${codeOf(cause)}` })
+    catch: (cause) => usage(`--log-file expects a file that can be written; ${path}: ${codeOf(cause)}`)
   })
 
 /** Lines go to the file together, this often. To write at once and wait bounds what is held. */

@@ -2,7 +2,6 @@
  * `effect-websocket proxy [LISTEN] [TARGET]`: a WebSocket in front of a TCP service, or of several.
  */
 import * as Command from "effect/cli/Command"
-import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as NodeDialer from "../node/NodeDialer.ts"
@@ -19,6 +18,7 @@ import * as Record from "./record.ts"
 import * as Routing from "./routing.ts"
 import * as Target from "./target.ts"
 import * as Tls from "./tls.ts"
+import { given } from "./typed.ts"
 import * as Web from "./web.ts"
 
 export const proxy = Command.make(
@@ -30,14 +30,8 @@ export const proxy = Command.make(
       2,
       0
     ),
-    compress: Flag.Boolean("compress").pipe(
-      Flag.withDescription("Compress with clients that offer permessage-deflate"),
-      Flag.withDefault(false)
-    ),
-    text: Flag.Boolean("text").pipe(
-      Flag.withDescription("Send text messages to the client; the target must speak UTF-8"),
-      Flag.withDefault(false)
-    ),
+    compress: given("compress", "Compress with clients that offer permessage-deflate"),
+    text: given("text", "Send text messages to the client; the target must speak UTF-8"),
     ...Routing.routing,
     ...Target.target,
     ...flags.server,

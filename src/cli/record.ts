@@ -2,16 +2,13 @@
  * `--record`: each session in a file, to be played back with noVNC.
  */
 import * as ByteSize from "effect/ByteSize"
-import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as NodeRecorder from "../node/NodeRecorder.ts"
 import { Dialer } from "../proxy/Dialer.ts"
-import { UsageError } from "./Address.ts"
-
-const optional = (name: string, metavar: string, description: string) =>
-  Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.optional)
+import type { UsageError } from "./Address.ts"
+import { optional, usage } from "./typed.ts"
 
 /** The flags of a command that has sessions. */
 export const server = {
@@ -34,9 +31,7 @@ const parseSize = (text: string): Effect.Effect<number, UsageError> => {
   const size = ByteSize.fromInput((/^\d+$/.test(text) ? `${text}B` : text) as ByteSize.Input)
   return Option.isSome(size) && size.value > 0n && size.value <= 2n ** 40n
     ? Effect.succeed(Number(size.value))
-    : Effect.fail(
-        new UsageError({ message: `--record-limit expects a size, such as 10MiB; got ${JSON.stringify(text)}` })
-      )
+    : Effect.fail(usage(`--record-limit expects a size, such as 10MiB; got ${JSON.stringify(text)}`))
 }
 
 /** The dialler beneath, recorded if that was asked for. */
@@ -44,13 +39,12 @@ export const layer = ({ record, recordLimit }: RecordFlags): Layer.Layer<Dialer,
   Layer.effect(Dialer)(
     Effect.gen(function* () {
       if (Option.isNone(record)) {
-        if (Option.isSome(recordLimit)) return yield* new UsageError({ message: "--record-limit needs --record" })
+        if (Option.isSome(recordLimit)) return yield* usage("--record-limit needs --record")
         return yield* Dialer
       }
       const maxFileSize = Option.isNone(recordLimit) ? undefined : yield* parseSize(recordLimit.value)
-      return yield* Effect.mapError(
-        NodeRecorder.make({ file: record.value, maxFileSize }),
-        ({ message }) => new UsageError({ message: `--record: ${message}` })
+      return yield* Effect.mapError(NodeRecorder.make({ file: record.value, maxFileSize }), ({ message }) =>
+        usage(`--record: ${message}`)
       )
     })
   )

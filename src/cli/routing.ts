@@ -2,7 +2,6 @@
  * The flags that choose the target: several targets and how they take turns, targets by path, targets by token, with the
  * names that websockify gives its plugins, and targets that clients name.
  */
-import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as Option from "effect/Option"
@@ -19,17 +18,7 @@ import * as Jwt from "../server/Jwt.ts"
 import * as JwtKeys from "../server/JwtKeys.ts"
 import * as Address from "./Address.ts"
 import * as Target from "./target.ts"
-
-const { UsageError } = Address
-
-const optional = (name: string, metavar: string, description: string) =>
-  Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.optional)
-
-const repeated = (name: string, metavar: string, description: string) =>
-  Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.atLeast(0))
-
-const flag = (name: string, description: string) =>
-  Flag.Boolean(name).pipe(Flag.withDescription(description), Flag.withDefault(false))
+import { given, optional, repeated, usage, variable } from "./typed.ts"
 
 /** The flags of a command that has targets. */
 export const routing = {
@@ -57,8 +46,8 @@ export const routing = {
   tokenIssuer: repeated("token-issuer", "ISSUER", "Who must have issued a token of the plugin jwt; repeatable"),
   tokenAudience: repeated("token-audience", "AUDIENCE", "Whom a token of the plugin jwt must be for; repeatable"),
   targetConfig: optional("target-config", "FILE", "The same as --token-plugin file --token-source FILE"),
-  hostToken: flag("host-token", "The token is the name in the Host header, or its first label"),
-  targetFromClient: flag(
+  hostToken: given("host-token", "The token is the name in the Host header, or its first label"),
+  targetFromClient: given(
     "target-from-client",
     "The target is what the client says (?address=host:port), of those that --allow-target names"
   )
@@ -79,8 +68,6 @@ export interface Flags {
   readonly allowTarget: ReadonlyArray<string>
   readonly denyTarget: ReadonlyArray<string>
 }
-
-const usage = (message: string) => new UsageError({ message })
 
 type Source = TokenSource.TokenSource["Service"]
 type MakeSource = (source: string, flags: Flags) => Effect.Effect<Source, { readonly message: string }, Scope.Scope>
@@ -138,10 +125,7 @@ const typedSource = Effect.fnUntraced(function* (
   if (Option.isSome(targetConfig)) return ["--target-config", targetConfig.value]
   if (Option.isSome(tokenSource)) return ["--token-source", tokenSource.value]
   if (Option.isNone(tokenSourceEnv)) return yield* usage(`--token-plugin ${plugin} needs --token-source`)
-  const value = process.env[tokenSourceEnv.value]
-  return value === undefined
-    ? yield* usage(`--token-source-env names ${tokenSourceEnv.value}, which is not set`)
-    : ["--token-source-env", value]
+  return ["--token-source-env", yield* variable("token-source-env", tokenSourceEnv.value)]
 })
 
 const isByToken = ({ targetConfig, tokenPlugin }: Flags) => Option.isSome(tokenPlugin) || Option.isSome(targetConfig)

@@ -2,11 +2,9 @@
  * The flags about the way to the target: how long it may take, through which firewalls, in TLS or not, and which targets may be
  * connected to at all.
  */
-import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
-import { readFileSync } from "node:fs"
 import type * as NodeDialer from "../node/NodeDialer.ts"
 import * as Firewall from "../proxy/Firewall.ts"
 import { ClientTarget } from "../proxy/Target.ts"
@@ -14,23 +12,15 @@ import * as TargetPolicy from "../proxy/TargetPolicy.ts"
 import type { Certificate } from "../tls/Certificate.ts"
 import * as CertificateStore from "../tls/CertificateStore.ts"
 import * as TlsClient from "../tls/TlsClient.ts"
-import { UsageError } from "./Address.ts"
+import type { UsageError } from "./Address.ts"
 import { parseDuration } from "./flags.ts"
-
-const optional = (name: string, metavar: string, description: string) =>
-  Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.optional)
-
-const repeatable = (name: string, metavar: string, description: string) =>
-  Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.atLeast(0))
-
-const flag = (name: string, description: string) =>
-  Flag.Boolean(name).pipe(Flag.withDescription(description), Flag.withDefault(false))
+import { given, optional, readFile, repeated, usage, variable } from "./typed.ts"
 
 /** The flags of a command that has targets. */
 export const target = {
   dialTimeout: optional("dial-timeout", "DURATION", "How long connecting to the target may take (10 seconds)"),
   dialRetries: optional("dial-retries", "N", "How often a target that refuses is tried again meanwhile, up to 10 (0)"),
-  firewall: repeatable(
+  firewall: repeated(
     "firewall",
     "URL",
     "Reach targets through it: http://, https://, socks5://, socks4://, socks4a://, socks5+tls://; repeat it for a chain"
@@ -41,7 +31,7 @@ export const target = {
     "The environment variable that has the URLs of --firewall, with blanks between: for those with a password"
   ),
   firewallCa: optional("firewall-ca", "FILE", "Trust these authorities, too, for firewalls over TLS (PEM)"),
-  targetTls: flag("target-tls", "Speak TLS to the target"),
+  targetTls: given("target-tls", "Speak TLS to the target"),
   targetCa: optional("target-ca", "FILE", "Trust these authorities alone for the target's certificate (PEM)"),
   targetCert: optional("target-cert", "FILE", "Present this certificate to the target: PEM with its key, or PFX"),
   targetKey: optional("target-key", "FILE", "The private key of that certificate, if it is in a file of its own"),
@@ -51,17 +41,17 @@ export const target = {
     "The environment variable that has the password of that certificate or key"
   ),
   targetName: optional("target-name", "NAME", "The name in the target's certificate, and in SNI (the target's host)"),
-  targetAlpn: repeatable("target-alpn", "PROTOCOL", "Offer this application protocol (ALPN); repeat it for more"),
-  targetInsecure: flag(
+  targetAlpn: repeated("target-alpn", "PROTOCOL", "Offer this application protocol (ALPN); repeat it for more"),
+  targetInsecure: given(
     "target-insecure",
     "Accept any certificate of the target; each connection is logged as insecure"
   ),
-  allowTarget: repeatable(
+  allowTarget: repeated(
     "allow-target",
     "RULE",
     "Connect to these targets alone: 10.0.0.0/8:5432, *.db.internal, [fd00::/8]:1-1023, unix:PATH; repeatable"
   ),
-  denyTarget: repeatable("deny-target", "RULE", "Never connect to these targets, whatever is allowed; repeatable")
+  denyTarget: repeated("deny-target", "RULE", "Never connect to these targets, whatever is allowed; repeatable")
 }
 
 /** What was typed for them. */
@@ -83,28 +73,12 @@ export interface Flags {
   readonly denyTarget: ReadonlyArray<string>
 }
 
-const usage = (message: string) => new UsageError({ message })
-
-const variable = (flag: string, name: string): Effect.Effect<string, UsageError> => {
-  const value = process.env[name]
-  return value === undefined ? Effect.fail(usage(`--${flag} names ${name}, which is not set`)) : Effect.succeed(value)
-}
-
-const read = (flag: string, path: string): Effect.Effect<string, UsageError> =>
-  Effect.try({
-    try: () => readFileSync(path, "latin1"),
-    catch: (cause) => {
-      const why = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause)
-      return usage(`--${flag} expects a file that can be read; ${path}: ${why}`)
-    }
-  })
-
 const authorities = Effect.fnUntraced(function* (
   flag: string,
   path: Option.Option<string>
 ): Effect.fn.Return<string | undefined, UsageError> {
   if (Option.isNone(path)) return undefined
-  const pem = yield* read(flag, path.value)
+  const pem = yield* readFile(flag, path.value)
   return pem.includes("BEGIN CERTIFICATE") ? pem : yield* usage(`--${flag} expects certificates in PEM`)
 })
 
@@ -142,10 +116,10 @@ const certificate = Effect.fnUntraced(function* ({
     ? undefined
     : yield* variable("target-cert-password-env", targetCertPassword.value)
   // said by the flag's name, and not as a store that cannot be opened
-  const pem = yield* read("target-cert", targetCert.value)
+  const pem = yield* readFile("target-cert", targetCert.value)
   const store = Option.isNone(targetKey)
     ? { type: cstAuto, store: targetCert.value }
-    : { type: cstPEMKeyBlob, store: `${pem}\n${yield* read("target-key", targetKey.value)}` }
+    : { type: cstPEMKeyBlob, store: `${pem}\n${yield* readFile("target-key", targetKey.value)}` }
   return yield* Effect.mapError(CertificateStore.load({ ...store, password }), ({ message }) =>
     usage(`--target-cert: ${message}`)
   )

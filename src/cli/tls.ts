@@ -1,29 +1,21 @@
 /**
  * The flags about TLS toward clients, and what they mean.
  */
-import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
-import { closeSync, openSync, readFileSync } from "node:fs"
+import { closeSync, openSync } from "node:fs"
+import { codeOf } from "../node/internal/codeOf.ts"
 import type * as NodeTls from "../node/NodeTls.ts"
 import type { Peer } from "../server/UpgradeListener.ts"
 import { CertStoreType } from "../tls/CertificateStore.ts"
 import * as CipherSuites from "../tls/CipherSuites.ts"
 import * as Identities from "../tls/Identities.ts"
 import * as TlsSettings from "../tls/TlsSettings.ts"
-import { UsageError } from "./Address.ts"
+import type { UsageError } from "./Address.ts"
 import * as ClientRevocation from "./clientRevocation.ts"
-
-const text = (name: string, metavar: string, description: string) =>
-  Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.optional)
-const texts = (name: string, metavar: string, description: string) =>
-  Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.atLeast(0))
-const choice = <const Choices extends ReadonlyArray<string>>(name: string, choices: Choices, description: string) =>
-  Flag.Literals(name, choices).pipe(Flag.withDescription(description), Flag.optional)
-const given = (name: string, description: string) =>
-  Flag.Boolean(name).pipe(Flag.withDescription(description), Flag.withDefault(false))
+import { choice, given, optional, readFile, repeated, usage, variable } from "./typed.ts"
 
 /** The versions of TLS as they are typed. */
 const versions = {
@@ -35,19 +27,23 @@ const versions = {
 
 /** The flags of every command that listens. */
 export const server = {
-  cert: texts(
+  cert: repeated(
     "cert",
     "FILE",
     "Speak wss with the certificate of this file: PEM, with the private key or with --key, or PFX; repeat it for others, which are chosen by name and kind of key"
   ),
-  key: texts("key", "FILE", "The private key of a certificate, if it is in a file of its own; several in their order"),
-  certPassword: text(
+  key: repeated(
+    "key",
+    "FILE",
+    "The private key of a certificate, if it is in a file of its own; several in their order"
+  ),
+  certPassword: optional(
     "cert-password-env",
     "NAME",
     "The environment variable that has the password of the certificates or keys"
   ),
   strictSni: given("strict-sni", "Refuse clients that ask for a name that no certificate is for"),
-  clientCa: texts("client-ca", "FILE", "Let in only clients with a certificate of these authorities (PEM)"),
+  clientCa: repeated("client-ca", "FILE", "Let in only clients with a certificate of these authorities (PEM)"),
   clientCaSystem: given("client-ca-system", "The same, of the authorities that the system trusts"),
   clientCert: choice(
     "client-cert",
@@ -55,14 +51,22 @@ export const server = {
     "Whether clients must show a certificate at all (required)"
   ),
   ...ClientRevocation.flags,
-  tlsMin: text("tls-min", "VERSION", "The oldest version of TLS: 1.0, 1.1, 1.2 (default) or 1.3"),
-  tlsMax: text("tls-max", "VERSION", "The newest version of TLS (1.3)"),
-  ciphers: text("ciphers", "LIST", "Cipher suites by IANA or OpenSSL names, or a cipher list of OpenSSL for TLS 1.2"),
-  groups: text("groups", "LIST", "Groups to exchange keys in, such as X25519,P-256"),
-  sigalgs: text("sigalgs", "LIST", "Signature algorithms, such as ecdsa_secp256r1_sha256,rsa_pss_rsae_sha256"),
-  alpn: text("alpn", "LIST", "Application protocols (http/1.1), or off"),
+  tlsMin: optional("tls-min", "VERSION", "The oldest version of TLS: 1.0, 1.1, 1.2 (default) or 1.3"),
+  tlsMax: optional("tls-max", "VERSION", "The newest version of TLS (1.3)"),
+  ciphers: optional(
+    "ciphers",
+    "LIST",
+    "Cipher suites by IANA or OpenSSL names, or a cipher list of OpenSSL for TLS 1.2"
+  ),
+  groups: optional("groups", "LIST", "Groups to exchange keys in, such as X25519,P-256"),
+  sigalgs: optional("sigalgs", "LIST", "Signature algorithms, such as ecdsa_secp256r1_sha256,rsa_pss_rsae_sha256"),
+  alpn: optional("alpn", "LIST", "Application protocols (http/1.1), or off"),
   sessionTickets: choice("session-tickets", ["on", "off"], "Whether sessions may be resumed by tickets (on)"),
-  keyLog: text("key-log", "FILE", "Append the secrets of each connection to this file: whoever has it reads them all"),
+  keyLog: optional(
+    "key-log",
+    "FILE",
+    "Append the secrets of each connection to this file: whoever has it reads them all"
+  ),
   tlsLog: choice(
     "tls-log",
     ["off", "failures", "steps", "records"],
@@ -92,8 +96,6 @@ export interface ServerFlags extends ClientRevocation.Typed {
   readonly alsoPlain: boolean
 }
 
-const usage = (message: string) => new UsageError({ message })
-
 /** The flags as they are typed. */
 export const flagOf = {
   cert: "cert",
@@ -120,15 +122,6 @@ export const flagOf = {
 const isGiven = (value: ServerFlags[keyof ServerFlags]): boolean =>
   typeof value === "boolean" ? value : Option.isOption(value) ? Option.isSome(value) : value.length > 0
 
-const codeOf = (cause: unknown): string =>
-  cause instanceof Error && "code" in cause ? String(cause.code) : String(cause)
-
-const read = (flag: string, path: string): Effect.Effect<string, UsageError> =>
-  Effect.try({
-    try: () => readFileSync(path, "latin1"),
-    catch: (cause) => usage(`--${flag} expects a file that can be read; ${path}: ${codeOf(cause)}`)
-  })
-
 /** Whether a file is PEM without a private key. */
 const needsKey = (content: string): boolean =>
   content.includes("-----BEGIN CERTIFICATE-----") && !/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(content)
@@ -139,8 +132,8 @@ const keysOf = Effect.fnUntraced(function* ({
   key
 }: ServerFlags): Effect.fn.Return<ReadonlyArray<string | undefined>, UsageError> {
   // what cannot be read is said by the flag's name, and not as a store that cannot be opened
-  const contents = yield* Effect.forEach(cert, (path) => read("cert", path))
-  yield* Effect.forEach(key, (path) => read("key", path), { discard: true })
+  const contents = yield* Effect.forEach(cert, (path) => readFile("cert", path))
+  yield* Effect.forEach(key, (path) => readFile("key", path), { discard: true })
   if (key.length === cert.length) return key
   const without = contents.filter(needsKey).length
   if (key.length !== without) {
@@ -241,7 +234,7 @@ const clientCertificatesOf = Effect.fnUntraced(function* (
     if (stray === undefined) return undefined
     return yield* usage(`--${flagOf[stray]} needs --client-ca or --client-ca-system: whose certificates are trusted`)
   }
-  const ca = yield* Effect.forEach(flags.clientCa, (path) => read("client-ca", path))
+  const ca = yield* Effect.forEach(flags.clientCa, (path) => readFile("client-ca", path))
   if (!ca.every((pem) => pem.includes("BEGIN CERTIFICATE"))) {
     return yield* usage("--client-ca expects certificates in PEM")
   }
@@ -276,10 +269,8 @@ export const serverOptions = Effect.fnUntraced(function* (
     if (stray !== undefined) return yield* usage(`--${flagOf[stray]} is for wss, and needs --cert`)
     return undefined
   }
-  const password = Option.isNone(flags.certPassword) ? undefined : process.env[flags.certPassword.value]
-  if (Option.isSome(flags.certPassword) && password === undefined) {
-    return yield* usage(`--cert-password-env names ${flags.certPassword.value}, which is not set`)
-  }
+  const { certPassword } = flags
+  const password = Option.isNone(certPassword) ? undefined : yield* variable("cert-password-env", certPassword.value)
   const keys = yield* keysOf(flags)
   const settings = yield* settingsOf(flags)
   const clientCertificates = yield* clientCertificatesOf(flags)

@@ -1,21 +1,16 @@
 /**
  * `--web`: the files of a folder on the same port, such as the page that opens the WebSockets.
  */
-import * as Flag from "effect/cli/Flag"
 import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as NodeHttpAccess from "../node/NodeHttpAccess.ts"
 import * as NodeStaticFiles from "../node/NodeStaticFiles.ts"
-import { UsageError } from "./Address.ts"
+import { optional, usage } from "./typed.ts"
 
 /** The flags of a command that serves files, too. */
 export const server = {
-  web: Flag.String("web").pipe(
-    Flag.withMetavar("DIR"),
-    Flag.withDescription("Serve the files of this folder on the same port; its listing and dotfiles are not shown"),
-    Flag.optional
-  )
+  web: optional("web", "DIR", "Serve the files of this folder on the same port; its listing and dotfiles are not shown")
 }
 
 /** What was typed for them. */
@@ -31,9 +26,7 @@ export const layer = ({ web }: WebFlags, guard: NodeHttpAccess.Options | undefin
       NodeStaticFiles.layer({ root }).pipe(
         guard === undefined ? identity : Layer.provide(NodeHttpAccess.layer(guard)),
         Layer.catch(() =>
-          Layer.effectDiscard(
-            new UsageError({ message: `--web expects a folder that can be read; got ${JSON.stringify(root)}` })
-          )
+          Layer.effectDiscard(usage(`--web expects a folder that can be read; got ${JSON.stringify(root)}`))
         )
       )
   })

@@ -19,6 +19,7 @@ import { dirname, resolve } from "node:path"
 import { DialError, Dialer } from "../proxy/Dialer.ts"
 import { entry, head, tail } from "../proxy/internal/recording.ts"
 import { tapped } from "../proxy/internal/tapped.ts"
+import { codeOf } from "./internal/codeOf.ts"
 import type { AnyTarget } from "../proxy/Target.ts"
 
 /**
@@ -51,9 +52,6 @@ export class RecorderError extends Data.TaggedError("RecorderError")<{
     return `cannot record to ${this.file}.1 and so on: its folder cannot be written (${this.code})`
   }
 }
-
-const codeOf = (cause: unknown): string =>
-  cause instanceof Error && "code" in cause ? String(cause.code) : String(cause)
 
 const nothing = new Uint8Array(0)
 

@@ -21,6 +21,8 @@ import * as TokenTable from "../proxy/internal/tokenTable.ts"
 import type { Destination } from "../proxy/Router.ts"
 import { parseAny, UnixTarget } from "../proxy/Target.ts"
 import { TokenSource, TokenSourceError } from "../proxy/TokenSource.ts"
+import { stampOf } from "../tls/internal/look.ts"
+import { codeOf } from "./internal/codeOf.ts"
 import * as Within from "./internal/within.ts"
 
 type Source = TokenSource["Service"]
@@ -86,7 +88,7 @@ const loadAnew = Effect.fnUntraced(function* (
   tell: Tell
 ): Effect.fn.Return<Loaded | undefined, TokenSourceError> {
   const stats = yield* Within.orAbsent(found.at, () => stat(found.at, { bigint: true }))
-  const stamp = stats === undefined ? undefined : `${found.at}:${Within.stampOf(stats)}`
+  const stamp = stats === undefined ? undefined : `${found.at}:${stampOf(stats)}`
   if (before !== undefined && stamp !== undefined && before.stamp === stamp) return before
   const now = BigInt(yield* Clock.currentTimeMillis) * 1_000_000n
   const settled = stats !== undefined && now - stats.mtimeNs > unsettled ? stamp : undefined
@@ -212,7 +214,7 @@ export const directory = Effect.fnUntraced(function* ({
   yield* needDirectory(path)
   // the paths of its files have tokens in them
   const unreadable = ({ cause }: TokenSourceError) =>
-    failed(`a file of ${path} cannot be used: ${cause === undefined ? "it is not a short text" : Within.codeOf(cause)}`)
+    failed(`a file of ${path} cannot be used: ${cause === undefined ? "it is not a short text" : codeOf(cause)}`)
   return {
     lookup: Effect.fnUntraced(function* (token): Effect.fn.Return<Option.Option<Destination>, TokenSourceError> {
       const at = isName(token) ? yield* Within.find(path, token) : undefined

@@ -7,10 +7,7 @@ import { constants } from "node:fs"
 import { type FileHandle, open, realpath } from "node:fs/promises"
 import { join, sep } from "node:path"
 import { TokenSourceError } from "../../proxy/TokenSource.ts"
-
-/** Why a file could not be read, as the system says it. */
-export const codeOf = (cause: unknown): string =>
-  cause instanceof Error && "code" in cause ? String(cause.code) : String(cause)
+import { codeOf } from "./codeOf.ts"
 
 // the last is what Linux says of a socket that is opened as a file
 const absent = new Set(["ENOENT", "ENOTDIR", "ELOOP", "ENAMETOOLONG", "ENXIO"])
@@ -29,15 +26,6 @@ export const find = (directory: string, name: string): Effect.Effect<string | un
     const path = await realpath(join(base, name))
     return path.startsWith(base.endsWith(sep) ? base : base + sep) ? path : undefined
   })
-
-/** What `stat` says of a state of a file. */
-export const stampOf = (stats: {
-  readonly dev: bigint
-  readonly ino: bigint
-  readonly size: bigint
-  readonly mtimeNs: bigint
-  readonly ctimeNs: bigint
-}): string => [stats.dev, stats.ino, stats.size, stats.mtimeNs, stats.ctimeNs].join(":")
 
 const decoder = new TextDecoder("utf-8", { fatal: true })
 

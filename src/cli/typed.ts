@@ -1,0 +1,42 @@
+/**
+ * What can be typed: the kinds of flags that the commands have, what a flag may name, and how a mistake in one is told.
+ */
+import * as Flag from "effect/cli/Flag"
+import * as Effect from "effect/Effect"
+import { readFileSync } from "node:fs"
+import { codeOf } from "../node/internal/codeOf.ts"
+import { UsageError } from "./Address.ts"
+
+/** A flag with a value. */
+export const optional = (name: string, metavar: string, description: string) =>
+  Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.optional)
+
+/** One that may be given several times. */
+export const repeated = (name: string, metavar: string, description: string) =>
+  Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.atLeast(0))
+
+/** One of these words. */
+export const choice = <const Choices extends ReadonlyArray<string>>(
+  name: string,
+  choices: Choices,
+  description: string
+) => Flag.Literals(name, choices).pipe(Flag.withDescription(description), Flag.optional)
+
+/** A flag that is given or not. */
+export const given = (name: string, description: string) =>
+  Flag.Boolean(name).pipe(Flag.withDescription(description), Flag.withDefault(false))
+
+export const usage = (message: string) => new UsageError({ message })
+
+/** The file that a flag names, a character for each byte. */
+export const readFile = (flag: string, path: string): Effect.Effect<string, UsageError> =>
+  Effect.try({
+    try: () => readFileSync(path, "latin1"),
+    catch: (cause) => usage(`--${flag} expects a file that can be read; ${path}: ${codeOf(cause)}`)
+  })
+
+/** The environment variable that a flag names. */
+export const variable = (flag: string, name: string): Effect.Effect<string, UsageError> => {
+  const value = process.env[name]
+  return value === undefined ? Effect.fail(usage(`--${flag} names ${name}, which is not set`)) : Effect.succeed(value)
+}
