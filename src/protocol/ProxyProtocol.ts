@@ -16,6 +16,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
+import { Gathered } from "./internal/gathered.ts"
 import * as ProxyHeader from "./internal/proxyHeader.ts"
 import * as ProxyTlvs from "./internal/proxyTlvs.ts"
 import { writeBinary, writeLine } from "./internal/proxyWriting.ts"
@@ -279,8 +280,7 @@ const readBinary = (bytes: Uint8Array, maxSize: number): Whole | undefined => {
  */
 export class Decoder {
   private readonly maxSize: number
-  private buffer = new Uint8Array(128)
-  private length = 0
+  private readonly gathered = new Gathered(128)
   private outcome: Outcome = needMore
 
   /** `maxSize` bounds headers of version 2, in bytes. Default: 16 KiB. */
@@ -290,13 +290,13 @@ export class Decoder {
 
   /** All bytes that were pushed. */
   get received(): Uint8Array {
-    return this.buffer.subarray(0, this.length)
+    return this.gathered.bytes
   }
 
   /** Takes the next bytes and says what is known now. The answer stays once it is not `NeedMore`. */
   push(chunk: Uint8Array): Outcome {
-    this.append(chunk)
-    if (this.outcome !== needMore || this.length === 0) return this.outcome
+    this.gathered.push(chunk)
+    if (this.outcome !== needMore || this.gathered.length === 0) return this.outcome
     try {
       const bytes = this.received
       const whole = bytes[0] === signature[0] ? readBinary(bytes, this.maxSize) : readText(bytes)
@@ -306,17 +306,6 @@ export class Decoder {
       this.outcome = { _tag: "Malformed", error }
     }
     return this.outcome
-  }
-
-  private append(chunk: Uint8Array): void {
-    const needed = this.length + chunk.length
-    if (needed > this.buffer.length) {
-      const grown = new Uint8Array(Math.max(needed, this.buffer.length * 2))
-      grown.set(this.received)
-      this.buffer = grown
-    }
-    this.buffer.set(chunk, this.length)
-    this.length = needed
   }
 }
 

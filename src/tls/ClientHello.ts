@@ -10,6 +10,7 @@
  *
  * @since 0.1.0
  */
+import { Gathered } from "../protocol/internal/gathered.ts"
 import * as CipherSuites from "./CipherSuites.ts"
 import * as SignatureSchemes from "./SignatureSchemes.ts"
 
@@ -127,28 +128,26 @@ const maxRecord = 16384
  * @since 0.1.0
  */
 export class Reader {
-  private buffer = new Uint8Array(512)
-  private length = 0
+  private readonly gathered = new Gathered(512)
   /** Where the next record header is. */
   private at = 0
   /** The handshake message so far, of all records. */
-  private message = new Uint8Array(0)
-  private messageLength = 0
+  private readonly message = new Gathered(0)
   private outcome: Outcome = needMore
 
   /** All bytes that were pushed. */
   get received(): Uint8Array {
-    return this.buffer.subarray(0, this.length)
+    return this.gathered.bytes
   }
 
   /** Takes the next bytes and says what is known now. The answer stays once it is not `NeedMore`. */
   push(chunk: Uint8Array): Outcome {
-    this.append(chunk)
+    this.gathered.push(chunk)
     if (this.outcome !== needMore) return this.outcome
     try {
       const hello = this.read()
       if (hello !== undefined) this.outcome = { _tag: "Hello", hello }
-      else if (this.length >= maxSize) {
+      else if (this.gathered.length >= maxSize) {
         refuse("IllegalParameter", `expected a ClientHello of at most ${maxSize} bytes, and it is not whole yet`)
       }
     } catch (error) {
@@ -159,21 +158,10 @@ export class Reader {
     return this.outcome
   }
 
-  private append(chunk: Uint8Array): void {
-    const needed = this.length + chunk.length
-    if (needed > this.buffer.length) {
-      const grown = new Uint8Array(Math.max(needed, this.buffer.length * 2))
-      grown.set(this.received)
-      this.buffer = grown
-    }
-    this.buffer.set(chunk, this.length)
-    this.length = needed
-  }
-
   /** Reads on through the records; each byte is judged as soon as it is there. */
   private read(): ClientHello | undefined {
     for (;;) {
-      const bytes = this.buffer.subarray(this.at, Math.min(this.length, maxSize))
+      const bytes = this.gathered.bytes.subarray(this.at, maxSize)
       if (!checkHeader(bytes, this.at === 0)) return undefined
       const size = (bytes[3]! << 8) | bytes[4]!
       if (size === 0) refuse("UnexpectedMessage", "a handshake record is empty")
@@ -181,28 +169,17 @@ export class Reader {
         refuse("RecordOverflow", `a record of ${size} bytes is announced; at most ${maxRecord} are allowed`)
       // the beginning of the message is judged before its record is whole
       const begun = bytes.subarray(recordHeader, recordHeader + size)
-      if (this.messageLength === 0) checkMessage(begun)
+      if (this.message.length === 0) checkMessage(begun)
       if (begun.length < size) return undefined
-      this.extend(begun)
+      this.message.push(begun)
       this.at += recordHeader + size
       const hello = this.whole()
       if (hello !== undefined) return hello
     }
   }
 
-  private extend(bytes: Uint8Array): void {
-    const needed = this.messageLength + bytes.length
-    if (needed > this.message.length) {
-      const grown = new Uint8Array(Math.max(needed, this.message.length * 2))
-      grown.set(this.message.subarray(0, this.messageLength))
-      this.message = grown
-    }
-    this.message.set(bytes, this.messageLength)
-    this.messageLength = needed
-  }
-
   private whole(): ClientHello | undefined {
-    const message = this.message.subarray(0, this.messageLength)
+    const message = this.message.bytes
     checkMessage(message)
     if (message.length < 4) return undefined
     const end = 4 + messageSize(message)
