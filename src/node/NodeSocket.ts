@@ -20,15 +20,13 @@ import * as Net from "node:net"
 import type { Duplex } from "node:stream"
 import * as Transport from "../connection/Transport.ts"
 import { reset } from "./internal/reset.ts"
+import { maxTimer } from "./internal/timers.ts"
 
 type Chunks = NonEmptyReadonlyArray<Uint8Array>
 type Waiter<A> = (effect: Effect.Effect<A, Socket.SocketError>) => void
 
 /** Chunks below this size are not worth freeing by hand: the call costs a microsecond. */
 const ownedThreshold = 16 * 1024
-
-/** The longest time that a timer takes; beyond it Node would fire at once. */
-const maxTimer = 2 ** 31 - 1
 
 /** How long a released stream may take to send what is buffered in it, in milliseconds. */
 const lingerMillis = 10_000

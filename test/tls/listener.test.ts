@@ -332,6 +332,22 @@ describe("who does not come through TLS", () => {
     })
   )
 
+  it.live("is told of once, also if it stays until the deadline", () =>
+    Effect.gen(function* () {
+      const told: Array<string> = []
+      const { port } = yield* echoing(
+        { onStatus: () => {}, onFailure: (_, { kind }) => told.push(kind) },
+        { handshakeTimeout: "200 millis" }
+      )
+      const socket = yield* tcp(port)
+      socket.write(garbages[2]!, "latin1")
+      // it reads its alert, and ends nothing
+      yield* rest(socket)
+      yield* Effect.sleep("400 millis")
+      assert.deepStrictEqual(told, ["NotTls"])
+    })
+  )
+
   it.live("is cut off at the deadline with half a handshake, however steadily it sends", () =>
     Effect.gen(function* () {
       const { port } = yield* echoing({}, { handshakeTimeout: "300 millis" })

@@ -15,6 +15,7 @@ import { alertRecord } from "./firstBytes.ts"
 import { peerOf, type TcpPeer } from "./peer.ts"
 import * as ProxyHeader from "./proxyHeader.ts"
 import type { Gate } from "./secure.ts"
+import { maxTimer } from "./timers.ts"
 import { endWith, ignoreError, notPlain, refuse } from "./upgrade.ts"
 
 export interface Options {
@@ -27,9 +28,6 @@ export interface Options {
   /** Gives a connection that came through to HTTP. */
   readonly serve: (stream: Net.Socket) => void
 }
-
-/** The longest time that a timer takes; beyond it Node would fire at once. */
-const maxTimer = 2 ** 31 - 1
 
 type Outcome = Net.Socket | "answered" | undefined
 
@@ -50,7 +48,7 @@ export class Entrance {
   }
 
   enter(socket: Net.Socket): void {
-    const { admit, door, gate, proxyProtocol, serve, timeout } = this.options
+    const { admit, door, gate, proxyProtocol, serve } = this.options
     const peer = peerOf(socket)!
     // who it is about is known later, if a load balancer says it
     if (proxyProtocol === undefined) {
@@ -58,16 +56,8 @@ export class Entrance {
       // nothing to wait for
       if (admit === undefined && gate === undefined && door?.opensByName === undefined) return serve(socket)
     }
-    let timer: NodeJS.Timeout | undefined
-    const late = () => {
-      fiber.interruptUnsafe()
-      this.runFork(gate!.late(peer))
-    }
-    const onSecuring = () => {
-      if (timeout !== Infinity) timer = setTimeout(late, Math.min(timeout, maxTimer))
-    }
     const fiber = this.runFork(
-      Effect.catchCause(this.way(socket, peer, onSecuring), (cause) =>
+      Effect.catchCause(this.way(socket, peer), (cause) =>
         Effect.as(Effect.logError("A connection could not be decided about", cause), undefined)
       )
     )
@@ -75,7 +65,6 @@ export class Entrance {
     this.inside.add(socket)
     socket.on("error", ignoreError).once("close", forget)
     fiber.addObserver((exit) => {
-      clearTimeout(timer)
       this.inside.delete(socket)
       socket.off("close", forget)
       const stream = Exit.isSuccess(exit) ? exit.value : undefined
@@ -95,41 +84,48 @@ export class Entrance {
   }
 
   /** The stream that HTTP is spoken on; `answered`, if the door tells the client that it is kept out. */
-  private way(socket: Net.Socket, peer: TcpPeer, onSecuring: () => void): Effect.Effect<Outcome> {
+  private way(socket: Net.Socket, peer: TcpPeer): Effect.Effect<Outcome> {
     const { door, proxyProtocol, timeout } = this.options
-    if (proxyProtocol === undefined) return this.known(socket, peer, onSecuring)
+    if (proxyProtocol === undefined) return this.known(socket, peer)
     return Effect.flatMap(
       ProxyHeader.believe(socket, peer, proxyProtocol, timeout),
       (isWell): Effect.Effect<Outcome> => {
         if (!isWell) return Effect.succeed(undefined)
         const isKeptOut = door !== undefined && !door.opens(socket, peer)
-        return isKeptOut ? Effect.succeed("answered") : this.known(socket, peer, onSecuring)
+        return isKeptOut ? Effect.succeed("answered") : this.known(socket, peer)
       }
     )
   }
 
-  private known(socket: Net.Socket, peer: TcpPeer, onSecuring: () => void): Effect.Effect<Outcome> {
+  private known(socket: Net.Socket, peer: TcpPeer): Effect.Effect<Outcome> {
     const byName = this.options.door?.opensByName
-    if (byName === undefined) return this.admitted(socket, peer, onSecuring)
+    if (byName === undefined) return this.admitted(socket, peer)
     return Effect.flatMap(byName(socket, peer), (opens): Effect.Effect<Outcome> =>
-      opens ? this.admitted(socket, peer, onSecuring) : Effect.succeed("answered")
+      opens ? this.admitted(socket, peer) : Effect.succeed("answered")
     )
   }
 
-  private admitted(socket: Net.Socket, peer: TcpPeer, onSecuring: () => void): Effect.Effect<Net.Socket | undefined> {
+  private admitted(socket: Net.Socket, peer: TcpPeer): Effect.Effect<Net.Socket | undefined> {
     const { admit, gate, timeout } = this.options
-    const secured =
-      gate === undefined
-        ? Effect.succeed(socket)
-        : Effect.catch(
-            Effect.suspend(() => {
-              onSecuring()
-              return gate.secure(socket, peer)
-            }),
-            (error) => Effect.as(lastWord(socket, error), undefined)
-          )
+    const secured = gate === undefined ? Effect.succeed(socket) : this.secured(gate, socket, peer)
     if (admit === undefined) return secured
     const admitted = Effect.map(Effect.timeoutOption(admit(peer), timeout), Option.getOrElse(constFalse))
     return Effect.flatMap(admitted, (isWell) => (isWell ? secured : Effect.succeed(undefined)))
+  }
+
+  /** Through the gate before the time for it is over: a timer, and not a race of two fibers for each connection. */
+  private secured(gate: Gate, socket: Net.Socket, peer: TcpPeer): Effect.Effect<Net.Socket | undefined> {
+    const { timeout } = this.options
+    const inTime = Effect.withFiber<Net.Socket, TlsHandshakeError>((fiber) => {
+      const secure = gate.secure(socket, peer)
+      if (timeout === Infinity) return secure
+      const late = () => {
+        fiber.interruptUnsafe()
+        this.runFork(gate.late(peer))
+      }
+      const timer = setTimeout(late, Math.min(timeout, maxTimer))
+      return Effect.onExit(secure, () => Effect.sync(() => clearTimeout(timer)))
+    })
+    return Effect.catch(inTime, (error) => Effect.as(lastWord(socket, error), undefined))
   }
 }
