@@ -8,27 +8,15 @@ import * as Fiber from "effect/Fiber"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import type * as Socket from "effect/socket/Socket"
 import * as NodeDialer from "../../src/node/NodeDialer.ts"
 import * as Firewall from "../../src/proxy/Firewall.ts"
 import { soon } from "./connected.ts"
-import { dialling, kinds, play, secret, socks5, sockets, target, tunnel } from "./firewall.ts"
+import { dialling, kinds, play, read, secret, socks5, sockets, target, tunnel } from "./firewall.ts"
 import * as Frames from "./frames.ts"
 import * as Proxy from "./proxy.ts"
 import * as RawClient from "./rawClient.ts"
 import * as RawTarget from "./rawTarget.ts"
 import { eventually, pass } from "./watch.ts"
-
-/** Reads until there is this much, or the end. */
-const read = Effect.fnUntraced(function* (reader: Socket.Reader, length: number) {
-  let text = ""
-  while (text.length < length) {
-    const chunks = yield* Effect.orElseSucceed(reader.pull, () => undefined)
-    if (chunks === undefined) return `${text}<end>`
-    for (const chunk of chunks) text += Buffer.from(chunk as Uint8Array).toString()
-  }
-  return text
-})
 
 describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", { timeout: 30_000 }, (_, kind) => {
   it.live("loses no byte that comes in one packet with the answer", () =>

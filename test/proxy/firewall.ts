@@ -8,6 +8,8 @@ import type * as Fiber from "effect/Fiber"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
+import type * as Http from "node:http"
+import * as Net from "node:net"
 import * as NodeDialer from "../../src/node/NodeDialer.ts"
 import type { DialError } from "../../src/proxy/Dialer.ts"
 import * as Firewall from "../../src/proxy/Firewall.ts"
@@ -196,3 +198,47 @@ export const play = Effect.fnUntraced(function* (
 /** The sockets of this process. */
 export const sockets = (): number =>
   process.getActiveResourcesInfo().filter((type) => type.startsWith("TCPSocket")).length
+
+/** Reads until there is this much, or the end. */
+export const read = Effect.fnUntraced(function* (reader: Socket.Reader, length: number) {
+  let text = ""
+  while (text.length < length) {
+    const chunks = yield* Effect.orElseSucceed(reader.pull, () => undefined)
+    if (chunks === undefined) return `${text}<end>`
+    for (const chunk of chunks) text += Buffer.from(chunk as Uint8Array).toString()
+  }
+  return text
+})
+
+/** A firewall that connects to whatever it is asked for: HTTP, or HTTPS. */
+export const connectProxy = (server: Http.Server) =>
+  Effect.acquireRelease(
+    Effect.callback<{ readonly port: number; readonly asked: Array<string>; readonly close: () => void }>((resume) => {
+      const asked: Array<string> = []
+      const held = new Set<{ destroy(): unknown }>()
+      server.on("connect", (request, socket, head) => {
+        asked.push(request.url ?? "")
+        const [host = "", port = "0"] = (request.url ?? "").split(":")
+        const upstream = Net.connect({ host, port: Number(port), allowHalfOpen: true }, () => {
+          socket.write("HTTP/1.1 200 OK\r\n\r\n")
+          upstream.write(head)
+          upstream.pipe(socket)
+          socket.pipe(upstream)
+        })
+        for (const one of [upstream, socket]) {
+          held.add(one)
+          one.on("error", () => {})
+        }
+      })
+      server.listen({ host: "127.0.0.1", port: 0 }, () => {
+        // a TCP server's address is one of IP
+        const { port } = server.address() as Net.AddressInfo
+        const close = () => {
+          server.close()
+          for (const one of held) one.destroy()
+        }
+        resume(Effect.succeed({ port, asked, close }))
+      })
+    }),
+    ({ close }) => Effect.sync(close)
+  )

@@ -6,12 +6,11 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Http from "node:http"
-import * as Net from "node:net"
 import * as NodeDialer from "../../src/node/NodeDialer.ts"
 import * as Firewall from "../../src/proxy/Firewall.ts"
 import type { Target } from "../../src/proxy/Target.ts"
 import { soon } from "../proxy/connected.ts"
-import { sockets } from "../proxy/firewall.ts"
+import { connectProxy, sockets } from "../proxy/firewall.ts"
 import * as Frames from "../proxy/frames.ts"
 import * as Pattern from "../proxy/pattern.ts"
 import * as Proxy from "../proxy/proxy.ts"
@@ -40,39 +39,6 @@ const connected = Effect.fnUntraced(function* ({ dialer: options, maxVersion = "
   yield* Effect.addFinalizer(() => Effect.andThen(client.release, target.release))
   return { proxy, client, target, listener }
 })
-
-/** A firewall that connects to whatever it is asked for. */
-const connectProxy = Effect.acquireRelease(
-  Effect.callback<{ readonly port: number; readonly asked: Array<string>; readonly close: () => void }>((resume) => {
-    const asked: Array<string> = []
-    const held = new Set<{ destroy(): unknown }>()
-    const server = Http.createServer()
-    server.on("connect", (request, socket, head) => {
-      asked.push(request.url ?? "")
-      const [host = "", port = "0"] = (request.url ?? "").split(":")
-      const upstream = Net.connect({ host, port: Number(port), allowHalfOpen: true }, () => {
-        socket.write("HTTP/1.1 200 OK\r\n\r\n")
-        upstream.write(head)
-        upstream.pipe(socket)
-        socket.pipe(upstream)
-      })
-      for (const one of [upstream, socket]) {
-        held.add(one)
-        one.on("error", () => {})
-      }
-    })
-    server.listen({ host: "127.0.0.1", port: 0 }, () => {
-      // a TCP server's address is one of IP
-      const { port } = server.address() as Net.AddressInfo
-      const close = () => {
-        server.close()
-        for (const one of held) one.destroy()
-      }
-      resume(Effect.succeed({ port, asked, close }))
-    })
-  }),
-  ({ close }) => Effect.sync(close)
-)
 
 const versions = [["TLSv1.2"], ["TLSv1.3"]] as const
 
@@ -204,7 +170,7 @@ describe.each(versions)("a target of %s", { timeout: 60_000 }, (maxVersion) => {
 describe("through a firewall", { timeout: 60_000 }, () => {
   it.live("the target is asked for by its name, verified by it, and gets and gives megabytes", () =>
     Effect.gen(function* () {
-      const firewall = yield* connectProxy
+      const firewall = yield* connectProxy(Http.createServer())
       const at = new Firewall.Tunnel({ host: "127.0.0.1", port: firewall.port })
       const { client, listener, proxy, target } = yield* connected({ dialer: { firewall: at } })
       assert.deepStrictEqual(firewall.asked, [`localhost:${listener.port}`])
@@ -232,7 +198,7 @@ describe("through a firewall", { timeout: 60_000 }, () => {
 
   it.live("a target that is not the right one is refused", () =>
     Effect.gen(function* () {
-      const firewall = yield* connectProxy
+      const firewall = yield* connectProxy(Http.createServer())
       const at = new Firewall.Tunnel({ host: "127.0.0.1", port: firewall.port })
       const listener = yield* listen(identity("server"))
       const tls = { ca: authority.pem, serverName: "db.example" }

@@ -6,14 +6,12 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
-import type * as Socket from "effect/socket/Socket"
 import * as Https from "node:https"
-import * as Net from "node:net"
 import * as NodeDialer from "../../src/node/NodeDialer.ts"
 import * as Firewall from "../../src/proxy/Firewall.ts"
 import { soon } from "../proxy/connected.ts"
 import * as DeafTarget from "../proxy/deafTarget.ts"
-import { kinds, play, socks5, sockets, target, tunnel } from "../proxy/firewall.ts"
+import { connectProxy, kinds, play, read, socks5, sockets, target, tunnel } from "../proxy/firewall.ts"
 import * as Frames from "../proxy/frames.ts"
 import * as Pattern from "../proxy/pattern.ts"
 import * as Proxy from "../proxy/proxy.ts"
@@ -44,16 +42,6 @@ const overTls = (firewall: Firewall.Firewall): Firewall.Firewall => {
   const { _tag, ...fields } = firewall
   return new classes[_tag]({ ...fields, host: "localhost", tls: true })
 }
-
-const read = Effect.fnUntraced(function* (reader: Socket.Reader, length: number) {
-  let got = ""
-  while (got.length < length) {
-    const chunks = yield* Effect.orElseSucceed(reader.pull, () => undefined)
-    if (chunks === undefined) return `${got}<end>`
-    for (const chunk of chunks) got += Buffer.from(chunk as Uint8Array).toString()
-  }
-  return got
-})
 
 describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s over TLS", { timeout: 30_000 }, (_, kind) => {
   it.live("is asked as without it, and loses no byte", () =>
@@ -97,47 +85,14 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s over TLS", { 
   )
 })
 
-/** A firewall that connects to whatever it is asked for, over TLS. */
-const connectProxy = Effect.acquireRelease(
-  Effect.callback<{ readonly port: number; readonly asked: Array<string>; readonly close: () => void }>((resume) => {
-    const asked: Array<string> = []
-    const held = new Set<{ destroy(): unknown }>()
-    const server = Https.createServer(identity("server"))
-    server.on("connect", (request, socket, head) => {
-      asked.push(request.url ?? "")
-      const [host = "", port = "0"] = (request.url ?? "").split(":")
-      const upstream = Net.connect({ host, port: Number(port), allowHalfOpen: true }, () => {
-        socket.write("HTTP/1.1 200 OK\r\n\r\n")
-        upstream.write(head)
-        upstream.pipe(socket)
-        socket.pipe(upstream)
-      })
-      for (const one of [upstream, socket]) {
-        held.add(one)
-        one.on("error", () => {})
-      }
-    })
-    server.listen({ host: "127.0.0.1", port: 0 }, () => {
-      // a TCP server's address is one of IP
-      const { port } = server.address() as Net.AddressInfo
-      const close = () => {
-        server.close()
-        for (const one of held) one.destroy()
-      }
-      resume(Effect.succeed({ port, asked, close }))
-    })
-  }),
-  ({ close }) => Effect.sync(close)
-)
-
 describe("TLS in TLS in TLS", { timeout: 60_000 }, () => {
   it.live("carries megabytes both ways, intact", () =>
     Effect.gen(function* () {
       const before = sockets()
       yield* Effect.gen(function* () {
         const listener = yield* listen(identity("server"))
-        const first = yield* connectProxy
-        const second = yield* connectProxy
+        const first = yield* connectProxy(Https.createServer(identity("server")))
+        const second = yield* connectProxy(Https.createServer(identity("server")))
         const at = ({ port }: { readonly port: number }) => new Firewall.Tunnel({ host: "localhost", port, tls: true })
         const proxy = yield* Proxy.serve({
           closeTimeout: "30 seconds",
