@@ -19,14 +19,12 @@ import * as Socket from "effect/socket/Socket"
 import * as Net from "node:net"
 import type { Duplex } from "node:stream"
 import * as Transport from "../connection/Transport.ts"
+import { free, isCut, isWhole, keep } from "./internal/chunks.ts"
 import { reset } from "./internal/reset.ts"
 import { maxTimer } from "./internal/timers.ts"
 
 type Chunks = NonEmptyReadonlyArray<Uint8Array>
 type Waiter<A> = (effect: Effect.Effect<A, Socket.SocketError>) => void
-
-/** Chunks below this size are not worth freeing by hand: the call costs a microsecond. */
-const ownedThreshold = 16 * 1024
 
 /** How long a released stream may take to send what is buffered in it, in milliseconds. */
 const lingerMillis = 10_000
@@ -163,7 +161,7 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
 
   private give(kept: Array<Uint8Array>, resume: Waiter<Chunks>): void {
     this.kept = undefined
-    this.fresh = kept.length === 1 && !this.keepsHead && this.isWhole(kept[0]!) ? kept[0] : undefined
+    this.fresh = kept.length === 1 && !this.keepsHead && this.ownsChunks && isWhole(kept[0]!) ? kept[0] : undefined
     this.keepsHead = false
     // chunks are kept whole or not at all
     resume(Effect.succeed(kept as unknown as Chunks))
@@ -183,15 +181,6 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
       this.gathering = false
       this.giveKept()
     })
-  }
-
-  private isWhole(chunk: Uint8Array): boolean {
-    return (
-      this.ownsChunks &&
-      chunk.length >= ownedThreshold &&
-      chunk.byteOffset === 0 &&
-      chunk.buffer.byteLength === chunk.byteLength
-    )
   }
 
   onEnd(error: Socket.SocketError): void {
@@ -383,24 +372,6 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
 
 const noBytes = new Uint8Array(0)
 
-/** A full record of TLS (RFC 8446 section 5.1). */
-const recordSize = 16 * 1024
-
-/**
- * Whether the stream fills a buffer of which this is a part, and may go on at once: as Node decrypts a long run of records. One
- * chunk of all of them costs a quarter of four.
- */
-const isCut = ({ buffer, byteOffset, length }: Uint8Array): boolean =>
-  length === recordSize && byteOffset + length < buffer.byteLength
-
-/** Puts a chunk behind what is kept, as one with it where both lie side by side. */
-const keep = (kept: Array<Uint8Array>, chunk: Uint8Array): void => {
-  const last = kept.at(-1)!
-  if (last.buffer === chunk.buffer && last.byteOffset + last.length === chunk.byteOffset) {
-    kept[kept.length - 1] = new Uint8Array(last.buffer, last.byteOffset, last.length + chunk.length)
-  } else kept.push(chunk)
-}
-
 interface Handle {
   /** What was begun to be written. */
   readonly bytesWritten: number
@@ -424,12 +395,6 @@ const isHandle = (handle: unknown): handle is Handle =>
   handle !== null &&
   typeof Reflect.get(handle, "bytesWritten") === "number" &&
   typeof Reflect.get(handle, "writeQueueSize") === "number"
-
-/** Transfer to nothing detaches the buffer and gives its memory back at once. */
-const free = (chunk: Uint8Array): void => {
-  // what a stream reads is never in shared memory
-  ;(chunk.buffer as ArrayBuffer).transfer(0)
-}
 
 /**
  * A `Socket` over an open stream. `head` is what was read of it already, and is read first. The reader may be acquired once.
