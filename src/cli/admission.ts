@@ -18,7 +18,7 @@ import type * as NodeWebSocketServer from "../node/NodeWebSocketServer.ts"
 import * as AccessList from "../server/AccessList.ts"
 import * as Admission from "../server/Admission.ts"
 import * as AccessPolicy from "../server/AccessPolicy.ts"
-import type { TokenSource } from "../server/Credentials.ts"
+import type { TokenPlace } from "../server/Credentials.ts"
 import * as Htpasswd from "../server/Htpasswd.ts"
 import * as Jwt from "../server/Jwt.ts"
 import * as JwtKeys from "../server/JwtKeys.ts"
@@ -123,7 +123,7 @@ const clientsOf = Effect.fnUntraced(function* (
 // RFC 9110 section 5.6.2, without a comma, which would end it in the header
 const subprotocolPrefix = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 
-const sourceOf = (text: string): Effect.Effect<TokenSource, UsageError> => {
+const sourceOf = (text: string): Effect.Effect<TokenPlace, UsageError> => {
   if (text === "header") return Effect.succeed(text)
   const query = /^query:(.+)$/.exec(text)?.[1]
   if (query !== undefined) return Effect.succeed({ query })

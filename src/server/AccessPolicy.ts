@@ -212,7 +212,7 @@ export interface BearerOptions<R = never> {
   /** Default: `effect-websocket`. */
   readonly realm?: string | undefined
   /** Where the token may be; more than one token is refused. Default: the header alone. */
-  readonly from?: ReadonlyArray<Credentials.TokenSource> | undefined
+  readonly from?: ReadonlyArray<Credentials.TokenPlace> | undefined
   readonly verify: (token: Redacted.Redacted<string>) => Effect.Effect<Facts, Fault, R>
 }
 

@@ -33,7 +33,7 @@ export interface Basic {
  * @category models
  * @since 0.1.0
  */
-export type TokenSource = "header" | { readonly query: string } | { readonly subprotocol: string }
+export type TokenPlace = "header" | { readonly query: string } | { readonly subprotocol: string }
 
 /**
  * What is wrong: there are none of this scheme, or what is there cannot be read.
@@ -95,7 +95,7 @@ export const basic = (request: Request): Result.Result<Basic, Fault> => {
 /** RFC 6750 section 2.1: b64token. */
 const b64token = /^[A-Za-z0-9\-._~+/]+=*$/
 
-const tokensAt = (request: Request, source: TokenSource): ReadonlyArray<string> => {
+const tokensAt = (request: Request, source: TokenPlace): ReadonlyArray<string> => {
   if (source === "header") {
     const given = authorization(request, "bearer")
     return given === undefined ? [] : [given]
@@ -121,7 +121,7 @@ const offered = (request: Request): ReadonlyArray<string> =>
  */
 export const bearer = (
   request: Request,
-  sources: ReadonlyArray<TokenSource>
+  sources: ReadonlyArray<TokenPlace>
 ): Result.Result<Redacted.Redacted<string>, Fault> => {
   const tokens = sources.flatMap((source) => tokensAt(request, source))
   const [token] = tokens
