@@ -12,7 +12,7 @@ const matches = (text: string, pattern: RegExp): ReadonlyArray<string> =>
 
 describe("docs/admission.md", () => {
   it("names each flag, and none that is not there", () => {
-    const flags = matches(read("src/cli/admission.ts"), /(?:optional|repeated|Flag\.Boolean)\(\s*"([a-z-]+)"/g)
+    const flags = matches(read("src/cli/admission.ts"), /(?:optional|repeated|given)\(\s*"([a-z-]+)"/g)
     const others = [
       "cert",
       "client-ca",
