@@ -30,7 +30,20 @@ export interface Reader extends Socket.Reader {
   readonly isGone?: boolean
   /** Says of a chunk that this reader has just yielded whether the promise holds for it. */
   isExclusive?(chunk: Uint8Array): boolean
+  /** See {@link flow}. */
+  flow?<A, E, R>(
+    take: (chunks: NonEmptyReadonlyArray<Uint8Array>) => Effect.Effect<A, E, R> | undefined,
+    onEnd: (error: Socket.SocketError) => Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E, R>
 }
+
+/**
+ * Where chunks come from.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Source = Pick<Reader, "pull" | "flow">
 
 /**
  * A writer that may take ownership of what it writes.
@@ -45,9 +58,70 @@ export interface Writer extends Socket.Writer {
   readonly taken?: number
   /** Waits until the system has taken all that was written. */
   readonly flushed?: Effect.Effect<void, Socket.SocketError>
-  /** Writes like `writeAll`, and frees the memory of `owned`, one of the chunks, once that is written. */
-  writeOwned?(chunks: NonEmptyReadonlyArray<Uint8Array>, owned: Uint8Array): Effect.Effect<void, Socket.SocketError>
+  /**
+   * Writes like `writeAll`, but in the turn that calls it, and gives what is to be waited for before more is written, if anything.
+   * The memory of `owned`, one of the chunks, is freed once that is written.
+   */
+  writeNow?(
+    chunks: NonEmptyReadonlyArray<Uint8Array>,
+    owned?: Uint8Array
+  ): Effect.Effect<void, Socket.SocketError> | undefined
 }
+
+/**
+ * Gives `take` each batch of chunks in the turn that brings it, for as long as it says that there is nothing to wait for; goes on
+ * with the effect that it gives then, or that `onEnd` gives. The same as to pull again and again, but a fiber that is woken for a
+ * batch costs as much as decoding and encoding it, so it is woken only to wait.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const flow = <A, E, R>(
+  reader: Source,
+  take: (chunks: NonEmptyReadonlyArray<Uint8Array | string>) => Effect.Effect<A, E, R> | undefined,
+  onEnd: (error: Socket.SocketError) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> => {
+  if (reader.flow !== undefined) return reader.flow(take, onEnd)
+  const again: Effect.Effect<A, E, R> = Effect.matchEffect(reader.pull, {
+    onSuccess: (chunks) => take(chunks) ?? again,
+    onFailure: onEnd
+  })
+  return again
+}
+
+/**
+ * Gives `take` all batches until the end, and waits after each for what it gives, if that is anything.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const flowAll = <E, R>(
+  reader: Source,
+  take: (chunks: NonEmptyReadonlyArray<Uint8Array | string>) => Effect.Effect<unknown, E, R> | undefined
+): Effect.Effect<never, E | Socket.SocketError, R> => {
+  const go: Effect.Effect<never, E | Socket.SocketError, R> = flow(
+    reader,
+    (chunks) => {
+      const wait = take(chunks)
+      return wait === undefined ? undefined : Effect.andThen(wait, go)
+    },
+    (error) => Effect.fail(error)
+  )
+  return go
+}
+
+/**
+ * Writes now, where the writer can; gives what is to be waited for, if anything. See {@link Writer.writeNow}.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const write = (
+  writer: Writer,
+  chunks: NonEmptyReadonlyArray<Uint8Array>,
+  owned?: Uint8Array
+): Effect.Effect<void, Socket.SocketError> | undefined =>
+  writer.writeNow === undefined ? writer.writeAll(chunks) : writer.writeNow(chunks, owned)
 
 /**
  * An open byte stream.

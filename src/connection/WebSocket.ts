@@ -26,6 +26,7 @@ import type { Fragment, Message } from "../protocol/Message.ts"
 import type { Gathering, MessageEvent } from "../protocol/MessageEvent.ts"
 import * as Connection from "./internal/connection.ts"
 import { forEachBatch } from "./internal/forEachBatch.ts"
+import * as Now from "./internal/now.ts"
 import type { Codec } from "./Deflate.ts"
 import * as Limits from "./Limits.ts"
 import * as Transport from "./Transport.ts"
@@ -141,7 +142,10 @@ export const make = (
 export const runForEachArray = <A, E, R>(
   webSocket: WebSocket,
   f: (messages: NonEmptyReadonlyArray<Message>) => Effect.Effect<A, E, R>
-): Effect.Effect<void, WebSocketError | E, R> => forEachBatch(webSocket.pullMessages, f)
+): Effect.Effect<void, WebSocketError | E, R> =>
+  webSocket instanceof Connection.Connection
+    ? webSocket.inbound.flowMessages((messages) => Now.begin(f(messages)))
+    : forEachBatch(webSocket.pullMessages, f)
 
 /**
  * The connection without a scope, for who releases it itself.

@@ -26,6 +26,42 @@ import { maxTimer } from "./internal/timers.ts"
 type Chunks = NonEmptyReadonlyArray<Uint8Array>
 type Waiter<A> = (effect: Effect.Effect<A, Socket.SocketError>) => void
 
+/** Who takes the chunks as they come, until it has something else to do. */
+class Taker<A, E, R> {
+  private readonly take: (chunks: Chunks) => Effect.Effect<A, E, R> | undefined
+  private readonly onEnd: (error: Socket.SocketError) => Effect.Effect<A, E, R>
+  private readonly resume: (effect: Effect.Effect<A, E, R>) => void
+
+  constructor(
+    take: (chunks: Chunks) => Effect.Effect<A, E, R> | undefined,
+    onEnd: (error: Socket.SocketError) => Effect.Effect<A, E, R>,
+    resume: (effect: Effect.Effect<A, E, R>) => void
+  ) {
+    this.take = take
+    this.onEnd = onEnd
+    this.resume = resume
+  }
+
+  /** Gives it a batch; what it gives back is to be run when it has been forgotten. */
+  give(chunks: Chunks): (() => void) | undefined {
+    const next = this.next(chunks)
+    return next === undefined ? undefined : () => this.resume(next)
+  }
+
+  /** If it throws, that is a defect of whoever flows. */
+  private next(chunks: Chunks): Effect.Effect<A, E, R> | undefined {
+    try {
+      return this.take(chunks)
+    } catch (defect) {
+      return Effect.die(defect)
+    }
+  }
+
+  end(error: Socket.SocketError): void {
+    this.resume(this.onEnd(error))
+  }
+}
+
 /** How long a released stream may take to send what is buffered in it, in milliseconds. */
 const lingerMillis = 10_000
 
@@ -72,7 +108,7 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
   /** Whether chunks of this stream are buffers of their own: sockets of the system and TLS over anything promise that. */
   private readonly ownsChunks: boolean
   whenForgotten: (() => void) | undefined = undefined
-  private waiter: Waiter<Chunks> | undefined = undefined
+  private taker: Pick<Taker<unknown, unknown, unknown>, "give" | "end"> | undefined = undefined
   private kept: Array<Uint8Array> | undefined = undefined
   private over: Socket.SocketError | undefined = undefined
   private drains: Array<Waiter<void>> | undefined = undefined
@@ -95,9 +131,9 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
       this.kept = [head]
       this.keepsHead = true
     }
-    this.pull = Effect.callback<Chunks, Socket.SocketError>((resume) => this.read(resume))
+    this.pull = this.flow(Effect.succeed, Effect.fail)
     this.forget = Effect.sync(() => {
-      this.waiter = undefined
+      this.taker = undefined
       if (this.kept !== undefined) this.pause()
       this.whenForgotten?.()
     })
@@ -124,15 +160,22 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
 
   // ---- reading -------------------------------------------------------------------------------------------------------
 
-  private read(resume: Waiter<Chunks>): Effect.Effect<void> | void {
-    if (this.kept !== undefined) return this.give(this.kept, resume)
-    if (this.over !== undefined) return resume(Effect.fail(this.over))
-    this.waiter = resume
-    if (this.paused) {
-      this.paused = false
-      this.stream.resume()
-    }
-    return this.forget
+  flow<A, E, R>(
+    take: (chunks: Chunks) => Effect.Effect<A, E, R> | undefined,
+    onEnd: (error: Socket.SocketError) => Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E, R> {
+    return Effect.callback<A, E, R>((resume) => {
+      const taker = new Taker(take, onEnd, resume)
+      this.taker = taker
+      if (this.kept !== undefined) this.giveKept()
+      if (this.taker !== taker) return
+      if (this.over !== undefined) return this.tellEnd(this.over)
+      if (this.paused) {
+        this.paused = false
+        this.stream.resume()
+      }
+      return this.forget
+    })
   }
 
   get upgrade(): Socket.Reader["upgrade"] {
@@ -148,7 +191,7 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
     const { kept } = this
     if (kept === undefined) this.kept = [chunk]
     else keep(kept, chunk)
-    if (this.waiter === undefined) this.pause()
+    if (this.taker === undefined) this.pause()
     else if (isCut(chunk)) this.giveSoon()
     else this.giveKept()
   }
@@ -159,19 +202,17 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
     this.stream.pause()
   }
 
-  private give(kept: Array<Uint8Array>, resume: Waiter<Chunks>): void {
+  private giveKept(): void {
+    const { kept, taker } = this
+    if (kept === undefined || taker === undefined) return
     this.kept = undefined
     this.fresh = kept.length === 1 && !this.keepsHead && this.ownsChunks && isWhole(kept[0]!) ? kept[0] : undefined
     this.keepsHead = false
     // chunks are kept whole or not at all
-    resume(Effect.succeed(kept as unknown as Chunks))
-  }
-
-  private giveKept(): void {
-    const { kept, waiter } = this
-    if (kept === undefined || waiter === undefined) return
-    this.waiter = undefined
-    this.give(kept, waiter)
+    const next = taker.give(kept as unknown as Chunks)
+    if (next === undefined) return
+    this.taker = undefined
+    next()
   }
 
   private giveSoon(): void {
@@ -183,12 +224,16 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
     })
   }
 
+  private tellEnd(error: Socket.SocketError): void {
+    const { taker } = this
+    this.taker = undefined
+    taker?.end(error)
+  }
+
   onEnd(error: Socket.SocketError): void {
     this.over ??= error
     this.giveKept()
-    const { waiter } = this
-    this.waiter = undefined
-    waiter?.(Effect.fail(this.over))
+    this.tellEnd(this.over)
     this.lingering?.()
   }
 
@@ -347,17 +392,13 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
   }
 
   writeAll(chunks: NonEmptyReadonlyArray<Uint8Array | string>): Effect.Effect<void, Socket.SocketError> {
-    return Effect.suspend(() => this.writeNow(chunks, undefined))
+    return Effect.suspend(() => this.writeNow(chunks) ?? Effect.void)
   }
 
-  writeOwned(chunks: Chunks, owned: Uint8Array): Effect.Effect<void, Socket.SocketError> {
-    return Effect.suspend(() => this.writeNow(chunks, owned))
-  }
-
-  private writeNow(
+  writeNow(
     chunks: NonEmptyReadonlyArray<Uint8Array | string>,
-    owned: Uint8Array | undefined
-  ): Effect.Effect<void, Socket.SocketError> {
+    owned?: Uint8Array
+  ): Effect.Effect<void, Socket.SocketError> | undefined {
     const { refusal, stream } = this
     if (refusal !== undefined) return refusal
     let flowing = true
@@ -366,7 +407,7 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
       flowing = chunk === owned ? stream.write(chunk, () => free(owned)) : stream.write(chunk)
     }
     if (chunks.length > 1) stream.uncork()
-    return flowing ? Effect.void : this.drained
+    return flowing ? undefined : this.drained
   }
 }
 

@@ -31,7 +31,7 @@ import type * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import { Connection } from "../connection/internal/connection.ts"
 import type { Outgoing } from "../connection/internal/outbound.ts"
-import { forEachBatch } from "../connection/internal/forEachBatch.ts"
+import * as Now from "../connection/internal/now.ts"
 import * as Transport from "../connection/Transport.ts"
 import * as WebSocket from "../connection/WebSocket.ts"
 import type { WebSocketError } from "../connection/WebSocketError.ts"
@@ -261,11 +261,11 @@ class Pipe {
   private get fromClient(): Effect.Effect<void, WebSocketError | Socket.SocketError> {
     const { client, observer } = this
     return observer === undefined
-      ? forEachBatch(client.pullPayloads, (chunks) => this.toTarget(chunks))
+      ? client.inbound.flowPayloads((chunks) => this.toTarget(chunks))
       : Effect.andThen(
           // what an interruption left of a batch
           this.pass(observer),
-          forEachBatch(client.inbound.pullWatched(this.watching(observer)), (items) => this.observed(items, observer))
+          client.inbound.flowWatched(this.watching(observer), (items) => this.observed(items, observer))
         )
   }
 
@@ -276,7 +276,7 @@ class Pipe {
   private observed(
     items: NonEmptyReadonlyArray<Uint8Array | MessageEvent>,
     observer: Observer
-  ): Effect.Effect<void, Socket.SocketError> {
+  ): Effect.Effect<void, Socket.SocketError> | undefined {
     const first = items[0]
     if (items.length === 1 && first instanceof Uint8Array) return this.toTarget([first])
     this.pulled = items
@@ -309,27 +309,22 @@ class Pipe {
     return bytes.length === 0 ? Effect.void : this.target.writer.writeAll([bytes])
   }
 
-  private toTarget(chunks: NonEmptyReadonlyArray<Uint8Array>): Effect.Effect<void, Socket.SocketError> {
-    const { writer } = this.target
-    return chunks.length === 1 && writer.writeOwned !== undefined && this.client.inbound.owns(chunks[0])
-      ? writer.writeOwned(chunks, chunks[0])
-      : writer.writeAll(chunks)
+  private toTarget(chunks: NonEmptyReadonlyArray<Uint8Array>): Effect.Effect<void, Socket.SocketError> | undefined {
+    const owned = chunks.length === 1 && this.client.inbound.owns(chunks[0]) ? chunks[0] : undefined
+    return Transport.write(this.target.writer, chunks, owned)
   }
 
   /** Its end closes the client; once the client takes no more, it is read on for nobody to its end. */
   private get fromTarget(): Effect.Effect<void> {
-    const { pull } = this.target.reader
-    return Effect.matchEffect(
-      forEachBatch(pull, (chunks) => this.toClient(chunks)),
-      {
-        onSuccess: () => Effect.void,
-        onFailure: (error) => {
-          if (error._tag !== "SocketError") return Effect.ignore(Effect.forever(pull, { disableYield: true }))
-          if (isEnd(error)) return this.closeClient(targetEnded)
-          // to who has closed it is no failure
-          if (this.client.isOpen) this.tell(error)
-          return this.closeClient(targetFailed)
-        }
+    const { reader } = this.target
+    return Effect.catch(
+      Transport.flowAll(reader, (chunks) => Now.begin(this.toClient(chunks))),
+      (error) => {
+        if (error._tag !== "SocketError") return Effect.ignore(Effect.forever(reader.pull, { disableYield: true }))
+        if (isEnd(error)) return this.closeClient(targetEnded)
+        // to who has closed it is no failure
+        if (this.client.isOpen) this.tell(error)
+        return this.closeClient(targetFailed)
       }
     )
   }

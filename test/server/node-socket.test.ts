@@ -1,10 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Scope } from "effect"
+import { Cause, Deferred, Effect, Exit, Fiber, Scope } from "effect"
 import { Socket } from "effect/socket"
 import { once } from "node:events"
 import * as Net from "node:net"
 import { type Duplex, duplexPair } from "node:stream"
-import type * as Transport from "../../src/connection/Transport.ts"
+import * as Transport from "../../src/connection/Transport.ts"
 import * as NodeSocket from "../../src/node/NodeSocket.ts"
 import { eventually, steady } from "./serving.ts"
 
@@ -283,7 +283,7 @@ describe("the memory of chunks", () => {
       const { releaseWriter, writer } = yield* open(near)
       const owned = new Uint8Array(100_000).fill(2)
       const kept = new Uint8Array(100_000).fill(1)
-      yield* writer.writeOwned!([kept, owned], owned)
+      yield* writer.writeNow!([kept, owned], owned) ?? Effect.void
       yield* releaseWriter
       const got = yield* all(far)
       assert.strictEqual(got.length, 200_000)
@@ -291,6 +291,131 @@ describe("the memory of chunks", () => {
       assert.isTrue(got.subarray(100_000).every((byte) => byte === 2))
       assert.strictEqual(owned.buffer.byteLength, 0)
       assert.strictEqual(kept.buffer.byteLength, 100_000)
+    })
+  )
+})
+
+describe("flowing", () => {
+  const flowing = (reader: Transport.Reader, take: (text: string) => Effect.Effect<unknown> | undefined) =>
+    Transport.flowAll(reader, (chunks) => take(text(chunks)))
+
+  it.live("takes what was kept, and then each batch in the turn that brings it, with no fiber in it", () =>
+    Effect.gen(function* () {
+      const { far, near } = yield* tcp
+      const { reader } = yield* open(near, Buffer.from("head"))
+      const seen: Array<readonly [string, boolean]> = []
+      const fiber = yield* Effect.forkChild(
+        Effect.flip(
+          flowing(reader, (text) => {
+            seen.push([text, Fiber.getCurrent() !== undefined])
+            return undefined
+          })
+        ),
+        { startImmediately: true }
+      )
+      far.write("one")
+      yield* eventually(
+        "2 came",
+        Effect.sync(() => seen.length === 2)
+      )
+      far.end("two")
+      const { reason } = yield* Fiber.join(fiber)
+      assert.deepStrictEqual(seen, [
+        ["head", true],
+        ["one", false],
+        ["two", false]
+      ])
+      assert.deepInclude(reason, { _tag: "SocketCloseError", code: 1000 })
+    })
+  )
+
+  it.live("waits for what is to be waited for, and reads no further meanwhile", () =>
+    Effect.gen(function* () {
+      const { far, near } = yield* tcp
+      const { reader } = yield* open(near)
+      const gate = yield* Deferred.make<void>()
+      const seen: Array<string> = []
+      const fiber = yield* Effect.forkChild(
+        Effect.flip(
+          flowing(reader, (text) => {
+            seen.push(text)
+            return seen.length === 1 ? Deferred.await(gate) : undefined
+          })
+        )
+      )
+      far.write("one")
+      yield* eventually(
+        "1 came",
+        Effect.sync(() => seen.length === 1)
+      )
+      far.write("two")
+      yield* steady(() => seen.length)
+      assert.deepStrictEqual(seen, ["one"])
+      yield* Deferred.succeed(gate, undefined)
+      yield* eventually(
+        "2 came",
+        Effect.sync(() => seen.length === 2)
+      )
+      far.end()
+      yield* Fiber.join(fiber)
+      assert.deepStrictEqual(seen, ["one", "two"])
+    })
+  )
+
+  it.live("an interruption loses nothing: what comes then is pulled", () =>
+    Effect.gen(function* () {
+      const { far, near } = yield* tcp
+      const { reader } = yield* open(near)
+      const seen: Array<string> = []
+      const fiber = yield* Effect.forkChild(flowing(reader, (text) => void seen.push(text)))
+      far.write("one")
+      yield* eventually(
+        "1 came",
+        Effect.sync(() => seen.length === 1)
+      )
+      yield* Fiber.interrupt(fiber)
+      far.write("two")
+      assert.strictEqual(text(yield* reader.pull), "two")
+      assert.deepStrictEqual(seen, ["one"])
+    })
+  )
+
+  it.live("what throws is a defect of who flows, and harms nobody else", () =>
+    Effect.gen(function* () {
+      const { far, near } = yield* tcp
+      const { reader } = yield* open(near)
+      const fiber = yield* Effect.forkChild(
+        Effect.exit(
+          flowing(reader, () => {
+            throw new Error("thrown")
+          })
+        )
+      )
+      far.write("one")
+      const exit = yield* Fiber.join(fiber)
+      assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause))
+      far.write("two")
+      assert.strictEqual(text(yield* reader.pull), "two")
+    })
+  )
+
+  it.effect("is the same over a reader that can only be pulled", () =>
+    Effect.gen(function* () {
+      const batches = ["one", "two", "three"]
+      const ended = new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: 1000 }) })
+      const pull = Effect.suspend(() => {
+        const next = batches.shift()
+        return next === undefined ? Effect.fail(ended) : Effect.succeed([Buffer.from(next)] as const)
+      })
+      const seen: Array<string> = []
+      const error = yield* Effect.flip(
+        Transport.flowAll({ pull }, (chunks) => {
+          seen.push(text(chunks))
+          return seen.length === 2 ? Effect.sync(() => seen.push("waited")) : undefined
+        })
+      )
+      assert.strictEqual(error, ended)
+      assert.deepStrictEqual(seen, ["one", "two", "waited", "three"])
     })
   )
 })

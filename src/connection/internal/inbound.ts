@@ -10,7 +10,7 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type * as Pull from "effect/Pull"
+import * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import type * as Socket from "effect/socket/Socket"
 import * as CloseCode from "../../protocol/CloseCode.ts"
@@ -21,12 +21,14 @@ import * as Opcode from "../../protocol/Opcode.ts"
 import { ProtocolError } from "../../protocol/ProtocolError.ts"
 import type { Codec } from "../Deflate.ts"
 import type { Limits } from "../Limits.ts"
-import type * as Transport from "../Transport.ts"
+import * as Transport from "../Transport.ts"
 import type { WebSocketError } from "../WebSocketError.ts"
 
 type Item = Message.Message | Message.Fragment | MessageEvent.MessageEvent | Message.CompressedMessage
 type ItemSink = Message.Messages | Message.Fragments | Message.Payloads | MessageEvent.Events | MessageEvent.Watched
 type Items = NonEmptyReadonlyArray<Item>
+/** What is to be waited for before there is more, if anything. */
+export type Wait<E = never, R = never> = Effect.Effect<unknown, E, R> | undefined
 export type ItemPull = Pull.Pull<Items, WebSocketError>
 
 /** Acts upon what was read. */
@@ -41,6 +43,7 @@ export interface Owner {
 }
 
 const utf8 = new TextEncoder()
+const nothing: ReadonlyArray<never> = []
 
 /** Compressed messages of one read are inflated in portions of about this many bytes, so that memory stays bounded. */
 const inflatePortion = 256 * 1024
@@ -61,6 +64,8 @@ export class Inbound implements Message.Controls {
   private isHeld = false
   private readonly read: ItemPull
   private readonly reader: Transport.Reader
+  /** Where batches come from; if what waits for one is interrupted, its turn ends. */
+  private readonly source: Transport.Source
   private readonly owner: Owner
   private readonly limits: Limits
   private readonly clock: Clock.Clock
@@ -101,10 +106,13 @@ export class Inbound implements Message.Controls {
       maxFrameSize: options.limits.maxFrameSize
     })
     const { reader } = options
-    let { pull } = reader
-    if ("whenForgotten" in reader) reader.whenForgotten = () => this.endTurn()
-    else pull = Effect.onInterrupt(pull, () => Effect.sync(() => this.endTurn()))
-    this.read = Effect.matchEffect(pull, {
+    if ("whenForgotten" in reader) {
+      reader.whenForgotten = () => this.endTurn()
+      this.source = reader
+    } else {
+      this.source = { pull: Effect.onInterrupt(reader.pull, () => Effect.sync(() => this.endTurn())) }
+    }
+    this.read = Effect.matchEffect(this.source.pull, {
       onSuccess: (chunks) => this.receive(chunks),
       onFailure: (error) => this.end(error)
     })
@@ -120,6 +128,13 @@ export class Inbound implements Message.Controls {
     if (!(this.sink instanceof Message.Messages)) this.use(new Message.Messages(this.limits, this))
     return this.pull as Pull.Pull<NonEmptyReadonlyArray<Message.Message>, WebSocketError>
   }
+  /** {@link pullMessages} again and again. */
+  flowMessages<E, R>(
+    take: (messages: NonEmptyReadonlyArray<Message.Message>) => Wait<E, R>
+  ): Effect.Effect<void, WebSocketError | E, R> {
+    if (!(this.sink instanceof Message.Messages)) this.use(new Message.Messages(this.limits, this))
+    return this.flow(take as (items: Items) => Wait<E, R>)
+  }
   get pullFragments(): Pull.Pull<NonEmptyReadonlyArray<Message.Fragment>, WebSocketError> {
     if (!(this.sink instanceof Message.Fragments)) this.use(new Message.Fragments(this.limits, this))
     return this.pull as Pull.Pull<NonEmptyReadonlyArray<Message.Fragment>, WebSocketError>
@@ -127,6 +142,13 @@ export class Inbound implements Message.Controls {
   get pullPayloads(): Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, WebSocketError> {
     if (!(this.sink instanceof Message.Payloads)) this.use(new Message.Payloads(this.limits, this))
     return this.pull as Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, WebSocketError>
+  }
+  /** {@link pullPayloads} again and again. */
+  flowPayloads<E, R>(
+    take: (payloads: NonEmptyReadonlyArray<Uint8Array>) => Wait<E, R>
+  ): Effect.Effect<void, WebSocketError | E, R> {
+    if (!(this.sink instanceof Message.Payloads)) this.use(new Message.Payloads(this.limits, this))
+    return this.flow(take as (items: Items) => Wait<E, R>)
   }
 
   pullEvents(
@@ -142,6 +164,15 @@ export class Inbound implements Message.Controls {
   ): Pull.Pull<NonEmptyReadonlyArray<Uint8Array | MessageEvent.MessageEvent>, WebSocketError> {
     if (!(this.sink instanceof MessageEvent.Watched)) this.use(new MessageEvent.Watched(this.limits, this, watching))
     return this.pull as Pull.Pull<NonEmptyReadonlyArray<Uint8Array | MessageEvent.MessageEvent>, WebSocketError>
+  }
+
+  /** {@link pullWatched} again and again. */
+  flowWatched<E, R>(
+    watching: MessageEvent.Watching,
+    take: (items: NonEmptyReadonlyArray<Uint8Array | MessageEvent.MessageEvent>) => Wait<E, R>
+  ): Effect.Effect<void, WebSocketError | E, R> {
+    if (!(this.sink instanceof MessageEvent.Watched)) this.use(new MessageEvent.Watched(this.limits, this, watching))
+    return this.flow(take as (items: Items) => Wait<E, R>)
   }
 
   /** Whether the next pull acts upon something that a read has decided: a Close frame, a violation. */
@@ -182,6 +213,40 @@ export class Inbound implements Message.Controls {
     return this.exclusive !== undefined && payload.buffer === this.exclusive
   }
 
+  /**
+   * Gives each batch to `take` until the end, in the turn that brings it, as long as nothing is to be waited for and nobody else
+   * wants to read: see `Transport.flow`.
+   */
+  private flow<E, R>(take: (items: Items) => Wait<E, R>): Effect.Effect<void, WebSocketError | E, R> {
+    const go: Effect.Effect<void, WebSocketError | E | Cause.Done, R> = Effect.suspend(() => {
+      this.isHeld = false
+      if (this.isBusy) return Effect.flatMap(this.next(), given)
+      this.reading = true
+      return Transport.flow(this.source, came, (error) => Effect.flatMap(this.end(error), given))
+    })
+    const given = (items: Items) => {
+      const wait = take(items)
+      return wait === undefined ? go : Effect.andThen(wait, go)
+    }
+    const came = (chunks: NonEmptyReadonlyArray<Uint8Array | string>) => {
+      const items = this.decode(chunks)
+      if (this.pings !== undefined || this.codec !== undefined) {
+        this.endTurn()
+        return Effect.flatMap(this.deliver(items), given)
+      }
+      const wait = items.length === 0 ? undefined : take(items as unknown as Items)
+      if (wait === undefined && this.queue === undefined && !this.isDecided) return undefined
+      this.endTurn()
+      return wait === undefined ? go : Effect.andThen(wait, go)
+    }
+    return Pull.catchDone(go, () => Effect.void)
+  }
+
+  /** Whether there is something to do before the transport is read. */
+  private get isBusy(): boolean {
+    return this.backlog !== undefined || this.isDecided || this.reading
+  }
+
   private next(): ItemPull {
     if (this.backlog !== undefined) return inflate(this, this.backlog)
     if (this.terminal !== undefined) return this.terminal
@@ -215,6 +280,12 @@ export class Inbound implements Message.Controls {
   }
 
   private receive(chunks: NonEmptyReadonlyArray<Uint8Array | string>): ItemPull {
+    const items = this.decode(chunks)
+    this.endTurn()
+    return this.deliver(items)
+  }
+
+  private decode(chunks: NonEmptyReadonlyArray<Uint8Array | string>): ReadonlyArray<Item> {
     const sink = (this.sink ??= new Message.Messages(this.limits, this))
     try {
       for (let i = 0; i < chunks.length; i++) {
@@ -231,15 +302,17 @@ export class Inbound implements Message.Controls {
       this.decoder.stop()
       this.violation = error
     }
-    const items = sink instanceof Message.Discard ? [] : sink.take()
-    this.endTurn()
-    if (this.pings === undefined) return this.deliver(items)
-    const { pings } = this
-    this.pings = undefined
-    return Effect.flatMap(this.owner.answerPings(pings), () => this.deliver(items))
+    return sink instanceof Message.Discard ? nothing : sink.take()
   }
 
   private deliver(items: ReadonlyArray<Item>): ItemPull {
+    const { pings } = this
+    if (pings === undefined) return this.yield(items)
+    this.pings = undefined
+    return Effect.flatMap(this.owner.answerPings(pings), () => this.yield(items))
+  }
+
+  private yield(items: ReadonlyArray<Item>): ItemPull {
     if (items.length === 0) return this.more
     // it is not empty
     return this.codec === undefined ? Effect.succeed(items as unknown as Items) : inflate(this, items)

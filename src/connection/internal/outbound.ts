@@ -13,8 +13,12 @@ import * as FrameEncoder from "../../protocol/FrameEncoder.ts"
 import type { Message } from "../../protocol/Message.ts"
 import * as Opcode from "../../protocol/Opcode.ts"
 import type { Codec } from "../Deflate.ts"
-import type * as Transport from "../Transport.ts"
+import * as Transport from "../Transport.ts"
 import { lost, type WebSocketError } from "../WebSocketError.ts"
+import * as Now from "./now.ts"
+
+/** What is to be waited for before more is sent, if anything. */
+type Wait = Effect.Effect<void, WebSocketError> | undefined
 
 const keyPool = new Uint8Array(4096)
 let keyAt = keyPool.length
@@ -99,16 +103,19 @@ export class Outbound {
   }
 
   sendAll(messages: NonEmptyReadonlyArray<Message>): Effect.Effect<void, WebSocketError> {
-    return Effect.suspend(() => {
-      const error = this.gate.refusal
-      if (error !== undefined) return Effect.fail(error)
-      if (this.lock === undefined) return this.write(messages)
-      return this.lock.withPermits(1)(
-        this.codec === undefined
-          ? this.plain(messages)
-          : compressed(this, messages.map(wholeMessage), this.codec, identity)
-      )
-    })
+    return Now.make(() => this.sendNow(messages))
+  }
+
+  /** Sends what can be sent at once; gives what is to be waited for, if anything. */
+  private sendNow(messages: NonEmptyReadonlyArray<Message>): Wait {
+    const error = this.gate.refusal
+    if (error !== undefined) return Effect.fail(error)
+    if (this.lock === undefined) return this.write(messages)
+    return this.lock.withPermits(1)(
+      this.codec === undefined
+        ? this.plain(messages)
+        : compressed(this, messages.map(wholeMessage), this.codec, identity)
+    )
   }
 
   /**
@@ -127,7 +134,7 @@ export class Outbound {
         if (typeof piece.payload === "string") this.batch.string(pieceFrame(piece), piece.payload)
         else this.batch.frame(pieceFrame(piece), piece.payload)
       }
-      return this.flushData()
+      return this.flushData() ?? Effect.void
     })
     if (lock === undefined) return write
     const give = waits ? identity : launched
@@ -138,11 +145,11 @@ export class Outbound {
   private plain(messages: NonEmptyReadonlyArray<Message>): Effect.Effect<void, WebSocketError> {
     return Effect.suspend(() => {
       const error = this.gate.refusal
-      return error === undefined ? this.write(messages) : Effect.fail(error)
+      return error === undefined ? (this.write(messages) ?? Effect.void) : Effect.fail(error)
     })
   }
 
-  private write(messages: NonEmptyReadonlyArray<Message>): Effect.Effect<void, WebSocketError> {
+  private write(messages: NonEmptyReadonlyArray<Message>): Wait {
     const { batch } = this
     for (const message of messages) {
       if (typeof message === "string") batch.string(textFrame, message)
@@ -156,23 +163,19 @@ export class Outbound {
     const error = this.gate.refusal
     if (error !== undefined) return Effect.fail(error)
     for (const [b0, payload] of frames) this.batch.frame(b0, payload)
-    return this.flushData()
+    return this.flushData() ?? Effect.void
   }
 
   /** Sends bytes as one binary message and frees their memory when they are written, if the transport can. */
   sendOwned(bytes: Uint8Array): Effect.Effect<void, WebSocketError> {
-    const { batch, codec, lock, writer } = this
-    if (writer.writeOwned === undefined || codec !== undefined || lock !== undefined || batch !== serverBatch) {
-      return this.sendAll([bytes])
-    }
-    return Effect.suspend(() => {
+    return Now.make(() => {
+      const { batch, codec, lock } = this
+      if (codec !== undefined || lock !== undefined || batch !== serverBatch) return this.sendNow([bytes])
       const error = this.gate.refusal
       if (error !== undefined) return Effect.fail(error)
       batch.frame(binaryFrame, bytes)
-      const buffers = batch.take()
-      for (let i = 0; i < buffers.length; i++) this.bytes += buffers[i]!.length
       this.progress++
-      return Effect.mapError(writer.writeOwned!(nonEmpty(buffers), bytes), toLost)
+      return this.flush(bytes)
     })
   }
 
@@ -194,7 +197,7 @@ export class Outbound {
       opcode = Opcode.continuation
       if (typeof payload === "string") batch.string(b0, payload)
       else batch.frame(b0, payload)
-      return this.flushData()
+      return this.flushData() ?? Effect.void
     }
     // widened: a stream of strings or of bytes is a stream of either
     const pieces = fragments as Stream.Stream<string | Uint8Array, E, R>
@@ -217,7 +220,7 @@ export class Outbound {
   control(opcode: Opcode.ControlOpcode, payload: Uint8Array): Effect.Effect<void, WebSocketError> {
     return Effect.suspend(() => {
       this.batch.frame(FrameEncoder.firstByte(true, false, opcode), payload)
-      return this.flush()
+      return this.flush() ?? Effect.void
     })
   }
 
@@ -225,19 +228,20 @@ export class Outbound {
   pongs(payloads: ReadonlyArray<Uint8Array>): Effect.Effect<void, WebSocketError> {
     return Effect.suspend(() => {
       for (const payload of payloads) this.batch.frame(FrameEncoder.firstByte(true, false, Opcode.pong), payload)
-      return this.flush()
+      return this.flush() ?? Effect.void
     })
   }
 
-  private flushData(): Effect.Effect<void, WebSocketError> {
+  private flushData(): Wait {
     this.progress++
     return this.flush()
   }
 
-  private flush(): Effect.Effect<void, WebSocketError> {
+  private flush(owned?: Uint8Array): Wait {
     const buffers = this.batch.take()
     for (let i = 0; i < buffers.length; i++) this.bytes += buffers[i]!.length
-    return Effect.mapError(this.writer.writeAll(nonEmpty(buffers)), toLost)
+    const wait = Transport.write(this.writer, nonEmpty(buffers), owned)
+    return wait === undefined ? undefined : Effect.mapError(wait, toLost)
   }
 }
 

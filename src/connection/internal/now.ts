@@ -1,0 +1,26 @@
+/**
+ * Effects that may begin without a fiber: what they do first is done in the turn that asks for it, and only what is to be waited for
+ * then, if anything, needs one. To anybody else they are effects like any other.
+ */
+import * as Effect from "effect/Effect"
+
+type Wait<A, E> = Effect.Effect<A, E> | undefined
+
+const run = Symbol("effect-websocket/Now")
+
+interface Now<E> {
+  [run]?: () => Wait<void, E>
+}
+
+export const make = <E>(begin: () => Wait<void, E>): Effect.Effect<void, E> =>
+  Object.assign(
+    Effect.suspend(() => begin() ?? Effect.void),
+    { [run]: begin }
+  )
+
+/** Begins the effect, if it may begin so; gives what is to be waited for. */
+export const begin = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<unknown, E, R> | undefined => {
+  // an effect is no other object than those of its own module
+  const now: Now<E> = effect as Now<E>
+  return now[run] === undefined ? effect : now[run]()
+}
