@@ -9,8 +9,8 @@
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
 import * as CloseCode from "../protocol/CloseCode.ts"
 import { Connection } from "./internal/connection.ts"
@@ -65,6 +65,7 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
   const scope = yield* Effect.scope
   const watched = new Map<Connection, Watch>()
   const clock = yield* Clock.Clock
+  const context = yield* Effect.context<never>()
   // so that 0 is before everything
   const start = clock.currentTimeMillisUnsafe() - 1
   const tick = Math.max(
@@ -131,7 +132,7 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
     for (const [connection, watch] of watched) {
       const action = visit(connection, watch, now)
       if (action !== undefined) yield* action
-      yield* connection.reportBytes
+      connection.reportBytes(context)
     }
   })
   yield* Effect.forkScoped(Effect.forever(Effect.delay(sweep, tick)))
@@ -140,7 +141,7 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
     size: () => watched.size,
     // every WebSocket that this package makes is a Connection; another implementation is not ours to watch
     watch: (webSocket) =>
-      Effect.suspend(() => {
+      Effect.contextWith((context: Context.Context<never>) => {
         if (!(webSocket instanceof Connection)) return Effect.void
         const now = clock.currentTimeMillisUnsafe() - start
         watched.set(webSocket, {
@@ -154,13 +155,15 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
           probedAt: 0,
           over: false
         })
-        return Metric.modify(Telemetry.connections, 1)
+        Telemetry.connections.modifyUnsafe(1, context)
+        return Effect.void
       }),
     forget: (webSocket) =>
-      Effect.suspend(() =>
-        webSocket instanceof Connection && watched.delete(webSocket)
-          ? Metric.modify(Telemetry.connections, -1)
-          : Effect.void
-      )
+      Effect.contextWith((context: Context.Context<never>) => {
+        if (webSocket instanceof Connection && watched.delete(webSocket)) {
+          Telemetry.connections.modifyUnsafe(-1, context)
+        }
+        return Effect.void
+      })
   }
 })

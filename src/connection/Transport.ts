@@ -149,10 +149,10 @@ export interface Ends {
    */
   destroy(lingerMillis: number): Effect.Effect<void>
   /**
-   * Ends our side and waits for the peer to end its own, at most `millis`, discarding what comes: `end` and pulling to the
-   * end, for less.
+   * Ends our side, waits for the peer to end its own, at most `lingerMillis`, discarding what comes, and then is `destroy`: the same
+   * as `end` and pulling to the end before that, for less.
    */
-  linger?(millis: number): Effect.Effect<void>
+  leave?(lingerMillis: number): Effect.Effect<void>
   /** Ends both sides now: what the system has taken is still delivered, and a pull that waits fails. */
   readonly cut: Effect.Effect<void>
 }
@@ -175,7 +175,13 @@ export interface OpenSocket extends Socket.Socket {
   readonly [OpenTypeId]: Transport
 }
 
-const isOpen = (socket: Socket.Socket): socket is OpenSocket => OpenTypeId in socket
+/**
+ * Whether a `Socket` is a {@link Transport} by itself.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isOpen = (socket: Socket.Socket): socket is OpenSocket => OpenTypeId in socket
 
 /**
  * Opens a `Socket`. The caller must see to it that `ends.destroy` is run.

@@ -157,9 +157,24 @@ export const makeConnection = (
   options: Options
 ): Effect.Effect<Connection.Connection, Socket.SocketError> =>
   Effect.flatMap(Clock.Clock, (clock) =>
-    Effect.map(
-      Transport.fromSocket(transport),
-      (transport) =>
-        new Connection.Connection({ ...options, limits: options.limits ?? Limits.defaults, clock, transport })
-    )
+    Effect.map(Transport.fromSocket(transport), (transport) => connectionOver(transport, options, clock))
   )
+
+/**
+ * The same over a transport that is had already.
+ *
+ * @internal
+ */
+export const connectionOver = (
+  transport: Transport.Transport,
+  options: Options,
+  clock: Clock.Clock
+): Connection.Connection =>
+  new Connection.Connection({
+    role: options.role,
+    subprotocol: options.subprotocol,
+    codec: options.codec,
+    limits: options.limits ?? Limits.defaults,
+    clock,
+    transport
+  })

@@ -18,8 +18,10 @@ import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import * as Net from "node:net"
 import type { Duplex } from "node:stream"
+import * as Now from "../connection/internal/now.ts"
 import * as Transport from "../connection/Transport.ts"
 import { free, isCut, isWhole, keep } from "./internal/chunks.ts"
+import { handleOf } from "./internal/handle.ts"
 import { reset } from "./internal/reset.ts"
 import { maxTimer } from "./internal/timers.ts"
 
@@ -250,25 +252,26 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
     if (this.drains !== undefined) this.failDrains(new Error("the socket is closed"))
   }
 
-  linger(millis: number): Effect.Effect<void> {
+  leave(lingerMillis: number): Effect.Effect<void> {
     return Effect.callback<void>((resume) => {
       const { stream } = this
-      if (this.isReset) return resume(Effect.void)
+      const gone = this.destroy(lingerMillis)
+      if (this.isReset) return resume(gone)
       if (!stream.writableEnded) stream.end()
-      if (this.over !== undefined || stream.destroyed) return resume(Effect.void)
+      if (this.over !== undefined || stream.destroyed) return resume(gone)
       const done = () => {
         clearTimeout(timer)
         this.lingering = undefined
-        resume(Effect.void)
+        resume(gone)
       }
-      const timer = setTimeout(done, Math.min(millis, maxTimer))
+      const timer = setTimeout(done, Math.min(lingerMillis, maxTimer))
       this.lingering = done
       this.kept = undefined
       if (this.paused) {
         this.paused = false
         stream.resume()
       }
-      return Effect.sync(done)
+      return Effect.andThen(Effect.sync(done), gone)
     })
   }
 
@@ -286,12 +289,22 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
 
   /** Gives the stream its time to send what is buffered, anew as long as that goes on, and then it is gone. */
   destroy(lingerMillis: number): Effect.Effect<void> {
-    return Effect.callback<void>((resume) => {
+    return Effect.suspend(() => {
       const { stream } = this
       this.onEnd(gone)
       stream.off("data", onData)
-      if (stream.closed) return resume(Effect.void)
-      const patience = Math.min(lingerMillis, maxTimer)
+      if (stream.closed) return Effect.void
+      if (!this.isReset && stream.writableFinished) {
+        stream.destroy()
+        return Effect.void
+      }
+      return this.sent(Math.min(lingerMillis, maxTimer))
+    })
+  }
+
+  private sent(patience: number): Effect.Effect<void> {
+    return Effect.callback<void>((resume) => {
+      const { stream } = this
       let { taken } = this
       const check = () => {
         if (this.taken === taken) return this.reset()
@@ -319,8 +332,9 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
   // ---- writing -------------------------------------------------------------------------------------------------------
 
   get end(): Effect.Effect<void> {
-    return Effect.sync(() => {
+    return Now.make(() => {
       if (!this.stream.writableEnded) this.stream.end()
+      return undefined
     })
   }
 
@@ -412,30 +426,6 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
 }
 
 const noBytes = new Uint8Array(0)
-
-interface Handle {
-  /** What was begun to be written. */
-  readonly bytesWritten: number
-  /** What the system has not taken of it. */
-  readonly writeQueueSize: number
-}
-
-/**
- * The system's end of a socket. To the stream all of a write is unsent until the last of it is taken, which may be minutes
- * later if it is large; only this one tells how far it is, and it is not in the types. Of TLS it is that of the socket beneath.
- */
-const handleOf = (stream: Net.Socket): Handle | undefined => {
-  const handle: unknown = Reflect.get(stream, "_handle")
-  if (!isHandle(handle)) return undefined
-  const beneath: unknown = Reflect.get(handle, "_parent")
-  return isHandle(beneath) ? beneath : handle
-}
-
-const isHandle = (handle: unknown): handle is Handle =>
-  typeof handle === "object" &&
-  handle !== null &&
-  typeof Reflect.get(handle, "bytesWritten") === "number" &&
-  typeof Reflect.get(handle, "writeQueueSize") === "number"
 
 /**
  * A `Socket` over an open stream. `head` is what was read of it already, and is read first. The reader may be acquired once.

@@ -119,6 +119,7 @@ export const decodeStatus = (payload: Uint8Array): Result.Result<CloseStatus, Pr
  */
 export const encodeStatus = (status: CloseStatus): Uint8Array => {
   if (status.code === undefined) return new Uint8Array(0)
+  if (status.reason === "") return Uint8Array.of(status.code >> 8, status.code & 0xff)
   const body = new Uint8Array(2 + maxReasonBytes)
   body[0] = status.code >> 8
   body[1] = status.code & 0xff

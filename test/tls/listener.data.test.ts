@@ -247,7 +247,7 @@ describe("a NodeSocket over TLS", () => {
       const { socket } = yield* open(first.near)
       const { ends } = (socket as Transport.OpenSocket)["~effect-websocket/connection/Transport/Open"]
       first.far.resume().on("end", () => first.far.end())
-      yield* ends.linger!(5000).pipe(Effect.timeout("2 seconds"))
+      yield* ends.leave!(5000).pipe(Effect.timeout("2 seconds"))
     })
   )
 

@@ -5,11 +5,11 @@
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Metric from "effect/Metric"
 import type * as Pull from "effect/Pull"
 import type * as Socket from "effect/socket/Socket"
 import { CloseEvent } from "effect/socket/Socket"
@@ -26,6 +26,7 @@ import * as Telemetry from "../Telemetry.ts"
 import type * as Transport from "../Transport.ts"
 import { connectionClosed, invalidUsage, lost, peerTimeout, violation, type WebSocketError } from "../WebSocketError.ts"
 import { Inbound, type ItemPull, type Owner } from "./inbound.ts"
+import * as Now from "./now.ts"
 import { type Gate, Outbound } from "./outbound.ts"
 import { Pings } from "./pings.ts"
 import { toSocket } from "./toSocket.ts"
@@ -236,7 +237,7 @@ export class Connection implements Owner, Gate {
 
   /** Sends a Close frame if none is out, and does not wait for the answer. */
   beginClose(status: CloseCode.CloseStatus): Effect.Effect<void> {
-    return Effect.suspend(() => this.advance({ _tag: "Close", status }))
+    return Now.make(() => this.advance({ _tag: "Close", status }))
   }
 
   /** The whole closing handshake, bounded: a peer that does not play its part is cut off. */
@@ -277,23 +278,25 @@ export class Connection implements Owner, Gate {
   }
 
   /** Takes a step of the closing handshake, and sends the Close frame that is due. */
-  private advance(event: ConnectionState.Event): Effect.Effect<void> {
+  private advance(event: ConnectionState.Event): Now.Wait {
     const { send, state } = ConnectionState.step(this.state, event)
     this.state = state
     if (state._tag === "Closed") this.settle(state.info)
-    if (send === undefined) return Effect.void
-    const frame = Effect.ignore(this.outbound.control(Opcode.close, CloseCode.encodeStatus(send)))
+    if (send === undefined) return undefined
     // where nothing waits to be sent, nothing needs a bound
-    return this.transport.writer.unsent === 0 ? frame : this.bounded(frame, Effect.void)
+    const isBounded = this.transport.writer.unsent !== 0
+    const wait = Now.begin(this.outbound.control(Opcode.close, CloseCode.encodeStatus(send)))
+    if (wait === undefined) return undefined
+    return isBounded ? this.bounded(Effect.ignore(wait), Effect.void) : Effect.ignore(wait)
   }
 
   /** Section 5.5.1: a Close frame is answered by one; section 7.1.1: then the server ends the byte stream first. */
   closeReceived(status: CloseCode.CloseStatus): ItemPull {
     return once(
-      Effect.andThen(
-        Effect.suspend(() => this.advance({ _tag: "CloseReceived", status })),
-        this.role === "server" ? this.transport.ends.end : Effect.void
-      ),
+      () =>
+        Now.andThen(this.advance({ _tag: "CloseReceived", status }), () =>
+          this.role === "server" ? Now.begin(this.transport.ends.end) : undefined
+        ),
       Cause.done()
     )
   }
@@ -302,11 +305,12 @@ export class Connection implements Owner, Gate {
   violated(error: ProtocolError): ItemPull {
     const { closeCode: code, message: reason } = error
     return once(
-      (limitKinds.has(error.kind) ? Telemetry.limitHit(error.kind) : Effect.void).pipe(
-        Effect.andThen(this.beginClose({ code, reason })),
-        Effect.andThen(this.transport.ends.end),
-        Effect.andThen(Effect.sync(() => this.settle({ code, reason, wasClean: false })))
-      ),
+      () =>
+        (limitKinds.has(error.kind) ? Telemetry.limitHit(error.kind) : Effect.void).pipe(
+          Effect.andThen(this.beginClose({ code, reason })),
+          Effect.andThen(this.transport.ends.end),
+          Effect.andThen(Effect.sync(() => this.settle({ code, reason, wasClean: false })))
+        ),
       Effect.fail(violation(error))
     )
   }
@@ -346,32 +350,27 @@ export class Connection implements Owner, Gate {
 
   /** The end of the scope: the closing handshake if it is still to be done, and the end of the byte stream. */
   release(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
-    const code = Exit.isSuccess(exit)
-      ? CloseCode.normal
-      : Cause.hasInterruptsOnly(exit.cause)
-        ? CloseCode.goingAway
-        : CloseCode.internalError
     return Effect.suspend(() => {
       this.keepsReading = false
-      return this.transportLost ? Effect.void : this.finish({ code, reason: "" })
-    }).pipe(
-      Effect.andThen(Effect.suspend(() => this.pings?.stop ?? Effect.void)),
-      Effect.andThen(this.transport.ends.destroy(this.limits.closeTimeout)),
-      Effect.andThen(Effect.suspend(() => this.report))
-    )
+      const isClosed = this.transportLost || this.info !== undefined
+      return isClosed ? this.finish : Effect.andThen(this.shutdown(statusOf(exit)), this.finish)
+    })
   }
 
-  private finish(status: CloseCode.CloseStatus): Effect.Effect<void> {
+  /** The end of the byte stream: to destroy what is unread would destroy what is unsent too, so the peer ends its side first. */
+  private get finish(): Effect.Effect<void> {
+    const { ends } = this.transport
+    const { closeTimeout } = this.limits
     return Effect.andThen(
-      this.info === undefined ? this.shutdown(status) : Effect.void,
-      // to destroy what is unread would destroy what is unsent too: the peer ends its side first, or runs out of time
-      Effect.suspend(() =>
-        this.transportLost
-          ? Effect.void
-          : this.transport.ends.linger !== undefined && !this.inbound.reading
-            ? this.transport.ends.linger(this.limits.closeTimeout)
-            : Effect.andThen(this.transport.ends.end, this.bounded(this.drain, Effect.void))
-      )
+      Effect.suspend(() => {
+        if (this.transportLost) return ends.destroy(closeTimeout)
+        if (ends.leave !== undefined && !this.inbound.reading) return ends.leave(closeTimeout)
+        return ends.end.pipe(
+          Effect.andThen(this.bounded(this.drain, Effect.void)),
+          Effect.andThen(ends.destroy(closeTimeout))
+        )
+      }),
+      Effect.suspend(() => (this.pings === undefined ? this.report : Effect.andThen(this.pings.stop, this.report)))
     )
   }
 
@@ -384,28 +383,44 @@ export class Connection implements Owner, Gate {
   }
 
   private get report(): Effect.Effect<void> {
-    this.settle({ code: CloseCode.abnormal, reason: "", wasClean: false })
-    return Effect.andThen(this.reportBytes, Metric.update(Telemetry.closes, String(this.info!.code)))
+    return Effect.contextWith((context: Context.Context<never>) => {
+      this.settle({ code: CloseCode.abnormal, reason: "", wasClean: false })
+      this.reportBytes(context)
+      Telemetry.closes.updateUnsafe(String(this.info!.code), context)
+      return Effect.void
+    })
   }
 
   /** Adds what passed since the last time to the metrics. */
-  get reportBytes(): Effect.Effect<void> {
+  reportBytes(context: Context.Context<never>): void {
     const received = this.inbound.bytes - this.reportedReceived
     const sent = this.outbound.bytes - this.reportedSent
-    if (received === 0 && sent === 0) return Effect.void
+    if (received === 0 && sent === 0) return
     this.reportedReceived = this.inbound.bytes
     this.reportedSent = this.outbound.bytes
-    return Effect.andThen(Metric.update(Telemetry.receivedBytes, received), Metric.update(Telemetry.sentBytes, sent))
+    Telemetry.receivedBytes.updateUnsafe(received, context)
+    Telemetry.sentBytes.updateUnsafe(sent, context)
   }
 }
 
+const statusOf = (exit: Exit.Exit<unknown, unknown>): CloseCode.CloseStatus => ({
+  code: Exit.isSuccess(exit)
+    ? CloseCode.normal
+    : Cause.hasInterruptsOnly(exit.cause)
+      ? CloseCode.goingAway
+      : CloseCode.internalError,
+  reason: ""
+})
+
 /** Does something the first time, and only ends from then on: it is what every further pull gives. */
-const once = (first: Effect.Effect<void>, end: ItemPull): ItemPull => {
+const once = (first: () => Now.Wait, end: ItemPull): ItemPull => {
   let isDone = false
   return Effect.suspend(() => {
     if (isDone) return end
     isDone = true
-    return Effect.andThen(Effect.uninterruptible(first), end)
+    // that it is known how the connection ended may interrupt who reads, in the midst of this
+    const whole = Effect.suspend(() => first() ?? Effect.void)
+    return Effect.andThen(Effect.uninterruptible(whole), end)
   })
 }
 

@@ -4,15 +4,16 @@
  */
 import * as Effect from "effect/Effect"
 
-type Wait<A, E> = Effect.Effect<A, E> | undefined
+/** What is to be waited for, if anything. */
+export type Wait<E = never> = Effect.Effect<void, E> | undefined
 
 const run = Symbol("effect-websocket/Now")
 
 interface Now<E> {
-  [run]?: () => Wait<void, E>
+  [run]?: () => Wait<E>
 }
 
-export const make = <E>(begin: () => Wait<void, E>): Effect.Effect<void, E> =>
+export const make = <E>(begin: () => Wait<E>): Effect.Effect<void, E> =>
   Object.assign(
     Effect.suspend(() => begin() ?? Effect.void),
     { [run]: begin }
@@ -24,3 +25,12 @@ export const begin = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<un
   const now: Now<E> = effect as Now<E>
   return now[run] === undefined ? effect : now[run]()
 }
+
+/** Does one thing after the other; gives what is to be waited for. */
+export const andThen = <E, E2>(wait: Wait<E>, next: () => Wait<E2>): Wait<E | E2> =>
+  wait === undefined
+    ? next()
+    : Effect.andThen(
+        wait,
+        Effect.suspend(() => next() ?? Effect.void)
+      )

@@ -17,8 +17,7 @@ import * as Transport from "../Transport.ts"
 import { lost, type WebSocketError } from "../WebSocketError.ts"
 import * as Now from "./now.ts"
 
-/** What is to be waited for before more is sent, if anything. */
-type Wait = Effect.Effect<void, WebSocketError> | undefined
+type Wait = Now.Wait<WebSocketError>
 
 const keyPool = new Uint8Array(4096)
 let keyAt = keyPool.length
@@ -218,9 +217,9 @@ export class Outbound {
 
   /** A control frame goes between whatever frames are on their way; it needs no lock. */
   control(opcode: Opcode.ControlOpcode, payload: Uint8Array): Effect.Effect<void, WebSocketError> {
-    return Effect.suspend(() => {
+    return Now.make(() => {
       this.batch.frame(FrameEncoder.firstByte(true, false, opcode), payload)
-      return this.flush() ?? Effect.void
+      return this.flush()
     })
   }
 

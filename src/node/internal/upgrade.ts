@@ -128,7 +128,9 @@ export class NodeUpgrade implements Upgrade {
       if (socket.destroyed) return Effect.fail(socketClosed)
       const accept = NodeCrypto.hash("sha1", OpeningHandshake.acceptInput(acceptance.key), "base64")
       socket.write(
-        `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n${headerLines(acceptance.headers)}\r\n`
+        `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n${headerLines(acceptance.headers)}\r\n`,
+        // what the lines are made of is held to it
+        "latin1"
       )
       this.answered()
       this.head = undefined
@@ -163,5 +165,5 @@ export const toRequest = (request: NodeHttp.IncomingMessage, keepRawHeaders = fa
   })
 }
 
-export const isWebSocketUpgrade = (request: NodeHttp.IncomingMessage): boolean =>
-  /(^|,)\s*websocket\s*(,|$)/i.test(request.headers.upgrade ?? "")
+export const isWebSocketUpgrade = ({ headers: { upgrade = "" } }: NodeHttp.IncomingMessage): boolean =>
+  upgrade === "websocket" || /(^|,)\s*websocket\s*(,|$)/i.test(upgrade)
