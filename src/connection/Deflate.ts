@@ -38,8 +38,12 @@ export class Zlib extends Context.Service<
   }
 >()("effect-websocket/connection/Deflate/Zlib") {}
 
-/** The bytes that a window of this size holds after a message, given what it held before. */
-const slide = (before: Uint8Array | undefined, message: Uint8Array, windowBits: number): Uint8Array => {
+/**
+ * The bytes that a window of this size holds after a message, given what it held before: a copy.
+ *
+ * @internal
+ */
+export const slide = (before: Uint8Array | undefined, message: Uint8Array, windowBits: number): Uint8Array => {
   const size = 1 << windowBits
   if (message.length >= size) return message.slice(message.length - size)
   const kept = before === undefined ? 0 : Math.min(before.length, size - message.length)
@@ -58,6 +62,14 @@ const tail = new Uint8Array([0, 0, 0xff, 0xff])
  * @since 0.1.0
  */
 export interface Codec {
+  /** Messages of fewer bytes are not compressed. */
+  readonly threshold: number
+  /** The window that messages are compressed with, as the base-2 logarithm of its size in bytes. */
+  readonly windowBits: number
+  /** Whether messages may refer to those before them. */
+  readonly contextTakeover: boolean
+  /** What the compressed form of a message by itself depends on, in a number: codecs of the same form give the same bytes. */
+  readonly form: number
   /** The window that the messages sent so far have left at the peer, if there is context takeover. */
   window: Uint8Array | undefined
   /**
@@ -89,6 +101,10 @@ export const make = (options: {
   const level = options.policy.level ?? 6
   let received: Uint8Array | undefined
   return {
+    threshold,
+    windowBits: ours.bits,
+    contextTakeover: !ours.fresh,
+    form: ours.bits * 16 + level,
     window: undefined,
     compress: Effect.fnUntraced(function* (message, window) {
       if (message.length < threshold) return undefined

@@ -66,6 +66,11 @@ export interface Writer extends Socket.Writer {
     chunks: NonEmptyReadonlyArray<Uint8Array>,
     owned?: Uint8Array
   ): Effect.Effect<void, Socket.SocketError> | undefined
+  /**
+   * Takes a chunk at once, room or not, and says whether it did: not if nothing can be written any more. The chunk is not
+   * changed, and may be given to many writers.
+   */
+  offer?(chunk: Uint8Array): boolean
 }
 
 /**

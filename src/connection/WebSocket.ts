@@ -29,6 +29,7 @@ import { forEachBatch } from "./internal/forEachBatch.ts"
 import * as Now from "./internal/now.ts"
 import type { Codec } from "./Deflate.ts"
 import * as Limits from "./Limits.ts"
+import type { PreparedMessage } from "./PreparedMessage.ts"
 import * as Transport from "./Transport.ts"
 import type { WebSocketError } from "./WebSocketError.ts"
 
@@ -69,8 +70,11 @@ export interface WebSocket {
    */
   pullEvents(gathering?: Gathering): Pull.Pull<NonEmptyReadonlyArray<MessageEvent>, WebSocketError>
 
-  /** Sends a message: a string as text, bytes as binary. The bytes must not change until it is done. */
-  send(message: Message): Effect.Effect<void, WebSocketError>
+  /**
+   * Sends a message: a string as text, bytes as binary. The bytes must not change until it is done. One that goes to many
+   * connections is prepared, and encoded once.
+   */
+  send(message: Message | PreparedMessage): Effect.Effect<void, WebSocketError>
   /** Sends messages in one write. */
   sendAll(messages: NonEmptyReadonlyArray<Message>): Effect.Effect<void, WebSocketError>
   /**

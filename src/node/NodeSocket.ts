@@ -21,48 +21,13 @@ import type { Duplex } from "node:stream"
 import * as Now from "../connection/internal/now.ts"
 import * as Transport from "../connection/Transport.ts"
 import { free, isCut, isWhole, keep } from "./internal/chunks.ts"
+import { atEndOfTurn } from "./internal/gathering.ts"
 import { handleOf } from "./internal/handle.ts"
 import { reset } from "./internal/reset.ts"
+import { type Chunks, Taker } from "./internal/taker.ts"
 import { maxTimer } from "./internal/timers.ts"
 
-type Chunks = NonEmptyReadonlyArray<Uint8Array>
 type Waiter<A> = (effect: Effect.Effect<A, Socket.SocketError>) => void
-
-/** Who takes the chunks as they come, until it has something else to do. */
-class Taker<A, E, R> {
-  private readonly take: (chunks: Chunks) => Effect.Effect<A, E, R> | undefined
-  private readonly onEnd: (error: Socket.SocketError) => Effect.Effect<A, E, R>
-  private readonly resume: (effect: Effect.Effect<A, E, R>) => void
-
-  constructor(
-    take: (chunks: Chunks) => Effect.Effect<A, E, R> | undefined,
-    onEnd: (error: Socket.SocketError) => Effect.Effect<A, E, R>,
-    resume: (effect: Effect.Effect<A, E, R>) => void
-  ) {
-    this.take = take
-    this.onEnd = onEnd
-    this.resume = resume
-  }
-
-  /** Gives it a batch; what it gives back is to be run when it has been forgotten. */
-  give(chunks: Chunks): (() => void) | undefined {
-    const next = this.next(chunks)
-    return next === undefined ? undefined : () => this.resume(next)
-  }
-
-  /** If it throws, that is a defect of whoever flows. */
-  private next(chunks: Chunks): Effect.Effect<A, E, R> | undefined {
-    try {
-      return this.take(chunks)
-    } catch (defect) {
-      return Effect.die(defect)
-    }
-  }
-
-  end(error: Socket.SocketError): void {
-    this.resume(this.onEnd(error))
-  }
-}
 
 /** How long a released stream may take to send what is buffered in it, in milliseconds. */
 const lingerMillis = 10_000
@@ -121,6 +86,8 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
   /** The chunk that was given out last, if it came from the stream itself and so is ours alone. */
   private fresh: Uint8Array | undefined = undefined
   private paused = false
+  /** Whether what was offered waits for the end of this turn, and what is written behind it as well. */
+  private gathers = false
   /** Of TLS, the reset comes a turn later. */
   private isReset = false
   /** Set while all that is awaited is the end. */
@@ -407,6 +374,25 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
 
   writeAll(chunks: NonEmptyReadonlyArray<Uint8Array | string>): Effect.Effect<void, Socket.SocketError> {
     return Effect.suspend(() => this.writeNow(chunks) ?? Effect.void)
+  }
+
+  offer(chunk: Uint8Array): boolean {
+    const { stream } = this
+    if (!stream.writable || this.isReset) return false
+    if (!this.gathers) {
+      this.gathers = true
+      stream.cork()
+      atEndOfTurn(this)
+    }
+    // beyond the high-water mark there is nothing to be won by waiting
+    if (!stream.write(chunk)) this.writeGathered()
+    return true
+  }
+
+  writeGathered(): void {
+    if (!this.gathers) return
+    this.gathers = false
+    this.stream.uncork()
   }
 
   writeNow(

@@ -22,6 +22,7 @@ import * as Opcode from "../../protocol/Opcode.ts"
 import type { ProtocolError } from "../../protocol/ProtocolError.ts"
 import type { Codec } from "../Deflate.ts"
 import type { Limits } from "../Limits.ts"
+import { isPreparedMessage, prepare, type PreparedMessage } from "../PreparedMessage.ts"
 import * as Telemetry from "../Telemetry.ts"
 import type * as Transport from "../Transport.ts"
 import { connectionClosed, invalidUsage, lost, peerTimeout, violation, type WebSocketError } from "../WebSocketError.ts"
@@ -127,8 +128,8 @@ export class Connection implements Owner, Gate {
     return this.isOpen ? undefined : connectionClosed(this.info)
   }
 
-  send(message: Message.Message): Effect.Effect<void, WebSocketError> {
-    return this.outbound.sendAll([message])
+  send(message: Message.Message | PreparedMessage): Effect.Effect<void, WebSocketError> {
+    return isPreparedMessage(message) ? this.outbound.sendPrepared(prepare(message)) : this.outbound.sendAll([message])
   }
   sendAll(messages: NonEmptyReadonlyArray<Message.Message>): Effect.Effect<void, WebSocketError> {
     return this.outbound.sendAll(messages)

@@ -13,6 +13,7 @@ import * as FrameEncoder from "../../protocol/FrameEncoder.ts"
 import type { Message } from "../../protocol/Message.ts"
 import * as Opcode from "../../protocol/Opcode.ts"
 import type { Codec } from "../Deflate.ts"
+import type { Prepared, SharedFrame } from "../PreparedMessage.ts"
 import * as Transport from "../Transport.ts"
 import { lost, type WebSocketError } from "../WebSocketError.ts"
 import * as Now from "./now.ts"
@@ -45,8 +46,11 @@ const noBytes = new Uint8Array(0)
 const toLost = (error: Socket.SocketError): WebSocketError => lost(error)
 
 /** Begins it, and waits no longer. */
-const launched = (write: Effect.Effect<void, WebSocketError>): Effect.Effect<void> =>
+export const launched = (write: Effect.Effect<void, WebSocketError>): Effect.Effect<void> =>
   Effect.asVoid(Effect.forkDetach(Effect.ignore(write), { startImmediately: true }))
+
+/** What a message that waits for its turn counts for at least, in bytes: about what its fiber takes. */
+const leastWaiting = 1024
 
 /** Nobody looks at the buffers of a batch after it is written, and it never is empty. */
 const nonEmpty = (buffers: Array<Uint8Array>) => buffers as unknown as NonEmptyReadonlyArray<Uint8Array>
@@ -81,6 +85,10 @@ export class Outbound {
   bytes = 0
   /** Grows with every write of data: as long as it stays, none was sent. */
   progress = 0
+  /** Bytes of shared frames that wait for their turn, or for a transport that does not say what it has not taken. */
+  waiting = 0
+  /** How many senders have the lock or wait for it. */
+  private turns = 0
   private readonly writer: Transport.Writer
   private readonly batch: FrameEncoder.Batch
   private readonly codec: Codec | undefined
@@ -110,7 +118,8 @@ export class Outbound {
     const error = this.gate.refusal
     if (error !== undefined) return Effect.fail(error)
     if (this.lock === undefined) return this.write(messages)
-    return this.lock.withPermits(1)(
+    return this.inTurn(
+      this.lock,
       this.codec === undefined
         ? this.plain(messages)
         : compressed(this, messages.map(wholeMessage), this.codec, identity)
@@ -137,7 +146,105 @@ export class Outbound {
     })
     if (lock === undefined) return write
     const give = waits ? identity : launched
-    return lock.withPermits(1)(codec === undefined ? give(write) : compressed(this, pieces, codec, give))
+    return this.inTurn(lock, codec === undefined ? give(write) : compressed(this, pieces, codec, give))
+  }
+
+  private inTurn<A, E, R>(lock: Semaphore.Semaphore, self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return Effect.suspend(() => {
+      this.turns++
+      return Effect.ensuring(
+        lock.withPermits(1)(self),
+        Effect.sync(() => void this.turns--)
+      )
+    })
+  }
+
+  /** What was sent and the system has not taken, as far as the transport says it, with what waits for its turn. */
+  get backlog(): number {
+    return this.waiting + (this.writer.unsent ?? 0)
+  }
+
+  /** Sends what is encoded already, in its turn. */
+  sendPrepared(prepared: Prepared): Effect.Effect<void, WebSocketError> {
+    // a client masks every frame anew
+    if (this.batch !== serverBatch) return this.sendAll([prepared.message])
+    return Now.make(() => {
+      const error = this.gate.refusal
+      if (error !== undefined) return Effect.fail(error)
+      const frame = this.codec === undefined ? this.frameAtOnce(prepared) : undefined
+      return frame !== undefined ? this.writeShared(frame) : this.sendAfter(Effect.void, prepared)
+    })
+  }
+
+  /** The same, and has its turn until the effect is done and the transport has it: what is sent meanwhile comes behind. */
+  sendAfter(before: Effect.Effect<void, WebSocketError>, prepared: Prepared): Effect.Effect<void, WebSocketError> {
+    const { codec } = this
+    return this.inTurn(
+      (this.lock ??= Semaphore.makeUnsafe(1)),
+      Effect.flatMap(Effect.andThen(before, prepared.frame(codec)), (frame) => {
+        const error = this.gate.refusal
+        if (error !== undefined) return Effect.fail(error)
+        if (this.batch !== serverBatch) return this.write([prepared.message]) ?? Effect.void
+        const { window } = frame
+        if (codec === undefined || window === undefined) return this.writeShared(frame) ?? Effect.void
+        codec.window = undefined
+        return Effect.map(this.writeShared(frame) ?? Effect.void, () => this.slid(window))
+      })
+    )
+  }
+
+  /** Begins to send it in its turn. Until the transport has it, it counts as backlog. */
+  sendSoon(prepared: Prepared): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const size = Math.max(prepared.size, leastWaiting)
+      this.waiting += size
+      return launched(
+        Effect.ensuring(
+          this.sendPrepared(prepared),
+          Effect.sync(() => void (this.waiting -= size))
+        )
+      )
+    })
+  }
+
+  /** Sends what is encoded already if that takes no waiting, and says whether it did. */
+  offer(prepared: Prepared): boolean {
+    const { writer } = this
+    if (writer.offer === undefined || this.batch !== serverBatch) return false
+    const frame = this.frameAtOnce(prepared)
+    if (frame === undefined || !writer.offer(frame.bytes)) return false
+    this.sent(frame)
+    if (frame.window !== undefined) this.slid(frame.window)
+    return true
+  }
+
+  /** Whether a shared frame must be made before `offer` can have it. */
+  lacksFrame(prepared: Prepared): boolean {
+    return this.codec !== undefined && this.batch === serverBatch && prepared.frameNow(this.codec) === undefined
+  }
+  makeFrame(prepared: Prepared): Effect.Effect<SharedFrame> {
+    return prepared.frame(this.codec)
+  }
+
+  /** Nothing may overtake a message that is being compressed, nor come between the fragments of one that is open. */
+  private frameAtOnce(prepared: Prepared): SharedFrame | undefined {
+    return this.turns === 0 ? prepared.frameNow(this.codec) : undefined
+  }
+
+  private writeShared(frame: SharedFrame): Wait {
+    this.sent(frame)
+    const wait = Transport.write(this.writer, [frame.bytes])
+    return wait === undefined ? undefined : Effect.mapError(wait, toLost)
+  }
+
+  private sent({ bytes }: SharedFrame): void {
+    this.bytes += bytes.length
+    this.progress++
+  }
+
+  /** A message that refers to nothing before it has moved the peer's window on: of ours, it is all that is known. */
+  private slid(window: Uint8Array): void {
+    if (this.codec?.contextTakeover === true) this.codec.window = window
   }
 
   /** Behind the lock: the connection may have begun to close while it was waited for. */
@@ -184,7 +291,7 @@ export class Outbound {
     abandon: Effect.Effect<void>,
     mayEndEarly: boolean
   ): Effect.Effect<void, WebSocketError | E, R> {
-    this.lock ??= Semaphore.makeUnsafe(1)
+    const lock = (this.lock ??= Semaphore.makeUnsafe(1))
     const { batch } = this
     let opcode: Opcode.Opcode | undefined
     let isText = false
@@ -211,7 +318,7 @@ export class Outbound {
           Effect.forkDetach(Effect.ignore(Effect.suspend(() => frame(true, noBytes))), { startImmediately: true })
         )
       }),
-      this.lock.withPermits(1)
+      (message) => this.inTurn(lock, message)
     )
   }
 

@@ -1,0 +1,22 @@
+/**
+ * What is offered to a socket in one turn of the event loop is one write: a system call costs more than all else of a small
+ * message. All sockets that gather are seen to by one callback at the end of the turn.
+ */
+
+/** A socket that has gathered something. */
+export interface Gatherer {
+  /** Writes what was gathered, if it is not written yet. */
+  writeGathered(): void
+}
+
+let gatherers: Array<Gatherer> = []
+
+const writeAll = (): void => {
+  const all = gatherers
+  gatherers = []
+  for (const gatherer of all) gatherer.writeGathered()
+}
+
+export const atEndOfTurn = (gatherer: Gatherer): void => {
+  if (gatherers.push(gatherer) === 1) setImmediate(writeAll)
+}
