@@ -161,6 +161,36 @@ describe("writing", () => {
     })
   )
 
+  it.live("gathers what is offered in one turn into one write, before what is written behind it", () =>
+    Effect.gen(function* () {
+      const { far, near } = yield* tcp
+      const { releaseWriter, writer } = yield* open(near)
+      assert.isTrue(writer.offer?.(Buffer.from("a")))
+      assert.isTrue(writer.offer?.(Buffer.from("b")))
+      assert.deepStrictEqual([near.writableCorked, near.writableLength], [1, 2])
+      yield* writer.write("c")
+      yield* eventually(
+        "the turn is over",
+        Effect.sync(() => near.writableCorked === 0)
+      )
+      writer.offer?.(Buffer.from("d"))
+      // the end does not wait for the turn's
+      yield* releaseWriter
+      assert.strictEqual((yield* all(far)).toString(), "abcd")
+      assert.isFalse(writer.offer?.(Buffer.from("e")))
+    })
+  )
+
+  it.live("writes what is offered at once where it is more than the high-water mark", () =>
+    Effect.gen(function* () {
+      const { near } = yield* tcp
+      const { writer } = yield* open(near)
+      const chunk = new Uint8Array(near.writableHighWaterMark)
+      writer.offer?.(chunk)
+      assert.strictEqual(near.writableCorked, 0)
+    })
+  )
+
   it.live("waits while more than the high-water mark is unsent, and goes on when it is taken", () =>
     Effect.gen(function* () {
       const { far, near } = yield* tcp
