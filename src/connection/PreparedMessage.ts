@@ -17,7 +17,7 @@ import * as Semaphore from "effect/Semaphore"
 import * as FrameEncoder from "../protocol/FrameEncoder.ts"
 import type { Message } from "../protocol/Message.ts"
 import * as Opcode from "../protocol/Opcode.ts"
-import { type Codec, slide } from "./Deflate.ts"
+import { type Codec, Window } from "./Deflate.ts"
 
 /**
  * @category type IDs
@@ -68,7 +68,7 @@ export const prepare = (message: Message | PreparedMessage): Prepared =>
  */
 export interface SharedFrame {
   readonly bytes: Uint8Array
-  readonly window: Uint8Array | undefined
+  readonly window: Window | undefined
 }
 
 const utf8 = new TextEncoder()
@@ -121,12 +121,12 @@ export class Prepared implements PreparedMessage {
       const made = this.compressed.get(codec.form)
       if (made !== undefined) return Effect.succeed(made)
       const { payload } = this
-      return Effect.map(codec.compress(payload, undefined), (deflated) => {
+      return Effect.map(codec.compressAlone(payload), (deflated) => {
         const frame =
           deflated === undefined
             ? this.plainFrame
             : // a copy: whoever gave the bytes may change them when all is sent, and the window stays
-              { bytes: this.encode(true, deflated.bytes), window: slide(undefined, payload, codec.windowBits) }
+              { bytes: this.encode(true, deflated), window: Window.shared(codec.windowBits, payload) }
         this.compressed.set(codec.form, frame)
         return frame
       })

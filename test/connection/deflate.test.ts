@@ -145,6 +145,16 @@ describe("what is compressed", () => {
     })
   )
 
+  it.effect("no empty message, whatever the threshold", () =>
+    Effect.gen(function* () {
+      const frames = yield* sent(["words, words, words", "", "words, words, words"], { policy: { threshold: 0 } })
+      assert.deepStrictEqual(
+        frames.map((frame) => frame.rsv1),
+        [true, false, true]
+      )
+    })
+  )
+
   it.effect("nothing that does not get smaller by it", () =>
     Effect.gen(function* () {
       const { peer, webSocket } = yield* withPeer("server", { deflate: {} })

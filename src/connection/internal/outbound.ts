@@ -12,7 +12,7 @@ import * as Stream from "effect/Stream"
 import * as FrameEncoder from "../../protocol/FrameEncoder.ts"
 import type { Message } from "../../protocol/Message.ts"
 import * as Opcode from "../../protocol/Opcode.ts"
-import type { Codec } from "../Deflate.ts"
+import type { Codec, Window } from "../Deflate.ts"
 import type { Prepared, SharedFrame } from "../PreparedMessage.ts"
 import * as Transport from "../Transport.ts"
 import { lost, type WebSocketError } from "../WebSocketError.ts"
@@ -243,7 +243,7 @@ export class Outbound {
   }
 
   /** A message that refers to nothing before it has moved the peer's window on: of ours, it is all that is known. */
-  private slid(window: Uint8Array): void {
+  private slid(window: Window): void {
     if (this.codec?.contextTakeover === true) this.codec.window = window
   }
 
