@@ -1,11 +1,15 @@
 /**
  * One connection of the load generator: a raw `node:net` or `node:tls` socket that reads into one buffer shared by all, opens with the
  * least handshake RFC 6455 asks of a client (§4.1) or with none (`tcp`, `tls`), checks the first bytes that come back against
- * the pattern, and counts the rest. Everything that should not happen is told to `load.fail`.
+ * the pattern, and counts the rest: messages by their size, or by their frames where they are compressed. What has come is
+ * told to `load.arrived`, and everything that should not happen to `load.fail`.
  */
 import * as net from "node:net"
 import * as tls from "node:tls"
 import { FrameReader, maskedFrame, matches } from "./frames.ts"
+import type { FrameSink } from "./frames.ts"
+import { Inspector } from "./loads/compressed.ts"
+import type { CompressedMessages, Compression } from "./loads/compressed.ts"
 import type { Scheme } from "./server.ts"
 
 /** Whether bytes are framed; otherwise they are the payload. */
@@ -15,12 +19,14 @@ export interface LoadOptions {
   readonly scheme: Scheme
   readonly host: string
   readonly port: number
-  readonly mode: "echo" | "upload" | "download" | "handshake" | "idle"
+  readonly mode: "echo" | "turns" | "latency" | "broadcast" | "upload" | "download" | "handshake" | "idle"
   /** Whether the server keeps message boundaries: an echo server does, a proxy need not. */
   readonly boundaries: boolean
   readonly size: number
   /** Messages in flight on each connection. */
   readonly depth: number
+  /** Whether permessage-deflate is asked for, and how. */
+  readonly compression?: Compression | undefined
 }
 
 /** What the connections of one load share. */
@@ -32,6 +38,8 @@ export interface Load {
   readonly messages: Buffer
   readonly frameLength: number
   readonly batch: number
+  /** What is sent in their place with permessage-deflate. */
+  readonly compressed: CompressedMessages | undefined
   running: boolean
   /** Payload bytes, both ways. */
   sent: number
@@ -39,6 +47,8 @@ export interface Load {
   inFlight: number
   /** Called when something came or nothing is in flight any more. */
   progress: () => void
+  /** Called after every read, with the number of messages that it completed. */
+  arrived: (connection: Connection, messages: number) => void
   readonly fail: (reason: string) => void
 }
 
@@ -46,6 +56,10 @@ const key = "dGhlIHNhbXBsZSBub25jZQ=="
 const accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 const closeFrame = maskedFrame(8, Buffer.from([0x03, 0xe8]))
 const pongFrame = maskedFrame(10, Buffer.alloc(0))
+const extensions: Readonly<Record<Compression, string>> = {
+  takeover: "permessage-deflate; client_max_window_bits",
+  fresh: "permessage-deflate; server_no_context_takeover; client_no_context_takeover; client_max_window_bits"
+}
 const readBuffer = Buffer.alloc(256 * 1024)
 
 export class Connection {
@@ -63,21 +77,27 @@ export class Connection {
   private messagesSent = 0
   private messagesBack = 0
   private finals = 0
+  private readonly inspector: Inspector | undefined
 
-  constructor(load: Load) {
+  /** One that `inspects` inflates all that comes back. */
+  constructor(load: Load, inspects = false) {
     this.load = load
+    const { compression } = load.options
+    const isInspected = inspects && load.compressed !== undefined && compression !== undefined
+    this.inspector = isInspected ? new Inspector(load.compressed, compression) : undefined
     const opened = Promise.withResolvers<void>()
     const closed = Promise.withResolvers<void>()
     this.opened = opened.promise
     this.closed = closed.promise
     this.resolveOpened = opened.resolve
     this.resolveClosed = closed.resolve
-    this.reader = new FrameReader({
+    const sink: FrameSink = {
       payload: (buffer, start, end) => this.payload(buffer, start, end),
-      message: () => this.finals++,
+      message: () => this.message(),
       control: (opcode) => this.control(opcode),
       violation: (reason) => load.fail(`the server broke the protocol: ${reason}`)
-    })
+    }
+    this.reader = new FrameReader(sink, compression !== undefined)
     const { host, port, scheme } = load.options
     const onread = { buffer: readBuffer, callback: (length: number) => this.read(length) }
     const address = { host, port, noDelay: true, onread }
@@ -89,12 +109,20 @@ export class Connection {
     this.socket.on("close", () => this.ended("end of stream"))
   }
 
-  /** Sends so many messages in one write. */
+  /** Messages that came back. */
+  get back(): number {
+    return this.messagesBack
+  }
+
+  /** Sends so many messages: in one write, but for those that are compressed, of which each is another. */
   send(count: number): void {
+    const { compressed, frameLength, messages } = this.load
+    const before = this.messagesSent
     this.messagesSent += count
     this.load.inFlight += count
     this.load.sent += count * this.load.options.size
-    this.socket.write(this.load.messages.subarray(0, count * this.load.frameLength))
+    if (compressed === undefined) return void this.socket.write(messages.subarray(0, count * frameLength))
+    for (let sent = before; sent < before + count; sent++) this.socket.write(compressed.frame(sent))
   }
 
   /** Sends batches of messages as long as they are taken; goes on by itself on `drain`. */
@@ -115,7 +143,7 @@ export class Connection {
 
   /** What is wrong when nothing should be in flight. */
   complaint(): string | undefined {
-    if (this.messagesBack !== this.messagesSent || (this.load.options.mode === "echo" && this.partial !== 0)) {
+    if (this.messagesBack !== this.messagesSent || this.partial !== 0) {
       return `${this.messagesBack} messages and ${this.partial} bytes came back of ${this.messagesSent} messages sent`
     }
     const { boundaries, scheme } = this.load.options
@@ -126,13 +154,14 @@ export class Connection {
   }
 
   private connected(): void {
-    const { host, port, scheme } = this.load.options
+    const { compression, host, port, scheme } = this.load.options
     if (!speaksWebSocket(scheme)) return this.open()
     const fields = [
       "Upgrade: websocket",
       "Connection: Upgrade",
       "Sec-WebSocket-Version: 13",
-      `Sec-WebSocket-Key: ${key}`
+      `Sec-WebSocket-Key: ${key}`,
+      ...(compression === undefined ? [] : [`Sec-WebSocket-Extensions: ${extensions[compression]}`])
     ]
     this.socket.write(`GET / HTTP/1.1\r\nHost: ${host}:${port}\r\n${fields.join("\r\n")}\r\n\r\n`)
   }
@@ -154,8 +183,7 @@ export class Connection {
     if (this.state === "opening") this.readHead(length)
     else if (!speaksWebSocket(this.load.options.scheme)) this.payload(readBuffer, 0, length)
     else this.reader.feed(readBuffer, 0, length)
-    if (this.load.options.mode === "echo") this.answer()
-    else if (this.load.options.mode === "download") this.load.progress()
+    this.load.arrived(this, this.arrived())
     return true
   }
 
@@ -168,30 +196,47 @@ export class Connection {
     this.head = ""
     if (!head.startsWith("HTTP/1.1 101 ")) return this.load.fail(`expected 101, got: ${head.split("\r\n")[0]}`)
     if (!head.includes(accept)) return this.load.fail("the server's Sec-WebSocket-Accept is wrong")
+    if (!this.isAgreed(head)) return this.load.fail("the server did not agree on compression as it was asked to")
     this.open()
     this.reader.feed(rest, 0, rest.length)
   }
 
+  /** Whether the server took the extension, with the context takeover that the row is about. */
+  private isAgreed(head: string): boolean {
+    const { compression } = this.load.options
+    const answer = /^sec-websocket-extensions:(.*)$/im.exec(head)?.[1] ?? ""
+    if (compression === undefined) return answer === ""
+    const isFresh = answer.includes("server_no_context_takeover") && answer.includes("client_no_context_takeover")
+    const isTakeover = !answer.includes("no_context_takeover")
+    return answer.includes("permessage-deflate") && (compression === "fresh" ? isFresh : isTakeover)
+  }
+
   private payload(buffer: Buffer, start: number, end: number): void {
-    const { expected, fail } = this.load
+    const { compressed, expected, fail } = this.load
+    this.load.received += end - start
+    if (compressed !== undefined) return this.inspector?.payload(buffer.subarray(start, end))
     if (this.checked < expected.length) {
       const stop = Math.min(end, start + expected.length - this.checked)
       if (!matches(buffer, start, stop, expected, this.checked)) fail("other bytes came back than were sent")
       this.checked += stop - start
     }
-    this.load.received += end - start
     this.partial += end - start
   }
 
-  private answer(): void {
-    if (this.partial < this.load.options.size) return
-    const count = Math.floor(this.partial / this.load.options.size)
-    this.partial -= count * this.load.options.size
+  private message(): void {
+    this.finals++
+    const complaint = this.inspector?.message()
+    if (complaint !== undefined) this.load.fail(complaint)
+  }
+
+  /** The messages that have come since it was last asked. */
+  private arrived(): number {
+    const { compressed, options } = this.load
+    const { size } = options
+    const count = compressed === undefined ? Math.floor(this.partial / size) : this.finals - this.messagesBack
+    if (compressed === undefined) this.partial -= count * size
     this.messagesBack += count
-    this.load.inFlight -= count
-    if (this.messagesBack > this.messagesSent) this.load.fail("more messages came back than were sent")
-    else if (this.load.running) this.send(count)
-    else if (this.load.inFlight === 0) this.load.progress()
+    return count
   }
 
   private control(opcode: number): void {

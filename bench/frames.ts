@@ -22,9 +22,12 @@ export const matches = (buffer: Buffer, start: number, end: number, expected: Bu
   return true
 }
 
+/** Of the first byte of a frame: the message is compressed (RFC 7692 §6). */
+export const rsv1 = 0x40
+
 const maskingKey = [0x12, 0x34, 0x56, 0x78] as const
 
-/** One masked frame with FIN set, as a client sends it. */
+/** One masked frame with FIN set, as a client sends it; reserved bits are part of `opcode`. */
 export const maskedFrame = (opcode: number, payload: Buffer): Buffer => {
   const size = payload.length
   const extended = size < 126 ? 0 : size < 65536 ? 2 : 8
@@ -53,14 +56,17 @@ export interface FrameSink {
 /** Reads server frames incrementally. Holds no payload. */
 export class FrameReader {
   readonly sink: FrameSink
+  /** The reserved bits that the first frame of a message must have: RSV1 where messages are compressed (RFC 7692 §6). */
+  private readonly reserved: number
   private header = Buffer.alloc(10)
   private have = 0
   private left = 0
   private counts = false
   private final = false
 
-  constructor(sink: FrameSink) {
+  constructor(sink: FrameSink, compressed: boolean) {
     this.sink = sink
+    this.reserved = compressed ? rsv1 : 0
   }
 
   feed(buffer: Buffer, start: number, end: number): void {
@@ -85,7 +91,9 @@ export class FrameReader {
 
   private begin(first: number, short: number): void {
     const opcode = first & 15
-    if ((first & 0x70) !== 0) return this.sink.violation(`reserved bits are set: 0x${first.toString(16)}`)
+    if ((first & 0x70) !== (opcode === 1 || opcode === 2 ? this.reserved : 0)) {
+      return this.sink.violation(`reserved bits that were not agreed on, or none: 0x${first.toString(16)}`)
+    }
     if (short > 127) return this.sink.violation("a server frame is masked")
     if (opcode > 10 || (opcode > 2 && opcode < 8)) return this.sink.violation(`unknown opcode ${opcode}`)
     this.counts = opcode < 3

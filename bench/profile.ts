@@ -15,7 +15,7 @@ import { reasonOf, sleep, within } from "./agent.ts"
 import { measure } from "./measure.ts"
 import { detail } from "./report.ts"
 import { rows } from "./rows.ts"
-import type { ServerName } from "./rows.ts"
+import type { Row, ServerName } from "./rows.ts"
 import { cpuParts } from "./server.ts"
 import type { Server } from "./server.ts"
 
@@ -28,6 +28,9 @@ interface CpuProfile {
   readonly timeDeltas: ReadonlyArray<number>
 }
 type Frame = CpuProfile["nodes"][number]["callFrame"]
+
+/** Whether there is a measured time in which a server is under load. */
+const isProfiled = ({ kind }: Row): boolean => kind !== "idle" && kind !== "start" && kind !== "churn"
 
 const project = new URL("..", import.meta.url).href
 
@@ -81,8 +84,8 @@ const main = async (): Promise<void> => {
     }
   })
   const row = rows.find(({ name }) => name === positionals[0])
-  if (row === undefined || row.kind === "idle") {
-    const names = rows.filter(({ kind }) => kind !== "idle").map(({ name }) => name)
+  if (row === undefined || !isProfiled(row)) {
+    const names = rows.filter(isProfiled).map(({ name }) => name)
     throw new Error(`expected a row to profile, one of: ${names.join(" ")}`)
   }
   const name = (["ours", "ws", "net"] as const).find((known) => known === values.server)
@@ -91,7 +94,7 @@ const main = async (): Promise<void> => {
 }
 
 const profileRow = async (
-  row: (typeof rows)[number],
+  row: Row,
   name: ServerName,
   seconds: number,
   top: number,

@@ -1,13 +1,13 @@
 /**
- * What was measured, as text: paired ratios (peer / ours for cost, ours / peer for throughput, so that above 1 is better
- * for us in both) with median and range over the runs, the medians they come from, and the Markdown table of the
- * README. Pure but for `writeReadme` and the reading of the machine's shape.
+ * What was measured, as text: paired ratios (peer / ours where less is better, ours / peer where more is, so that above 1
+ * is better for us everywhere) with median and range over the runs, whether that reaches the goal, the medians they come
+ * from, and the Markdown table of the README. Pure but for `writeReadme` and the reading of the machine's shape.
  */
 import { readFileSync, writeFileSync } from "node:fs"
-import { cpus } from "node:os"
-import type { Measurement, Run } from "./measure.ts"
-import { unitOf } from "./rows.ts"
-import type { PeerName, Row, ServerName } from "./rows.ts"
+import { cpus, release, totalmem } from "node:os"
+import type { Measurement, Run } from "./rig.ts"
+import { figuresOf, peerTitle } from "./rows.ts"
+import type { Figure, PeerName, Row, ServerName } from "./rows.ts"
 
 /** The runs of a row. */
 export interface Result {
@@ -36,65 +36,125 @@ const present = <A>(value: A | undefined): value is A => value !== undefined
 const pairs = (runs: ReadonlyArray<Run>, peer: PeerName): ReadonlyArray<readonly [Measurement, Measurement]> =>
   runs.flatMap(({ ours, [peer]: other }) => (ours === undefined || other === undefined ? [] : [[ours, other] as const]))
 
-const headings = ["", "against", "cost, peer / ours", "throughput, ours / peer"]
-const medianHeadings = ["cost: ours, peer", "throughput: ours, peer", "peak RSS, MB: ours, peer"]
+const headings = [
+  "",
+  "against",
+  "ratio",
+  "goal",
+  "ours, peer",
+  "second ratio",
+  "ours, peer",
+  "peak RSS, MB: ours, peer"
+]
+const none = "–"
+
+type Value = (measurement: Measurement) => number | undefined
+
+/** The medians of ours and of the peer. */
+const medians = (paired: ReadonlyArray<readonly [Measurement, Measurement]>, of: Value, scale: number): string =>
+  [0, 1].map((side) => number(scale * median(paired.map((pair) => of(pair[side]!)).filter(present)))).join(", ")
+
+const ratios = (
+  paired: ReadonlyArray<readonly [Measurement, Measurement]>,
+  figure: Figure,
+  of: Value
+): ReadonlyArray<number> =>
+  paired.map(([ours, other]) => {
+    const ratio = (of(other) ?? Number.NaN) / (of(ours) ?? Number.NaN)
+    return figure.better === "less" ? ratio : 1 / ratio
+  })
+
+const first: Value = (measurement) => measurement.first
+const second: Value = (measurement) => measurement.second
+
+/** The median of a row's first ratio against a peer, and whether that is as much as is wanted. */
+const attained = (result: Result, peer: PeerName): { readonly goal: number; readonly isMet: boolean } | undefined => {
+  const goal = result.row.goals?.[peer]
+  if (goal === undefined) return undefined
+  const found = ratios(pairs(result.runs, peer), figuresOf(result.row).first, first)
+  return { goal, isMet: result.failure === undefined && median(found) >= goal }
+}
 
 const cells = (result: Result, peer: PeerName): ReadonlyArray<string> => {
-  const { cost, costScale, rate, rateScale } = unitOf(result.row)
+  const figures = figuresOf(result.row)
   const paired = pairs(result.runs, peer)
-  const both = (of: (measurement: Measurement) => number | undefined, scale: number): string =>
-    [0, 1].map((side) => number(scale * median(paired.map((pair) => of(pair[side]!)).filter(present)))).join(", ")
-  const rates = paired.map(([ours, other]) => (ours.rate ?? Number.NaN) / (other.rate ?? Number.NaN))
+  const ratio = (figure: Figure, of: Value) => `${figure.name} ${spread(ratios(paired, figure, of))}`
+  const values = (figure: Figure, of: Value) => `${medians(paired, of, figure.scale)} ${figure.unit}`
+  const goal = attained(result, peer)
   return [
     result.row.title,
-    peer,
-    spread(paired.map(([ours, other]) => other.cost / ours.cost)),
-    rate === undefined ? "–" : spread(rates),
-    `${both((measurement) => measurement.cost, costScale)} ${cost}`,
-    rate === undefined ? "–" : `${both((measurement) => measurement.rate, rateScale)} ${rate}`,
-    both((measurement) => measurement.peakBytes, 1e-6)
+    peerTitle(result.row, peer),
+    ratio(figures.first, first),
+    goal === undefined ? none : `${number(goal.goal)}, ${goal.isMet ? "met" : "**missed**"}`,
+    values(figures.first, first),
+    figures.second === undefined ? none : ratio(figures.second, second),
+    figures.second === undefined ? none : values(figures.second, second),
+    medians(paired, (measurement) => measurement.peakBytes, 1e-6)
   ]
 }
 
 const lines = (result: Result): ReadonlyArray<ReadonlyArray<string>> =>
   result.failure === undefined
     ? result.row.peers.map((peer) => cells(result, peer))
-    : [[result.row.title, "", `failed: ${result.failure}`, "", "", "", ""]]
+    : [[result.row.title, "", `failed: ${result.failure}`, "", "", "", "", ""]]
 
 export const markdown = (results: ReadonlyArray<Result>): string => {
-  const table = [[...headings, ...medianHeadings], headings.concat(medianHeadings).map(() => "---")]
+  const table = [headings, headings.map(() => "---")]
   const body = results.flatMap(lines)
   return [...table, ...body].map((row) => `| ${row.join(" | ")} |`).join("\n")
+}
+
+/** How many of the goals are met. */
+export const goals = (results: ReadonlyArray<Result>): string => {
+  const all = results.flatMap((result) => result.row.peers.map((peer) => attained(result, peer)).filter(present))
+  return `${all.filter(({ isMet }) => isMet).length} of ${all.length} goals met`
 }
 
 /** One line for each peer, for the terminal. */
 export const summary = (result: Result): string =>
   lines(result)
-    .map(([title = "", peer = "", cost = "", throughput = "", ...medians]) =>
-      result.failure !== undefined
-        ? `${result.row.name.padEnd(16)} ${cost}`
-        : `${result.row.name.padEnd(16)} ${peer.padEnd(4)} cost ${cost.padEnd(20)} throughput ${throughput.padEnd(20)} ` +
-          `${medians.join(" | ")}  (${title})`
+    .map(
+      ([title = "", peer = "", ratio = "", goal = "", values = "", secondRatio = "", secondValues = "", peak = ""]) =>
+        result.failure === undefined
+          ? [
+              result.row.name.padEnd(21),
+              peer.padEnd(12),
+              ratio.padEnd(26),
+              `goal ${goal.replaceAll("*", "")}`.padEnd(19),
+              secondRatio.padEnd(32),
+              `${values} | ${secondValues} | peak ${peak} MB  (${title})`
+            ].join(" ")
+          : `${result.row.name.padEnd(21)} ${ratio}`
     )
     .join("\n")
 
 /** One line for one measurement: what each process spent, to see whether the server was the bottleneck. */
 export const detail = (row: Row, run: number, server: ServerName, measurement: Measurement | undefined): string => {
   if (measurement === undefined) return ""
-  const { cost, costScale, rate, rateScale } = unitOf(row)
+  const figures = figuresOf(row)
   const { cpu, seconds } = measurement
-  const flowed = `${number((measurement.rate ?? Number.NaN) * rateScale)} ${rate ?? ""}`
+  const value = (figure: Figure | undefined, of: Value): string =>
+    figure === undefined
+      ? ""
+      : `${figure.name} ${number((of(measurement) ?? Number.NaN) * figure.scale)} ${figure.unit}, `
   const share = (value: number): string => `${value.toFixed(2)} s`
   return (
-    `  ${row.name.padEnd(16)} run ${run} ${server.padEnd(4)} ${number(measurement.cost * costScale)} ${cost}, ${flowed}, ` +
+    `  ${row.name.padEnd(21)} run ${run} ${server.padEnd(4)} ${value(figures.first, first)}${value(figures.second, second)}` +
     `peak ${number(measurement.peakBytes / 1e6)} MB; in ${share(seconds)} CPU server ${share(cpu.server)}, ` +
     `load ${share(cpu.load)}, target ${share(cpu.target)}`
   )
 }
 
+/** What the numbers were taken on. */
 export const machine = (): string => {
   const processors = cpus()
-  return `${processors[0]?.model.trim() ?? "unknown CPU"}, ${processors.length} cores, Node ${process.version}, ${process.platform}`
+  return [
+    processors[0]?.model.trim() ?? "unknown CPU",
+    `${processors.length} cores`,
+    `${(totalmem() / 2 ** 30).toFixed(0)} GiB of memory`,
+    `Node ${process.version}`,
+    `${process.platform} ${release()}`
+  ].join(", ")
 }
 
 const startMarker = "<!-- bench:start -->"
@@ -108,6 +168,7 @@ export const writeReadme = (results: ReadonlyArray<Result>, command: string): vo
   const to = text.indexOf(endMarker)
   if (from < 0 || to < from) throw new Error(`expected ${startMarker} and ${endMarker} in bench/README.md`)
   const date = new Date().toISOString().slice(0, 10)
-  const block = [startMarker, "", `${date}, ${machine()}: \`${command}\``, "", markdown(results), ""].join("\n")
+  const head = `${date}, ${machine()}: \`${command}\`; ${goals(results)}.`
+  const block = [startMarker, "", head, "", markdown(results), ""].join("\n")
   writeFileSync(path, `${text.slice(0, from)}${block}\n${text.slice(to)}`)
 }

@@ -1,35 +1,60 @@
 /**
- * The rows of the benchmark, as data: what is loaded, how, and against whom; and the commands of the servers. The
- * project's own come from `BENCH_ECHO` and `BENCH_PROXY` when they are set (words split at spaces, `{TARGET}` stands
- * for the target's `HOST:PORT`).
+ * The rows of the benchmark, as data: what is loaded, how, against whom, and what the project wants to reach there.
  */
-import { certificateFile } from "./certificate.ts"
+import type { Compression } from "./loads/compressed.ts"
 
-export type PeerName = "ws" | "net" | "core"
+/**
+ * `core` is our own command line beside a component, `few` our own server with fewer connections, `node` a process of Node
+ * that does nothing.
+ */
+export type PeerName = "ws" | "net" | "core" | "few" | "node"
 export type ServerName = "ours" | PeerName
 
 export interface Row {
   readonly name: string
   readonly title: string
-  readonly kind: "echo" | "upload" | "download" | "idle" | "handshake"
+  readonly kind:
+    | "echo"
+    | "turns"
+    | "latency"
+    | "broadcast"
+    | "upload"
+    | "download"
+    | "idle"
+    | "handshake"
+    | "churn"
+    | "start"
   readonly role: "echo" | "proxy"
   /** Payload bytes of a message, or of a write of the target for a download. */
   readonly size: number
-  /** `idle`: connections held. `handshake`: openings at a time. */
+  /** `idle`: connections held. `handshake`, `churn`: openings at a time. */
   readonly connections: number
   /** Messages in flight on each connection. */
   readonly depth: number
   readonly peers: ReadonlyArray<PeerName>
-  /** Whether ours is a component, of which the core is a peer. */
-  readonly component?: boolean
+  /** The ratio to reach against a peer, in the first figure of the row. */
+  readonly goals?: Readonly<Partial<Record<PeerName, number>>>
+  /** A server of `servers` in place of our command line; its peers are of the same name. */
+  readonly server?: "component" | "broadcast" | "deflate"
+  /** permessage-deflate, and how. */
+  readonly compression?: Compression
+  /** `idle`: messages that each connection has exchanged before it is idle. */
+  readonly exchanged?: number
+  /** `idle`: connections that are held already when it begins. Default: 20. */
+  readonly held?: number
+  /** Connections of the peer `few`. */
+  readonly few?: number
+  /** `churn`: connections opened and closed in all. */
+  readonly openings?: number
   /** Whether clients speak TLS; the target never does. */
   readonly tls?: boolean
 }
 
 const both: ReadonlyArray<PeerName> = ["ws", "net"]
 const KiB = 1024
+const count = (value: number): string => value.toLocaleString("en-US")
 
-const small = (role: Row["role"], depth: number): Row => ({
+const small = (role: Row["role"], depth: number, goals: Row["goals"] = {}): Row => ({
   name: `${role}-${depth}`,
   title: `${role === "echo" ? "echo" : "proxied echo"}, 100 bytes, ${depth} in flight, 50 connections`,
   kind: "echo",
@@ -37,10 +62,23 @@ const small = (role: Row["role"], depth: number): Row => ({
   size: 100,
   connections: 50,
   depth,
-  peers: both
+  peers: both,
+  goals
 })
 
-const bulk = (kind: "upload" | "download", size: number, label: string): Row => ({
+const large: Row = {
+  name: "echo-64kib",
+  title: "echo, 64 KiB, 1 in flight, 10 connections",
+  kind: "echo",
+  role: "echo",
+  size: 64 * KiB,
+  connections: 10,
+  depth: 1,
+  peers: both,
+  goals: { ws: 1.3, net: 1 / 1.5 }
+}
+
+const bulk = (kind: "upload" | "download", size: number, label: string, goals: Row["goals"] = {}): Row => ({
   name: `${kind}-${label.replace(" ", "").toLowerCase()}`,
   title: `proxied ${kind}, ${label}, 4 connections`,
   kind,
@@ -48,7 +86,41 @@ const bulk = (kind: "upload" | "download", size: number, label: string): Row => 
   size,
   connections: 4,
   depth: 1,
-  peers: both
+  peers: both,
+  goals
+})
+
+const broadcast: Row = {
+  name: "broadcast",
+  title: "broadcast, 100 bytes, to 1,000 connections",
+  kind: "broadcast",
+  role: "echo",
+  size: 100,
+  connections: 1000,
+  depth: 1,
+  peers: ["ws"],
+  goals: { ws: 3 },
+  server: "broadcast"
+}
+
+const contexts: Readonly<Record<Compression, string>> = {
+  fresh: "without context takeover",
+  takeover: "with context takeover"
+}
+const suffixes: Readonly<Record<Compression, string>> = { fresh: "", takeover: "-takeover" }
+
+const deflate = (compression: Compression): Row => ({
+  name: `deflate-echo${suffixes[compression]}`,
+  title: `compressed echo, 1 KiB of JSON, 1 in flight, 50 connections, ${contexts[compression]}`,
+  kind: "echo",
+  role: "echo",
+  size: KiB,
+  connections: 50,
+  depth: 1,
+  peers: ["ws"],
+  goals: { ws: 1.5 },
+  server: "deflate",
+  compression
 })
 
 const idle = (role: Row["role"]): Row => ({
@@ -59,10 +131,26 @@ const idle = (role: Row["role"]): Row => ({
   size: 1,
   connections: 2000,
   depth: 1,
-  peers: both
+  peers: both,
+  goals: { ws: 1, net: 1 / 1.5 }
 })
 
-const handshake = (role: Row["role"]): Row => ({
+const idleDeflate = (compression: Compression): Row => ({
+  name: `idle-deflate${suffixes[compression]}`,
+  title: `memory of an idle connection after 20 compressed messages, 2,000 held, ${contexts[compression]}`,
+  kind: "idle",
+  role: "echo",
+  size: KiB,
+  connections: 2000,
+  depth: 1,
+  peers: ["ws"],
+  goals: { ws: 2 },
+  server: "deflate",
+  compression,
+  exchanged: 20
+})
+
+const handshake = (role: Row["role"], goals: Row["goals"] = {}): Row => ({
   name: `handshake-${role}`,
   title: `open, 101, close${role === "proxy" ? ", proxied" : ""}, 32 at a time`,
   kind: "handshake",
@@ -70,8 +158,68 @@ const handshake = (role: Row["role"]): Row => ({
   size: 1,
   connections: 32,
   depth: 1,
-  peers: ["ws"]
+  peers: ["ws"],
+  goals
 })
+
+const latency = (role: Row["role"]): Row => ({
+  name: `latency-${role}`,
+  title: `${role === "echo" ? "echo" : "proxied echo"}, 100 bytes, 50 connections, at half the most that ws can do`,
+  kind: "latency",
+  role,
+  size: 100,
+  connections: 50,
+  depth: 1,
+  peers: both,
+  goals: { ws: 1, net: 1 / 1.3 }
+})
+
+const start = (role: Row["role"]): Row => ({
+  name: `start-${role}`,
+  title: `start of ${role === "echo" ? "an echo server" : "a proxy"}, until it is ready`,
+  kind: "start",
+  role,
+  size: 1,
+  connections: 0,
+  depth: 1,
+  peers: ["ws", "net", "node"]
+})
+
+/** How far a message or a connection may get dearer with many connections: a fifth. */
+const flat = 1 / 1.2
+
+const grow = (connections: number): Row => ({
+  name: `grow-echo-${connections}`,
+  title: `echo, 100 bytes, 1 in flight over ${count(connections)} connections`,
+  kind: "turns",
+  role: "echo",
+  size: 100,
+  connections,
+  depth: 1,
+  peers: ["few"],
+  goals: { few: flat },
+  few: 1
+})
+
+/** The first connections pay for the room that the collector takes once: those after them are compared. */
+const growMemory: Row = {
+  ...idle("echo"),
+  name: "grow-idle",
+  title: "memory of an idle connection, 10,000 held beside 2,000",
+  connections: 10_000,
+  held: 2000,
+  peers: ["few"],
+  goals: { few: flat },
+  few: 2000
+}
+
+const churn: Row = {
+  ...handshake("echo"),
+  name: "churn",
+  title: "memory after 200,000 connections have come and gone, for that before",
+  kind: "churn",
+  openings: 200_000
+}
 
 /** What the component costs beside the core that it stands on. */
 const component = (row: Row): Row => ({
@@ -79,7 +227,8 @@ const component = (row: Row): Row => ({
   name: `component-${row.name}`,
   title: `component: ${row.title}`,
   peers: ["core"],
-  component: true
+  goals: {},
+  server: "component"
 })
 
 /** The same over TLS 1.3 with an RSA certificate: against `ws` behind `node:https`, and plain `node:tls`. */
@@ -88,22 +237,38 @@ const tls = (row: Row): Row => ({
   name: `tls-${row.name}`,
   title: `TLS: ${row.title}`,
   peers: both,
+  goals: {},
   tls: true
 })
 
 export const rows: ReadonlyArray<Row> = [
-  small("echo", 1),
-  small("echo", 10),
-  small("proxy", 1),
-  small("proxy", 10),
-  bulk("upload", 64 * KiB, "64 KiB"),
-  bulk("upload", 1024 * KiB, "1 MiB"),
-  bulk("download", 64 * KiB, "64 KiB"),
-  bulk("download", 1024 * KiB, "1 MiB"),
+  small("echo", 1, { ws: 1.1, net: 1 / 1.25 }),
+  small("echo", 10, { ws: 5, net: 1 / 1.6 }),
+  large,
+  small("proxy", 1, { ws: 1.1, net: 1 / 1.4 }),
+  small("proxy", 10, { ws: 3, net: 1 / 1.6 }),
+  latency("echo"),
+  latency("proxy"),
+  bulk("upload", 64 * KiB, "64 KiB", { ws: 1.5, net: 1.1 }),
+  bulk("upload", 1024 * KiB, "1 MiB", { ws: 1.5, net: 1.1 }),
+  bulk("download", 64 * KiB, "64 KiB", { ws: 1.3, net: 1.15 }),
+  bulk("download", 1024 * KiB, "1 MiB", { ws: 1.3, net: 1.15 }),
+  broadcast,
+  deflate("fresh"),
+  deflate("takeover"),
+  idleDeflate("fresh"),
+  idleDeflate("takeover"),
   idle("echo"),
   idle("proxy"),
-  handshake("echo"),
-  handshake("proxy"),
+  handshake("echo", { ws: 1.3 }),
+  handshake("proxy", { ws: 1.3 }),
+  start("echo"),
+  start("proxy"),
+  grow(100),
+  grow(1000),
+  grow(10_000),
+  growMemory,
+  churn,
   component(small("echo", 1)),
   component(small("echo", 10)),
   component(small("proxy", 1)),
@@ -116,44 +281,41 @@ export const rows: ReadonlyArray<Row> = [
   tls(handshake("echo"))
 ]
 
-export interface Unit {
-  /** What the cost is counted in, and by what the raw cost (CPU seconds or bytes, for one unit) is multiplied. */
-  readonly cost: string
-  readonly costScale: number
-  /** The same for the throughput; none where nothing flows. */
-  readonly rate: string | undefined
-  readonly rateScale: number
+/** What a peer is called beside a row. */
+export const peerTitle = (row: Row, peer: PeerName): string =>
+  peer === "few" ? `ours, ${count(row.few ?? 0)}` : peer === "node" ? "bare node" : peer
+
+/** A number of a row: what it is called and counted in, and by what the raw value is multiplied for that. */
+export interface Figure {
+  readonly name: string
+  readonly unit: string
+  readonly scale: number
+  readonly better: "less" | "more"
+}
+/** The number that a row is about, to which goals refer, and another one if there is any. */
+export interface Figures {
+  readonly first: Figure
+  readonly second: Figure | undefined
 }
 
-const units: Readonly<Record<Row["kind"], Unit>> = {
-  echo: { cost: "µs/message", costScale: 1e6, rate: "k/s", rateScale: 1e-3 },
-  upload: { cost: "s/GB", costScale: 1e9, rate: "MB/s", rateScale: 1e-6 },
-  download: { cost: "s/GB", costScale: 1e9, rate: "MB/s", rateScale: 1e-6 },
-  idle: { cost: "KB", costScale: 1e-3, rate: undefined, rateScale: 1 },
-  handshake: { cost: "µs", costScale: 1e6, rate: "/s", rateScale: 1 }
+const cost = (unit: string, scale: number): Figure => ({ name: "CPU", unit, scale, better: "less" })
+const rate = (unit: string, scale: number): Figure => ({ name: "throughput", unit, scale, better: "more" })
+const memory = (unit: string, scale: number): Figure => ({ name: "memory", unit, scale, better: "less" })
+const time = (name: string, unit: string, scale: number): Figure => ({ name, unit, scale, better: "less" })
+
+const perMessage: Figures = { first: cost("µs/message", 1e6), second: rate("k/s", 1e-3) }
+const perByte: Figures = { first: cost("s/GB", 1e9), second: rate("MB/s", 1e-6) }
+
+const figures: Readonly<Record<Row["kind"], Figures>> = {
+  echo: perMessage,
+  turns: perMessage,
+  broadcast: perMessage,
+  latency: { first: time("p99", "µs", 1e6), second: time("p50", "µs", 1e6) },
+  upload: perByte,
+  download: perByte,
+  idle: { first: memory("KB/connection", 1e-3), second: undefined },
+  handshake: { first: cost("µs/connection", 1e6), second: rate("/s", 1) },
+  churn: { first: memory("times that before", 1), second: cost("µs/connection", 1e6) },
+  start: { first: time("time", "ms", 1e3), second: memory("MB", 1e-6) }
 }
-export const unitOf = (row: Row): Unit => units[row.kind]
-
-const anyPort = "127.0.0.1:0"
-const overrides: Readonly<Record<Row["role"], string>> = { echo: "BENCH_ECHO", proxy: "BENCH_PROXY" }
-
-/** Whether another server stands in for ours. */
-export const overridden = (): boolean => Object.values(overrides).some((name) => process.env[name] !== undefined)
-
-/** The command line of a server for a row. */
-export const commandOf = (server: ServerName, row: Row, target: string): ReadonlyArray<string> => {
-  const { component = false, role, tls = false } = row
-  const targets = role === "proxy" ? [target] : []
-  const certificate = tls ? certificateFile() : undefined
-  if (component && server === "ours") {
-    return ["node", "--conditions=source", `bench/servers/component-${role}.ts`, anyPort, ...targets]
-  }
-  const own =
-    process.env[overrides[role]] ?? `node src/cli/main.ts ${role} ${anyPort}${role === "proxy" ? " {TARGET}" : ""}`
-  if (server === "ours" || server === "core") {
-    const words = own.split(/\s+/).map((word) => word.replace("{TARGET}", target))
-    return certificate === undefined ? words : [...words, "--cert", certificate]
-  }
-  const peer = ["node", `bench/peers/${server}-${role}.ts`, anyPort, ...targets]
-  return certificate === undefined ? peer : [...peer, `--cert=${certificate}`]
-}
+export const figuresOf = (row: Row): Figures => figures[row.kind]

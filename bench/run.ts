@@ -4,16 +4,18 @@
  */
 import { parseArgs } from "node:util"
 import { reasonOf } from "./agent.ts"
+import { overridden } from "./commands.ts"
 import { measure } from "./measure.ts"
-import type { Run } from "./measure.ts"
-import { detail, machine, markdown, summary, writeReadme } from "./report.ts"
+import { detail, goals, machine, markdown, summary, writeReadme } from "./report.ts"
 import type { Result } from "./report.ts"
-import { overridden, rows } from "./rows.ts"
+import type { Run } from "./rig.ts"
+import { rows } from "./rows.ts"
 import type { Row, ServerName } from "./rows.ts"
 
 interface Options {
   readonly runs: number
   readonly seconds: number
+  readonly quick: boolean
   readonly only: RegExp
   readonly verbose: boolean
   readonly write: boolean
@@ -39,8 +41,9 @@ const optionsOf = (argv: ReadonlyArray<string>): Options => {
   })
   const quick = values.quick
   return {
-    runs: Math.ceil(positive("runs", values.runs ?? (quick ? "1" : "5"))),
+    runs: Math.ceil(positive("runs", values.runs ?? (quick ? "1" : "7"))),
     seconds: positive("seconds", values.seconds ?? (quick ? "0.5" : "2")),
+    quick,
     only: new RegExp(values.only),
     verbose: values.verbose,
     write: values.write
@@ -78,7 +81,7 @@ const main = async (): Promise<void> => {
     results.push(result)
     console.log(summary(result))
   }
-  console.log(`\n${markdown(results)}`)
+  console.log(`\n${markdown(results)}\n\n${goals(results)}`)
   const failed = results.some((result) => result.failure !== undefined)
   if (failed) process.exitCode = 1
   if (options.write && failed) console.error("\nbench/README.md is left as it was: a row failed")

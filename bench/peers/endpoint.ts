@@ -5,9 +5,15 @@
 import { readFileSync } from "node:fs"
 import type { AddressInfo } from "node:net"
 
+const option = (name: string): string | undefined =>
+  process.argv.find((argument) => argument.startsWith(`--${name}=`))?.slice(name.length + 3)
+
+/** Whether messages are compressed in the context of those before them, which `--compression=takeover` asks for. */
+export const hasContextTakeover = (): boolean => option("compression") === "takeover"
+
 /** The certificate and key to speak TLS with, if TLS is to be spoken. */
 export const identity = (): { readonly cert: Buffer; readonly key: Buffer } | undefined => {
-  const file = process.argv.find((argument) => argument.startsWith("--cert="))?.slice("--cert=".length)
+  const file = option("cert")
   if (file === undefined) return undefined
   const pem = readFileSync(file)
   return { cert: pem, key: pem }

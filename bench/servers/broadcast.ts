@@ -1,0 +1,27 @@
+/**
+ * A server that sends each message to all of its clients. Prints `ready ws://HOST:PORT`.
+ * Usage: `node --conditions=source bench/servers/broadcast.ts HOST:PORT`.
+ */
+import { NodeRuntime } from "@effect/platform-node"
+import { Effect, Layer } from "effect"
+import { WebSocket, WebSocketServer } from "effect-websocket"
+import { NodeWebSocketServer } from "effect-websocket/node"
+import { endpoint } from "../peers/endpoint.ts"
+import { layerReady } from "./ready.ts"
+
+const clients = new Set<WebSocket.WebSocket>()
+
+const Broadcast = WebSocketServer.layerHandler((webSocket) =>
+  Effect.acquireUseRelease(
+    Effect.sync(() => clients.add(webSocket)),
+    () =>
+      WebSocket.runForEachArray(webSocket, (messages) =>
+        Effect.forEach(clients, (client) => client.sendAll(messages), { discard: true })
+      ),
+    () => Effect.sync(() => clients.delete(webSocket))
+  )
+)
+
+const Server = NodeWebSocketServer.layer(endpoint(process.argv[2]))
+
+Layer.mergeAll(Broadcast, layerReady).pipe(Layer.provide(Server), Layer.launch, NodeRuntime.runMain)
