@@ -62,7 +62,7 @@ const modeOf = (kind: Row["kind"]): LoadOptions["mode"] => {
 }
 
 export const startRig = async (base: Row, name: ServerName, options: MeasureOptions): Promise<Rig> => {
-  const row = name === "few" ? { ...base, connections: base.few ?? base.connections } : base
+  const row = name === "few" ? { ...base, ...base.few } : base
   await using resources = new AsyncDisposableStack()
   const target = row.role === "proxy" ? resources.use(start<BackendCommands>("backend.ts")) : undefined
   const targetMode = isBulk(row.kind) ? targetModes[row.kind] : "echo"

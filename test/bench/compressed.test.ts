@@ -50,7 +50,8 @@ describe("the messages", () => {
       assert.isTrue(inflated.equals(message(index)), `message ${index}`)
     }
     stream.close()
-    assert.isBelow(frame(100).length, fresh.frame(100).length)
+    // the first of a later round knows those of the round before
+    assert.isBelow(frame(128).length, fresh.frame(128).length)
   })
 })
 
