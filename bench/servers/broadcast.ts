@@ -11,7 +11,7 @@ import { layerReady } from "./ready.ts"
 
 const clients = new Set<WebSocket.WebSocket>()
 
-const Broadcast = WebSocketServer.layerHandler((webSocket) =>
+const ToAll = WebSocketServer.layerHandler((webSocket) =>
   Effect.acquireUseRelease(
     Effect.sync(() => clients.add(webSocket)),
     () =>
@@ -24,4 +24,4 @@ const Broadcast = WebSocketServer.layerHandler((webSocket) =>
 
 const Server = NodeWebSocketServer.layer(endpoint(process.argv[2]))
 
-Layer.mergeAll(Broadcast, layerReady).pipe(Layer.provide(Server), Layer.launch, NodeRuntime.runMain)
+Layer.mergeAll(ToAll, layerReady).pipe(Layer.provide(Server), Layer.launch, NodeRuntime.runMain)
