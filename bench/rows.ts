@@ -90,18 +90,18 @@ const bulk = (kind: "upload" | "download", size: number, label: string, goals: R
   goals
 })
 
-const broadcast: Row = {
-  name: "broadcast",
-  title: "broadcast, 100 bytes, to 1,000 connections",
+const broadcast = (depth: number): Row => ({
+  name: `broadcast-${depth}`,
+  title: `broadcast, 100 bytes, ${depth} in flight, to 1,000 connections`,
   kind: "broadcast",
   role: "echo",
   size: 100,
   connections: 1000,
-  depth: 1,
-  peers: ["ws"],
+  depth,
+  peers: both,
   goals: { ws: 3 },
   server: "broadcast"
-}
+})
 
 const contexts: Readonly<Record<Compression, string>> = {
   fresh: "without context takeover",
@@ -253,7 +253,8 @@ export const rows: ReadonlyArray<Row> = [
   bulk("upload", 1024 * KiB, "1 MiB", { ws: 1.5, net: 1.1 }),
   bulk("download", 64 * KiB, "64 KiB", { ws: 1.3, net: 1.15 }),
   bulk("download", 1024 * KiB, "1 MiB", { ws: 1.3, net: 1.15 }),
-  broadcast,
+  broadcast(1),
+  broadcast(10),
   deflate("fresh"),
   deflate("takeover"),
   idleDeflate("fresh"),
