@@ -3,7 +3,7 @@
  * an npm package of its own; where there is none for this platform, only the Node at hand is tried.
  */
 import { execFileSync, spawn } from "node:child_process"
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
@@ -57,15 +57,33 @@ const program = Effect.gen(function* () {
 await Effect.runPromise(Effect.provide(program, Server))
 `
 
-/** The command: it says where it listens, and ends in order. */
+/** A user and his password, as `htpasswd -B` writes them. */
+const users = "ada:$2b$05$xgoHG7ZiIXrrl4UJJszB7ODHtWT1cN/JGvEH5Dr/jtVoSMII8RTLu\n"
+
+/** The command: it says where it listens, answers by what its flags load, and ends in order. */
 const command = async (node: string, cwd: string): Promise<void> => {
   const bin = join(cwd, "node_modules", "effect-websocket", "dist", "cli", "main.js")
   const version = execFileSync(node, [bin, "--version"], { encoding: "utf8" })
   if (!/\d+\.\d+\.\d+/.test(version)) throw new Error(`expected a version, got ${version}`)
-  const child = spawn(node, [bin, "proxy", "127.0.0.1:0", "127.0.0.1:9"], { stdio: ["ignore", "pipe", "inherit"] })
+  const web = join(cwd, "web")
+  mkdirSync(web, { recursive: true })
+  writeFileSync(join(web, "index.html"), "a page")
+  writeFileSync(join(cwd, "users"), users)
+  const flags = ["--web", web, "--web-auth", "--htpasswd", join(cwd, "users")]
+  const child = spawn(node, [bin, "proxy", "127.0.0.1:0", "127.0.0.1:9", ...flags], {
+    stdio: ["ignore", "pipe", "inherit"]
+  })
   const exit = new Promise<number | null>((resolve) => child.once("exit", resolve))
   for await (const line of createInterface({ input: child.stdout })) {
-    if (!/^ready ws:\/\/127\.0\.0\.1:\d+$/.test(line)) throw new Error(`expected a ready line, got ${line}`)
+    const address = /^ready ws:\/\/(127\.0\.0\.1:\d+)$/.exec(line)?.[1]
+    if (address === undefined) throw new Error(`expected a ready line, got ${line}`)
+    const answers = ["ada:wrong", "ada:secret"].map(async (login) => {
+      const authorization = `Basic ${Buffer.from(login).toString("base64")}`
+      return (await fetch(`http://${address}/`, { headers: { authorization } })).status
+    })
+    const statuses = (await Promise.all(answers)).join()
+    if (statuses !== "401,200")
+      throw new Error(`expected 401 and 200 for a wrong and a right password, got ${statuses}`)
     break
   }
   child.kill("SIGTERM")
