@@ -19,13 +19,12 @@ import { type Client, DialError, Dialer } from "../proxy/Dialer.ts"
 import { type Firewall, isPresent, none, type Present } from "../proxy/Firewall.ts"
 import { type AnyTarget, ClientTarget, type Target, UnixTarget } from "../proxy/Target.ts"
 import * as TargetPolicy from "../proxy/TargetPolicy.ts"
-import * as TlsClient from "../tls/TlsClient.ts"
+import type * as TlsClient from "../tls/TlsClient.ts"
 import { addressesOf, denied } from "./internal/addresses.ts"
 import { announce } from "./internal/announce.ts"
 import * as Connecting from "./internal/connecting.ts"
-import * as Through from "./internal/firewall.ts"
 import { systemDns } from "./internal/systemDns.ts"
-import * as Tls from "./internal/tls.ts"
+import type * as Tls from "./internal/tls.ts"
 import type * as NodeProxyProtocol from "./NodeProxyProtocol.ts"
 import * as NodeSocket from "./NodeSocket.ts"
 
@@ -109,11 +108,16 @@ const missed = (target: AnyTarget, all: NonEmptyReadonlyArray<Connecting.Missed>
   })
 }
 
+/** What plain dialling does without, loaded by the first dial that needs it. */
+const firewalling = Effect.promise(() => import("./internal/firewall.ts"))
+const tlsClients = Effect.promise(() => import("../tls/TlsClient.ts"))
+const tlsHandshakes = Effect.promise(() => import("./internal/tls.ts"))
+
 /** Gives the client of options, which is made once for each of these objects. */
 const makeClients = () => {
   const clients = new WeakMap<TlsClient.Options, ReturnType<typeof TlsClient.make>>()
   return (target: Target, options: TlsClient.Options): Effect.Effect<TlsClient.TlsClient, DialError> =>
-    Effect.suspend(() => {
+    Effect.flatMap(tlsClients, (TlsClient) => {
       let client = clients.get(options)
       if (client === undefined) clients.set(options, (client = TlsClient.make(options)))
       if (Result.isSuccess(client)) return Effect.succeed(client.success)
@@ -180,7 +184,7 @@ export const make = (options: Options = {}): Dialer["Service"] => {
         return new DialError({ target, kind: "FirewallFailed", detail: said, cause })
       })
     const way = { target, policy: policyOf(target), resolver, clientOf: clientFor, progress, attemptDelay, patience }
-    return Through.connect(way, firewalls)
+    return Effect.flatMap(firewalling, ({ connect }) => connect(way, firewalls))
   }
 
   const reach = (target: AnyTarget, progress: Tls.Progress): Effect.Effect<Net.Socket, DialError> =>
@@ -225,8 +229,9 @@ export const make = (options: Options = {}): Dialer["Service"] => {
       Effect.gen(function* () {
         // what cannot be used is said before anybody is connected to
         const tlsClient = yield* clientOf(target, asked)
+        const { secure, toTarget } = yield* tlsHandshakes
         const connection = yield* restore(begin(target, client, progress))
-        return yield* Effect.onError(restore(Tls.secure(Tls.toTarget(target), connection, tlsClient, progress)), () =>
+        return yield* Effect.onError(restore(secure(toTarget(target), connection, tlsClient, progress)), () =>
           Effect.sync(() => void connection.destroy())
         )
       })

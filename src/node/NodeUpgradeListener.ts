@@ -4,12 +4,11 @@
  *
  * @since 0.1.0
  */
-import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
-import * as HttpServer from "effect/http/HttpServer"
+import type * as HttpServer from "effect/http/HttpServer"
 import * as Metric from "effect/Metric"
 import * as NetAddress from "effect/net/NetAddress"
 import * as Result from "effect/Result"
@@ -29,7 +28,6 @@ import { Entrance } from "./internal/entrance.ts"
 import * as Identified from "./internal/identified.ts"
 import * as Forwarding from "./internal/forwarding.ts"
 import * as Listen from "./internal/listen.ts"
-import * as Secure from "./internal/secure.ts"
 import {
   ignoreError,
   isDoubled,
@@ -300,7 +298,11 @@ export const make = Effect.fnUntraced(function* (
     options.tls === undefined
       ? undefined
       : yield* Effect.mapError(
-          Secure.make(options.tls, { handshakeTimeout: timeout, highWaterMark: options.highWaterMark }),
+          // what TLS takes is loaded where it is spoken
+          (yield* Effect.promise(() => import("./internal/secure.ts"))).make(options.tls, {
+            handshakeTimeout: timeout,
+            highWaterMark: options.highWaterMark
+          }),
           (cause) => new ListenError({ address: addressOf(options), code: "ERR_TLS_SETTINGS", cause })
         )
   const listeners = server.listeners("connection")
@@ -386,16 +388,18 @@ export const make = Effect.fnUntraced(function* (
     }, Effect.scoped)
   }
 
-  const http = HttpServer.make({
+  // as HttpServer.make has it, which would take all that is beside it
+  const http = {
     address,
     serve: Effect.fnUntraced(function* (httpApp, middleware) {
       const serveScope = yield* Effect.scope
-      const app = proxyProtocol === undefined && forwarded === undefined ? httpApp : Identified.identified(httpApp)
-      const handler = yield* NodeHttpServer.makeHandler(app, { middleware, scope: Scope.forkUnsafe(serveScope) })
+      const { identified, makeHandler } = yield* Effect.promise(() => import("./internal/application.ts"))
+      const app = proxyProtocol === undefined && forwarded === undefined ? httpApp : identified(httpApp)
+      const handler = yield* makeHandler(app, { middleware, scope: Scope.forkUnsafe(serveScope) })
       const previous = onRequest
       onRequest = handler
       yield* Effect.addFinalizer(() => Effect.sync(() => void (onRequest = previous)))
     })
-  })
+  } satisfies Parameters<typeof HttpServer.make>[0] as HttpServer.HttpServer["Service"]
   return { listener, http }
 })

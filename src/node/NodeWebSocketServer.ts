@@ -3,17 +3,17 @@
  *
  * @since 0.1.0
  */
-import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import type * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as HttpServer from "effect/http/HttpServer"
+import type * as HttpServer from "effect/http/HttpServer"
 import * as Layer from "effect/Layer"
 import * as Admission from "../server/Admission.ts"
 import type { ListenError } from "../server/UpgradeListener.ts"
 import { UpgradeListener } from "../server/UpgradeListener.ts"
 import * as WebSocketServer from "../server/WebSocketServer.ts"
-import { Identities } from "../tls/Identities.ts"
+import type { Identities } from "../tls/Identities.ts"
 import type * as NodeTls from "./NodeTls.ts"
 import * as NodeUpgradeListener from "./NodeUpgradeListener.ts"
 import * as NodeZlib from "./NodeZlib.ts"
@@ -60,7 +60,12 @@ export const layer = (options: Options): Layer.Layer<WebSocketServer.WebSocketSe
 export const layerTls = (
   options: Omit<Options, "tls"> & { readonly tls?: Omit<NodeTls.Options, "identities"> | undefined }
 ): Layer.Layer<WebSocketServer.WebSocketServer, ListenError, Identities> =>
-  Layer.unwrap(Identities.useSync((identities) => layer({ ...options, tls: { ...options.tls, identities } })))
+  Layer.unwrap(
+    Effect.gen(function* () {
+      const { Identities } = yield* Effect.promise(() => import("../tls/Identities.ts"))
+      return layer({ ...options, tls: { ...options.tls, identities: yield* Identities } })
+    })
+  )
 
 /**
  * {@link layer} with options from `Config`, such as `{ port: Config.Int("PORT") }`.
@@ -87,14 +92,22 @@ export const layerHttp = (
   WebSocketServer.WebSocketServer | HttpServer.HttpServer | Layer.Success<typeof NodeHttpServer.layerHttpServices>,
   ListenError
 > =>
-  WebSocketServer.layer(options).pipe(
-    Layer.provideMerge(
-      Layer.effectContext(
-        Effect.map(NodeUpgradeListener.make(options), (_) =>
-          Context.make(UpgradeListener, _.listener).pipe(Context.add(HttpServer.HttpServer, _.http))
-        )
+  Layer.unwrap(
+    Effect.gen(function* () {
+      // a server without pages has no use for effect's whole HTTP server
+      const [{ HttpServer }, { layerHttpServices }] = yield* Effect.promise(() =>
+        Promise.all([import("effect/http/HttpServer"), import("@effect/platform-node/NodeHttpServer")])
       )
-    ),
-    Layer.provide(NodeZlib.layer),
-    Layer.merge(NodeHttpServer.layerHttpServices)
+      return WebSocketServer.layer(options).pipe(
+        Layer.provideMerge(
+          Layer.effectContext(
+            Effect.map(NodeUpgradeListener.make(options), (_) =>
+              Context.make(UpgradeListener, _.listener).pipe(Context.add(HttpServer, _.http))
+            )
+          )
+        ),
+        Layer.provide(NodeZlib.layer),
+        Layer.merge(layerHttpServices)
+      )
+    })
   )

@@ -17,7 +17,6 @@ import type { Admission } from "../../server/Admission.ts"
 import { ClientNames } from "../../server/ClientNames.ts"
 import { Denial } from "../../server/Denial.ts"
 import * as Judge from "../../server/Judge.ts"
-import * as NodeClientNames from "../NodeClientNames.ts"
 import { peerOf, type TcpPeer } from "./peer.ts"
 import { ignoreError, refuse } from "./upgrade.ts"
 
@@ -62,7 +61,10 @@ export const make = Effect.fnUntraced(function* (
     ? undefined
     : Option.isSome(given)
       ? given.value
-      : Context.get(yield* Layer.build(NodeClientNames.layer()), ClientNames)
+      : Context.get(
+          yield* Layer.build((yield* Effect.promise(() => import("../NodeClientNames.ts"))).layer()),
+          ClientNames
+        )
   let told = 0
 
   const turnAway = (socket: Net.Socket, peer: TcpPeer, denial: Denial): Effect.Effect<void> => {

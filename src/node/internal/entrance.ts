@@ -11,7 +11,6 @@ import type { Peer } from "../../server/UpgradeListener.ts"
 import type { TlsHandshakeError } from "../NodeTls.ts"
 import type { Accepting } from "../NodeProxyProtocol.ts"
 import type { Door } from "./door.ts"
-import { alertRecord } from "./firstBytes.ts"
 import { peerOf, type TcpPeer } from "./peer.ts"
 import * as ProxyHeader from "./proxyHeader.ts"
 import type { Gate } from "./secure.ts"
@@ -30,6 +29,9 @@ export interface Options {
 }
 
 type Outcome = Net.Socket | "answered" | undefined
+
+/** The record of an alert, for a socket without TLS. */
+const alertRecord = (alert: number): Uint8Array => Uint8Array.of(21, 3, 1, 0, 2, 2, alert)
 
 /** What is said to who does not come through TLS, where TLS itself did not say it. */
 const lastWord = (socket: Net.Socket, { alert, isHttp }: TlsHandshakeError): Effect.Effect<void> => {

@@ -57,9 +57,6 @@ const notTls = ({ alert, isHttp, reason }: Extract<ClientHello.Outcome, { readon
     ...(isHttp ? { isHttp } : { alert: ClientHello.alertRecord(alert)[6] })
   })
 
-/** The record of an alert, for a socket without TLS. */
-export const alertRecord = (alert: number): Uint8Array => Uint8Array.of(21, 3, 1, 0, 2, 2, alert)
-
 /** The most application protocols that are named. */
 const maxProtocols = 10
 
