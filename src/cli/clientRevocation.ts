@@ -10,25 +10,8 @@ import * as Revocation from "../tls/Revocation.ts"
 import { look } from "../tls/internal/look.ts"
 import type { RevocationError } from "../tls/RevocationError.ts"
 import type { UsageError } from "./Address.ts"
-import { optional, repeated, usage } from "./typed.ts"
-
-export const flags = {
-  clientCrl: repeated(
-    "client-crl",
-    "FILE",
-    "Refuse certificates of clients that this list of their authority (PEM or DER) has revoked; each authority needs one"
-  ),
-  clientRevocation: optional(
-    "client-revocation",
-    "LIST",
-    "Ask whom certificates of clients name whether they are revoked: crl, ocsp, or both as crl,ocsp; crl=required refuses those that name nobody"
-  )
-}
-
-export interface Typed {
-  readonly clientCrl: ReadonlyArray<string>
-  readonly clientRevocation: Option.Option<string>
-}
+import type { ServerFlags } from "./tls.ts"
+import { usage } from "./typed.ts"
 
 type Service = Revocation.Revocation["Service"]
 
@@ -91,7 +74,7 @@ const reloading = Effect.fnUntraced(function* (paths: ReadonlyArray<string>): Ef
 export const make = Effect.fnUntraced(function* ({
   clientCrl,
   clientRevocation
-}: Typed): Effect.fn.Return<Service | undefined, UsageError> {
+}: Pick<ServerFlags, "clientCrl" | "clientRevocation">): Effect.fn.Return<Service | undefined, UsageError> {
   const own = clientCrl.length === 0 ? undefined : yield* reloading(clientCrl)
   if (Option.isNone(clientRevocation)) return own
   // without lists of its own there is nothing to read, and to fail at

@@ -17,7 +17,6 @@ import * as Logger from "effect/Logger"
 import * as Result from "effect/Result"
 import { readFileSync } from "node:fs"
 import { UsageError } from "./Address.ts"
-import { demo } from "./demo.ts"
 import { echo } from "./echo.ts"
 import { proxy } from "./proxy.ts"
 import * as Websockify from "./websockify.ts"
@@ -27,7 +26,12 @@ const name = "effect-websocket"
 /** The package's own version; its manifest lies above both `src` and `dist`. */
 const version: unknown = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")).version
 
-const command = Command.make(name, {}, () => demo).pipe(
+const command = Command.make(name, {}, () =>
+  Effect.flatMap(
+    Effect.promise(() => import("./demo.ts")),
+    ({ demo }) => demo
+  )
+).pipe(
   Command.withDescription(
     "A WebSocket in front of a TCP service. Without anything: a demonstration to open in a browser. With addresses and no command it is proxy with the options of websockify: effect-websocket 6080 localhost:5900 --web /usr/share/novnc"
   ),

@@ -5,7 +5,6 @@ import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as NodeDialer from "../node/NodeDialer.ts"
-import * as NodeWebSocketServer from "../node/NodeWebSocketServer.ts"
 import * as WebSocketProxy from "../proxy/WebSocketProxy.ts"
 import * as Address from "./Address.ts"
 import * as Admission from "./admission.ts"
@@ -62,20 +61,23 @@ export const proxy = Command.make(
       const running = Layer.launch(
         Layer.effectDiscard(printReady).pipe(
           Layer.provideMerge(WebSocketProxy.layer({ target, messages: text ? "text" : "binary" })),
-          Layer.provideMerge(Web.layer(rest, admission.guard)),
           Layer.provide(Record.layer(rest)),
           Layer.provide(NodeDialer.layer(dialer)),
           Layer.provide(life.layer),
           Layer.provide(Log.layerConnections),
           // what the client offers first is what the target is taken to speak
           Layer.provide(
-            NodeWebSocketServer.layerHttp({
-              ...options,
-              ...forwarding,
-              ...admission.options,
-              subprotocols: "first",
-              compression: compress ? {} : false
-            })
+            Web.layer(
+              rest,
+              {
+                ...options,
+                ...forwarding,
+                ...admission.options,
+                subprotocols: "first",
+                compression: compress ? {} : false
+              },
+              admission.guard
+            )
           )
         )
       )

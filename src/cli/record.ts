@@ -5,7 +5,6 @@ import * as ByteSize from "effect/ByteSize"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as NodeRecorder from "../node/NodeRecorder.ts"
 import { Dialer } from "../proxy/Dialer.ts"
 import type { UsageError } from "./Address.ts"
 import { optional, usage } from "./typed.ts"
@@ -43,6 +42,7 @@ export const layer = ({ record, recordLimit }: RecordFlags): Layer.Layer<Dialer,
         return yield* Dialer
       }
       const maxFileSize = Option.isNone(recordLimit) ? undefined : yield* parseSize(recordLimit.value)
+      const NodeRecorder = yield* Effect.promise(() => import("../node/NodeRecorder.ts"))
       return yield* Effect.mapError(NodeRecorder.make({ file: record.value, maxFileSize }), ({ message }) =>
         usage(`--record: ${message}`)
       )

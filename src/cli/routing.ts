@@ -1,24 +1,15 @@
 /**
  * The flags that choose the target: several targets and how they take turns, targets by path, targets by token, with the
- * names that websockify gives its plugins, and targets that clients name.
+ * names that websockify gives its plugins, and targets that clients name. What targets by token take is in `tokens.ts`, which is
+ * loaded if there are any.
  */
 import * as Effect from "effect/Effect"
-import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import * as NodeJwtKeys from "../node/NodeJwtKeys.ts"
-import * as NodeRedisTokenSource from "../node/NodeRedisTokenSource.ts"
-import * as NodeTokenSource from "../node/NodeTokenSource.ts"
-import * as ClientRoute from "../proxy/ClientRoute.ts"
-import * as HttpTokenSource from "../proxy/HttpTokenSource.ts"
-import * as JwtTokenSource from "../proxy/JwtTokenSource.ts"
 import * as Router from "../proxy/Router.ts"
-import * as TokenSource from "../proxy/TokenSource.ts"
-import * as Jwt from "../server/Jwt.ts"
-import * as JwtKeys from "../server/JwtKeys.ts"
 import * as Address from "./Address.ts"
 import * as Target from "./target.ts"
-import { given, optional, repeated, usage, variable } from "./typed.ts"
+import { given, optional, repeated, usage } from "./typed.ts"
 
 /** The flags of a command that has targets. */
 export const routing = {
@@ -69,65 +60,6 @@ export interface Flags {
   readonly denyTarget: ReadonlyArray<string>
 }
 
-type Source = TokenSource.TokenSource["Service"]
-type MakeSource = (source: string, flags: Flags) => Effect.Effect<Source, { readonly message: string }, Scope.Scope>
-
-const file: MakeSource = (path) => NodeTokenSource.file({ path })
-const directory: MakeSource = (path) => NodeTokenSource.directory({ path })
-const unixDirectory: MakeSource = (path) => NodeTokenSource.unixDirectory({ path })
-
-const http: MakeSource = (url) => Effect.provide(HttpTokenSource.make({ url }), FetchHttpClient.layer)
-
-/** Under websockify's name a token need not have an end, as there. */
-const jwt = (requireExpiry: boolean): MakeSource =>
-  Effect.fnUntraced(function* (source, { tokenAudience, tokenIssuer }) {
-    const keys = yield* /^https?:/.test(source) ? JwtKeys.fromUrl(source) : NodeJwtKeys.make({ file: source })
-    const some = (list: ReadonlyArray<string>) => (list.length === 0 ? undefined : list)
-    return JwtTokenSource.make(
-      yield* Jwt.make({ keys, issuer: some(tokenIssuer), audience: some(tokenAudience), requireExpiry })
-    )
-  })
-
-/** As an address, or as websockify has it: HOST, PORT, DATABASE, PASSWORD and NAMESPACE with colons between them. */
-const redis: MakeSource = (source) => {
-  if (/^rediss?:/.test(source)) return NodeRedisTokenSource.make({ url: source })
-  const [host = "", port = "", database = "", password = "", namespace = ""] = source.split(":")
-  const login = password === "" ? "" : `:${encodeURIComponent(password)}@`
-  return NodeRedisTokenSource.make({
-    url: `redis://${login}${host}:${port === "" ? 6379 : port}/${database === "" ? 0 : database}`,
-    prefix: namespace === "" ? "" : `${namespace}:`
-  })
-}
-
-/** By our own names and by websockify's. */
-const plugins: ReadonlyMap<string, MakeSource> = new Map([
-  ["file", file],
-  ["directory", directory],
-  ["unix-directory", unixDirectory],
-  ["http", http],
-  ["jwt", jwt(true)],
-  ["redis", redis],
-  ["TokenFile", file],
-  ["ReadOnlyTokenFile", (path) => NodeTokenSource.file({ path, interval: "Infinity" })],
-  ["TokenFileName", directory],
-  ["UnixDomainSocketDirectory", unixDirectory],
-  ["BaseTokenAPI", http],
-  ["JSONTokenApi", http],
-  ["JWTTokenApi", jwt(false)],
-  ["TokenRedis", redis]
-])
-
-/** What was typed as the source, and the flag that it was typed for. */
-const typedSource = Effect.fnUntraced(function* (
-  plugin: string,
-  { targetConfig, tokenSource, tokenSourceEnv }: Flags
-): Effect.fn.Return<readonly [flag: string, source: string], Address.UsageError> {
-  if (Option.isSome(targetConfig)) return ["--target-config", targetConfig.value]
-  if (Option.isSome(tokenSource)) return ["--token-source", tokenSource.value]
-  if (Option.isNone(tokenSourceEnv)) return yield* usage(`--token-plugin ${plugin} needs --token-source`)
-  return ["--token-source-env", yield* variable("token-source-env", tokenSourceEnv.value)]
-})
-
 const isByToken = ({ targetConfig, tokenPlugin }: Flags) => Option.isSome(tokenPlugin) || Option.isSome(targetConfig)
 
 /** What is for tokens alone, by the flag that was typed. */
@@ -144,31 +76,16 @@ const strayOf = ({ hostToken, tokenAudience, tokenIssuer, tokenSource, tokenSour
             ? "--host-token"
             : undefined
 
-/** The source of tokens that was asked for. */
-const tokenSource = Effect.fnUntraced(function* (
+/** Targets by token, if they were asked for. */
+const byToken = Effect.fnUntraced(function* (
   flags: Flags
-): Effect.fn.Return<Source | undefined, Address.UsageError, Scope.Scope> {
-  const { targetConfig, tokenPlugin, tokenSource, tokenSourceEnv } = flags
+): Effect.fn.Return<ReadonlyArray<Router.Route>, Address.UsageError, Scope.Scope> {
   if (!isByToken(flags)) {
     const stray = strayOf(flags)
-    return stray === undefined ? undefined : yield* usage(`${stray} needs --token-plugin`)
+    return stray === undefined ? [] : yield* usage(`${stray} needs --token-plugin`)
   }
-  if (Option.isSome(targetConfig) && Option.isSome(Option.orElse(tokenPlugin, () => tokenSource))) {
-    return yield* usage("--target-config says the same as --token-plugin and --token-source: give one of them")
-  }
-  if (Option.isSome(tokenSourceEnv) && Option.isSome(Option.orElse(targetConfig, () => tokenSource))) {
-    return yield* usage("--token-source-env has what --token-source would say: give one of them")
-  }
-  const name = Option.getOrElse(tokenPlugin, () => "file")
-  const make = plugins.get(name)
-  if (make === undefined) {
-    return yield* usage(`--token-plugin expects one of ${[...plugins.keys()].join(", ")}; got ${JSON.stringify(name)}`)
-  }
-  if (!/^jwt/i.test(name) && flags.tokenIssuer.length + flags.tokenAudience.length > 0) {
-    return yield* usage("--token-issuer and --token-audience are for the plugin jwt")
-  }
-  const [flag, source] = yield* typedSource(name, flags)
-  return yield* Effect.mapError(make(source, flags), ({ message }) => usage(`${flag}: ${message}`))
+  const Tokens = yield* Effect.promise(() => import("./tokens.ts"))
+  return [yield* Tokens.route(flags)]
 })
 
 const balances = { failover: Router.failover, "round-robin": Router.roundRobin } as const
@@ -225,9 +142,11 @@ const fromClient = Effect.fnUntraced(function* (
 ): Effect.fn.Return<ReadonlyArray<Router.Route>, Address.UsageError> {
   if (!flags.targetFromClient) return []
   const policies = flags.allowTarget.length === 0 ? undefined : yield* Target.policies(flags)
-  return policies === undefined
-    ? yield* usage("--target-from-client needs --allow-target, such as --allow-target db.internal:5432")
-    : [ClientRoute.make({ policy: policies.chosen })]
+  if (policies === undefined) {
+    return yield* usage("--target-from-client needs --allow-target, such as --allow-target db.internal:5432")
+  }
+  const ClientRoute = yield* Effect.promise(() => import("../proxy/ClientRoute.ts"))
+  return [ClientRoute.make({ policy: policies.chosen })]
 })
 
 /** What the proxy asks for each request: the paths first, then the tokens, the client, or the target for all the rest. */
@@ -247,8 +166,6 @@ export const parse = Effect.fnUntraced(function* (
   const paths = yield* Effect.forEach(flags.route, (text) => parseRoute(text, flags))
   const chosen = yield* fromClient(flags)
   const rest = target === undefined ? [] : [yield* parseTargets(target, flags)]
-  const source = yield* tokenSource(flags)
-  const place = flags.hostToken ? ([TokenSource.inHostName, TokenSource.inHostLabel] as const) : TokenSource.inQuery()
-  const tokens = source === undefined ? [] : [TokenSource.routeOf(source, { place })]
+  const tokens = yield* byToken(flags)
   return Router.firstOf(...paths, ...tokens, ...chosen, ...rest)
 })

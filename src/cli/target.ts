@@ -10,8 +10,7 @@ import * as Firewall from "../proxy/Firewall.ts"
 import { ClientTarget } from "../proxy/Target.ts"
 import * as TargetPolicy from "../proxy/TargetPolicy.ts"
 import type { Certificate } from "../tls/Certificate.ts"
-import * as CertificateStore from "../tls/CertificateStore.ts"
-import * as TlsClient from "../tls/TlsClient.ts"
+import type * as TlsClient from "../tls/TlsClient.ts"
 import type { UsageError } from "./Address.ts"
 import { parseDuration } from "./flags.ts"
 import { given, optional, readFile, repeated, usage, variable } from "./typed.ts"
@@ -111,6 +110,7 @@ const certificate = Effect.fnUntraced(function* ({
       ? undefined
       : yield* usage("--target-key and --target-cert-password-env are for --target-cert, which is missing")
   }
+  const CertificateStore = yield* Effect.promise(() => import("../tls/CertificateStore.ts"))
   const { cstAuto, cstPEMKeyBlob } = CertificateStore.CertStoreType
   const password = Option.isNone(targetCertPassword)
     ? undefined
@@ -136,11 +136,14 @@ const needsTls: ReadonlyArray<readonly [string, (flags: Flags) => boolean]> = [
 ]
 
 /** Options that a client of TLS can be made of: what cannot be used is told now, and not at each connection. */
-const usable = (flag: string, options: TlsClient.Options): Effect.Effect<TlsClient.Options, UsageError> =>
-  Result.match(TlsClient.make(options), {
-    onFailure: ({ message }) => Effect.fail(usage(`--${flag}: ${message}`)),
-    onSuccess: () => Effect.succeed(options)
-  })
+const usable = Effect.fnUntraced(function* (
+  flag: string,
+  options: TlsClient.Options
+): Effect.fn.Return<TlsClient.Options, UsageError> {
+  const TlsClient = yield* Effect.promise(() => import("../tls/TlsClient.ts"))
+  const client = TlsClient.make(options)
+  return Result.isSuccess(client) ? options : yield* usage(`--${flag}: ${client.failure.message}`)
+})
 
 const tlsOptions = Effect.fnUntraced(function* (
   flags: Flags

@@ -3,6 +3,7 @@
  */
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import { readFileSync } from "node:fs"
 import { codeOf } from "../node/internal/codeOf.ts"
 import { UsageError } from "./Address.ts"
@@ -25,6 +26,10 @@ export const choice = <const Choices extends ReadonlyArray<string>>(
 /** A flag that is given or not. */
 export const given = (name: string, description: string) =>
   Flag.Boolean(name).pipe(Flag.withDescription(description), Flag.withDefault(false))
+
+/** Whether a flag was given, of whichever of these kinds it is. */
+export const isGiven = (value: boolean | Option.Option<string> | ReadonlyArray<string>): boolean =>
+  typeof value === "boolean" ? value : Option.isOption(value) ? Option.isSome(value) : value.length > 0
 
 export const usage = (message: string) => new UsageError({ message })
 

@@ -1,12 +1,16 @@
 /**
- * `--web`: the files of a folder on the same port, such as the page that opens the WebSockets.
+ * `--web`: the files of a folder on the same port, such as the page that opens the WebSockets. `files.ts` serves them, and is loaded
+ * if it is given.
  */
-import { identity } from "effect/Function"
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as NodeHttpAccess from "../node/NodeHttpAccess.ts"
-import * as NodeStaticFiles from "../node/NodeStaticFiles.ts"
-import { optional, usage } from "./typed.ts"
+import type * as NodeHttpAccess from "../node/NodeHttpAccess.ts"
+import * as NodeWebSocketServer from "../node/NodeWebSocketServer.ts"
+import type { ListenError } from "../server/UpgradeListener.ts"
+import type { WebSocketServer } from "../server/WebSocketServer.ts"
+import type { UsageError } from "./Address.ts"
+import { optional } from "./typed.ts"
 
 /** The flags of a command that serves files, too. */
 export const server = {
@@ -18,15 +22,19 @@ export interface WebFlags {
   readonly web: Option.Option<string>
 }
 
-/** The files, if they were asked for, and who may have them, if not everyone. */
-export const layer = ({ web }: WebFlags, guard: NodeHttpAccess.Options | undefined) =>
+/** The server, with the files if they were asked for, and who may have them, if not everyone. */
+export const layer = (
+  { web }: WebFlags,
+  options: NodeWebSocketServer.Options,
+  guard: NodeHttpAccess.Options | undefined
+): Layer.Layer<WebSocketServer, ListenError | UsageError> =>
   Option.match(web, {
-    onNone: () => Layer.empty,
+    onNone: () => NodeWebSocketServer.layer(options),
     onSome: (root) =>
-      NodeStaticFiles.layer({ root }).pipe(
-        guard === undefined ? identity : Layer.provide(NodeHttpAccess.layer(guard)),
-        Layer.catch(() =>
-          Layer.effectDiscard(usage(`--web expects a folder that can be read; got ${JSON.stringify(root)}`))
+      Layer.unwrap(
+        Effect.map(
+          Effect.promise(() => import("./files.ts")),
+          (files) => files.layer(options, root, guard)
         )
       )
   })
