@@ -34,6 +34,10 @@ const isProfiled = ({ kind }: Row): boolean => kind !== "idle" && kind !== "star
 
 const project = new URL("..", import.meta.url).href
 
+// as modules, so that what is Effect's and what is ours can be told apart
+process.env["BENCH_ECHO"] ??= "node src/cli/main.ts echo 127.0.0.1:0"
+process.env["BENCH_PROXY"] ??= "node src/cli/main.ts proxy 127.0.0.1:0 {TARGET}"
+
 const groupOf = ({ functionName, url }: Frame): string => {
   if (functionName === "(garbage collector)") return "collector"
   if (url === "") return "native"
