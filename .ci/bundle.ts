@@ -2,7 +2,7 @@
  * The command line in few files, `dist/cli`: `npm run build` ends with it. Of some five hundred modules that it is made of, most of
  * them Effect's, it takes the parts that it uses, without their comments, and what a flag asks for stays in a file of its own, which
  * is loaded when the flag is given. As modules, the same command has a third more memory before its first connection, and takes more
- * than twice the time to it (bench/README.md, "The process").
+ * than twice the time to it (bench/README.md, "The process"). An import() that would load nothing is an error here, as is every warning.
  *
  * What the package depends on stays outside and is installed with it. Effect is inside, so the command line runs with the one that
  * it was tested with, whichever its user has; `LICENSES` has the terms of all that is.

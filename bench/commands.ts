@@ -2,6 +2,14 @@
  * The commands of the servers. The project's own is what `npm run build` makes, or comes from `BENCH_ECHO` and `BENCH_PROXY` when
  * they are set (words split at spaces, `{TARGET}` stands for the target's `HOST:PORT`). All run as JavaScript, as users have them.
  */
+import { built } from "./built.ts"
+import { certificateFile } from "./certificate.ts"
+import type { Row, ServerName } from "./rows.ts"
+
+const anyPort = "127.0.0.1:0"
+const overrides: Readonly<Record<Row["role"], string>> = { echo: "BENCH_ECHO", proxy: "BENCH_PROXY" }
+
+/** Whether another server stands in for ours. */
 export const overridden = (): boolean => Object.values(overrides).some((name) => process.env[name] !== undefined)
 
 /** A process of Node that does nothing but say that it is up. */

@@ -4,7 +4,7 @@
  */
 import { NodeRuntime } from "@effect/platform-node"
 import { Effect, Layer } from "effect"
-import { WebSocket, WebSocketServer } from "effect-websocket"
+import { Broadcast, WebSocket, WebSocketServer } from "effect-websocket"
 import { NodeWebSocketServer } from "effect-websocket/node"
 import { endpoint } from "../peers/endpoint.ts"
 import { layerReady } from "./ready.ts"
@@ -16,7 +16,7 @@ const ToAll = WebSocketServer.layerHandler((webSocket) =>
     Effect.sync(() => clients.add(webSocket)),
     () =>
       WebSocket.runForEachArray(webSocket, (messages) =>
-        Effect.forEach(clients, (client) => client.sendAll(messages), { discard: true })
+        Effect.forEach(messages, (message) => Broadcast.send(clients, message), { discard: true })
       ),
     () => Effect.sync(() => clients.delete(webSocket))
   )
