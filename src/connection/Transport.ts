@@ -22,8 +22,8 @@ import * as Socket from "effect/socket/Socket"
  * @since 0.1.0
  */
 export interface Reader extends Socket.Reader {
-  /** Set by whoever pulls, and run when a pull that waits is interrupted: cheaper than to wrap each pull. */
-  whenForgotten?: (() => void) | undefined
+  /** Set by whoever pulls, and told when a pull that waits is interrupted: cheaper than to wrap each pull. */
+  waiting?: Waiting | undefined
   /** Whether something has come that nobody has pulled yet. */
   readonly hasUnread?: boolean
   /** Whether the stream is gone, which a reader that does not pull would not learn. */
@@ -31,10 +31,30 @@ export interface Reader extends Socket.Reader {
   /** Says of a chunk that this reader has just yielded whether the promise holds for it. */
   isExclusive?(chunk: Uint8Array): boolean
   /** See {@link flow}. */
-  flow?<A, E, R>(
-    take: (chunks: NonEmptyReadonlyArray<Uint8Array>) => Effect.Effect<A, E, R> | undefined,
-    onEnd: (error: Socket.SocketError) => Effect.Effect<A, E, R>
-  ): Effect.Effect<A, E, R>
+  flow?<A, E, R>(taker: Taker<A, E, R>): Effect.Effect<A, E, R>
+}
+
+/**
+ * Who waits for what is pulled.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Waiting {
+  /** The wait was interrupted: what comes now is kept. */
+  forgotten(): void
+}
+
+/**
+ * Who takes what comes, batch by batch. An object, since there is one for each connection that waits.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Taker<A, E, R> {
+  /** Takes a batch, and gives what is to be done before there is more, if anything. */
+  take(chunks: NonEmptyReadonlyArray<Uint8Array | string>): Effect.Effect<A, E, R> | undefined
+  onEnd(error: Socket.SocketError): Effect.Effect<A, E, R>
 }
 
 /**
@@ -74,22 +94,18 @@ export interface Writer extends Socket.Writer {
 }
 
 /**
- * Gives `take` each batch of chunks in the turn that brings it, for as long as it says that there is nothing to wait for; goes on
- * with the effect that it gives then, or that `onEnd` gives. The same as to pull again and again, but a fiber that is woken for a
- * batch costs as much as decoding and encoding it, so it is woken only to wait.
+ * Gives the taker each batch of chunks in the turn that brings it, for as long as there is nothing to wait for; goes on with the
+ * effect that it gives then. The same as to pull again and again, but a fiber that is woken for a batch costs as much as decoding
+ * and encoding it, so it is woken only to wait.
  *
  * @category combinators
  * @since 0.1.0
  */
-export const flow = <A, E, R>(
-  reader: Source,
-  take: (chunks: NonEmptyReadonlyArray<Uint8Array | string>) => Effect.Effect<A, E, R> | undefined,
-  onEnd: (error: Socket.SocketError) => Effect.Effect<A, E, R>
-): Effect.Effect<A, E, R> => {
-  if (reader.flow !== undefined) return reader.flow(take, onEnd)
+export const flow = <A, E, R>(reader: Source, taker: Taker<A, E, R>): Effect.Effect<A, E, R> => {
+  if (reader.flow !== undefined) return reader.flow(taker)
   const again: Effect.Effect<A, E, R> = Effect.matchEffect(reader.pull, {
-    onSuccess: (chunks) => take(chunks) ?? again,
-    onFailure: onEnd
+    onSuccess: (chunks) => taker.take(chunks) ?? again,
+    onFailure: (error) => taker.onEnd(error)
   })
   return again
 }
@@ -104,14 +120,13 @@ export const flowAll = <E, R>(
   reader: Source,
   take: (chunks: NonEmptyReadonlyArray<Uint8Array | string>) => Effect.Effect<unknown, E, R> | undefined
 ): Effect.Effect<never, E | Socket.SocketError, R> => {
-  const go: Effect.Effect<never, E | Socket.SocketError, R> = flow(
-    reader,
-    (chunks) => {
+  const go: Effect.Effect<never, E | Socket.SocketError, R> = flow(reader, {
+    take: (chunks) => {
       const wait = take(chunks)
       return wait === undefined ? undefined : Effect.andThen(wait, go)
     },
-    (error) => Effect.fail(error)
-  )
+    onEnd: Effect.fail
+  })
   return go
 }
 

@@ -24,9 +24,9 @@ import { free, isCut, isWhole, keep } from "./internal/chunks.ts"
 import { atEndOfTurn } from "./internal/gathering.ts"
 import { handleOf } from "./internal/handle.ts"
 import { reset } from "./internal/reset.ts"
-import { type Chunks, Taker } from "./internal/taker.ts"
 import { maxTimer } from "./internal/timers.ts"
 
+type Chunks = NonEmptyReadonlyArray<Uint8Array>
 type Waiter<A> = (effect: Effect.Effect<A, Socket.SocketError>) => void
 
 /** How long a released stream may take to send what is buffered in it, in milliseconds. */
@@ -68,14 +68,12 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
   static {
     Object.defineProperty(this.prototype, Socket.TypeId, { value: Socket.TypeId })
   }
-  readonly pull: Effect.Effect<Chunks, Socket.SocketError>
-  /** An interrupted pull loses nothing: what comes then is kept. */
-  private readonly forget: Effect.Effect<void>
   private readonly stream: Duplex
   /** Whether chunks of this stream are buffers of their own: sockets of the system and TLS over anything promise that. */
   private readonly ownsChunks: boolean
-  whenForgotten: (() => void) | undefined = undefined
-  private taker: Pick<Taker<unknown, unknown, unknown>, "give" | "end"> | undefined = undefined
+  waiting: Transport.Waiting | undefined = undefined
+  private taker: Transport.Taker<unknown, unknown, unknown> | undefined = undefined
+  private resume: ((effect: Effect.Effect<unknown, unknown, unknown>) => void) | undefined = undefined
   private kept: Array<Uint8Array> | undefined = undefined
   private over: Socket.SocketError | undefined = undefined
   private drains: Array<Waiter<void>> | undefined = undefined
@@ -100,12 +98,6 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
       this.kept = [head]
       this.keepsHead = true
     }
-    this.pull = this.flow(Effect.succeed, Effect.fail)
-    this.forget = Effect.sync(() => {
-      this.taker = undefined
-      if (this.kept !== undefined) this.pause()
-      this.whenForgotten?.()
-    })
     ;(stream as Attached)[stateOf] = this
     stream.on("data", onData).on("end", onEnd).on("error", onError).on("close", onClose).on("drain", onDrain)
     if (stream.readableEnded) this.onEnd(ended)
@@ -129,22 +121,37 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
 
   // ---- reading -------------------------------------------------------------------------------------------------------
 
-  flow<A, E, R>(
-    take: (chunks: Chunks) => Effect.Effect<A, E, R> | undefined,
-    onEnd: (error: Socket.SocketError) => Effect.Effect<A, E, R>
-  ): Effect.Effect<A, E, R> {
+  get pull(): Effect.Effect<Chunks, Socket.SocketError> {
+    return this.flow(puller)
+  }
+
+  flow<A, E, R>(taker: Transport.Taker<A, E, R>): Effect.Effect<A, E, R> {
     return Effect.callback<A, E, R>((resume) => {
-      const taker = new Taker(take, onEnd, resume)
       this.taker = taker
+      // it is resumed with what its own taker gives
+      this.resume = resume as (effect: Effect.Effect<unknown, unknown, unknown>) => void
       if (this.kept !== undefined) this.giveKept()
-      if (this.taker !== taker) return
+      if (this.resume !== resume) return
       if (this.over !== undefined) return this.tellEnd(this.over)
       if (this.paused) {
         this.paused = false
         this.stream.resume()
       }
-      return this.forget
+      // an interrupted wait loses nothing: what comes then is kept
+      return Effect.sync(() => this.forget())
     })
+  }
+
+  private forget(): void {
+    this.taker = this.resume = undefined
+    if (this.kept !== undefined) this.pause()
+    this.waiting?.forgotten()
+  }
+
+  private goOn(effect: Effect.Effect<unknown, unknown, unknown>): void {
+    const { resume } = this
+    this.taker = this.resume = undefined
+    resume?.(effect)
   }
 
   get upgrade(): Socket.Reader["upgrade"] {
@@ -177,11 +184,8 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
     this.kept = undefined
     this.fresh = kept.length === 1 && !this.keepsHead && this.ownsChunks && isWhole(kept[0]!) ? kept[0] : undefined
     this.keepsHead = false
-    // chunks are kept whole or not at all
-    const next = taker.give(kept as unknown as Chunks)
-    if (next === undefined) return
-    this.taker = undefined
-    next()
+    const next = takenBy(taker, kept)
+    if (next !== undefined) this.goOn(next)
   }
 
   private giveSoon(): void {
@@ -194,9 +198,7 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
   }
 
   private tellEnd(error: Socket.SocketError): void {
-    const { taker } = this
-    this.taker = undefined
-    taker?.end(error)
+    if (this.taker !== undefined) this.goOn(this.taker.onEnd(error))
   }
 
   onEnd(error: Socket.SocketError): void {
@@ -408,6 +410,26 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
     }
     if (chunks.length > 1) stream.uncork()
     return flowing ? undefined : this.drained
+  }
+}
+
+/** Takes one batch. */
+const puller: Transport.Taker<Chunks, Socket.SocketError, never> = {
+  // chunks of a stream of Node's are bytes
+  take: (chunks) => Effect.succeed(chunks as Chunks),
+  onEnd: Effect.fail
+}
+
+/** What a taker gives for chunks; if it throws, that is a defect of whoever flows. */
+const takenBy = (
+  taker: Transport.Taker<unknown, unknown, unknown>,
+  chunks: Array<Uint8Array>
+): Effect.Effect<unknown, unknown, unknown> | undefined => {
+  try {
+    // they are kept whole or not at all
+    return taker.take(chunks as unknown as Chunks)
+  } catch (defect) {
+    return Effect.die(defect)
   }
 }
 

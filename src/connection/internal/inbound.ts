@@ -21,15 +21,12 @@ import * as Opcode from "../../protocol/Opcode.ts"
 import { ProtocolError } from "../../protocol/ProtocolError.ts"
 import type { Codec } from "../Deflate.ts"
 import type { Limits } from "../Limits.ts"
-import * as Transport from "../Transport.ts"
+import type * as Transport from "../Transport.ts"
 import type { WebSocketError } from "../WebSocketError.ts"
+import { type Batches, Flow } from "./flow.ts"
+import type { Item, ItemPull, Items, Wait } from "./items.ts"
 
-type Item = Message.Message | Message.Fragment | MessageEvent.MessageEvent | Message.CompressedMessage
 type ItemSink = Message.Messages | Message.Fragments | Message.Payloads | MessageEvent.Events | MessageEvent.Watched
-type Items = NonEmptyReadonlyArray<Item>
-/** What is to be waited for before there is more, if anything. */
-export type Wait<E = never, R = never> = Effect.Effect<unknown, E, R> | undefined
-export type ItemPull = Pull.Pull<Items, WebSocketError>
 
 /** Acts upon what was read. */
 export interface Owner {
@@ -51,21 +48,19 @@ const inflatePortion = 256 * 1024
 /** Long enough for a reader that is woken to pull again, if it is not busy with what it got. */
 const aWhile = Effect.repeat(Effect.yieldNow, { times: 10 })
 
-export class Inbound implements Message.Controls {
+export class Inbound implements Message.Controls, Transport.Waiting, Batches {
   /** Bytes that came. */
   bytes = 0
   /** Whether a fiber waits for the transport, so that silence is the peer's. */
   reading = false
   readonly decoder: FrameDecoder
-  readonly pull: ItemPull
-  /** What a pull goes on with that has nothing to give yet. */
-  private readonly more: ItemPull
+  // made for who pulls: most connections flow
+  private pulls: Pulls | undefined
   /** The pull at hand acts upon nothing that was decided. */
   private isHeld = false
-  private readonly read: ItemPull
   private readonly reader: Transport.Reader
   /** Where batches come from; if what waits for one is interrupted, its turn ends. */
-  private readonly source: Transport.Source
+  readonly source: Transport.Source
   private readonly owner: Owner
   private readonly limits: Limits
   private readonly clock: Clock.Clock
@@ -106,21 +101,32 @@ export class Inbound implements Message.Controls {
       maxFrameSize: options.limits.maxFrameSize
     })
     const { reader } = options
-    if ("whenForgotten" in reader) {
-      reader.whenForgotten = () => this.endTurn()
+    if ("waiting" in reader) {
+      reader.waiting = this
       this.source = reader
     } else {
       this.source = { pull: Effect.onInterrupt(reader.pull, () => Effect.sync(() => this.endTurn())) }
     }
-    this.read = Effect.matchEffect(this.source.pull, {
-      onSuccess: (chunks) => this.receive(chunks),
-      onFailure: (error) => this.end(error)
+  }
+
+  private get keepPulls(): Pulls {
+    return (this.pulls ??= {
+      pull: Effect.suspend(() => {
+        this.isHeld = false
+        return this.next()
+      }),
+      more: Effect.suspend(() => (this.isHeld && this.isDecided ? Cause.done() : this.next())),
+      read: Effect.matchEffect(this.source.pull, {
+        onSuccess: (chunks) => this.receive(chunks),
+        onFailure: (error) => this.end(error)
+      })
     })
-    this.pull = Effect.suspend(() => {
-      this.isHeld = false
-      return this.next()
-    })
-    this.more = Effect.suspend(() => (this.isHeld && this.isDecided ? Cause.done() : this.next()))
+  }
+  get pull(): ItemPull {
+    return this.keepPulls.pull
+  }
+  private get more(): ItemPull {
+    return this.keepPulls.more
   }
 
   // Each sink yields its own kind of item, which the one `pull` cannot know: the sink chosen here is the reason of the casts.
@@ -213,38 +219,31 @@ export class Inbound implements Message.Controls {
     return this.exclusive !== undefined && payload.buffer === this.exclusive
   }
 
-  /**
-   * Gives each batch to `take` until the end, in the turn that brings it, as long as nothing is to be waited for and nobody else
-   * wants to read: see `Transport.flow`.
-   */
+  /** Gives each batch to `take` until the end, as soon as it comes, as long as nobody else wants to read. */
   private flow<E, R>(take: (items: Items) => Wait<E, R>): Effect.Effect<void, WebSocketError | E, R> {
-    const go: Effect.Effect<void, WebSocketError | E | Cause.Done, R> = Effect.suspend(() => {
-      this.isHeld = false
-      if (this.isBusy) return Effect.flatMap(this.next(), given)
-      this.reading = true
-      return Transport.flow(this.source, came, (error) => Effect.flatMap(this.end(error), given))
-    })
-    const given = (items: Items) => {
-      const wait = take(items)
-      return wait === undefined ? go : Effect.andThen(wait, go)
-    }
-    const came = (chunks: NonEmptyReadonlyArray<Uint8Array | string>) => {
-      const items = this.decode(chunks)
-      if (this.pings !== undefined || this.codec !== undefined) {
-        this.endTurn()
-        return Effect.flatMap(this.deliver(items), given)
-      }
-      const wait = items.length === 0 ? undefined : take(items as unknown as Items)
-      if (wait === undefined && this.queue === undefined && !this.isDecided) return undefined
-      this.endTurn()
-      return wait === undefined ? go : Effect.andThen(wait, go)
-    }
-    return Pull.catchDone(go, () => Effect.void)
+    return Pull.catchDone(new Flow(this, take).go, doneWell)
   }
 
-  /** Whether there is something to do before the transport is read. */
-  private get isBusy(): boolean {
-    return this.backlog !== undefined || this.isDecided || this.reading
+  /** Begins to read, unless there is something else to do first: then that. */
+  beginRead(): ItemPull | undefined {
+    this.isHeld = false
+    if (this.backlog !== undefined || this.isDecided || this.reading) return this.next()
+    this.reading = true
+    return undefined
+  }
+
+  /** Whether who reads may go on without a word. */
+  get mayReadOn(): boolean {
+    return this.queue === undefined && !this.isDecided
+  }
+
+  /** Whether what was read needs more than to be given out. */
+  get mustDeliver(): boolean {
+    return this.pings !== undefined || this.codec !== undefined
+  }
+
+  forgotten(): void {
+    this.endTurn()
   }
 
   private next(): ItemPull {
@@ -254,7 +253,7 @@ export class Inbound implements Message.Controls {
     if (this.closeFrame !== undefined) return (this.terminal = this.owner.closeReceived(this.closeFrame))
     if (this.reading) return this.turn(this.more)
     this.reading = true
-    return this.read
+    return this.keepPulls.read
   }
 
   private turn(then: ItemPull): ItemPull {
@@ -265,7 +264,7 @@ export class Inbound implements Message.Controls {
     })
   }
 
-  private endTurn(): void {
+  endTurn(): void {
     this.reading = false
     const { queue } = this
     if (queue === undefined) return
@@ -273,7 +272,7 @@ export class Inbound implements Message.Controls {
     for (const go of queue) go()
   }
 
-  private end(error: Socket.SocketError): ItemPull {
+  end(error: Socket.SocketError): ItemPull {
     this.terminal ??= this.owner.transportEnded(error)
     this.endTurn()
     return this.terminal
@@ -285,7 +284,7 @@ export class Inbound implements Message.Controls {
     return this.deliver(items)
   }
 
-  private decode(chunks: NonEmptyReadonlyArray<Uint8Array | string>): ReadonlyArray<Item> {
+  decode(chunks: NonEmptyReadonlyArray<Uint8Array | string>): ReadonlyArray<Item> {
     const sink = (this.sink ??= new Message.Messages(this.limits, this))
     try {
       for (let i = 0; i < chunks.length; i++) {
@@ -305,7 +304,7 @@ export class Inbound implements Message.Controls {
     return sink instanceof Message.Discard ? nothing : sink.take()
   }
 
-  private deliver(items: ReadonlyArray<Item>): ItemPull {
+  deliver(items: ReadonlyArray<Item>): ItemPull {
     const { pings } = this
     if (pings === undefined) return this.yield(items)
     this.pings = undefined
@@ -383,6 +382,16 @@ export class Inbound implements Message.Controls {
     this.backlog = items
   }
 }
+
+/** What a connection is pulled by. */
+interface Pulls {
+  readonly pull: ItemPull
+  /** What a pull goes on with that has nothing to give yet. */
+  readonly more: ItemPull
+  readonly read: ItemPull
+}
+
+const doneWell = () => Effect.void
 
 /** Inflates what is compressed of the items, up to a portion of output; the rest waits for the next pull. */
 const inflate = Effect.fnUntraced(function* (

@@ -31,11 +31,11 @@ class TappedReader implements Transport.Reader {
   get upgrade(): Socket.Reader["upgrade"] {
     return this.reader.upgrade
   }
-  get whenForgotten(): (() => void) | undefined {
-    return this.reader.whenForgotten
+  get waiting(): Transport.Waiting | undefined {
+    return this.reader.waiting
   }
-  set whenForgotten(forgotten: (() => void) | undefined) {
-    this.reader.whenForgotten = forgotten
+  set waiting(waiting: Transport.Waiting | undefined) {
+    this.reader.waiting = waiting
   }
   get hasUnread(): boolean {
     return this.reader.hasUnread ?? false

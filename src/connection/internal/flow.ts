@@ -1,0 +1,67 @@
+/**
+ * A reader of a connection that takes each batch in the turn that brings it (`Transport.flow`), as long as nothing is to be waited
+ * for and nobody else wants to read; otherwise it goes the way of a pull.
+ */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import type * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import type * as Socket from "effect/socket/Socket"
+import * as Transport from "../Transport.ts"
+import type { WebSocketError } from "../WebSocketError.ts"
+import type { Item, ItemPull, Items, Wait } from "./items.ts"
+
+/** What is flowed from. */
+export interface Batches {
+  readonly source: Transport.Source
+  /** Begins to read, unless there is something else to do first: then that. */
+  beginRead(): ItemPull | undefined
+  endTurn(): void
+  /** What chunks bring. */
+  decode(chunks: NonEmptyReadonlyArray<Uint8Array | string>): ReadonlyArray<Item>
+  /** Whether that needs more than to be given out, and what gives it out then. */
+  readonly mustDeliver: boolean
+  deliver(items: ReadonlyArray<Item>): ItemPull
+  /** Whether who reads may go on without a word. */
+  readonly mayReadOn: boolean
+  end(error: Socket.SocketError): ItemPull
+}
+
+export class Flow<E, R> implements Transport.Taker<void, WebSocketError | E | Cause.Done, R> {
+  readonly go: Effect.Effect<void, WebSocketError | E | Cause.Done, R>
+  private readonly inbound: Batches
+  private readonly give: (items: Items) => Wait<E, R>
+
+  constructor(inbound: Batches, give: (items: Items) => Wait<E, R>) {
+    this.inbound = inbound
+    this.give = give
+    this.go = Effect.suspend(() => {
+      const first = inbound.beginRead()
+      return first === undefined ? Transport.flow(inbound.source, this) : this.given(first)
+    })
+  }
+
+  take(chunks: NonEmptyReadonlyArray<Uint8Array | string>) {
+    const { inbound } = this
+    const items = inbound.decode(chunks)
+    if (inbound.mustDeliver) {
+      inbound.endTurn()
+      return this.given(inbound.deliver(items))
+    }
+    // what is not empty is
+    const wait = items.length === 0 ? undefined : this.give(items as unknown as Items)
+    if (wait === undefined && inbound.mayReadOn) return undefined
+    inbound.endTurn()
+    return wait === undefined ? this.go : Effect.andThen(wait, this.go)
+  }
+
+  onEnd(error: Socket.SocketError) {
+    return this.given(this.inbound.end(error))
+  }
+
+  private given(pulled: ItemPull): Effect.Effect<void, WebSocketError | E | Cause.Done, R> {
+    return Effect.flatMap(pulled, (items) => {
+      const wait = this.give(items)
+      return wait === undefined ? this.go : Effect.andThen(wait, this.go)
+    })
+  }
+}
