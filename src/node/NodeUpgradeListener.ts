@@ -8,9 +8,10 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
+import { constVoid } from "effect/Function"
 import type * as HttpServer from "effect/http/HttpServer"
 import * as Metric from "effect/Metric"
-import * as NetAddress from "effect/net/NetAddress"
+import type * as NetAddress from "effect/net/NetAddress"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as NodeHttp from "node:http"
@@ -59,6 +60,23 @@ export interface UnixSocket {
 }
 
 /**
+ * Somebody who accepts connections in place of the listener, such as another process that hands them over. `backlog`,
+ * `highWaterMark` and what says where to listen mean nothing then.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Accepted {
+  /** Where they are accepted. */
+  readonly address: NetAddress.SocketAddress
+  /**
+   * Has each new connection given to `take`, neither paused nor read from; the function that it returns ends that, and may be called
+   * again.
+   */
+  readonly connections: (take: (socket: Net.Socket) => void) => () => void
+}
+
+/**
  * Where to listen, and the limits of a request's head.
  *
  * @category models
@@ -76,6 +94,8 @@ export interface Options {
    * first is 3, inetd's is 0), and listens nowhere else. Default: none.
    */
   readonly descriptor?: number | undefined
+  /** Serves connections that somebody else accepts, and listens nowhere. Default: none. */
+  readonly accepted?: Accepted | undefined
   /**
    * The whole head must have come within this time of the connection; 408. A header of the PROXY protocol, the decision of `admit`
    * and the TLS handshake, which come before, have this time each for themselves. Default: 10 seconds.
@@ -151,11 +171,6 @@ const setKeepAlive = (socket: Net.Socket, time: number | undefined, interval: nu
 /** What the system takes: at least one second, or it would take none of it, and at most what Linux does. */
 const wholeSeconds = (millis: number | undefined): number | undefined =>
   millis === undefined || millis === 0 ? millis : Math.min(32_767, Math.ceil(millis / 1000)) * 1000
-
-const addressOf = ({ descriptor, host = "127.0.0.1", port = 0, unix }: Options): string => {
-  if (descriptor !== undefined) return `fd:${descriptor}`
-  return unix === undefined ? `${host.includes(":") ? `[${host}]` : host}:${port}` : Listen.format(unix.path)
-}
 
 /**
  * Starts to listen; the listener and its connections end with the scope. The second service is the HTTP server on the same
@@ -303,7 +318,7 @@ export const make = Effect.fnUntraced(function* (
             handshakeTimeout: timeout,
             highWaterMark: options.highWaterMark
           }),
-          (cause) => new ListenError({ address: addressOf(options), code: "ERR_TLS_SETTINGS", cause })
+          (cause) => new ListenError({ address: Listen.addressOf(options), code: "ERR_TLS_SETTINGS", cause })
         )
   const listeners = server.listeners("connection")
   const { admission, clients, forwarded } = options
@@ -342,25 +357,16 @@ export const make = Effect.fnUntraced(function* (
       server.closeAllConnections()
     })
   )
-  const { backlog, descriptor: fd, host = "127.0.0.1", ipv6Only, port = 0, reusePort, unix } = options
-  yield* unix === undefined
-    ? Listen.on(
-        server,
-        addressOf(options),
-        fd === undefined ? { host, port, backlog, ipv6Only, reusePort } : { fd, backlog }
-      )
-    : Listen.onPath(server, { path: unix.path, mode: unix.mode ?? 0o600, backlog })
-
-  const bound = server.address()
-  const address =
-    bound === null || typeof bound === "string"
-      ? NetAddress.unixPathAddress(bound ?? "")
-      : yield* Effect.orDie(Effect.fromResult(NetAddress.inetAddressFromIpString(bound.address, bound.port)))
+  const { accepted } = options
+  const address = accepted === undefined ? yield* Listen.open(server, options) : accepted.address
+  const cease = accepted === undefined ? constVoid : Listen.serve(server, accepted, options.noDelay ?? true)
+  yield* Effect.addFinalizer(() => Effect.sync(cease))
 
   const listener: UpgradeListener["Service"] = {
     address,
     schemes: options.tls === undefined ? ["ws"] : options.tls.plaintext === true ? ["wss", "ws"] : ["wss"],
     stop: Effect.sync(() => {
+      cease()
       // its callback would wait for the connections that go on
       server.close()
       entrance.cut()

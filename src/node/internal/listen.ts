@@ -1,11 +1,13 @@
 /**
- * Has a server listen, on a TCP port, on a unix socket or with a socket that it was given. A path is made free before only if what is there is a socket that
- * nobody listens on any more, as a process leaves it behind that was killed: no other file is touched, and nobody's socket is
- * taken away.
+ * Has a server listen, on a TCP port, on a unix socket or with a socket that it was given, or serve connections that somebody else
+ * accepts. A path is made free before only if what is there is a socket that nobody listens on any more, as a process leaves it
+ * behind that was killed: no other file is touched, and nobody's socket is taken away.
  */
 import * as Effect from "effect/Effect"
+import * as NetAddress from "effect/net/NetAddress"
 import { chmodSync, type Stats } from "node:fs"
 import { lstat, unlink } from "node:fs/promises"
+import type * as NodeHttp from "node:http"
 import * as Net from "node:net"
 import { isMainThread } from "node:worker_threads"
 import { ListenError } from "../../server/UpgradeListener.ts"
@@ -21,8 +23,8 @@ const maxPathBytes = process.platform === "linux" ? 107 : 103
 
 const codeOf = (cause: unknown): string => (cause instanceof Error && "code" in cause ? String(cause.code) : "unknown")
 
-/** The address as errors tell it. */
-export const format = (path: string): string => `unix:${path.replace("\0", "@")}`
+/** The path as errors tell it. */
+const format = (path: string): string => `unix:${path.replace("\0", "@")}`
 
 const failed = (address: string, cause: unknown, code = codeOf(cause)) => new ListenError({ address, code, cause })
 
@@ -93,11 +95,11 @@ interface Endpoint extends Net.ListenOptions {
 }
 
 /** Listens on a port, or with a socket that listens already. */
-export const on = (server: Net.Server, address: string, options: Endpoint): Effect.Effect<void, ListenError> =>
+const on = (server: Net.Server, address: string, options: Endpoint): Effect.Effect<void, ListenError> =>
   bind(server, address, (listening) => server.listen(options, listening))
 
 /** Listens on a unix socket, which is taken away when the server closes. */
-export const onPath = (server: Net.Server, { backlog, mode, path }: UnixPath): Effect.Effect<void, ListenError> => {
+const onPath = (server: Net.Server, { backlog, mode, path }: UnixPath): Effect.Effect<void, ListenError> => {
   const address = format(path)
   const listen = (listening: () => void) => server.listen({ path, backlog }, listening)
   // a name in Linux' abstract namespace is no file
@@ -113,4 +115,54 @@ export const onPath = (server: Net.Server, { backlog, mode, path }: UnixPath): E
       })
     )
   )
+}
+
+/** Where to listen, as in the options of `NodeUpgradeListener`. */
+export interface Where {
+  readonly host?: string | undefined
+  readonly port?: number | undefined
+  readonly unix?: { readonly path: string; readonly mode?: number | undefined } | undefined
+  readonly descriptor?: number | undefined
+  readonly backlog?: number | undefined
+  readonly ipv6Only?: boolean | undefined
+  readonly reusePort?: boolean | undefined
+}
+
+/** An address as errors tell it. */
+export const addressOf = ({ descriptor, host = "127.0.0.1", port = 0, unix }: Where): string => {
+  if (descriptor !== undefined) return `fd:${descriptor}`
+  return unix === undefined ? `${host.includes(":") ? `[${host}]` : host}:${port}` : format(unix.path)
+}
+
+/** Listens where that is, and tells where it came to be. */
+export const open = Effect.fnUntraced(function* (
+  server: Net.Server,
+  where: Where
+): Effect.fn.Return<NetAddress.SocketAddress, ListenError> {
+  const { backlog, descriptor: fd, host = "127.0.0.1", ipv6Only, port = 0, reusePort, unix } = where
+  yield* unix === undefined
+    ? on(server, addressOf(where), fd === undefined ? { host, port, backlog, ipv6Only, reusePort } : { fd, backlog })
+    : onPath(server, { path: unix.path, mode: unix.mode ?? 0o600, backlog })
+  const bound = server.address()
+  return bound === null || typeof bound === "string"
+    ? NetAddress.unixPathAddress(bound ?? "")
+    : yield* Effect.orDie(Effect.fromResult(NetAddress.inetAddressFromIpString(bound.address, bound.port)))
+})
+
+/** Somebody who accepts connections, and gives each of them away until it is told to end. */
+export interface Source {
+  readonly address: NetAddress.SocketAddress
+  readonly connections: (take: (socket: Net.Socket) => void) => () => void
+}
+
+/** Serves connections that are accepted elsewhere as if the server listened itself; the function ends that. */
+export const serve = (server: NodeHttp.Server, { connections }: Source, noDelay: boolean): (() => void) => {
+  // what has node:http look after the time of a head; a server that never listens would wait for it forever
+  server.emit("listening")
+  return connections((socket) => {
+    // as it would have accepted it
+    socket.allowHalfOpen = true
+    socket.setNoDelay(noDelay)
+    server.emit("connection", socket)
+  })
 }
