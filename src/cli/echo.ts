@@ -13,6 +13,7 @@ import * as flags from "./flags.ts"
 import * as Forwarding from "./forwarding.ts"
 import { printReady } from "./ready.ts"
 import * as Tls from "./tls.ts"
+import * as Workers from "./workers.ts"
 
 const MiB = 1024 * 1024
 
@@ -28,16 +29,19 @@ export const echo = Command.make(
     ...flags.server,
     ...Tls.server,
     ...Forwarding.server,
-    ...Admission.server
+    ...Admission.server,
+    ...Workers.server
   },
   Effect.fnUntraced(function* ({ addresses, ...rest }) {
     const listen = yield* Address.parseListen(addresses[0] ?? Address.defaultListen, rest.preferIpv6)
     // an echo has nothing that a page could take
-    const options = yield* flags.serverOptions(listen, rest, "any")
+    const place = yield* Workers.make(rest, yield* flags.serverOptions(listen, rest, "any"))
+    if (place.options === undefined) return yield* place.lead
+    const { options } = place
     const forwarding = yield* Forwarding.serverOptions(rest)
     const tls = yield* Tls.serverOptions(rest)
     const admission = yield* Admission.serverOptions(rest, { ...options, tls })
-    return yield* Layer.launch(
+    const running = Layer.launch(
       Layer.effectDiscard(printReady).pipe(
         Layer.provideMerge(
           WebSocketServer.layerHandler((webSocket) =>
@@ -57,5 +61,6 @@ export const echo = Command.make(
         )
       )
     )
+    return yield* place.run(running)
   }, Effect.scoped)
 ).pipe(Command.withDescription("Send every message back: to test clients and networks with"))

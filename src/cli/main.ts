@@ -17,6 +17,7 @@ import * as Logger from "effect/Logger"
 import * as Result from "effect/Result"
 import { readFileSync } from "node:fs"
 import { UsageError } from "./Address.ts"
+import { WorkersError } from "./channel.ts"
 import { echo } from "./echo.ts"
 import { proxy } from "./proxy.ts"
 import * as Websockify from "./websockify.ts"
@@ -76,6 +77,12 @@ process.stderr.on("error", () => {})
 run.pipe(
   Effect.catchTags({
     ListenError: (error) => Effect.andThen(Console.error(`${name}: ${oneLine(error.message)}`), Effect.fail(failed)),
+    // an empty line was told by a worker
+    WorkersError: (error) =>
+      Effect.andThen(
+        error.message === "" ? Effect.void : Console.error(`${name}: ${oneLine(error.message)}`),
+        Effect.fail(error)
+      ),
     UsageError: (error) => Effect.andThen(Console.error(`${name}: ${oneLine(error.message)}`), Effect.fail(failed))
   }),
   Effect.provide(
@@ -88,7 +95,7 @@ run.pipe(
       if (Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)) return onExit(0)
       const defect = Cause.squash(exit.cause)
       if (Cause.hasDies(exit.cause)) process.stderr.write(`${name}: internal error: ${Cause.pretty(exit.cause)}\n`)
-      onExit(defect === failed ? 1 : 2)
+      onExit(defect instanceof WorkersError ? defect.code : defect === failed ? 1 : 2)
     }
   })
 )

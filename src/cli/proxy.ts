@@ -19,6 +19,7 @@ import * as Target from "./target.ts"
 import * as Tls from "./tls.ts"
 import { given } from "./typed.ts"
 import * as Web from "./web.ts"
+import * as Workers from "./workers.ts"
 
 export const proxy = Command.make(
   "proxy",
@@ -42,16 +43,18 @@ export const proxy = Command.make(
     ...Log.server,
     ...Record.server,
     ...Admission.server,
-    ...Admission.web
+    ...Admission.web,
+    ...Workers.server
   },
   Effect.fnUntraced(
     function* ({ addresses, compress, text, ...rest }) {
       const [listen, to] = yield* Routing.addresses(addresses, rest)
-      const options = yield* flags.serverOptions(
-        yield* Address.parseListen(listen, rest.preferIpv6),
+      const place = yield* Workers.make(
         rest,
-        "same-origin"
+        yield* flags.serverOptions(yield* Address.parseListen(listen, rest.preferIpv6), rest, "same-origin")
       )
+      if (place.options === undefined) return yield* place.lead
+      const { options } = place
       const target = yield* Routing.parse(to, rest)
       const dialer = { ...(yield* Forwarding.dialerOptions(rest)), ...(yield* Target.dialerOptions(rest, to)) }
       const forwarding = yield* Forwarding.serverOptions(rest)
@@ -81,7 +84,7 @@ export const proxy = Command.make(
           )
         )
       )
-      return yield* Effect.raceFirst(running, Effect.flatMap(life.over, Effect.logInfo))
+      return yield* place.run(Effect.raceFirst(running, Effect.flatMap(life.over, Effect.logInfo)))
     },
     Effect.scoped,
     (self, flags) => Effect.provide(self, Log.layer(flags))
