@@ -22,7 +22,8 @@ const pages = [
   "docs/routing.md",
   "docs/targets.md",
   "docs/tls.md",
-  "docs/websockify.md"
+  "docs/websockify.md",
+  "docs/workers.md"
 ]
 
 describe("pages", () => {

@@ -48,6 +48,19 @@ describe("examples", () => {
     assert.strictEqual(await client.next(), "hello")
   })
 
+  example("several-processes", async () => {
+    await using program = await serve("several-processes")
+    // until all of them listen, one may have several turns
+    const served = new Set<string>()
+    while (served.size < 2) {
+      await using client = await Client.connect(program.url)
+      client.send("hello")
+      const [pid, text] = (await client.next()).split(": ")
+      assert.strictEqual(text, "hello")
+      served.add(pid!)
+    }
+  })
+
   example("chat", async () => {
     await using program = await serve("chat")
     await using ann = await Client.connect(program.url)
