@@ -30,6 +30,8 @@ export interface Reader extends Socket.Reader {
   readonly isGone?: boolean
   /** Says of a chunk that this reader has just yielded whether the promise holds for it. */
   isExclusive?(chunk: Uint8Array): boolean
+  /** Frees the memory of a chunk for which it holds, and of which nobody wants anything any more. */
+  free?(chunk: Uint8Array): void
   /** See {@link flow}. */
   flow?<A, E, R>(taker: Taker<A, E, R>): Effect.Effect<A, E, R>
 }

@@ -24,9 +24,9 @@ import { free, isCut, isWhole, keep } from "./internal/chunks.ts"
 import { atEndOfTurn } from "./internal/gathering.ts"
 import { handleOf } from "./internal/handle.ts"
 import { reset } from "./internal/reset.ts"
+import { type Chunks, puller, takenBy } from "./internal/taking.ts"
 import { maxTimer } from "./internal/timers.ts"
 
-type Chunks = NonEmptyReadonlyArray<Uint8Array>
 type Waiter<A> = (effect: Effect.Effect<A, Socket.SocketError>) => void
 
 /** How long a released stream may take to send what is buffered in it, in milliseconds. */
@@ -160,6 +160,11 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
 
   isExclusive(chunk: Uint8Array): boolean {
     return chunk === this.fresh
+  }
+
+  free(chunk: Uint8Array): void {
+    this.fresh = undefined
+    free(chunk)
   }
 
   onData(chunk: Uint8Array): void {
@@ -370,7 +375,10 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
         else this.reset()
         return Effect.void
       }
-      return this.refusal ?? (this.stream.write(chunk) ? Effect.void : this.drained)
+      const { refusal } = this
+      if (refusal !== undefined) return refusal
+      this.stream.write(chunk)
+      return this.room ?? Effect.void
     })
   }
 
@@ -403,33 +411,19 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
   ): Effect.Effect<void, Socket.SocketError> | undefined {
     const { refusal, stream } = this
     if (refusal !== undefined) return refusal
-    let flowing = true
     if (chunks.length > 1) stream.cork()
     for (const chunk of chunks) {
-      flowing = chunk === owned ? stream.write(chunk, () => free(owned)) : stream.write(chunk)
+      if (chunk === owned) stream.write(chunk, () => free(owned))
+      else stream.write(chunk)
     }
     if (chunks.length > 1) stream.uncork()
-    return flowing ? undefined : this.drained
+    return this.room
   }
-}
 
-/** Takes one batch. */
-const puller: Transport.Taker<Chunks, Socket.SocketError, never> = {
-  // chunks of a stream of Node's are bytes
-  take: (chunks) => Effect.succeed(chunks as Chunks),
-  onEnd: Effect.fail
-}
-
-/** What a taker gives for chunks; if it throws, that is a defect of whoever flows. */
-const takenBy = (
-  taker: Transport.Taker<unknown, unknown, unknown>,
-  chunks: Array<Uint8Array>
-): Effect.Effect<unknown, unknown, unknown> | undefined => {
-  try {
-    // they are kept whole or not at all
-    return taker.take(chunks as unknown as Chunks)
-  } catch (defect) {
-    return Effect.die(defect)
+  /** The wait until there is room for more. A large chunk that the system took at once leaves room, though a stream says it does not. */
+  private get room(): Effect.Effect<void, Socket.SocketError> | undefined {
+    const { stream } = this
+    return stream.writableLength < stream.writableHighWaterMark ? undefined : this.drained
   }
 }
 

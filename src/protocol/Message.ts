@@ -124,14 +124,14 @@ export class TextPieces {
   }
 }
 
-/** Bytes that grow by doubling, never past what has been announced: nothing is set aside for bytes that may never come. */
+/** Bytes that grow to twice what has come, never past what was announced: little is set aside for bytes that may never come. */
 class Accumulator {
   private bytes = noBytes
   private length = 0
   push(chunk: Uint8Array, start: number, end: number, announced: number): void {
     const needed = this.length + end - start
     if (needed > this.bytes.length) {
-      const grown = new Uint8Array(Math.max(needed, Math.min(announced, Math.max(1024, this.bytes.length * 2))))
+      const grown = new Uint8Array(Math.max(needed, Math.min(announced, Math.max(1024, needed * 2))))
       grown.set(this.bytes.subarray(0, this.length))
       this.bytes = grown
     }
@@ -227,6 +227,8 @@ export abstract class Base<Item> implements Sink {
  * @since 0.1.0
  */
 export class Messages extends Base<Message | CompressedMessage> {
+  /** Whether something that was put out since this was set to false is a part of the chunk it came in. */
+  sharesChunk = false
   /** Set while a text message comes in more than one piece. */
   private pieces: TextPieces | undefined
   private text = ""
@@ -240,6 +242,7 @@ export class Messages extends Base<Message | CompressedMessage> {
   framePayload(chunk: Uint8Array, start: number, end: number, decoder: FrameDecoder): void {
     if (end - start === this.size && decoder.fin) {
       this.whole = chunk.subarray(start, end)
+      if (!this.isText || this.compressed) this.sharesChunk = true
     } else if (this.isText && !this.compressed) {
       this.pieces ??= new TextPieces()
       this.text += this.pieces.push(chunk.subarray(start, end))

@@ -71,10 +71,12 @@ describe("the rows", () => {
   })
 
   it("have servers that are there", () => {
-    for (const row of rows.filter(({ kind, tls }) => kind !== "start" && tls !== true)) {
+    for (const row of rows.filter(({ tls }) => tls !== true)) {
       for (const server of ["ours", ...row.peers] as const) {
-        const file = commandOf(server, row, "127.0.0.1:9").find((word) => word.endsWith(".ts"))
-        assert.isTrue(existsSync(file ?? ""), `${row.name}, ${server}: ${file}`)
+        const [, program = ""] = commandOf(server, row, "127.0.0.1:9")
+        // the command line is there when it is built, and a bare Node runs no file
+        if (program === "dist/cli/main.js" || server === "node") continue
+        assert.isTrue(existsSync(program), `${row.name}, ${server}: ${program}`)
       }
     }
   })

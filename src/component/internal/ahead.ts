@@ -6,22 +6,21 @@
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import type * as Pull from "effect/Pull"
 import type { Connection } from "../../connection/internal/connection.ts"
 import type { WebSocketError } from "../../connection/WebSocketError.ts"
 import type { Gathering, MessageEvent } from "../../protocol/MessageEvent.ts"
 import type { Fork } from "./waiting.ts"
 
 type Batch = NonEmptyReadonlyArray<MessageEvent>
+/** What is to be waited for before the next batch, if anything. */
+type Wait = Effect.Effect<unknown> | undefined
 
 /** The most that is kept, in bytes of payload. */
 const limit = 1024 * 1024
 
 export class Ahead {
-  /** The next batch. */
-  readonly next: Pull.Pull<Batch, WebSocketError>
   private readonly connection: Connection
-  private readonly pull: Pull.Pull<Batch, WebSocketError>
+  private readonly gathering: Gathering
   private readonly fork: Fork
   private kept: Array<Batch> = []
   private size = 0
@@ -30,19 +29,32 @@ export class Ahead {
 
   constructor(connection: Connection, gathering: Gathering, fork: Fork) {
     this.connection = connection
-    this.pull = connection.pullEvents(gathering)
+    this.gathering = gathering
     this.fork = fork
-    this.next = Effect.suspend(() => this.take())
   }
 
-  private take(): Pull.Pull<Batch, WebSocketError> {
-    const batch = this.kept.shift()
-    if (batch !== undefined) {
-      this.size -= sizeOf(batch)
-      return Effect.succeed(batch)
-    }
-    // who still reads ahead brings the next batch, or finds the end that every further pull gives
-    return this.reading === undefined ? this.pull : Effect.andThen(Fiber.await(this.reading), this.next)
+  /** Gives out every batch until the end, in order; waits after each for what `give` gives, if that is anything. */
+  flow(give: (batch: Batch) => Wait): Effect.Effect<void, WebSocketError> {
+    return this.connection.inbound.flowEvents(this.gathering, (batch) => {
+      const wait = give(batch)
+      return wait === undefined && this.isCaughtUp ? undefined : Effect.andThen(wait ?? Effect.void, this.catchUp(give))
+    })
+  }
+
+  private get isCaughtUp(): boolean {
+    return this.kept.length === 0 && this.reading === undefined
+  }
+
+  /** Gives out what was read ahead. Who still reads ahead brings the next batch, or finds the end that every further pull gives. */
+  private catchUp(give: (batch: Batch) => Wait): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const batch = this.kept.shift()
+      if (batch !== undefined) {
+        this.size -= sizeOf(batch)
+        return Effect.andThen(give(batch) ?? Effect.void, this.catchUp(give))
+      }
+      return this.reading === undefined ? Effect.void : Effect.andThen(Fiber.await(this.reading), this.catchUp(give))
+    })
   }
 
   /** Reads on while the effect runs, and to the end of the read at hand: to break one off could lose what it brought. */
@@ -65,7 +77,7 @@ export class Ahead {
       this.readers === 0 || this.size >= limit
         ? Effect.void
         : Effect.flatMap(this.connection.inbound.pullHeld, (items) => {
-            // the sink is that of events, as `pull` has chosen
+            // the sink is that of events, as `flow` has chosen
             const batch = items as Batch
             this.kept.push(batch)
             this.size += sizeOf(batch)

@@ -6,6 +6,7 @@
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type { Connection } from "../../connection/internal/connection.ts"
+import * as Now from "../../connection/internal/now.ts"
 import type { Outgoing } from "../../connection/internal/outbound.ts"
 import type { WebSocketError } from "../../connection/WebSocketError.ts"
 import type { Message } from "../../protocol/Message.ts"
@@ -186,7 +187,9 @@ export class Sending {
     const { outbound } = connection
     const { bytes } = outbound
     // of at least one piece
-    const fiber = link.host.fork(outbound.sendPieces(pending as [Outgoing], { waits: false }))
+    const wait = Now.begin(outbound.sendPieces(pending as [Outgoing], { waits: false }))
+    if (wait === undefined) return
+    const fiber = link.host.fork(wait)
     if (outbound.bytes !== bytes || fiber.pollUnsafe() !== undefined) return
     this.inFlight += pendingBytes
     this.landing = fiber
@@ -198,10 +201,13 @@ export class Sending {
 
   /** Until all that was sent so far is before whatever is sent next, such as a Close frame. A file is not waited for. */
   get landed(): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      this.flush()
-      return this.connection.isCompressed ? this.given : Effect.void
-    })
+    return Effect.suspend(() => this.land() ?? Effect.void)
+  }
+
+  /** The same, begun: what is to be waited for, if anything. */
+  land(): Effect.Effect<void> | undefined {
+    this.flush()
+    return this.connection.isCompressed ? this.given : undefined
   }
 
   /** Until the transport has all that was sent so far. */

@@ -2,7 +2,6 @@
  * A connection of the server.
  */
 import * as Effect from "effect/Effect"
-import { forEachBatch } from "../../connection/internal/forEachBatch.ts"
 import { Connection } from "../../connection/internal/connection.ts"
 import type { WebSocket } from "../../connection/WebSocket.ts"
 import type { WebSocketError } from "../../connection/WebSocketError.ts"
@@ -49,15 +48,15 @@ export class ServerLink extends Link<WSServerEvents> {
 
   /** Gives out what comes, until the end. */
   run(ahead: Ahead): Effect.Effect<void, WebSocketError> {
-    return forEachBatch(ahead.next, (events) => {
+    return ahead.flow((events) => {
       const given = this.receiving.deliver(events, 0)
       // what was answered goes before what the next pull decides
-      return given === undefined
-        ? this.landed
-        : Effect.andThen(
-            Effect.promise(() => given),
-            this.landed
-          )
+      if (given !== undefined)
+        return Effect.andThen(
+          Effect.promise(() => given),
+          this.landed
+        )
+      return this.sending?.land()
     })
   }
 

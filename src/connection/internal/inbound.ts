@@ -164,6 +164,15 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
     return this.pull as Pull.Pull<NonEmptyReadonlyArray<MessageEvent.MessageEvent>, WebSocketError>
   }
 
+  /** {@link pullEvents} again and again. */
+  flowEvents<E, R>(
+    gathering: MessageEvent.Gathering,
+    take: (events: NonEmptyReadonlyArray<MessageEvent.MessageEvent>) => Wait<E, R>
+  ): Effect.Effect<void, WebSocketError | E, R> {
+    if (!(this.sink instanceof MessageEvent.Events)) this.use(new MessageEvent.Events(this.limits, this, gathering))
+    return this.flow(take as (items: Items) => Wait<E, R>)
+  }
+
   /** Bytes, and events of the messages that are watched. */
   pullWatched(
     watching: MessageEvent.Watching
@@ -291,9 +300,13 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
         const chunk = chunks[i]!
         const bytes = typeof chunk === "string" ? utf8.encode(chunk) : chunk
         this.bytes += bytes.length
-        this.exclusive = chunks.length === 1 && this.reader.isExclusive?.(bytes) === true ? bytes.buffer : undefined
+        const isExclusive = chunks.length === 1 && this.reader.isExclusive?.(bytes) === true
+        this.exclusive = isExclusive ? bytes.buffer : undefined
+        if (sink instanceof Message.Messages) sink.sharesChunk = false
         this.decoder.push(bytes, sink)
         if (sink instanceof Message.Payloads) sink.flush()
+        // what it brought was copied: it is part of a larger message, or text
+        else if (isExclusive && sink instanceof Message.Messages && !sink.sharesChunk) this.reader.free?.(bytes)
       }
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error

@@ -19,11 +19,16 @@ export const make = <E>(begin: () => Wait<E>): Effect.Effect<void, E> =>
     { [run]: begin }
   )
 
-/** Begins the effect, if it may begin so; gives what is to be waited for. */
+/** Begins the effect, if it may begin so; gives what is to be waited for. What throws is a defect, as it would be in a fiber. */
 export const begin = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<unknown, E, R> | undefined => {
   // an effect is no other object than those of its own module
   const now: Now<E> = effect as Now<E>
-  return now[run] === undefined ? effect : now[run]()
+  if (now[run] === undefined) return effect
+  try {
+    return now[run]()
+  } catch (defect) {
+    return Effect.die(defect)
+  }
 }
 
 /** Does one thing after the other; gives what is to be waited for. */

@@ -135,14 +135,14 @@ export class Outbound {
     { waits }: { readonly waits: boolean } = { waits: true }
   ): Effect.Effect<void, WebSocketError> {
     const { codec, lock } = this
-    const write = Effect.suspend(() => {
+    const write = Now.make((): Wait => {
       const error = this.gate.refusal
       if (error !== undefined) return Effect.fail(error)
       for (const piece of pieces) {
         if (typeof piece.payload === "string") this.batch.string(pieceFrame(piece), piece.payload)
         else this.batch.frame(pieceFrame(piece), piece.payload)
       }
-      return this.flushData() ?? Effect.void
+      return this.flushData()
     })
     if (lock === undefined) return write
     const give = waits ? identity : launched
