@@ -252,9 +252,13 @@ export class Connection implements Owner, Gate {
 
   /** Waits for the peer's Close frame while somebody reads; gives it up after `closeTimeout`. */
   awaitClose(reading: Effect.Effect<unknown>): Effect.Effect<void> {
-    return this.bounded(
-      Effect.raceFirst(Effect.asVoid(reading), Effect.asVoid(this.closed)),
-      Effect.andThen(Telemetry.limitHit("closeTimeout"), this.abort(peerTimeout("close")))
+    return Effect.suspend(() =>
+      this.info !== undefined
+        ? Effect.void
+        : this.bounded(
+            Effect.raceFirst(Effect.asVoid(reading), Effect.asVoid(this.closed)),
+            Effect.suspend(() => Effect.andThen(Telemetry.limitHit("closeTimeout"), this.abort(peerTimeout("close"))))
+          )
     )
   }
 
