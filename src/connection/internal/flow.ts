@@ -48,10 +48,19 @@ export class Flow<E, R> implements Transport.Taker<void, WebSocketError | E | Ca
       return this.given(inbound.deliver(items))
     }
     // what is not empty is
-    const wait = items.length === 0 ? undefined : this.give(items as unknown as Items)
+    const wait = items.length === 0 ? undefined : this.gave(items as unknown as Items)
     if (wait === undefined && inbound.mayReadOn) return undefined
     inbound.endTurn()
     return wait === undefined ? this.go : Effect.andThen(wait, this.go)
+  }
+
+  /** What throws is a defect of whoever flows: it ends its turn, as a failure does, so that the end of the connection can be read. */
+  private gave(items: Items): Wait<E, R> {
+    try {
+      return this.give(items)
+    } catch (defect) {
+      return Effect.die(defect)
+    }
   }
 
   onEnd(error: Socket.SocketError) {
