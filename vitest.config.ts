@@ -2,6 +2,9 @@ import { reporters } from "./.ci/reporters.ts"
 import { missing } from "./test/installed.ts"
 import { defineConfig } from "vitest/config"
 
+/** Starts several processes for each test, each as large as a whole server: others beside it would wait for seconds. */
+const alone = "test/cli/workers.test.ts"
+
 /** What makes its certificates with `openssl`: left out, with a word, where that is missing. */
 const tls = ["test/tls/**", "test/{cli,docs}/tls*.test.ts", "test/component/{certificate,tls}*.test.ts"]
 const noOpenssl = missing("openssl")
@@ -13,11 +16,20 @@ export default defineConfig({
   ssr: { resolve: { conditions: ["source"], externalConditions: ["source"] } },
   test: {
     reporters,
-    include: ["test/**/*.test.ts"],
-    exclude: ["test/e2e/**", "test/soak/**", ...(noOpenssl === undefined ? [] : tls)],
     testTimeout: 30_000,
     hookTimeout: 30_000,
     // the tests of processes and of throughput want the two cores for themselves
-    maxWorkers: 2
+    maxWorkers: 2,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "side by side",
+          include: ["test/**/*.test.ts"],
+          exclude: ["test/e2e/**", "test/soak/**", alone, ...(noOpenssl === undefined ? [] : tls)]
+        }
+      },
+      { extends: true, test: { name: "alone", include: [alone], sequence: { groupOrder: 1 } } }
+    ]
   }
 })
