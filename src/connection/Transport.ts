@@ -197,13 +197,7 @@ export interface OpenSocket extends Socket.Socket {
   readonly [OpenTypeId]: Transport
 }
 
-/**
- * Whether a `Socket` is a {@link Transport} by itself.
- *
- * @category guards
- * @since 0.1.0
- */
-export const isOpen = (socket: Socket.Socket): socket is OpenSocket => OpenTypeId in socket
+const isOpen = (socket: Socket.Socket): socket is OpenSocket => OpenTypeId in socket
 
 /**
  * Opens a `Socket`. The caller must see to it that `ends.destroy` is run.

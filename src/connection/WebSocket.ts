@@ -20,12 +20,11 @@ import * as Effect from "effect/Effect"
 import type * as Pull from "effect/Pull"
 import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
 import type { CloseInfo } from "../protocol/ConnectionState.ts"
 import type { Fragment, Message } from "../protocol/Message.ts"
 import type { Gathering, MessageEvent } from "../protocol/MessageEvent.ts"
 import * as Connection from "./internal/connection.ts"
-import { forEachBatch } from "./internal/forEachBatch.ts"
 import * as Now from "./internal/now.ts"
 import type { Codec } from "./Deflate.ts"
 import * as Limits from "./Limits.ts"
@@ -149,7 +148,7 @@ export const runForEachArray = <A, E, R>(
 ): Effect.Effect<void, WebSocketError | E, R> =>
   webSocket instanceof Connection.Connection
     ? webSocket.inbound.flowMessages((messages) => Now.begin(f(messages)))
-    : forEachBatch(webSocket.pullMessages, f)
+    : Stream.runForEachArray(webSocket.messages, f)
 
 /**
  * The connection without a scope, for who releases it itself.
@@ -161,24 +160,16 @@ export const makeConnection = (
   options: Options
 ): Effect.Effect<Connection.Connection, Socket.SocketError> =>
   Effect.flatMap(Clock.Clock, (clock) =>
-    Effect.map(Transport.fromSocket(transport), (transport) => connectionOver(transport, options, clock))
+    Effect.map(
+      Transport.fromSocket(transport),
+      (transport) =>
+        new Connection.Connection({
+          role: options.role,
+          subprotocol: options.subprotocol,
+          codec: options.codec,
+          limits: options.limits ?? Limits.defaults,
+          clock,
+          transport
+        })
+    )
   )
-
-/**
- * The same over a transport that is had already.
- *
- * @internal
- */
-export const connectionOver = (
-  transport: Transport.Transport,
-  options: Options,
-  clock: Clock.Clock
-): Connection.Connection =>
-  new Connection.Connection({
-    role: options.role,
-    subprotocol: options.subprotocol,
-    codec: options.codec,
-    limits: options.limits ?? Limits.defaults,
-    clock,
-    transport
-  })

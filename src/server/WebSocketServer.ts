@@ -20,7 +20,6 @@
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -122,7 +121,6 @@ export const make = Effect.fnUntraced(function* (
 
   const house: House = {
     limits,
-    clock: yield* Clock.Clock,
     keepAlive,
     admission,
     codec: (agreement) =>
@@ -138,10 +136,10 @@ export const make = Effect.fnUntraced(function* (
   const turnAway = (upgrade: Upgrade, denial: Denial): Effect.Effect<void> =>
     Effect.flatMap(judge.refuse(denial, upgrade.remoteAddress), (refusal) => refuse(upgrade, refusal))
 
-  /** What is left to do unless all is well: logs what is a failure of ours, and answers what is not answered yet. */
+  /** Logs what is a failure of ours, and answers what is not answered yet. */
   const conclude = (visit: Visit, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> => {
     const { isAnswered, upgrade } = visit
-    if (Exit.isSuccess(exit)) return refuse(upgrade, undecided)
+    if (Exit.isSuccess(exit)) return isAnswered ? Effect.void : refuse(upgrade, undecided)
     const failure = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
     if (failure instanceof OpeningHandshake.Refusal && !isAnswered) return refuse(upgrade, failure)
     if (visit.isGone) return Effect.logDebug("A client went away before it was answered")
@@ -176,10 +174,7 @@ export const make = Effect.fnUntraced(function* (
       return Effect.onExit(
         // the handler's scope ends before the connection does
         Effect.scoped(admitted),
-        (exit) =>
-          Exit.isSuccess(exit) && visit.isAnswered
-            ? visit.leave(exit)
-            : Effect.andThen(visit.leave(exit), conclude(visit, exit))
+        (exit) => Effect.andThen(visit.leave(exit), conclude(visit, exit))
       )
     })
 

@@ -1,14 +1,12 @@
 /**
  * A request, from its admission to the end of its connection.
  */
-import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type * as Socket from "effect/socket/Socket"
 import type { Codec } from "../../connection/Deflate.ts"
 import type { KeepAlive } from "../../connection/KeepAlive.ts"
 import type { Limits } from "../../connection/Limits.ts"
-import * as Transport from "../../connection/Transport.ts"
 import * as WebSocket from "../../connection/WebSocket.ts"
 import type { Connection } from "../../connection/internal/connection.ts"
 import * as OpeningHandshake from "../../protocol/OpeningHandshake.ts"
@@ -21,7 +19,6 @@ import type { Peer, Proxied, Upgrade } from "../UpgradeListener.ts"
 /** What the visits of a server share. */
 export interface House {
   readonly limits: Limits
-  readonly clock: Clock.Clock
   readonly keepAlive: KeepAlive
   readonly admission: Admission
   readonly codec: (agreement: PerMessageDeflate.Agreement | undefined) => Codec | undefined
@@ -74,7 +71,7 @@ export class Visit implements OpenRequest {
   }
 
   private open(acceptance: OpeningHandshake.Acceptance): Effect.Effect<WebSocket.WebSocket, Socket.SocketError> {
-    const { clock, codec, keepAlive, limits } = this.house
+    const { codec, keepAlive, limits } = this.house
     const options = {
       role: "server",
       subprotocol: acceptance.subprotocol,
@@ -85,20 +82,19 @@ export class Visit implements OpenRequest {
       this.echo === undefined || acceptance.subprotocol !== undefined
         ? acceptance
         : { ...acceptance, headers: { ...acceptance.headers, "sec-websocket-protocol": this.echo } }
-    const opened = (connection: Connection) => {
-      this.connection = connection
-      return Effect.as(keepAlive.watch(connection), connection)
-    }
-    return Effect.matchEffect(this.upgrade.accept(answer), {
-      onSuccess: (socket) =>
-        Transport.isOpen(socket)
-          ? opened(WebSocket.connectionOver(socket[Transport.OpenTypeId], options, clock))
-          : Effect.flatMap(WebSocket.makeConnection(socket, options), opened),
-      onFailure: (error) => {
-        this.isGone = true
-        return Effect.fail(error)
+    return Effect.matchEffect(
+      Effect.flatMap(this.upgrade.accept(answer), (transport) => WebSocket.makeConnection(transport, options)),
+      {
+        onSuccess: (connection) => {
+          this.connection = connection
+          return Effect.as(keepAlive.watch(connection), connection)
+        },
+        onFailure: (error) => {
+          this.isGone = true
+          return Effect.fail(error)
+        }
       }
-    })
+    )
   }
 
   get isAnswered(): boolean {
@@ -108,15 +104,13 @@ export class Visit implements OpenRequest {
   /** The end of the handler. */
   leave(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
     const { connection, house } = this
-    return connection === undefined
-      ? Effect.sync(() => this.goneAway())
-      : Effect.flatMap(connection.release(exit), () => {
-          this.goneAway()
-          return house.keepAlive.forget(connection)
-        })
-  }
-
-  private goneAway(): void {
-    this.house.admission.leave(this.upgrade)
+    const released =
+      connection === undefined
+        ? Effect.void
+        : Effect.andThen(connection.release(exit), house.keepAlive.forget(connection))
+    return Effect.andThen(
+      released,
+      Effect.sync(() => house.admission.leave(this.upgrade))
+    )
   }
 }
