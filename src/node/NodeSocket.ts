@@ -18,7 +18,6 @@ import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import * as Net from "node:net"
 import type { Duplex } from "node:stream"
-import * as Now from "../connection/internal/now.ts"
 import * as Transport from "../connection/Transport.ts"
 import { free, isCut, isWhole, keep } from "./internal/chunks.ts"
 import { atEndOfTurn } from "./internal/gathering.ts"
@@ -276,6 +275,7 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
     })
   }
 
+  /** Waits until all is sent and the stream is gone; resets it once nothing was taken for so many milliseconds. */
   private sent(patience: number): Effect.Effect<void> {
     return Effect.callback<void>((resume) => {
       const { stream } = this
@@ -306,9 +306,8 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
   // ---- writing -------------------------------------------------------------------------------------------------------
 
   get end(): Effect.Effect<void> {
-    return Now.make(() => {
+    return Effect.sync(() => {
       if (!this.stream.writableEnded) this.stream.end()
-      return undefined
     })
   }
 
@@ -375,10 +374,7 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
         else this.reset()
         return Effect.void
       }
-      const { refusal } = this
-      if (refusal !== undefined) return refusal
-      this.stream.write(chunk)
-      return this.room ?? Effect.void
+      return this.writeNow([chunk]) ?? Effect.void
     })
   }
 

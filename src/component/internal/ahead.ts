@@ -7,13 +7,12 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type { Connection } from "../../connection/internal/connection.ts"
+import type { Wait } from "../../connection/internal/items.ts"
 import type { WebSocketError } from "../../connection/WebSocketError.ts"
 import type { Gathering, MessageEvent } from "../../protocol/MessageEvent.ts"
 import type { Fork } from "./waiting.ts"
 
 type Batch = NonEmptyReadonlyArray<MessageEvent>
-/** What is to be waited for before the next batch, if anything. */
-type Wait = Effect.Effect<unknown> | undefined
 
 /** The most that is kept, in bytes of payload. */
 const limit = 1024 * 1024

@@ -28,7 +28,6 @@ import type * as Transport from "../Transport.ts"
 import { connectionClosed, invalidUsage, lost, peerTimeout, violation, type WebSocketError } from "../WebSocketError.ts"
 import { Inbound, type Owner } from "./inbound.ts"
 import type { ItemPull } from "./items.ts"
-import * as Now from "./now.ts"
 import { type Gate, Outbound } from "./outbound.ts"
 import { Pings } from "./pings.ts"
 import { toSocket } from "./toSocket.ts"
@@ -127,6 +126,9 @@ export class Connection implements Owner, Gate {
   /** Why nothing can be sent any more, if so. */
   get refusal(): WebSocketError | undefined {
     return this.isOpen ? undefined : connectionClosed(this.info)
+  }
+  get refused(): Effect.Effect<never, WebSocketError> | undefined {
+    return this.isOpen ? undefined : Effect.fail(connectionClosed(this.info))
   }
 
   send(message: Message.Message | PreparedMessage): Effect.Effect<void, WebSocketError> {
@@ -239,7 +241,7 @@ export class Connection implements Owner, Gate {
 
   /** Sends a Close frame if none is out, and does not wait for the answer. */
   beginClose(status: CloseCode.CloseStatus): Effect.Effect<void> {
-    return Now.make(() => this.advance({ _tag: "Close", status }))
+    return Effect.suspend(() => this.advance({ _tag: "Close", status }))
   }
 
   /** The whole closing handshake, bounded: a peer that does not play its part is cut off. */
@@ -284,25 +286,23 @@ export class Connection implements Owner, Gate {
   }
 
   /** Takes a step of the closing handshake, and sends the Close frame that is due. */
-  private advance(event: ConnectionState.Event): Now.Wait {
+  private advance(event: ConnectionState.Event): Effect.Effect<void> {
     const { send, state } = ConnectionState.step(this.state, event)
     this.state = state
     if (state._tag === "Closed") this.settle(state.info)
-    if (send === undefined) return undefined
+    if (send === undefined) return Effect.void
+    const frame = Effect.ignore(this.outbound.control(Opcode.close, CloseCode.encodeStatus(send)))
     // where nothing waits to be sent, nothing needs a bound
-    const isBounded = this.transport.writer.unsent !== 0
-    const wait = Now.begin(this.outbound.control(Opcode.close, CloseCode.encodeStatus(send)))
-    if (wait === undefined) return undefined
-    return isBounded ? this.bounded(Effect.ignore(wait), Effect.void) : Effect.ignore(wait)
+    return this.transport.writer.unsent === 0 ? frame : this.bounded(frame, Effect.void)
   }
 
   /** Section 5.5.1: a Close frame is answered by one; section 7.1.1: then the server ends the byte stream first. */
   closeReceived(status: CloseCode.CloseStatus): ItemPull {
     return once(
-      () =>
-        Now.andThen(this.advance({ _tag: "CloseReceived", status }), () =>
-          this.role === "server" ? Now.begin(this.transport.ends.end) : undefined
-        ),
+      Effect.andThen(
+        Effect.suspend(() => this.advance({ _tag: "CloseReceived", status })),
+        this.role === "server" ? this.transport.ends.end : Effect.void
+      ),
       Cause.done()
     )
   }
@@ -311,12 +311,11 @@ export class Connection implements Owner, Gate {
   violated(error: ProtocolError): ItemPull {
     const { closeCode: code, message: reason } = error
     return once(
-      () =>
-        (limitKinds.has(error.kind) ? Telemetry.limitHit(error.kind) : Effect.void).pipe(
-          Effect.andThen(this.beginClose({ code, reason })),
-          Effect.andThen(this.transport.ends.end),
-          Effect.andThen(Effect.sync(() => this.settle({ code, reason, wasClean: false })))
-        ),
+      (limitKinds.has(error.kind) ? Telemetry.limitHit(error.kind) : Effect.void).pipe(
+        Effect.andThen(this.beginClose({ code, reason })),
+        Effect.andThen(this.transport.ends.end),
+        Effect.andThen(Effect.sync(() => this.settle({ code, reason, wasClean: false })))
+      ),
       Effect.fail(violation(error))
     )
   }
@@ -419,14 +418,13 @@ const statusOf = (exit: Exit.Exit<unknown, unknown>): CloseCode.CloseStatus => (
 })
 
 /** Does something the first time, and only ends from then on: it is what every further pull gives. */
-const once = (first: () => Now.Wait, end: ItemPull): ItemPull => {
+const once = (first: Effect.Effect<void>, end: ItemPull): ItemPull => {
   let isDone = false
   return Effect.suspend(() => {
     if (isDone) return end
     isDone = true
     // that it is known how the connection ended may interrupt who reads, in the midst of this
-    const whole = Effect.suspend(() => first() ?? Effect.void)
-    return Effect.andThen(Effect.uninterruptible(whole), end)
+    return Effect.andThen(Effect.uninterruptible(first), end)
   })
 }
 

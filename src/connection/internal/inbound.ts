@@ -131,14 +131,14 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
 
   // Each sink yields its own kind of item, which the one `pull` cannot know: the sink chosen here is the reason of the casts.
   get pullMessages(): Pull.Pull<NonEmptyReadonlyArray<Message.Message>, WebSocketError> {
-    if (!(this.sink instanceof Message.Messages)) this.use(new Message.Messages(this.limits, this))
+    this.useMessages()
     return this.pull as Pull.Pull<NonEmptyReadonlyArray<Message.Message>, WebSocketError>
   }
   /** {@link pullMessages} again and again. */
   flowMessages<E, R>(
     take: (messages: NonEmptyReadonlyArray<Message.Message>) => Wait<E, R>
   ): Effect.Effect<void, WebSocketError | E, R> {
-    if (!(this.sink instanceof Message.Messages)) this.use(new Message.Messages(this.limits, this))
+    this.useMessages()
     return this.flow(take as (items: Items) => Wait<E, R>)
   }
   get pullFragments(): Pull.Pull<NonEmptyReadonlyArray<Message.Fragment>, WebSocketError> {
@@ -146,21 +146,21 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
     return this.pull as Pull.Pull<NonEmptyReadonlyArray<Message.Fragment>, WebSocketError>
   }
   get pullPayloads(): Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, WebSocketError> {
-    if (!(this.sink instanceof Message.Payloads)) this.use(new Message.Payloads(this.limits, this))
+    this.usePayloads()
     return this.pull as Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, WebSocketError>
   }
   /** {@link pullPayloads} again and again. */
   flowPayloads<E, R>(
     take: (payloads: NonEmptyReadonlyArray<Uint8Array>) => Wait<E, R>
   ): Effect.Effect<void, WebSocketError | E, R> {
-    if (!(this.sink instanceof Message.Payloads)) this.use(new Message.Payloads(this.limits, this))
+    this.usePayloads()
     return this.flow(take as (items: Items) => Wait<E, R>)
   }
 
   pullEvents(
     gathering: MessageEvent.Gathering
   ): Pull.Pull<NonEmptyReadonlyArray<MessageEvent.MessageEvent>, WebSocketError> {
-    if (!(this.sink instanceof MessageEvent.Events)) this.use(new MessageEvent.Events(this.limits, this, gathering))
+    this.useEvents(gathering)
     return this.pull as Pull.Pull<NonEmptyReadonlyArray<MessageEvent.MessageEvent>, WebSocketError>
   }
 
@@ -169,19 +169,11 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
     gathering: MessageEvent.Gathering,
     take: (events: NonEmptyReadonlyArray<MessageEvent.MessageEvent>) => Wait<E, R>
   ): Effect.Effect<void, WebSocketError | E, R> {
-    if (!(this.sink instanceof MessageEvent.Events)) this.use(new MessageEvent.Events(this.limits, this, gathering))
+    this.useEvents(gathering)
     return this.flow(take as (items: Items) => Wait<E, R>)
   }
 
-  /** Bytes, and events of the messages that are watched. */
-  pullWatched(
-    watching: MessageEvent.Watching
-  ): Pull.Pull<NonEmptyReadonlyArray<Uint8Array | MessageEvent.MessageEvent>, WebSocketError> {
-    if (!(this.sink instanceof MessageEvent.Watched)) this.use(new MessageEvent.Watched(this.limits, this, watching))
-    return this.pull as Pull.Pull<NonEmptyReadonlyArray<Uint8Array | MessageEvent.MessageEvent>, WebSocketError>
-  }
-
-  /** {@link pullWatched} again and again. */
+  /** Gives out bytes, and events of the messages that are watched. */
   flowWatched<E, R>(
     watching: MessageEvent.Watching,
     take: (items: NonEmptyReadonlyArray<Uint8Array | MessageEvent.MessageEvent>) => Wait<E, R>
@@ -203,6 +195,15 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
     })
   }
 
+  private useMessages(): void {
+    if (!(this.sink instanceof Message.Messages)) this.use(new Message.Messages(this.limits, this))
+  }
+  private usePayloads(): void {
+    if (!(this.sink instanceof Message.Payloads)) this.use(new Message.Payloads(this.limits, this))
+  }
+  private useEvents(gathering: MessageEvent.Gathering): void {
+    if (!(this.sink instanceof MessageEvent.Events)) this.use(new MessageEvent.Events(this.limits, this, gathering))
+  }
   /** What is discarded stays discarded: a sink that begins in the midst of a message would not understand it. */
   private use(sink: ItemSink): void {
     if (!(this.sink instanceof Message.Discard)) this.sink = sink

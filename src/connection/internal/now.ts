@@ -30,12 +30,3 @@ export const begin = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<un
     return Effect.die(defect)
   }
 }
-
-/** Does one thing after the other; gives what is to be waited for. */
-export const andThen = <E, E2>(wait: Wait<E>, next: () => Wait<E2>): Wait<E | E2> =>
-  wait === undefined
-    ? next()
-    : Effect.andThen(
-        wait,
-        Effect.suspend(() => next() ?? Effect.void)
-      )

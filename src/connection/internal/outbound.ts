@@ -76,8 +76,8 @@ const wholeMessage = (payload: Message): Outgoing => ({
 
 /** Says whether messages may be sent. */
 export interface Gate {
-  /** Why nothing can be sent any more, if so. */
-  readonly refusal: WebSocketError | undefined
+  /** Fails with why nothing can be sent any more, if so. */
+  readonly refused: Effect.Effect<never, WebSocketError> | undefined
 }
 
 export class Outbound {
@@ -115,8 +115,8 @@ export class Outbound {
 
   /** Sends what can be sent at once; gives what is to be waited for, if anything. */
   private sendNow(messages: NonEmptyReadonlyArray<Message>): Wait {
-    const error = this.gate.refusal
-    if (error !== undefined) return Effect.fail(error)
+    const { refused } = this.gate
+    if (refused !== undefined) return refused
     if (this.lock === undefined) return this.write(messages)
     return this.inTurn(
       this.lock,
@@ -136,8 +136,8 @@ export class Outbound {
   ): Effect.Effect<void, WebSocketError> {
     const { codec, lock } = this
     const write = Now.make((): Wait => {
-      const error = this.gate.refusal
-      if (error !== undefined) return Effect.fail(error)
+      const { refused } = this.gate
+      if (refused !== undefined) return refused
       for (const piece of pieces) {
         if (typeof piece.payload === "string") this.batch.string(pieceFrame(piece), piece.payload)
         else this.batch.frame(pieceFrame(piece), piece.payload)
@@ -169,8 +169,8 @@ export class Outbound {
     // a client masks every frame anew
     if (this.batch !== serverBatch) return this.sendAll([prepared.message])
     return Now.make(() => {
-      const error = this.gate.refusal
-      if (error !== undefined) return Effect.fail(error)
+      const { refused } = this.gate
+      if (refused !== undefined) return refused
       const frame = this.codec === undefined ? this.frameAtOnce(prepared) : undefined
       return frame !== undefined ? this.writeShared(frame) : this.sendAfter(Effect.void, prepared)
     })
@@ -182,8 +182,8 @@ export class Outbound {
     return this.inTurn(
       (this.lock ??= Semaphore.makeUnsafe(1)),
       Effect.flatMap(Effect.andThen(before, prepared.frame(codec)), (frame) => {
-        const error = this.gate.refusal
-        if (error !== undefined) return Effect.fail(error)
+        const { refused } = this.gate
+        if (refused !== undefined) return refused
         if (this.batch !== serverBatch) return this.write([prepared.message]) ?? Effect.void
         const { window } = frame
         if (codec === undefined || window === undefined) return this.writeShared(frame) ?? Effect.void
@@ -213,7 +213,8 @@ export class Outbound {
     if (writer.offer === undefined || this.batch !== serverBatch) return false
     const frame = this.frameAtOnce(prepared)
     if (frame === undefined || !writer.offer(frame.bytes)) return false
-    this.sent(frame)
+    this.progress++
+    this.bytes += frame.bytes.length
     if (frame.window !== undefined) this.slid(frame.window)
     return true
   }
@@ -232,14 +233,8 @@ export class Outbound {
   }
 
   private writeShared(frame: SharedFrame): Wait {
-    this.sent(frame)
-    const wait = Transport.write(this.writer, [frame.bytes])
-    return wait === undefined ? undefined : Effect.mapError(wait, toLost)
-  }
-
-  private sent({ bytes }: SharedFrame): void {
-    this.bytes += bytes.length
     this.progress++
+    return this.give([frame.bytes])
   }
 
   /** A message that refers to nothing before it has moved the peer's window on: of ours, it is all that is known. */
@@ -249,10 +244,7 @@ export class Outbound {
 
   /** Behind the lock: the connection may have begun to close while it was waited for. */
   private plain(messages: NonEmptyReadonlyArray<Message>): Effect.Effect<void, WebSocketError> {
-    return Effect.suspend(() => {
-      const error = this.gate.refusal
-      return error === undefined ? (this.write(messages) ?? Effect.void) : Effect.fail(error)
-    })
+    return Effect.suspend(() => this.gate.refused ?? this.write(messages) ?? Effect.void)
   }
 
   private write(messages: NonEmptyReadonlyArray<Message>): Wait {
@@ -266,8 +258,8 @@ export class Outbound {
 
   /** Data frames that are ready but for their headers. */
   writeFrames(frames: ReadonlyArray<readonly [b0: number, payload: Uint8Array]>): Effect.Effect<void, WebSocketError> {
-    const error = this.gate.refusal
-    if (error !== undefined) return Effect.fail(error)
+    const { refused } = this.gate
+    if (refused !== undefined) return refused
     for (const [b0, payload] of frames) this.batch.frame(b0, payload)
     return this.flushData() ?? Effect.void
   }
@@ -277,8 +269,8 @@ export class Outbound {
     return Now.make(() => {
       const { batch, codec, lock } = this
       if (codec !== undefined || lock !== undefined || batch !== serverBatch) return this.sendNow([bytes])
-      const error = this.gate.refusal
-      if (error !== undefined) return Effect.fail(error)
+      const { refused } = this.gate
+      if (refused !== undefined) return refused
       batch.frame(binaryFrame, bytes)
       this.progress++
       return this.flush(bytes)
@@ -296,8 +288,8 @@ export class Outbound {
     let opcode: Opcode.Opcode | undefined
     let isText = false
     const frame = (fin: boolean, payload: string | Uint8Array): Effect.Effect<void, WebSocketError> => {
-      const error = this.gate.refusal
-      if (error !== undefined) return Effect.fail(error)
+      const { refused } = this.gate
+      if (refused !== undefined) return refused
       if (opcode === undefined) isText = typeof payload === "string"
       const b0 = FrameEncoder.firstByte(fin, false, opcode ?? (isText ? Opcode.text : Opcode.binary))
       opcode = Opcode.continuation
@@ -324,9 +316,9 @@ export class Outbound {
 
   /** A control frame goes between whatever frames are on their way; it needs no lock. */
   control(opcode: Opcode.ControlOpcode, payload: Uint8Array): Effect.Effect<void, WebSocketError> {
-    return Now.make(() => {
+    return Effect.suspend(() => {
       this.batch.frame(FrameEncoder.firstByte(true, false, opcode), payload)
-      return this.flush()
+      return this.flush() ?? Effect.void
     })
   }
 
@@ -344,9 +336,12 @@ export class Outbound {
   }
 
   private flush(owned?: Uint8Array): Wait {
-    const buffers = this.batch.take()
+    return this.give(nonEmpty(this.batch.take()), owned)
+  }
+
+  private give(buffers: NonEmptyReadonlyArray<Uint8Array>, owned?: Uint8Array): Wait {
     for (let i = 0; i < buffers.length; i++) this.bytes += buffers[i]!.length
-    const wait = Transport.write(this.writer, nonEmpty(buffers), owned)
+    const wait = Transport.write(this.writer, buffers, owned)
     return wait === undefined ? undefined : Effect.mapError(wait, toLost)
   }
 }

@@ -29,8 +29,8 @@ export class Pings {
   }
 
   ping(payload: Uint8Array | undefined): Effect.Effect<Duration.Duration, WebSocketError> {
-    const refusal = this.refusal("ping", payload)
-    if (refusal !== undefined) return Effect.fail(refusal)
+    const refused = this.refused("ping", payload)
+    if (refused !== undefined) return refused
     // each is told from the others by its payload
     const ping: PendingPing = { payload: payload ?? fourBytes(++this.count), answered: Deferred.makeUnsafe() }
     this.pending.push(ping)
@@ -43,19 +43,17 @@ export class Pings {
   }
 
   send(payload: Uint8Array): Effect.Effect<void, WebSocketError> {
-    const refusal = this.refusal("ping", payload)
-    return refusal === undefined ? this.outbound.control(Opcode.ping, payload) : Effect.fail(refusal)
+    return this.refused("ping", payload) ?? this.outbound.control(Opcode.ping, payload)
   }
 
   pong(payload: Uint8Array): Effect.Effect<void, WebSocketError> {
-    const refusal = this.refusal("pong", payload)
-    return refusal === undefined ? this.outbound.control(Opcode.pong, payload) : Effect.fail(refusal)
+    return this.refused("pong", payload) ?? this.outbound.control(Opcode.pong, payload)
   }
 
-  private refusal(name: string, payload: Uint8Array | undefined): WebSocketError | undefined {
+  private refused(name: string, payload: Uint8Array | undefined): Effect.Effect<never, WebSocketError> | undefined {
     return payload !== undefined && payload.length > 125
-      ? invalidUsage(`a ${name} carries at most 125 bytes; ${payload.length} were given`)
-      : this.gate.refusal
+      ? Effect.fail(invalidUsage(`a ${name} carries at most 125 bytes; ${payload.length} were given`))
+      : this.gate.refused
   }
 
   /** Section 5.5.3: a Pong may answer the latest of several Pings; an unsolicited one means nothing. */
@@ -69,7 +67,7 @@ export class Pings {
    * are held up, only the latest ping is remembered, which section 5.5.3 allows.
    */
   answer(payloads: ReadonlyArray<Uint8Array>): Effect.Effect<void> {
-    if (this.gate.refusal !== undefined) return Effect.void
+    if (this.gate.refused !== undefined) return Effect.void
     if (this.ponging !== undefined) {
       this.late = payloads.at(-1)
       return Effect.void
@@ -78,7 +76,7 @@ export class Pings {
       Effect.flatMap(Effect.ignore(this.outbound.pongs(payloads)), () => {
         const { late } = this
         this.late = undefined
-        if (late !== undefined && this.gate.refusal === undefined) return send([late])
+        if (late !== undefined && this.gate.refused === undefined) return send([late])
         this.ponging = undefined
         return Effect.void
       })
