@@ -1,7 +1,7 @@
 /**
- * `--workers` and `--metrics`: one process or several on one port, and what they count. Several are a first one, which listens, and workers, which serve; `first.ts` says
- * why so. A worker runs the command as it was typed, and does in its place what a process alone does. A process alone has nothing of
- * this, and does not load it.
+ * `--workers` and `--metrics`: one process or several on one port, and what they count. Several are a first one, which listens,
+ * and workers, which serve; `workers/first.ts` says why so. A worker runs the command as it was typed, and does in its place what a
+ * process alone does. A process alone has nothing of this, and does not load it.
  */
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
@@ -9,19 +9,17 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { availableParallelism } from "node:os"
 import type * as NodeWebSocketServer from "../node/NodeWebSocketServer.ts"
+import * as Admission from "../server/Admission.ts"
 import type { ListenError } from "../server/UpgradeListener.ts"
 import type { UsageError } from "./Address.ts"
-import { task, type WorkersError } from "./channel.ts"
+import { task, type WorkersError } from "./workers/channel.ts"
 import { Announce } from "./ready.ts"
 import type { Series } from "./series.ts"
 import { optional, usage } from "./typed.ts"
-import type { Worker } from "./worker.ts"
+import type { Worker } from "./workers/worker.ts"
 
 /** The most workers that may be asked for. */
 const maxWorkers = 256
-
-/** As many connections as a server takes that was not told. */
-const defaultMaxConnections = 10_000
 
 /** The flags of every command that listens. */
 export const server = {
@@ -108,17 +106,17 @@ export const make = Effect.fnUntraced(function* (
   options: NodeWebSocketServer.Options
 ): Effect.fn.Return<Serving | Leading, UsageError, Scope.Scope> {
   if (task !== undefined) {
-    const { make } = yield* Effect.promise(() => import("./worker.ts"))
+    const { make } = yield* Effect.promise(() => import("./workers/worker.ts"))
     return asWorker(yield* make(task), options)
   }
   const workers = yield* countOf(flags)
   if (workers === 1) {
     return { options, run: (self) => Effect.andThen(serveMetrics(flags, Metric.snapshot), self) }
   }
-  const { maxConnections = defaultMaxConnections } = options
+  const { maxConnections = Admission.defaultMaxConnections } = options
   yield* check(flags, workers, maxConnections)
   const lead = Effect.gen(function* () {
-    const { make } = yield* Effect.promise(() => import("./first.ts"))
+    const { make } = yield* Effect.promise(() => import("./workers/first.ts"))
     const first = yield* make({
       workers,
       maxConnections,

@@ -359,7 +359,7 @@ export const make = Effect.fnUntraced(function* (
   )
   const { accepted } = options
   const address = accepted === undefined ? yield* Listen.open(server, options) : accepted.address
-  const cease = accepted === undefined ? constVoid : Listen.serve(server, accepted, options.noDelay ?? true)
+  const cease = accepted === undefined ? constVoid : Listen.serve(server, accepted.connections, options.noDelay ?? true)
   yield* Effect.addFinalizer(() => Effect.sync(cease))
 
   const listener: UpgradeListener["Service"] = {

@@ -97,12 +97,20 @@ export const keyOf = (address: string): string => {
 }
 
 /**
+ * The default of `maxConnections`.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const defaultMaxConnections = 10_000
+
+/**
  * @category constructors
  * @since 0.1.0
  */
 export const make = (options: Options): Effect.Effect<Admission> =>
   Effect.map(Clock.Clock, (clock) => {
-    const maxConnections = options.maxConnections ?? 10_000
+    const maxConnections = options.maxConnections ?? defaultMaxConnections
     const perAddress = options.maxConnectionsPerAddress ?? Infinity
     const rate = options.maxHandshakeRatePerAddress ?? Infinity
     const burst = Math.max(1, options.maxHandshakeBurstPerAddress ?? rate)

@@ -15,7 +15,7 @@ import { Certificate } from "../../src/tls/Certificate.ts"
 import * as CertificateStore from "../../src/tls/CertificateStore.ts"
 import * as TlsClient from "../../src/tls/TlsClient.ts"
 import { soon } from "../proxy/connected.ts"
-import { sockets } from "../proxy/firewall.ts"
+import { read as readAll, sockets } from "../proxy/firewall.ts"
 import { names } from "../proxy/resolving.ts"
 import { eventually } from "../proxy/watch.ts"
 import { Authority } from "./authority.ts"
@@ -44,17 +44,8 @@ const clientCertificate = Effect.suspend(() => {
 const dial = (target: Target, tls: NodeDialer.Options["tls"], options: NodeDialer.Options = {}) =>
   NodeDialer.make({ ...options, tls }).dial(target)
 
-/** Reads until it has as much as `text`, or the end. */
-const readText = Effect.fnUntraced(function* (socket: Socket.Socket, length: number) {
-  const reader = yield* socket.reader
-  let got = ""
-  while (got.length < length) {
-    const chunks = yield* Effect.orElseSucceed(reader.pull, () => undefined)
-    if (chunks === undefined) return `${got}<end>`
-    for (const chunk of chunks) got += Buffer.from(chunk as Uint8Array).toString()
-  }
-  return got
-})
+const readText = (socket: Socket.Socket, length: number) =>
+  Effect.flatMap(socket.reader, (reader) => readAll(reader, length))
 
 /** Dials a target that presents this, and gives what the failure says. */
 const refusal = (presented: Tls.TLSSocketOptions, tls: TlsClient.Options, host = "localhost") =>

@@ -11,6 +11,7 @@ import type * as NodeHttp from "node:http"
 import * as Net from "node:net"
 import { isMainThread } from "node:worker_threads"
 import { ListenError } from "../../server/UpgradeListener.ts"
+import { codeOf } from "./codeOf.ts"
 
 export interface UnixPath {
   readonly path: string
@@ -20,8 +21,6 @@ export interface UnixPath {
 
 /** What a unix socket's address holds on every system (`sun_path` with its NUL). */
 const maxPathBytes = process.platform === "linux" ? 107 : 103
-
-const codeOf = (cause: unknown): string => (cause instanceof Error && "code" in cause ? String(cause.code) : "unknown")
 
 /** The path as errors tell it. */
 const format = (path: string): string => `unix:${path.replace("\0", "@")}`
@@ -149,14 +148,12 @@ export const open = Effect.fnUntraced(function* (
     : yield* Effect.orDie(Effect.fromResult(NetAddress.inetAddressFromIpString(bound.address, bound.port)))
 })
 
-/** Somebody who accepts connections, and gives each of them away until it is told to end. */
-export interface Source {
-  readonly address: NetAddress.SocketAddress
-  readonly connections: (take: (socket: Net.Socket) => void) => () => void
-}
-
 /** Serves connections that are accepted elsewhere as if the server listened itself; the function ends that. */
-export const serve = (server: NodeHttp.Server, { connections }: Source, noDelay: boolean): (() => void) => {
+export const serve = (
+  server: NodeHttp.Server,
+  connections: (take: (socket: Net.Socket) => void) => () => void,
+  noDelay: boolean
+): (() => void) => {
   // what has node:http look after the time of a head; a server that never listens would wait for it forever
   server.emit("listening")
   return connections((socket) => {
