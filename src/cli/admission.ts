@@ -1,6 +1,6 @@
 /**
  * The flags that say who may come in: by address, certificate, password or token, and websockify's `--auth-plugin` with what it
- * means there. `admitting.ts` makes options of them, and is loaded if one of them is given.
+ * means there. `admissionOptions.ts` makes options of them, and is loaded if one of them is given.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -110,8 +110,8 @@ export const serverOptions = Effect.fnUntraced(function* (
   Scope.Scope
 > {
   if (!names.some((name) => isGiven(flags[name]))) return { origin: options.origin, tls: options.tls }
-  const Admitting = yield* Effect.promise(() => import("./admitting.ts"))
-  return yield* Admitting.serverOptions(flags, options)
+  const AdmissionOptions = yield* Effect.promise(() => import("./admissionOptions.ts"))
+  return yield* AdmissionOptions.serverOptions(flags, options)
 })
 
 /** The same for a command that may serve files: who may have them, and whether connections are counted or requests. */

@@ -1,5 +1,5 @@
 /**
- * The flags about TLS toward clients. `speaking.ts` makes options of them, and is loaded where TLS is to be spoken.
+ * The flags about TLS toward clients. `tlsOptions.ts` makes options of them, and is loaded where TLS is to be spoken.
  */
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
@@ -123,6 +123,6 @@ export const serverOptions = Effect.fnUntraced(function* (
     const stray = names.find((name) => isGiven(flags[name]))
     return stray === undefined ? undefined : yield* usage(`--${flagOf[stray]} is for wss, and needs --cert`)
   }
-  const Speaking = yield* Effect.promise(() => import("./speaking.ts"))
-  return yield* Speaking.serverOptions(flags)
+  const TlsOptions = yield* Effect.promise(() => import("./tlsOptions.ts"))
+  return yield* TlsOptions.serverOptions(flags)
 })

@@ -79,7 +79,13 @@ describe("what is loaded", () => {
       const users = join(path, "users")
       writeFileSync(users, "")
       const modules = yield* loadedBy("proxy", "127.0.0.1:0", "127.0.0.1:9", "--web", path, "--htpasswd", users)
-      for (const name of ["files.ts", "NodeStaticFiles.ts", "NodeHttpServer.js", "admitting.ts", "Htpasswd.ts"]) {
+      for (const name of [
+        "files.ts",
+        "NodeStaticFiles.ts",
+        "NodeHttpServer.js",
+        "admissionOptions.ts",
+        "Htpasswd.ts"
+      ]) {
         assert.isTrue(
           modules.some((module) => module.endsWith(`/${name}`)),
           name

@@ -1,6 +1,6 @@
 /** Which worker gets a connection. */
 import { assert, describe, it } from "@effect/vitest"
-import { Spread, type Taker } from "../../src/cli/spread.ts"
+import { Spread, type Taker } from "../../src/cli/workers/spread.ts"
 
 interface Named {
   readonly name: string

@@ -11,7 +11,7 @@ const page = read("docs/workers.md")
 
 describe("docs/workers.md", { timeout: 120_000 }, () => {
   it("names the flags, and only flags that there are", () => {
-    const sources = globSync("src/cli/*.ts", { cwd: new URL("../../", import.meta.url) }).map(read)
+    const sources = globSync("src/cli/**/*.ts", { cwd: new URL("../../", import.meta.url) }).map(read)
     const named = new Set([...page.matchAll(/--([a-z][a-z-]+)/g)].map(([, flag]) => flag!))
     for (const flag of ["workers", "metrics"]) assert.isTrue(named.has(flag))
     for (const flag of named)

@@ -8,7 +8,7 @@ import * as Metric from "effect/Metric"
 import * as NetAddress from "effect/net/NetAddress"
 import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
-import type { Accepted } from "../node/NodeUpgradeListener.ts"
+import type { Accepted } from "../../node/NodeUpgradeListener.ts"
 import type { Task, ToFirst, ToWorker } from "./channel.ts"
 
 export interface Worker {
