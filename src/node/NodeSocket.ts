@@ -76,6 +76,8 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
   private kept: Array<Uint8Array> | undefined = undefined
   private over: Socket.SocketError | undefined = undefined
   private drains: Array<Waiter<void>> | undefined = undefined
+  /** From the first that waits on: most streams never make anybody wait. */
+  private listensForDrain = false
   /** Whether the first of what is kept came with the stream, and may be somebody else's. */
   private keepsHead = false
   /** Whether what is kept for the waiter is given to it at the end of this turn. */
@@ -98,7 +100,7 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
       this.keepsHead = true
     }
     ;(stream as Attached)[stateOf] = this
-    stream.on("data", onData).on("end", onEnd).on("error", onError).on("close", onClose).on("drain", onDrain)
+    stream.on("data", onData).on("end", onEnd).on("error", onError).on("close", onClose)
     if (stream.readableEnded) this.onEnd(ended)
     if (stream.destroyed) this.onClose()
     if (stream.isPaused()) stream.resume()
@@ -355,6 +357,10 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
     return Effect.callback<void, Socket.SocketError>((resume) => {
       if (this.stream.destroyed) return resume(Effect.fail(writeError(new Error("the socket is closed"))))
       if (!this.stream.writableNeedDrain) return resume(Effect.void)
+      if (!this.listensForDrain) {
+        this.listensForDrain = true
+        this.stream.on("drain", onDrain)
+      }
       ;(this.drains ??= []).push(resume)
       return Effect.sync(() => void (this.drains = this.drains?.filter((other) => other !== resume)))
     })

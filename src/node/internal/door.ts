@@ -118,7 +118,8 @@ export const make = Effect.fnUntraced(function* (
       if (why !== undefined && (why === "blocked" || names === undefined)) return keepOut(socket, peer, byAddress(why))
       const denial = admission?.knock(peer)
       if (denial !== undefined) return keepOut(socket, peer, denial)
-      if (admission !== undefined) socket.once("close", onClose)
+      // it comes once, and `once` takes an object for each
+      if (admission !== undefined) socket.on("close", onClose)
       return true
     },
     opensByName:

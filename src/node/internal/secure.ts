@@ -101,6 +101,10 @@ function onTlsError(this: tls.TLSSocket, error: Error): void {
 
 const plainAnswer = response(notPlain)
 
+/** Names of protocols as ALPN has them: RFC 7301 section 3.1. */
+const encodeProtocols = (names: ReadonlyArray<string>): Uint8Array =>
+  Buffer.concat(names.flatMap((name) => [Buffer.of(Buffer.byteLength(name)), Buffer.from(name)]))
+
 interface Verifying {
   verifyError(): { readonly code?: string } | null
 }
@@ -160,7 +164,8 @@ export const make = Effect.fnUntraced(function* (
     requestCert: clientCertificates !== undefined,
     // to TLS this is whether one must be shown; whether it is trusted is looked at below
     rejectUnauthorized: clientCertificates !== undefined && required,
-    ALPNProtocols: settings.socket.ALPNProtocols ?? ["http/1.1"],
+    // as the protocol has them: Node would encode a list for each connection
+    ALPNProtocols: encodeProtocols(settings.socket.ALPNProtocols ?? ["http/1.1"]),
     ...(server.highWaterMark !== undefined && { highWaterMark: server.highWaterMark })
   }
   const inactivity = options.inactivityTimeout === undefined ? Infinity : Duration.toMillis(options.inactivityTimeout)
@@ -231,7 +236,12 @@ export const make = Effect.fnUntraced(function* (
             tell(peer, () => (alert === undefined ? `TLS failed: ${error.message}` : describeAlert("received", alert)))
           })
         }
-        settle(Effect.suspend(() => (stream.destroyed ? Effect.fail(gone) : Effect.succeed(stream))))
+        if (clientCertificates !== undefined) {
+          return settle(Effect.suspend(() => (stream.destroyed ? Effect.fail(gone) : Effect.succeed(stream))))
+        }
+        // nobody can refuse the client any more: whoever has the stream before its first byte reads from TLS itself
+        leave()
+        resume(Effect.succeed(stream))
       }
       // what TLS answers to HTTP is nothing; it is about to destroy the socket beneath
       const onTlsFault = (error: NodeJS.ErrnoException) => {
