@@ -23,6 +23,7 @@ import type * as TlsClient from "../tls/TlsClient.ts"
 import { addressesOf, denied } from "./internal/addresses.ts"
 import { announce } from "./internal/announce.ts"
 import * as Connecting from "./internal/connecting.ts"
+import { inTime } from "./internal/inTime.ts"
 import { systemDns } from "./internal/systemDns.ts"
 import type * as Tls from "./internal/tls.ts"
 import type * as NodeProxyProtocol from "./NodeProxyProtocol.ts"
@@ -132,6 +133,12 @@ const byDefault: TlsClient.Options = {}
 
 const isOne = (firewalls: Firewalls): firewalls is Firewall => !Array.isArray(firewalls)
 
+/** Until a reader is acquired nobody else would destroy it. */
+const abandon = (socket: Net.Socket): Effect.Effect<void> =>
+  Effect.sync(() => {
+    if (!socket.writableEnded) socket.destroy()
+  })
+
 const byOrigin = (target: AnyTarget): TargetPolicy.TargetPolicy =>
   target instanceof ClientTarget ? TargetPolicy.unreserved : TargetPolicy.everything
 
@@ -148,7 +155,7 @@ const retry = ({ retries = 0, retryDelay = "100 millis" }: Options) => {
  * @since 0.1.0
  */
 export const make = (options: Options = {}): Dialer["Service"] => {
-  const duration = Duration.fromInputUnsafe(options.dialTimeout ?? "10 seconds")
+  const patience = Duration.toMillis(options.dialTimeout ?? "10 seconds")
   const { dns: resolver = systemDns, firewall = none, firewallTls = byDefault } = options
   const { policy = byOrigin, proxyProtocol, tls } = options
   const attemptDelay = Math.max(10, Duration.toMillis(options.attemptDelay ?? "250 millis"))
@@ -177,7 +184,6 @@ export const make = (options: Options = {}): Dialer["Service"] => {
   }
 
   const through = (firewalls: ReadonlyArray<Present>, target: Target, progress: Tls.Progress) => {
-    const patience = Duration.toMillis(duration)
     const clientFor = (firewall: Present) =>
       Effect.mapError(clientOf(target, firewallTlsOf(firewall)), ({ cause, detail }) => {
         const said = `The ${firewall} cannot be asked. ${detail}`
@@ -239,27 +245,20 @@ export const make = (options: Options = {}): Dialer["Service"] => {
   }
 
   return {
-    dial: (target, client): Effect.Effect<Socket.Socket, DialError, Scope.Scope> =>
-      Effect.uninterruptibleMask((restore) =>
-        Effect.gen(function* () {
-          const scope = yield* Effect.scope
-          const progress: Tls.Progress = { late: undefined }
-          const socket = yield* restore(
-            Effect.timeoutOrElse(open(target, client, progress), {
-              duration,
-              orElse: () => Effect.fail(new DialError({ target, kind: "TimedOut", detail: progress.late }))
-            })
+    dial: (target, client): Effect.Effect<Socket.Socket, DialError, Scope.Scope> => {
+      const dialled = Effect.suspend(() => {
+        const progress: Tls.Progress = { late: undefined }
+        const late = () => new DialError({ target, kind: "TimedOut", detail: progress.late })
+        return inTime(open(target, client, progress), patience, late)
+      })
+      return Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(Effect.scope, (scope) =>
+          Effect.flatMap(restore(dialled), (socket) =>
+            Effect.as(Scope.addFinalizer(scope, abandon(socket)), NodeSocket.fromDuplex(socket))
           )
-          // until a reader is acquired nobody else would destroy it
-          yield* Scope.addFinalizer(
-            scope,
-            Effect.sync(() => {
-              if (!socket.writableEnded) socket.destroy()
-            })
-          )
-          return NodeSocket.fromDuplex(socket)
-        })
+        )
       )
+    }
   }
 }
 

@@ -142,6 +142,9 @@ const encoder = new TextEncoder()
 const noBytes = new Uint8Array(0)
 const nothing: ReadonlyArray<never> = []
 
+/** How often in the close timeout is looked whether a target takes what it is to get, so that it is at most so much longer. */
+const looks = 4
+
 /** A client, a target, and the two directions between them: `up` in the fiber that runs the pipe, `down` in one beside it. */
 class Pipe {
   private readonly client: Connection
@@ -175,13 +178,7 @@ class Pipe {
       this.client.keepsReading = true
       return Effect.matchEffect(this.fromClient, {
         // the client closed: what it sent is with the target, which may finish what it has to say
-        onSuccess: () => {
-          this.isDelivered = true
-          return Effect.andThen(
-            this.target.ends.end,
-            Effect.asVoid(Effect.timeoutOption(Fiber.await(fiber), this.client.limits.closeTimeout))
-          )
-        },
+        onSuccess: () => Effect.andThen(this.delivered, Effect.asVoid(Fiber.await(fiber))),
         onFailure: (error) => {
           // what came before is the target's still, and then it is ended
           if (this.client.hasLeft && error._tag === "WebSocketError") return Effect.void
@@ -209,7 +206,8 @@ class Pipe {
 
   release(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
     const { client, down, target } = this
-    return Effect.andThen(down === undefined ? Effect.void : Fiber.interrupt(down), this.leave(exit)).pipe(
+    const isDone = down === undefined || down.pollUnsafe() !== undefined
+    return Effect.andThen(isDone ? Effect.void : Fiber.interrupt(down), this.leave(exit)).pipe(
       Effect.andThen(target.ends.destroy(client.limits.closeTimeout)),
       Effect.andThen(this.warden === undefined ? Effect.void : Fiber.interrupt(this.warden))
     )
@@ -223,10 +221,7 @@ class Pipe {
     const { closeTimeout } = client.limits
     const bounded = (self: Effect.Effect<unknown, unknown>) =>
       Effect.ignore(Effect.timeoutOption(Effect.interruptible(self), closeTimeout))
-    const deliver = Effect.andThen(
-      this.fromClient,
-      Effect.sync(() => void (this.isDelivered = true))
-    )
+    const deliver = Effect.andThen(this.fromClient, this.delivered)
     return (this.isDelivered ? Effect.void : Effect.andThen(client.beginClose(goingAway), bounded(deliver))).pipe(
       Effect.andThen(target.ends.end),
       // to leave unread what the target sends would be a reset, and destroy what it has not read
@@ -234,24 +229,40 @@ class Pipe {
     )
   }
 
-  /** When the client is gone, a target that takes nothing for the close timeout does not hold the end up. */
-  watch(fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>): void {
-    this.client.whenSettled = () => {
-      if (!this.isDelivered) this.warden = fork(this.guard)
-    }
+  /** What the client sent is with the target, which has its end. */
+  private get delivered(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.isDelivered = true
+      return this.target.ends.end
+    })
   }
 
-  private get guard(): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      const { taken } = this.target.writer
-      return Effect.delay(
-        Effect.suspend(() => {
-          if (this.isDelivered) return Effect.void
-          return this.target.writer.taken === taken ? this.reset : this.guard
-        }),
-        this.client.limits.closeTimeout
-      )
+  /**
+   * When the client is gone, a target does not hold the end up that takes nothing for the close timeout, or that has all and does
+   * not end for as long. One fiber sees to both, where each bounded wait would take two.
+   */
+  watch(fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>): void {
+    const guard = Effect.suspend(() => this.guard(this.progress, looks))
+    this.client.onSettled(() => {
+      // in the next turn: most often the target has all by then
+      this.warden = fork(Effect.andThen(Effect.yieldNow, guard))
     })
+  }
+
+  private get progress(): number {
+    return this.isDelivered ? -1 : (this.target.writer.taken ?? 0)
+  }
+
+  /** Looks several times in the close timeout whether anything has moved. */
+  private guard(before: number, left: number): Effect.Effect<void> {
+    const look = Effect.suspend(() => {
+      const { progress } = this
+      if (progress !== before) return this.guard(progress, looks)
+      if (left > 1) return this.guard(progress, left - 1)
+      if (!this.isDelivered) return this.reset
+      return this.down === undefined ? Effect.void : Effect.asVoid(Fiber.interrupt(this.down))
+    })
+    return Effect.delay(look, this.client.limits.closeTimeout / looks)
   }
 
   private get reset(): Effect.Effect<void> {

@@ -163,9 +163,9 @@ export class Receiving {
 
   /** A connection that ends holds nothing up. */
   attach(connection: Connection): void {
-    connection.whenSettled = () => {
+    connection.onSettled(() => {
       this.isSettled = true
       this.process()
-    }
+    })
   }
 }

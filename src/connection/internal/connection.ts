@@ -78,8 +78,7 @@ export class Connection implements Owner, Gate {
   keepsReading = false
   /** We went without waiting for the peer: that its bytes end then is no loss of the connection. */
   hasLeft = false
-  /** Runs once, when it is known how the connection ended. */
-  whenSettled: (() => void) | undefined
+  private whenSettled: (() => void) | undefined
 
   private reportedReceived = 0
   private reportedSent = 0
@@ -342,6 +341,12 @@ export class Connection implements Owner, Gate {
         ? this.transport.ends.cut
         : Effect.ignore(this.transport.writer.write(new CloseEvent(CloseCode.abnormal)))
     })
+  }
+
+  /** Has something done once it is known how the connection ended. */
+  onSettled(act: () => void): void {
+    if (this.info === undefined) this.whenSettled = act
+    else act()
   }
 
   private settle(info: ConnectionState.CloseInfo): void {

@@ -29,13 +29,21 @@ export interface Wanted {
   readonly policy: TargetPolicy.TargetPolicy
 }
 
+const unreadable = (reason: string): Unresolved => ({
+  kind: "NameNotFound",
+  detail: `The target's host is neither a name nor an address: ${reason}.`
+})
+
+/** What was read last: most dial one host, again and again. */
+let last: { readonly text: string; readonly host: Effect.Effect<Host.Host, Unresolved> } | undefined
+
 /** Reads the host of a target. */
-export const readHost = (host: string): Effect.Effect<Host.Host, Unresolved> =>
-  Result.match(Target.readHost(host), {
-    onFailure: (reason) =>
-      Effect.fail({ kind: "NameNotFound", detail: `The target's host is neither a name nor an address: ${reason}.` }),
-    onSuccess: Effect.succeed
-  })
+export const readHost = (text: string): Effect.Effect<Host.Host, Unresolved> => {
+  if (last?.text !== text) {
+    last = { text, host: Effect.fromResult(Result.mapError(Target.readHost(text), unreadable)) }
+  }
+  return last.host
+}
 
 /** What a policy says to somebody who wants to know why. */
 export const denied = ({ message }: TargetPolicy.Denial, others = 0): Unresolved => {

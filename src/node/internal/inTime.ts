@@ -1,0 +1,30 @@
+/**
+ * An effect within its time: a fiber and a timer, where `Effect.timeoutOrElse` has two fibers race, which is a good part of what a
+ * connection to a target costs.
+ */
+import type * as Context from "effect/Context"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import { maxTimer } from "./timers.ts"
+
+/** Interrupts the effect after so many milliseconds, and fails with `late` when it has ended; what is done by then is done. */
+export const inTime = <A, E>(self: Effect.Effect<A, E>, millis: number, late: () => E): Effect.Effect<A, E> =>
+  Effect.contextWith((context: Context.Context<never>) =>
+    Effect.callback<A, E>((resume) => {
+      const fiber = Effect.runForkWith(context)(self)
+      let isLate = false
+      const interrupt = () => {
+        isLate = true
+        fiber.interruptUnsafe()
+      }
+      const timer = millis === Infinity ? undefined : setTimeout(interrupt, Math.min(millis, maxTimer))
+      fiber.addObserver((exit) => {
+        clearTimeout(timer)
+        const isOver = isLate && Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
+        resume(isOver ? Effect.suspend(() => Effect.fail(late())) : exit)
+      })
+      return Fiber.interrupt(fiber)
+    })
+  )
