@@ -101,18 +101,17 @@ export const encode = (b0: number, payload: Uint8Array, maskingKey?: Uint8Array 
  * Gathers frames for one write. `makeKey` gives a fresh masking key for each frame of a client (section 5.3); a server has
  * none. Take the buffers with `take`; a batch is then empty and can be used again.
  *
- * **Gotchas**
- *
- * Only one batch may be filled at a time: fill it and take it without an interruption.
+ * Several may be filled at a time. What is filled without another between lies side by side.
  *
  * @category encoding
  * @since 0.1.0
  */
 export class Batch {
   private buffers: Array<Uint8Array> = []
-  /** Where the part of the slab that is not in `buffers` yet begins. */
+  /** The slab that has what is not in `buffers` yet, and where in it that is. */
+  private part: Uint8Array | undefined = undefined
   private from = 0
-  private open = false
+  private to = 0
   private readonly makeKey: (() => Uint8Array) | undefined
 
   constructor(makeKey?: (() => Uint8Array) | undefined) {
@@ -121,7 +120,7 @@ export class Batch {
 
   /** Forgets what was added. What cannot be written, such as a detached buffer, must not leave half a batch to the next. */
   private fail(defect: unknown): never {
-    this.open = false
+    this.part = undefined
     this.buffers = []
     throw defect
   }
@@ -143,10 +142,10 @@ export class Batch {
       const body = writeHeader(slab, slabUsed, b0, length, key)
       slab.set(payload, body)
       if (key !== undefined) Masking.apply(slab, body, body + length, Masking.key(key), 0)
-      slabUsed = body + length
+      this.used(body + length)
     } else {
       this.room(10)
-      slabUsed = writeHeader(slab, slabUsed, b0, length)
+      this.used(writeHeader(slab, slabUsed, b0, length))
       this.cut()
       this.buffers.push(payload)
     }
@@ -176,7 +175,7 @@ export class Batch {
     if (header !== guess) slab.copyWithin(slabUsed + header, slabUsed + guess, slabUsed + guess + written)
     const body = writeHeader(slab, slabUsed, b0, written, key)
     if (key !== undefined) Masking.apply(slab, body, body + written, Masking.key(key), 0)
-    slabUsed = body + written
+    this.used(body + written)
   }
 
   /** Adds bytes that are frames already. */
@@ -191,7 +190,7 @@ export class Batch {
   private rawUnsafe(bytes: Uint8Array): void {
     this.room(bytes.length)
     slab.set(bytes, slabUsed)
-    slabUsed += bytes.length
+    this.used(slabUsed + bytes.length)
   }
 
   /** The buffers to write, in order. */
@@ -203,19 +202,21 @@ export class Batch {
   }
 
   private room(size: number): void {
-    if (slabUsed + size > slab.length) {
-      this.cut()
-      reserve(size)
-    }
-    if (!this.open) {
-      this.from = slabUsed
-      this.open = true
-    }
+    reserve(size)
+    // what comes now goes behind what this batch has, unless another has been there meanwhile
+    if (this.part === slab && this.to === slabUsed) return
+    this.cut()
+    this.part = slab
+    this.from = this.to = slabUsed
+  }
+
+  private used(end: number): void {
+    this.to = slabUsed = end
   }
 
   private cut(): void {
-    if (!this.open) return
-    if (slabUsed > this.from) this.buffers.push(slab.subarray(this.from, slabUsed))
-    this.open = false
+    if (this.part === undefined) return
+    if (this.to > this.from) this.buffers.push(this.part.subarray(this.from, this.to))
+    this.part = undefined
   }
 }

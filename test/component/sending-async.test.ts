@@ -34,6 +34,18 @@ describe.each([{ deflate: false }, { deflate: true }])("with permessage-deflate:
     expect(messages).toHaveLength(taken)
   })
 
+  it("SendBytes, 10022: bytes that were transferred away are refused, and what was sent around them arrives", async () => {
+    await using serving = await Serving.start()
+    const { client, id } = await serving.raw({ deflate })
+    const away = new Uint8Array(5)
+    structuredClone(away, { transfer: [away.buffer] })
+    const sent = [serving.server.sendText(id, "before"), serving.server.sendBytes(id, patternBytes(1, 5000))]
+    const error = await failure(serving.server.sendBytes(id, away))
+    expect([error.code, error.message]).toEqual([10022, expect.stringContaining("transferred")])
+    await Promise.all([...sent, serving.server.sendText(id, "behind")])
+    expect((await client.messages(3)).map(({ payload }) => payload.length)).toEqual([6, 5000, 6])
+  })
+
   it("ReadyToSend, WSConnection.ReadyToSend: false after 10035, and true again when the event fires", async () => {
     const seen: Array<boolean> = []
     await using serving = await Serving.start((server) => {

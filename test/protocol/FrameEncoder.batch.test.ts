@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Arbitrary from "effect/Arbitrary"
 import * as Schema from "effect/Schema"
 import * as Frame from "../../src/protocol/Frame.ts"
-import { Batch, copyThreshold } from "../../src/protocol/FrameEncoder.ts"
+import { Batch, copyThreshold, encode } from "../../src/protocol/FrameEncoder.ts"
 import * as Opcode from "../../src/protocol/Opcode.ts"
 import { concat, hex, patterned, toHex, utf8 } from "./bytes.ts"
 import { integer } from "./frames.ts"
@@ -145,6 +145,23 @@ describe("a batch", () => {
       assert.deepStrictEqual(payloads(read(first.take())), [toHex(patterned(i, i))])
       second.string(text, "x".repeat(i))
       assert.deepStrictEqual(payloads(read(second.take(), "required")), [toHex(utf8("x".repeat(i)))])
+    }
+  })
+
+  it("has its own frames in order when several are filled at a time, over many slabs", () => {
+    const batches = [new Batch(), new Batch(keys()), new Batch()]
+    const expected = batches.map((): Array<string> => [])
+    for (let i = 0; i < 2000; i++) {
+      const payload = i % 50 === 0 ? patterned(copyThreshold + i, i) : patterned(i % 300, i)
+      const which = (i * 7) % 3
+      if (i % 5 === 0) batches[which]!.string(text, "é".repeat(i % 200))
+      else batches[which]!.frame(binary, payload)
+      expected[which]!.push(toHex(i % 5 === 0 ? utf8("é".repeat(i % 200)) : payload))
+      // what is encoded by itself comes between as well
+      if (i % 11 === 0) encode(binary, payload)
+    }
+    for (const [i, batch] of batches.entries()) {
+      assert.deepStrictEqual(payloads(read(batch.take(), i === 1 ? "required" : "forbidden")), expected[i])
     }
   })
 

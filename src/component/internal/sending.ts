@@ -7,8 +7,9 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type { Connection } from "../../connection/internal/connection.ts"
 import * as Now from "../../connection/internal/now.ts"
-import type { Outgoing } from "../../connection/internal/outbound.ts"
+import { type Outgoing, pack } from "../../connection/internal/outbound.ts"
 import type { WebSocketError } from "../../connection/WebSocketError.ts"
+import { Batch, copyThreshold } from "../../protocol/FrameEncoder.ts"
 import type { Message } from "../../protocol/Message.ts"
 import { ComponentError, invalid } from "../ComponentError.ts"
 import { DataFormats } from "../Enums.ts"
@@ -38,8 +39,10 @@ export class Sending {
   readonly connection: Connection
   /** OutBufferSize as it was when the connection opened: it is set for connections to come. */
   private readonly limit: number
-  /** What goes out at the end of this turn. */
-  private pending: Array<Outgoing> = []
+  /** What goes out at the end of this turn: in frames, or to be compressed. */
+  private readonly frames = new Batch()
+  private pieces: Array<Outgoing> = []
+  private pending = 0
   private pendingBytes = 0
   /** What is being compressed, or is behind a file, and so not with the transport yet. */
   private inFlight = 0
@@ -154,7 +157,10 @@ export class Sending {
       throw new ComponentError(10035)
     }
     const size = sizeOf(piece.payload)
-    this.pending.push(owned(piece))
+    // the caller may write to its bytes again when its call returns, which is before they are written
+    if (this.connection.isCompressed) this.pieces.push(copied(piece))
+    else pack(this.frames, size > copyThreshold ? copied(piece) : piece)
+    this.pending++
     this.pendingBytes += size
     this.bytesSent += size
     if (this.isScheduled) return
@@ -179,15 +185,13 @@ export class Sending {
 
   /** Gives what waits to the transport, in one write. */
   flush(): void {
-    const { pending, pendingBytes } = this
-    if (pending.length === 0) return
-    this.pending = []
+    const { connection, link, pendingBytes } = this
+    if (this.pending === 0) return
+    this.pending = 0
     this.pendingBytes = 0
-    const { connection, link } = this
     const { outbound } = connection
     const { bytes } = outbound
-    // of at least one piece
-    const wait = Now.begin(outbound.sendPieces(pending as [Outgoing], { waits: false }))
+    const wait = Now.begin(connection.isCompressed ? this.sendPieces : outbound.sendPacked(this.takeFrames()))
     if (wait === undefined) return
     const fiber = link.host.fork(wait)
     if (outbound.bytes !== bytes || fiber.pollUnsafe() !== undefined) return
@@ -197,6 +201,18 @@ export class Sending {
       this.inFlight -= pendingBytes
       if (this.landing === fiber) this.landing = undefined
     })
+  }
+
+  private get sendPieces(): Effect.Effect<void, WebSocketError> {
+    const { connection, pieces } = this
+    this.pieces = []
+    // of at least one
+    return connection.outbound.sendPieces(pieces as [Outgoing], { waits: false })
+  }
+
+  private takeFrames(): [Uint8Array] {
+    // of at least one, which has a header
+    return this.frames.take() as [Uint8Array]
   }
 
   /** Until all that was sent so far is before whatever is sent next, such as a Close frame. A file is not waited for. */
@@ -262,9 +278,15 @@ const mustGoOn = (signal: AbortSignal | undefined): void => {
 
 /** Not every caller has types. */
 const checked = (data: Message): Message => {
-  if (typeof data !== "string" && !(data instanceof Uint8Array)) throw invalid("Data", "text or bytes", data)
+  if (typeof data === "string") return data
+  if (!(data instanceof Uint8Array)) throw invalid("Data", "text or bytes", data)
+  if (data.length === 0 && isDetached(data.buffer)) {
+    throw invalid("Data", "bytes that are still the caller's", "bytes whose buffer was transferred")
+  }
   return data
 }
+
+const isDetached = (buffer: ArrayBufferLike): boolean => buffer instanceof ArrayBuffer && buffer.detached
 
 const bytesOf = (data: Message): Uint8Array => (typeof data === "string" ? utf8.encode(data) : data)
 
@@ -276,6 +298,5 @@ const textOf = (data: Message): string => {
   }
 }
 
-/** The caller may write to its bytes again when its call returns, which is before they are written. */
-const owned = (piece: Outgoing): Outgoing =>
+const copied = (piece: Outgoing): Outgoing =>
   typeof piece.payload === "string" ? piece : { ...piece, payload: copies.of(piece.payload) }

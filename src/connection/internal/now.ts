@@ -13,11 +13,11 @@ interface Now<E> {
   [run]?: () => Wait<E>
 }
 
-export const make = <E>(begin: () => Wait<E>): Effect.Effect<void, E> =>
-  Object.assign(
-    Effect.suspend(() => begin() ?? Effect.void),
-    { [run]: begin }
-  )
+export const make = <E>(begin: () => Wait<E>): Effect.Effect<void, E> => {
+  const effect: Effect.Effect<void, E> & Now<E> = Effect.suspend(() => begin() ?? Effect.void)
+  effect[run] = begin
+  return effect
+}
 
 /** Begins the effect, if it may begin so; gives what is to be waited for. What throws is a defect, as it would be in a fiber. */
 export const begin = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<unknown, E, R> | undefined => {

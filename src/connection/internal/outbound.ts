@@ -67,6 +67,12 @@ export interface Outgoing {
 const pieceFrame = ({ first, isText, last }: Outgoing): number =>
   FrameEncoder.firstByte(last, false, !first ? Opcode.continuation : isText ? Opcode.text : Opcode.binary)
 
+/** Adds a piece to a batch. */
+export const pack = (batch: FrameEncoder.Batch, piece: Outgoing): void => {
+  if (typeof piece.payload === "string") batch.string(pieceFrame(piece), piece.payload)
+  else batch.frame(pieceFrame(piece), piece.payload)
+}
+
 const wholeMessage = (payload: Message): Outgoing => ({
   isText: typeof payload === "string",
   payload,
@@ -138,15 +144,24 @@ export class Outbound {
     const write = Now.make((): Wait => {
       const { refused } = this.gate
       if (refused !== undefined) return refused
-      for (const piece of pieces) {
-        if (typeof piece.payload === "string") this.batch.string(pieceFrame(piece), piece.payload)
-        else this.batch.frame(pieceFrame(piece), piece.payload)
-      }
+      for (const piece of pieces) pack(this.batch, piece)
       return this.flushData()
     })
     if (lock === undefined) return write
     const give = waits ? identity : launched
     return this.inTurn(lock, codec === undefined ? give(write) : compressed(this, pieces, codec, give))
+  }
+
+  /** The same for pieces that a server, which does not compress, has packed by itself. */
+  sendPacked(buffers: NonEmptyReadonlyArray<Uint8Array>): Effect.Effect<void, WebSocketError> {
+    const { lock } = this
+    const write = Now.make((): Wait => {
+      const { refused } = this.gate
+      if (refused !== undefined) return refused
+      this.progress++
+      return this.give(buffers)
+    })
+    return lock === undefined ? write : this.inTurn(lock, launched(write))
   }
 
   private inTurn<A, E, R>(lock: Semaphore.Semaphore, self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
