@@ -65,8 +65,9 @@ class Ring {
     this.held = needed
   }
 
+  /** By a quarter at a time: what is held in advance is held for as long as the connection. */
   private grow(needed: number): void {
-    const bytes = new Uint8Array(Math.min(this.size, Math.max(needed, this.bytes.length * 2)))
+    const bytes = new Uint8Array(Math.min(this.size, needed + (needed >> 2)))
     bytes.set(this.content)
     this.bytes = bytes
     this.at = this.held % bytes.length

@@ -45,7 +45,7 @@ describe("a window", () => {
     let window = Window.empty(15)
     for (let i = 1; i <= 20; i++) {
       window = window.slide(noise(100))
-      assert.isAtMost(window.capacity, 200 * i)
+      assert.isAtMost(window.capacity, 125 * i)
     }
   })
 
