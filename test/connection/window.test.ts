@@ -40,7 +40,7 @@ describe("a window", () => {
     }
   })
 
-  it("takes no memory before something went through it, and then no more than twice that", () => {
+  it("takes no memory before something went through it, and then no more than a quarter more than that", () => {
     assert.strictEqual(Window.empty(15).capacity, 0)
     let window = Window.empty(15)
     for (let i = 1; i <= 20; i++) {
