@@ -134,10 +134,10 @@ const byDefault: TlsClient.Options = {}
 const isOne = (firewalls: Firewalls): firewalls is Firewall => !Array.isArray(firewalls)
 
 /** Until a reader is acquired nobody else would destroy it. */
-const abandon = (socket: Net.Socket): Effect.Effect<void> =>
-  Effect.sync(() => {
-    if (!socket.writableEnded) socket.destroy()
-  })
+const abandon = (socket: Net.Socket): Effect.Effect<void> => {
+  if (!socket.writableEnded) socket.destroy()
+  return Effect.void
+}
 
 const byOrigin = (target: AnyTarget): TargetPolicy.TargetPolicy =>
   target instanceof ClientTarget ? TargetPolicy.unreserved : TargetPolicy.everything
@@ -254,7 +254,10 @@ export const make = (options: Options = {}): Dialer["Service"] => {
       return Effect.uninterruptibleMask((restore) =>
         Effect.flatMap(Effect.scope, (scope) =>
           Effect.flatMap(restore(dialled), (socket) =>
-            Effect.as(Scope.addFinalizer(scope, abandon(socket)), NodeSocket.fromDuplex(socket))
+            Effect.as(
+              Scope.addFinalizerExit(scope, () => abandon(socket)),
+              NodeSocket.fromDuplex(socket)
+            )
           )
         )
       )

@@ -242,10 +242,9 @@ class Pipe {
    * not end for as long. One fiber sees to both, where each bounded wait would take two.
    */
   watch(fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>): void {
-    const guard = Effect.suspend(() => this.guard(this.progress, looks))
     this.client.onSettled(() => {
       // in the next turn: most often the target has all by then
-      this.warden = fork(Effect.andThen(Effect.yieldNow, guard))
+      this.warden = fork(Effect.flatMap(Effect.yieldNow, () => this.guard(this.progress, looks)))
     })
   }
 
