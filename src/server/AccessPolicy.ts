@@ -7,8 +7,8 @@
  * password, names of addresses, the application's own. So a client that the first refuses costs nothing of the others.
  *
  * The client is told a status and nothing else: 401 with a challenge where credentials are missing or wrong (RFC 9110 section
- * 15.5.2), 503 where they could not be checked, 403 otherwise; the body is always the same. The reason, the address and the
- * policy go to the log, and the kind of reason to `Telemetry.denials`.
+ * 15.5.2), 503 where they could not be checked, 429 where too many passwords were wrong, 403 otherwise; the body is always the
+ * same. The reason, the address and the policy go to the log, and the kind of reason to `Telemetry.denials`.
  *
  * @since 0.1.0
  */
@@ -76,6 +76,8 @@ export interface Facts {
 export interface Fault {
   readonly kind: Kind
   readonly reason: string
+  /** When to come back, in whole seconds, if it is for a while that they are not. */
+  readonly retryAfter?: number | undefined
 }
 
 const costs = { address: 0, origin: 1, clientCertificate: 2, bearer: 3, jwt: 4, basic: 5, names: 6, custom: 7 }
@@ -166,7 +168,8 @@ const judgeCredentials = <A, R>(
   if (Result.isSuccess(given)) {
     return Effect.matchEffect(verify(given.success), {
       onSuccess: (proof) => Effect.succeed(Identity.make(proof)),
-      onFailure: ({ kind, reason }) => deny(kind, method, reason, [challenge])
+      onFailure: ({ kind, reason, retryAfter }) =>
+        Effect.fail(new Denial({ kind, policy: method, reason, challenges: [challenge], retryAfter }))
     })
   }
   return given.failure === "missing"

@@ -13,6 +13,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import { Denial } from "./Denial.ts"
+import * as Bucket from "./internal/bucket.ts"
 
 /**
  * @category models
@@ -66,12 +67,9 @@ export interface From {
   readonly peer?: From | undefined
 }
 
-interface Visitor {
+interface Visitor extends Bucket.Bucket {
   readonly key: string
   connections: number
-  /** What is left in the bucket, at the time. */
-  tokens: number
-  time: number
 }
 
 const denied = (kind: Denial["kind"], reason: string, retryAfter?: number) =>
@@ -112,10 +110,10 @@ export const make = (options: Options): Effect.Effect<Admission> =>
   Effect.map(Clock.Clock, (clock) => {
     const maxConnections = options.maxConnections ?? defaultMaxConnections
     const perAddress = options.maxConnectionsPerAddress ?? Infinity
-    const rate = options.maxHandshakeRatePerAddress ?? Infinity
-    const burst = Math.max(1, options.maxHandshakeBurstPerAddress ?? rate)
+    const perSecond = options.maxHandshakeRatePerAddress ?? Infinity
+    const rate = { perSecond, burst: Math.max(1, options.maxHandshakeBurstPerAddress ?? perSecond) }
     const maxAddresses = Math.max(1, options.maxAddresses ?? 16_384)
-    const byAddress = perAddress !== Infinity || rate !== Infinity
+    const byAddress = perAddress !== Infinity || perSecond !== Infinity
     /** Those with connections, of whom there are no more than connections. */
     const present = new Map<string, Visitor>()
     /** Those without, who tried last at the end. */
@@ -126,7 +124,7 @@ export const make = (options: Options): Effect.Effect<Admission> =>
 
     const visitorAt = (key: string): Visitor =>
       present.get(key) ??
-      absent.get(key) ?? { key, connections: 0, tokens: burst, time: clock.currentTimeMillisUnsafe() }
+      absent.get(key) ?? { key, connections: 0, tokens: rate.burst, time: clock.currentTimeMillisUnsafe() }
 
     /** Puts a visitor where it belongs. What nobody has to remember, a full bucket, is forgotten. */
     const place = (visitor: Visitor): void => {
@@ -134,24 +132,22 @@ export const make = (options: Options): Effect.Effect<Admission> =>
       absent.delete(key)
       if (visitor.connections > 0) return void present.set(key, visitor)
       present.delete(key)
-      if (rate === Infinity || refilled(visitor) >= burst) return
+      if (perSecond === Infinity || Bucket.level(visitor, rate, clock.currentTimeMillisUnsafe()) >= rate.burst) return
       absent.set(key, visitor)
       if (absent.size > maxAddresses) absent.delete(absent.keys().next().value!)
     }
 
-    const refilled = ({ time, tokens }: Visitor): number =>
-      Math.min(burst, tokens + (Math.max(0, clock.currentTimeMillisUnsafe() - time) / 1000) * rate)
-
     const take = (visitor: Visitor): Denial | undefined => {
-      if (rate === Infinity) return undefined
-      visitor.tokens = refilled(visitor)
-      visitor.time = clock.currentTimeMillisUnsafe()
+      if (perSecond === Infinity) return undefined
+      const now = clock.currentTimeMillisUnsafe()
+      visitor.tokens = Bucket.level(visitor, rate, now)
+      visitor.time = now
       if (visitor.tokens >= 1) {
         visitor.tokens--
         return undefined
       }
-      const wait = Math.max(1, Math.ceil((1 - visitor.tokens) / rate))
-      return denied("maxHandshakeRatePerAddress", `more than ${rate} handshakes a second from its address`, wait)
+      const wait = Bucket.secondsToOne(visitor.tokens, rate)
+      return denied("maxHandshakeRatePerAddress", `more than ${perSecond} handshakes a second from its address`, wait)
     }
 
     /** The limits, from the first that bites. */

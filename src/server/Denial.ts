@@ -13,6 +13,7 @@ import { Refusal } from "../protocol/OpeningHandshake.ts"
  * - `address`, `origin`: the client's address, or the page that it comes from.
  * - `addressUnreadable`: the header in which a reverse proxy that is believed says the client's address.
  * - `maxConnections`, `maxConnectionsPerAddress`, `maxHandshakeRatePerAddress`: the limits of `Admission`.
+ * - `maxWrongPasswordsPerAddress`: the limit of `Htpasswd`.
  * - `credentialsMissing`, `credentialsMalformed`, `credentialsWrong`: no credentials, such that cannot be read, or wrong ones.
  * - `tokenExpired`, `tokenNotYetValid`, `tokenNotForUs`: a genuine token, at the wrong time or for somebody else.
  * - `certificateMissing`, `certificateRefused`: of a client certificate.
@@ -29,6 +30,7 @@ export type Kind =
   | "maxConnections"
   | "maxConnectionsPerAddress"
   | "maxHandshakeRatePerAddress"
+  | "maxWrongPasswordsPerAddress"
   | "credentialsMissing"
   | "credentialsMalformed"
   | "credentialsWrong"
@@ -75,6 +77,7 @@ export class Denial extends Data.TaggedError("Denial")<{
       // RFC 6585 section 4
       case "maxConnectionsPerAddress":
       case "maxHandshakeRatePerAddress":
+      case "maxWrongPasswordsPerAddress":
         return 429
       default:
         return this.challenges.length > 0 ? 401 : 403
@@ -105,7 +108,8 @@ export class Denial extends Data.TaggedError("Denial")<{
       kind: telling?.kind ?? "custom",
       policy,
       reason: denials.map((denial) => `${denial.policy}: ${denial.reason}`).join("; ") || "it lets in nobody",
-      challenges: [...new Set(denials.flatMap(({ challenges }) => challenges))]
+      challenges: [...new Set(denials.flatMap(({ challenges }) => challenges))],
+      retryAfter: telling?.retryAfter
     })
   }
 }

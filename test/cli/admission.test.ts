@@ -285,6 +285,24 @@ describe("admission", { timeout: 120_000 }, () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("wrong passwords for files and WebSockets are counted together, and too many get 429", () =>
+    Effect.gen(function* () {
+      write("index.html", "<p>a page</p>\n")
+      const password = ["--auth-plugin", "BasicHTTPAuth", "--auth-source", "ann:right"]
+      const { port } = yield* listening("proxy", "0", "127.0.0.1:1", "--web", folder, "--web-auth", ...password)
+      const headers = { Authorization: basic("ann", "wrong") }
+      const page = Effect.promise(async () => (await fetch(`http://127.0.0.1:${port}/`, { headers })).status)
+      const statuses: Array<number> = []
+      for (let i = 0; i < 10; i++) statuses.push(yield* i % 2 === 0 ? page : statusOf(port, headers))
+      assert.deepStrictEqual([...new Set(statuses)], [401])
+      // one more may be looked at for each six seconds that this took
+      for (const ask of [page, statusOf(port, headers)]) {
+        for (let i = 0; i < 20 && statuses.at(-1) !== 429; i++) statuses.push(yield* ask)
+        assert.strictEqual(statuses.pop(), 429)
+      }
+    }).pipe(Effect.scoped)
+  )
+
   it.live("limits of a proxy count connections that say nothing, where no files are served", () =>
     Effect.gen(function* () {
       const target = yield* listening("echo", "0")

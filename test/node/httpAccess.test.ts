@@ -2,12 +2,14 @@
  * One policy for the pages and the WebSockets of a port.
  */
 import { assert, describe, it } from "@effect/vitest"
+import { hashSync } from "bcryptjs"
 import { Context, Effect, Layer, Redacted, Result } from "effect"
 import { HttpServer, HttpServerResponse } from "effect/http"
 import * as NodeHttpAccess from "../../src/node/NodeHttpAccess.ts"
 import * as NodeWebSocketServer from "../../src/node/NodeWebSocketServer.ts"
 import * as AccessList from "../../src/server/AccessList.ts"
 import * as AccessPolicy from "../../src/server/AccessPolicy.ts"
+import * as Htpasswd from "../../src/server/Htpasswd.ts"
 import * as Identity from "../../src/server/Identity.ts"
 import { WebSocketServer } from "../../src/server/WebSocketServer.ts"
 import { drain, portOf } from "../server/serving.ts"
@@ -20,7 +22,11 @@ const basic = AccessPolicy.basic({
       ? Effect.succeed({})
       : Effect.fail({ kind: "credentialsWrong", reason: "wrong password" } as const)
 })
+const wrong = `Basic ${Buffer.from("ann:wrong").toString("base64")}`
 const right = `Basic ${Buffer.from("ann:right").toString("base64")}`
+const bearer = AccessPolicy.bearer({
+  verify: () => Effect.fail({ kind: "credentialsWrong", reason: "unknown" } as const)
+})
 
 const page = Effect.map(Identity.Current, ({ subject }) => HttpServerResponse.text(`hello ${subject}\n`))
 
@@ -59,11 +65,32 @@ describe("NodeHttpAccess", () => {
     })
   )
 
+  it.live(
+    "counts wrong passwords for pages and WebSockets together: then there is 429 for both, and when to come back",
+    () =>
+      Effect.gen(function* () {
+        const users = new Map([["ann", hashSync("right", 4)]])
+        const { verify } = yield* Htpasswd.make(() => users, { maxWrongPasswordsPerAddress: 4 })
+        const access = AccessPolicy.anyOf(AccessPolicy.basic({ verify }), bearer)
+        const port = yield* serve({ access })
+        assert.strictEqual((yield* ask(port, get({ Authorization: right }))).status, 200)
+        for (let i = 0; i < 2; i++) {
+          assert.strictEqual((yield* ask(port, get({ Authorization: wrong }))).status, 401)
+          assert.strictEqual((yield* ask(port, upgradeRequest({ Authorization: wrong }))).status, 401)
+        }
+        for (const request of [get({ Authorization: right }), upgradeRequest({ Authorization: right })]) {
+          const { headers, status } = yield* ask(port, request)
+          assert.strictEqual(status, 429)
+          assert.isAtLeast(Number(headers["retry-after"]), 1)
+          assert.isUndefined(headers["www-authenticate"])
+        }
+        // who shows none is asked for one, as ever
+        assert.strictEqual((yield* ask(port, get())).status, 401)
+      })
+  )
+
   it.live("shows all challenges in one line", () =>
     Effect.gen(function* () {
-      const bearer = AccessPolicy.bearer({
-        verify: () => Effect.fail({ kind: "credentialsWrong", reason: "unknown" } as const)
-      })
       const port = yield* serve({ access: AccessPolicy.anyOf(basic, bearer) })
       const { headers } = yield* ask(port, get())
       assert.match(headers["www-authenticate"] ?? "", /^Bearer realm="[^"]*", Basic realm="[^"]*", charset="UTF-8"$/)

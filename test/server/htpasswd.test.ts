@@ -6,8 +6,11 @@ import { assert, describe, it } from "@effect/vitest"
 import { hashSync } from "bcryptjs"
 import { Deferred, Effect, Fiber, Redacted, Result } from "effect"
 import { TestClock } from "effect/testing"
+import * as Telemetry from "../../src/connection/Telemetry.ts"
 import * as Htpasswd from "../../src/server/Htpasswd.ts"
+import * as WrongPasswords from "../../src/server/internal/wrongPasswords.ts"
 import { settled } from "../connection/connected.ts"
+import { counting } from "../connection/metrics.ts"
 
 const hashOf = (password: string, rounds = 4) => hashSync(password, rounds)
 const users = (...pairs: ReadonlyArray<readonly [string, string]>): Htpasswd.Users => new Map(pairs)
@@ -218,6 +221,77 @@ describe("make", () => {
     })
   )
 
+  it.effect(
+    "looks at no password of an address that had too many wrong ones, right or not, until it may try again",
+    () =>
+      Effect.gen(function* () {
+        let compared = 0
+        const compare = (password: string) => Effect.sync(() => (compared++, password === "right"))
+        const self = yield* Htpasswd.make(() => users(["ann", ann]), { compare })
+        const from = (remoteAddress: string | undefined, password: string, user = "ann") =>
+          Effect.map(Effect.result(self.verify(user, secret(password), { remoteAddress })), (result) =>
+            Result.isSuccess(result) ? "right" : (result.failure.retryAfter ?? result.failure.kind)
+          )
+        assert.strictEqual(yield* from("2001:db8::1", "right"), "right")
+        for (let i = 0; i < 10; i++) {
+          const [address, user] = [`2001:db8::${i + 1}`, i % 2 === 0 ? "ann" : "nobody"]
+          assert.strictEqual(yield* from(address, `wrong${i}`, user), "credentialsWrong")
+        }
+        const before = compared
+        const bites = yield* counting(
+          Telemetry.limits,
+          "maxWrongPasswordsPerAddress",
+          Effect.gen(function* () {
+            // not even what is remembered: it would tell what is right
+            assert.strictEqual(yield* from("2001:db8::1", "right"), 6)
+            assert.strictEqual(yield* from("2001:db8::2", "wrong"), 6)
+          })
+        )
+        assert.deepStrictEqual([bites, compared - before], [2, 0])
+        for (const other of ["2001:db8:0:1::1", "192.0.2.1", undefined]) {
+          assert.strictEqual(yield* from(other, "right"), "right")
+        }
+        yield* TestClock.adjust("2 seconds")
+        assert.strictEqual(yield* from("2001:db8::1", "right"), 4)
+        yield* TestClock.adjust("4 seconds")
+        assert.strictEqual(yield* from("2001:db8::1", "right"), "right")
+        assert.strictEqual(yield* from("2001:db8::1", "wrong"), "credentialsWrong")
+        assert.strictEqual(yield* from("2001:db8::1", "right"), 6)
+        // a unix socket has no address to count by
+        for (let i = 0; i < 30; i++) assert.strictEqual(yield* from(undefined, "wrong"), "credentialsWrong")
+      })
+  )
+
+  it.effect("has a limit for wrong passwords that holds for those that wait, too, and can be another or none", () =>
+    Effect.gen(function* () {
+      let compared = 0
+      const compare = () =>
+        Effect.as(
+          Effect.andThen(
+            Effect.sync(() => compared++),
+            Effect.yieldNow
+          ),
+          false
+        )
+      const outcomes = Effect.fnUntraced(function* (maxWrongPasswordsPerAddress: number) {
+        compared = 0
+        const self = yield* Htpasswd.make(() => users(["ann", ann]), { compare, maxWrongPasswordsPerAddress })
+        const kinds = yield* Effect.forEach(
+          Array.from({ length: 15 }, (_, i) => `x${i}`),
+          (password) =>
+            Effect.map(
+              Effect.flip(self.verify("ann", secret(password), { remoteAddress: "192.0.2.1" })),
+              ({ kind }) => kind
+            ),
+          { concurrency: "unbounded" }
+        )
+        return [compared, kinds.filter((kind) => kind === "maxWrongPasswordsPerAddress").length]
+      })
+      assert.deepStrictEqual(yield* outcomes(3), [3, 12])
+      assert.deepStrictEqual(yield* outcomes(Infinity), [15, 0])
+    })
+  )
+
   it.effect("makes users of a password that was given as it is", () =>
     Effect.gen(function* () {
       const all = yield* Htpasswd.fromPlain("ann", secret("a:b"))
@@ -226,4 +300,38 @@ describe("make", () => {
       assert.notStrictEqual(yield* outcome(self, "ann", "a:c"), "right")
     })
   )
+})
+
+describe("wrongPasswords", () => {
+  const waitOf = ({ waitOf }: WrongPasswords.WrongPasswords, address: string, now = 0) => waitOf(address, now)
+
+  it("remembers so many addresses and no more; those that were wrong the longest ago are forgotten first", () => {
+    const wrong = WrongPasswords.make(1, 100)
+    for (let i = 0; i < 5000; i++) wrong.count(`a${i}`, 0)
+    assert.strictEqual(wrong.size(), 100)
+    assert.deepStrictEqual(
+      [waitOf(wrong, "a4999"), waitOf(wrong, "a4900"), waitOf(wrong, "a4899")],
+      [60, 60, undefined]
+    )
+    // who was wrong again is not the oldest any more
+    wrong.count("a4900", 0)
+    wrong.count("new", 0)
+    assert.deepStrictEqual([waitOf(wrong, "a4900"), waitOf(wrong, "a4901")], [120, undefined])
+  })
+
+  it("forgets who may try as often as anyone again", () => {
+    const wrong = WrongPasswords.make(10, 100)
+    for (let i = 0; i < 50; i++) wrong.count(`a${i}`, i)
+    assert.strictEqual(wrong.size(), 50)
+    wrong.count("late", 6030)
+    assert.strictEqual(wrong.size(), 20)
+  })
+
+  it("takes one at least", () => {
+    const wrong = WrongPasswords.make(0, 100)
+    assert.isUndefined(waitOf(wrong, "a"))
+    wrong.count("a", 0)
+    assert.strictEqual(waitOf(wrong, "a"), 60)
+    assert.isUndefined(waitOf(wrong, "a", 60_000))
+  })
 })
