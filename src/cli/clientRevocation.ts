@@ -7,7 +7,7 @@ import * as Option from "effect/Option"
 import { readFileSync } from "node:fs"
 import * as NodeRevocation from "../node/NodeRevocation.ts"
 import * as Revocation from "../tls/Revocation.ts"
-import { look } from "../tls/internal/look.ts"
+import { follow } from "../tls/internal/follow.ts"
 import type { RevocationError } from "../tls/RevocationError.ts"
 import type { UsageError } from "./Address.ts"
 import type { ServerFlags } from "./tls.ts"
@@ -35,32 +35,32 @@ const parse = (text: string): Effect.Effect<Revocation.Options, UsageError> => {
 const noFetch: Revocation.Fetch = () =>
   Effect.fail(new Revocation.FetchError({ message: "only the lists of --client-crl count" }))
 
-const lists = (paths: ReadonlyArray<string>): Effect.Effect<Service, RevocationError | UsageError> =>
-  Effect.flatMap(
-    Effect.forEach(paths, (path) =>
-      Effect.try({
-        try: () => readFileSync(path),
-        catch: (cause) => usage(`--client-crl cannot be read: ${String(cause)}`)
-      })
-    ),
-    (crls) => Revocation.make({ crl: "required", crls }, noFetch)
+const read = (paths: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<Buffer>, UsageError> =>
+  Effect.forEach(paths, (path) =>
+    Effect.try({
+      try: () => readFileSync(path),
+      catch: (cause) => usage(`--client-crl cannot be read: ${String(cause)}`)
+    })
   )
+
+const lists = (crls: ReadonlyArray<Buffer>): Effect.Effect<Service, RevocationError> =>
+  Revocation.make({ crl: "required", crls }, noFetch)
 
 /** Looks at the files at each check; one that is broken is told once, and the list of before goes on saying who is revoked. */
 const reloading = Effect.fnUntraced(function* (paths: ReadonlyArray<string>): Effect.fn.Return<Service, UsageError> {
-  let seen = yield* look(paths)
-  let current = yield* Effect.mapError(lists(paths), ({ message }) => usage(`--client-crl: ${message}`))
-  const refresh = Effect.flatMap(look(paths), (now) => {
-    if (now === seen) return Effect.void
-    seen = now
-    return Effect.matchEffect(lists(paths), {
-      onSuccess: (next) => {
-        current = next
-        return Effect.logInfo(`Read anew: ${paths.join(", ")}`)
-      },
-      onFailure: ({ message }) => Effect.logError(`A list was not read anew, the one of before stays: ${message}`)
-    })
+  const followed = follow(paths)
+  let known = yield* followed.first(read(paths))
+  let current = yield* Effect.mapError(lists(known), ({ message }) => usage(`--client-crl: ${message}`))
+  const again = Effect.gen(function* () {
+    const crls = yield* read(paths)
+    if (crls.every((crl, i) => crl.equals(known[i]!))) return
+    known = crls
+    current = yield* lists(crls)
+    yield* Effect.logInfo(`Read anew: ${paths.join(", ")}`)
   })
+  const refresh = followed.again(again, ({ message }) =>
+    Effect.logError(`A list was not read anew, the one of before stays: ${message}`)
+  )
   return {
     check: (certificate, issuer) =>
       Effect.andThen(

@@ -21,7 +21,7 @@ import * as TokenTable from "../proxy/internal/tokenTable.ts"
 import type { Destination } from "../proxy/Router.ts"
 import { parseAny, UnixTarget } from "../proxy/Target.ts"
 import { TokenSource, TokenSourceError } from "../proxy/TokenSource.ts"
-import { stampOf } from "../tls/internal/look.ts"
+import { type Followed, follow } from "../tls/internal/follow.ts"
 import { codeOf } from "./internal/codeOf.ts"
 import * as Within from "./internal/within.ts"
 
@@ -50,9 +50,9 @@ export interface FileOptions {
 const digest = (token: string): string => hash("sha256", token, "base64")
 
 interface Loaded {
-  /** Of the state that was read or found to be broken; `undefined` if it is to be read again. */
-  readonly stamp: string | undefined
-  readonly table: TokenTable.Table
+  readonly at: string
+  readonly followed: Followed
+  table: TokenTable.Table
 }
 
 interface Found {
@@ -64,8 +64,8 @@ interface Found {
 
 type Tell = (error: TokenSourceError) => Effect.Effect<void, TokenSourceError>
 
-/** A file that was written less than this ago may be written again without its time being another one. */
-const unsettled = 50n * 1_000_000n
+const tell: Tell = ({ message }) =>
+  Effect.logError(`Tokens were not read anew, those of before go on serving: ${message}`)
 
 const failed = (message: string) => new TokenSourceError({ message })
 
@@ -80,23 +80,19 @@ const load = Effect.fnUntraced(function* (
   return new Map(Array.from(table.success, ([token, destination]) => [digest(token), destination]))
 })
 
-/** What there is of a file now: what was read of it before, if it is the same, or else what is in it. */
-const loadAnew = Effect.fnUntraced(function* (
+/** What there is of a file now: what was read of it before, if it is the same or cannot be used, or else what is in it. */
+const loadAnew = (
   found: Found,
   before: Loaded | undefined,
   maxSize: number,
   tell: Tell
-): Effect.fn.Return<Loaded | undefined, TokenSourceError> {
-  const stats = yield* Within.orAbsent(found.at, () => stat(found.at, { bigint: true }))
-  const stamp = stats === undefined ? undefined : `${found.at}:${stampOf(stats)}`
-  if (before !== undefined && stamp !== undefined && before.stamp === stamp) return before
-  const now = BigInt(yield* Clock.currentTimeMillis) * 1_000_000n
-  const settled = stats !== undefined && now - stats.mtimeNs > unsettled ? stamp : undefined
-  return yield* Effect.matchEffect(load(found, maxSize), {
-    onFailure: (error) => Effect.as(tell(error), before && { stamp: settled, table: before.table }),
-    onSuccess: (table) => Effect.succeed({ stamp: settled, table })
-  })
-})
+): Effect.Effect<Loaded, TokenSourceError> => {
+  const { at } = found
+  const loaded =
+    before?.at === at ? before : { at, followed: follow([at]), table: before?.table ?? new Map<string, Destination>() }
+  const read = Effect.map(load(found, maxSize), (table) => void (loaded.table = table))
+  return Effect.as(loaded.followed.again(read, tell), loaded)
+}
 
 /** The files that are meant by the path. */
 const list = Effect.fnUntraced(function* (
@@ -136,14 +132,13 @@ export const file = Effect.fnUntraced(function* (options: FileOptions): Effect.f
   const semaphore = yield* Semaphore.make(1)
   let files: ReadonlyMap<string, Loaded> = new Map()
   let lookedAt = -Infinity
-  /** What the last look told. */
-  let told: ReadonlySet<string> = new Set()
+  /** What was wrong with the path at the last look. */
+  let told: string | undefined
 
-  const update = Effect.fnUntraced(function* (tell: Tell) {
+  const update = Effect.fnUntraced(function* (onBroken: Tell) {
     const next = new Map<string, Loaded>()
     for (const found of yield* list(path, maxFiles)) {
-      const loaded = yield* loadAnew(found, files.get(found.name), maxSize, tell)
-      if (loaded !== undefined) next.set(found.name, loaded)
+      next.set(found.name, yield* loadAnew(found, files.get(found.name), maxSize, onBroken))
     }
     files = next
   })
@@ -151,15 +146,9 @@ export const file = Effect.fnUntraced(function* (options: FileOptions): Effect.f
   const look = Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
     if (now - lookedAt < interval) return
-    const failures = new Set<string>()
-    const tell = ({ message }: TokenSourceError) => {
-      failures.add(message)
-      return told.has(message)
-        ? Effect.void
-        : Effect.logError(`Tokens were not read anew, those of before go on serving: ${message}`)
-    }
-    yield* Effect.catch(update(tell), tell)
-    told = failures
+    const failure = yield* Effect.match(update(tell), { onSuccess: () => undefined, onFailure: (error) => error })
+    if (failure !== undefined && failure.message !== told) yield* tell(failure)
+    told = failure?.message
     // at its end: who looks while it goes on waits for it
     lookedAt = now
   })

@@ -22,7 +22,7 @@ import type { Certificate } from "./Certificate.ts"
 import * as CertificateStore from "./CertificateStore.ts"
 import type { ClientHello } from "./ClientHello.ts"
 import * as Choosing from "./internal/choosing.ts"
-import { look } from "./internal/look.ts"
+import { type Followed, follow } from "./internal/follow.ts"
 import { sameKey } from "./internal/sameKey.ts"
 import * as TlsSettings from "./TlsSettings.ts"
 
@@ -255,8 +255,8 @@ const isSame = (a: Certificate, b: Certificate): boolean =>
 interface Watched {
   readonly source: Source
   readonly paths: ReadonlyArray<string>
+  readonly followed: Followed
   certificate: Certificate
-  seen: string
 }
 
 /**
@@ -274,9 +274,8 @@ export const reloading = Effect.fnUntraced(function* (
     options.sources,
     Effect.fnUntraced(function* (source): Effect.fn.Return<Watched, CertificateStore.CertificateStoreError> {
       const paths = filesOf(source)
-      // looked at before it is read: what changes in between is seen as a change
-      const seen = yield* look(paths)
-      return { source, paths, seen, certificate: yield* load(source) }
+      const followed = follow(paths)
+      return { source, paths, followed, certificate: yield* followed.first(load(source)) }
     })
   )
   const list = () => new Directory(watched.map(({ certificate, source: { names } }) => ({ certificate, names })))
@@ -292,16 +291,7 @@ export const reloading = Effect.fnUntraced(function* (
   const logged = (error: CertificateStore.CertificateStoreError) =>
     Effect.logError(`A certificate was not loaded anew, the one of before goes on serving: ${error.message}`)
 
-  const watch = Effect.forEach(
-    watched,
-    Effect.fnUntraced(function* (entry) {
-      const seen = yield* look(entry.paths)
-      if (seen === entry.seen) return
-      entry.seen = seen
-      yield* Effect.catch(replace(entry), logged)
-    }),
-    { discard: true }
-  )
+  const watch = Effect.forEach(watched, (entry) => entry.followed.again(replace(entry), logged), { discard: true })
   const interval = Duration.fromInputUnsafe(options.interval ?? "5 seconds")
   if (Duration.isFinite(interval) && watched.some(({ paths }) => paths.length > 0)) {
     yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(interval), watch)))

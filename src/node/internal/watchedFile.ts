@@ -7,7 +7,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { open } from "node:fs/promises"
-import { look } from "../../tls/internal/look.ts"
+import { follow } from "../../tls/internal/follow.ts"
 
 /** The file cannot be read, or not be used; the message says which and why, and no secret. */
 export class FileError extends Data.TaggedError("FileError")<{ readonly file: string; readonly reason: string }> {
@@ -58,32 +58,21 @@ export const watchedFile = Effect.fnUntraced(function* <A>(
   const fail = (reason: string) => new FileError({ file, reason })
   const read = Effect.tryPromise({ try: () => readText(file), catch: (cause) => fail(reasonOf(cause)) })
   const make = (text: string) => Effect.mapError(load(text), ({ message }) => fail(message))
-  // looked at before it is read: what changes in between is seen as a change
-  let seen = yield* look([file])
-  let known = yield* read
+  const followed = follow([file])
+  let known = yield* followed.first(read)
   let value = yield* make(known)
-  // a file system's clock is coarse: a second change at once would look like the first, and so a new file is read twice
-  let isSettled = false
 
-  /** Whether it says something else than before; what cannot be used is told once. */
   const again = Effect.gen(function* () {
     const text = yield* read
-    if (text === known) return false
+    if (text === known) return
     known = text
     value = yield* make(text)
-    return true
+    yield* Effect.logInfo(`${what} of ${file} were read anew`)
   })
   const reload = Effect.flatMap(read, (text) => Effect.map(make(text), (next) => void (value = next)))
-  const watch = Effect.gen(function* () {
-    const now = yield* look([file])
-    if (now === seen && isSettled) return
-    isSettled = now === seen
-    seen = now
-    yield* Effect.matchEffect(again, {
-      onSuccess: (isNew) => (isNew ? Effect.logInfo(`${what} of ${file} were read anew`) : Effect.void),
-      onFailure: ({ message }) => Effect.logError(`${what} were not read anew, those of before stay: ${message}`)
-    })
-  })
+  const watch = followed.again(again, ({ message }) =>
+    Effect.logError(`${what} were not read anew, those of before stay: ${message}`)
+  )
   const interval = Duration.fromInputUnsafe(options.interval ?? "5 seconds")
   if (Duration.isFinite(interval)) {
     yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(interval), watch)))
