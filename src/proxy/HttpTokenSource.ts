@@ -17,7 +17,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Semaphore from "effect/Semaphore"
-import * as BoundedGet from "./internal/boundedGet.ts"
+import * as BoundedGet from "../server/internal/boundedGet.ts"
 import * as TokenTable from "./internal/tokenTable.ts"
 import type { Destination } from "./Router.ts"
 import * as Target from "./Target.ts"
@@ -87,7 +87,7 @@ export const make = Effect.fnUntraced(function* (
   ): Effect.fn.Return<Option.Option<Destination>, TokenSourceError> {
     const { status, text } = yield* Effect.mapError(
       BoundedGet.get(client, address.success(token), { maxSize, timeout }),
-      failed
+      ({ message }) => failed(message)
     )
     if (unknown.has(status)) return Option.none()
     if (status !== 200) return yield* failed(`it answers with HTTP status ${status}`)

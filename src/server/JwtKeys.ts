@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Semaphore from "effect/Semaphore"
 import type * as Jose from "jose"
+import type * as BoundedGet from "./internal/boundedGet.ts"
 
 /**
  * @category models
@@ -50,6 +51,9 @@ const maxKeys = 32
 
 /** jose is loaded when a key is, and not by whoever has no tokens. */
 const jose: Effect.Effect<typeof Jose> = Effect.promise(() => import("jose"))
+
+/** So is what fetches a set. */
+const boundedGet: Effect.Effect<typeof BoundedGet> = Effect.promise(() => import("./internal/boundedGet.ts"))
 
 const rsa = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"]
 const curves: Readonly<Record<string, ReadonlyArray<string>>> = {
@@ -233,20 +237,20 @@ export const fromUrl = Effect.fnUntraced(function* (
   const timeToLive = Duration.toMillis(options.timeToLive ?? "10 minutes")
   const staleTime = Duration.toMillis(options.staleTime ?? "1 hour")
   const cooldown = Duration.toMillis(options.cooldown ?? "30 seconds")
-  const fetchTimeout = options.fetchTimeout ?? "5 seconds"
+  const timeout = options.fetchTimeout ?? "5 seconds"
   const one = yield* Semaphore.make(1)
   let keys: ReadonlyArray<Key> | undefined
   let fetched = -Infinity
   let tried = -Infinity
 
-  const load = Effect.tryPromise({
-    try: (signal) => fetchText(parsed, signal),
-    catch: (cause) => wrong(`the keys cannot be fetched from ${parsed.host}: ${reasonOf(cause)}`)
-  }).pipe(
-    Effect.timeoutOrElse({
-      duration: fetchTimeout,
-      orElse: () => Effect.fail(wrong(`the keys were not fetched from ${parsed.host} in time`))
-    }),
+  const load = boundedGet.pipe(
+    Effect.flatMap(({ fetch }) => fetch(parsed, { maxSize, timeout })),
+    Effect.flatMap(({ status, text }) =>
+      status === 200 ? Effect.succeed(text) : Effect.fail({ message: `it answers with HTTP status ${status}` })
+    ),
+    Effect.mapError(({ cause, message }: BoundedGet.Fault) =>
+      wrong(`the keys cannot be fetched from ${parsed.host}: ${message}${cause === undefined ? "" : ` (${cause})`}`)
+    ),
     Effect.flatMap(parseJson),
     Effect.flatMap((jwks) =>
       Effect.forEach(
@@ -290,25 +294,3 @@ export const fromUrl = Effect.fnUntraced(function* (
     })
   }
 })
-
-const reasonOf = (cause: unknown): string =>
-  cause instanceof Error ? (cause.cause instanceof Error ? cause.cause.message : cause.message) : String(cause)
-
-/** A body of at most {@link maxSize} bytes; a redirect is not followed. */
-const fetchText = async (url: URL, signal: AbortSignal): Promise<string> => {
-  const response = await fetch(url, { signal, redirect: "error", headers: { accept: "application/json" } })
-  const { body } = response
-  if (response.status !== 200 || body === null) {
-    await body?.cancel()
-    throw new Error(`the answer was ${response.status}`)
-  }
-  const decoder = new TextDecoder()
-  let size = 0
-  let text = ""
-  for await (const chunk of body) {
-    size += chunk.byteLength
-    if (size > maxSize) throw new Error(`the answer has more than ${maxSize} bytes`)
-    text += decoder.decode(chunk, { stream: true })
-  }
-  return text + decoder.decode()
-}

@@ -47,7 +47,7 @@ const features = {
   "effect's HTTP server": /\/(?:NodeHttpServer|HttpServer(?:Request|Response)?|HttpRouter|HttpStaticServer)\.js$/,
   "its HTTP client": /\/(?:Fetch)?HttpClient\.js$/,
   ws: /node_modules\/ws\//,
-  TLS: /\/src\/tls\/(?!internal\/look\.ts)|\/(?:secure|tlsFailure|firstBytes|clientRevocation|speaking)\.ts$/,
+  TLS: /\/src\/tls\/(?!internal\/follow\.ts)|\/(?:secure|tlsFailure|firstBytes|clientRevocation|speaking)\.ts$/,
   passwords: /\/(?:admitting|Htpasswd|Jwt|JwtKeys|BearerTokens|bcrypt)\.ts$/,
   tokens: /\/(?:tokens|NodeTokenSource|NodeRedisTokenSource|HttpTokenSource|JwtTokenSource)\.ts$/,
   firewalls: /\/node\/internal\/(?:firewall|tunnel|socks)\.ts$/,
@@ -93,6 +93,9 @@ describe("what is loaded", () => {
       }
       // the first password that is checked starts a thread, which loads it
       assert.isFalse(modules.some((module) => features["a package of ours"].test(module)))
+      // the files came with it, and keys that are fetched would need it
+      const alone = yield* loadedBy("echo", "127.0.0.1:0", "--htpasswd", users)
+      assert.isFalse(alone.some((module) => features["its HTTP client"].test(module)))
     })
   )
 

@@ -241,12 +241,13 @@ describe("JwtKeys", () => {
   )
 })
 
-/** An issuer's set of keys, on a port of this machine. */
+/** An issuer's set of keys, on a port of this machine; with the status 0 it does not answer. */
 const issuer = Effect.acquireRelease(
   Effect.promise(async () => {
     const state = { answer: "", status: 200, asked: 0 }
     const server = Http.createServer((_, response) => {
       state.asked++
+      if (state.status === 0) return
       response.writeHead(state.status, state.status === 302 ? { location: "/other" } : {}).end(state.answer)
     }).listen(0, "127.0.0.1")
     await once(server, "listening")
@@ -300,25 +301,44 @@ describe("JwtKeys.fromUrl", () => {
   it.effect("goes on with the old keys while the issuer cannot be reached, and not for ever", () =>
     collectingLogs((logs) =>
       Effect.gen(function* () {
-        const { state, url } = yield* issuer
+        const { server, state, url } = yield* issuer
         const one = yield* pair("ES256")
         state.answer = yield* setOf(["one", one.publicKey])
         const jwt = yield* Jwt.make({ keys: yield* JwtKeys.fromUrl(url, { staleTime: "1 hour" }) })
         const token = yield* sign(one.privateKey, "ES256", { exp: 1e9 })
         assert.strictEqual(yield* kindOf(jwt, token), "good")
-        for (const [status, answer] of [
-          [500, ""],
-          [200, "{"],
-          [200, `${state.answer}${" ".repeat(300_000)}`],
-          [302, ""]
+        const cannot = `Tokens: the keys cannot be fetched from ${new URL(url).host}: it`
+        for (const [status, answer, says] of [
+          [500, "", `${cannot} answers with HTTP status 500`],
+          [200, "{", "what begins like JSON is none"],
+          [200, `${state.answer}${" ".repeat(300_000)}`, `${cannot} answers with more than 262144 bytes`],
+          [302, "", `${cannot} answers with HTTP status 302`]
         ] as const) {
           Object.assign(state, { status, answer })
           yield* TestClock.adjust("11 minutes")
           assert.strictEqual(yield* kindOf(jwt, token), "good", `${status}`)
+          assert.include(logs.at(-1)?.text, says)
         }
         assert.strictEqual(logs.length, 4)
+        server.closeAllConnections()
+        server.close()
+        yield* TestClock.adjust("11 minutes")
+        assert.strictEqual(yield* kindOf(jwt, token), "good")
+        assert.match(logs.at(-1)?.text ?? "", /: it cannot be reached \([^)]*ECONNREFUSED[^)]*\)/)
         yield* TestClock.adjust("1 hour")
         assert.strictEqual(yield* kindOf(jwt, token), "unavailable")
+      }).pipe(Effect.scoped)
+    )
+  )
+
+  it.live("waits for a set no longer than it is told", () =>
+    collectingLogs((logs) =>
+      Effect.gen(function* () {
+        const { state, url } = yield* issuer
+        state.status = 0
+        const jwt = yield* Jwt.make({ keys: yield* JwtKeys.fromUrl(url, { fetchTimeout: "50 millis" }) })
+        assert.strictEqual(yield* kindOf(jwt, yield* sign(secretBytes, "HS256")), "unavailable")
+        assert.include(logs.at(-1)?.text, ": it does not answer in time")
       }).pipe(Effect.scoped)
     )
   )

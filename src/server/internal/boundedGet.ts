@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import type * as Duration from "effect/Duration"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Stream from "effect/Stream"
 
@@ -13,6 +14,13 @@ export interface Options {
   readonly timeout: Duration.Input
   /** In bytes. */
   readonly maxSize: number
+}
+
+export interface Fault {
+  /** A few words on what was wrong. */
+  readonly message: string
+  /** Why it could not be reached, as the system says it: for whoever has no secret in the address. */
+  readonly cause?: string
 }
 
 export interface Answer {
@@ -24,15 +32,15 @@ export interface Answer {
 const read = Effect.fnUntraced(function* (
   { headers, stream }: HttpClientResponse.HttpClientResponse,
   maxSize: number
-): Effect.fn.Return<string, string> {
-  const tooLarge = `it answers with more than ${maxSize} bytes`
+): Effect.fn.Return<string, Fault> {
+  const tooLarge: Fault = { message: `it answers with more than ${maxSize} bytes` }
   if (Number(headers["content-length"] ?? 0) > maxSize) return yield* Effect.fail(tooLarge)
   const decoder = new TextDecoder()
   let size = 0
   let text = ""
   yield* Stream.runForEach(
     Stream.catch(stream, ({ reason }) =>
-      reason._tag === "EmptyBodyError" ? Stream.empty : Stream.fail("its answer ended too soon")
+      reason._tag === "EmptyBodyError" ? Stream.empty : Stream.fail({ message: "its answer ended too soon" })
     ),
     (chunk) => {
       size += chunk.length
@@ -44,16 +52,23 @@ const read = Effect.fnUntraced(function* (
   return text + decoder.decode()
 })
 
-/** Fails with a few words on what was wrong. */
+/** What `fetch` says of what it could not do is in the cause of its error: of several addresses that were tried, only a code. */
+const unreachable = ({ reason }: HttpClientError.HttpClientError): Fault => {
+  const failure = "cause" in reason && reason.cause instanceof Error ? reason.cause.cause : undefined
+  const code = failure instanceof Error && "code" in failure ? String(failure.code) : undefined
+  const cause = failure instanceof Error && failure.message !== "" ? failure.message : code
+  return { message: "it cannot be reached", ...(cause !== undefined && { cause }) }
+}
+
 export const get = (
   client: HttpClient.HttpClient,
   url: URL,
   { maxSize, timeout }: Options
-): Effect.Effect<Answer, string> =>
+): Effect.Effect<Answer, Fault> =>
   HttpClient.withScope(client)
     .get(url, { acceptJson: true })
     .pipe(
-      Effect.mapError(() => "it cannot be reached"),
+      Effect.mapError(unreachable),
       Effect.flatMap((response) =>
         Effect.map(response.status === 200 ? read(response, maxSize) : Effect.succeed(""), (text) => ({
           status: response.status,
@@ -61,7 +76,14 @@ export const get = (
         }))
       ),
       Effect.scoped,
-      Effect.timeoutOrElse({ duration: timeout, orElse: () => Effect.fail("it does not answer in time") }),
+      Effect.timeoutOrElse({ duration: timeout, orElse: () => Effect.fail({ message: "it does not answer in time" }) }),
       Effect.provideService(HttpClient.TracerDisabledWhen, () => true),
       Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" })
     )
+
+/** The same with the platform's `fetch`. */
+export const fetch = (url: URL, options: Options): Effect.Effect<Answer, Fault> =>
+  Effect.provide(
+    HttpClient.HttpClient.use((client) => get(client, url, options)),
+    FetchHttpClient.layer
+  )
