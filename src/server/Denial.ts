@@ -13,7 +13,7 @@ import { Refusal } from "../protocol/OpeningHandshake.ts"
  * - `address`, `origin`: the client's address, or the page that it comes from.
  * - `addressUnreadable`: the header in which a reverse proxy that is believed says the client's address.
  * - `maxConnections`, `maxConnectionsPerAddress`, `maxHandshakeRatePerAddress`: the limits of `Admission`.
- * - `maxWrongPasswordsPerAddress`: the limit of `Htpasswd`.
+ * - `maxWrongPasswords`: the limit of `Htpasswd`.
  * - `credentialsMissing`, `credentialsMalformed`, `credentialsWrong`: no credentials, such that cannot be read, or wrong ones.
  * - `tokenExpired`, `tokenNotYetValid`, `tokenNotForUs`: a genuine token, at the wrong time or for somebody else.
  * - `certificateMissing`, `certificateRefused`: of a client certificate.
@@ -30,7 +30,7 @@ export type Kind =
   | "maxConnections"
   | "maxConnectionsPerAddress"
   | "maxHandshakeRatePerAddress"
-  | "maxWrongPasswordsPerAddress"
+  | "maxWrongPasswords"
   | "credentialsMissing"
   | "credentialsMalformed"
   | "credentialsWrong"
@@ -77,7 +77,7 @@ export class Denial extends Data.TaggedError("Denial")<{
       // RFC 6585 section 4
       case "maxConnectionsPerAddress":
       case "maxHandshakeRatePerAddress":
-      case "maxWrongPasswordsPerAddress":
+      case "maxWrongPasswords":
         return 429
       default:
         return this.challenges.length > 0 ? 401 : 403

@@ -1,8 +1,8 @@
 /**
  * Users and passwords as Apache's `htpasswd -B` writes them: lines of `user:hash`, hashed with bcrypt and with nothing else. How
  * long a check takes says nothing about whether the user is known; how many are checked at a time, how many wait, and how much
- * one may cost are bounded, so that a flood of passwords cannot take the machine; and how many an address may get wrong, so that
- * they cannot be guessed.
+ * one may cost are bounded, so that a flood of passwords cannot take the machine; and how many an address may get wrong for a
+ * user, so that they cannot be guessed.
  *
  * A password that was right is remembered for a while as a keyed hash, which is of no use outside of this process: the many
  * connections of one client are one check. bcrypt looks at the first 72 bytes of a password.
@@ -102,11 +102,12 @@ export interface Options {
    */
   readonly maxWaitingPerAddress?: number | undefined
   /**
-   * The most wrong passwords from one address (of IPv6 a network of 64 bits) at once, and in a minute after that; more get 429 and
-   * the time to come back, right or wrong. 16,384 addresses are remembered, about 2 MiB; those that were wrong the longest ago are
-   * forgotten first. `Infinity` is no limit. Default: 10.
+   * The most wrong passwords for one user from one address (of IPv6 a network of 64 bits) at once, and in a minute after that; more
+   * get 429 and the time to come back, right or wrong. Others behind the same address are not held back with it. 16,384 of these
+   * pairs are remembered, about 4 MiB; those that were wrong the longest ago are forgotten first. `Infinity` is no limit.
+   * Default: 10.
    */
-  readonly maxWrongPasswordsPerAddress?: number | undefined
+  readonly maxWrongPasswords?: number | undefined
   /** The highest cost of a hash (2^cost rounds) in the file. Default: 12. */
   readonly maxCost?: number | undefined
   /** How long a password that was right is remembered; 0 is not at all. Default: 1 minute. */
@@ -131,8 +132,11 @@ export interface Htpasswd {
 /** The most passwords that are remembered; those that were right the longest ago go first. */
 const maxRemembered = 1024
 
-/** The most addresses whose wrong passwords are remembered. */
-const maxAddresses = 16_384
+/** The most whose wrong passwords are remembered. */
+const maxGuessers = 16_384
+
+/** Who guesses: an address, for a user. What is longer than a name is one with those that begin like it. */
+const guesser = (address: string, user: string): string => `${address} ${user.slice(0, 64)}`
 
 /** Compared with where the file has nobody: cost 10, of a password that nobody knows. */
 const nobody = "$2b$10$aXX33lSS3X/EvpYeDi.qtuV9hX2feaiuukVvGfQDbj4YXvLNsBHuW"
@@ -163,7 +167,7 @@ export const make = Effect.fnUntraced(function* (
   let waiting = 0
   const waitingAt = new Map<string, number>()
   const maxWaitingPerAddress = options.maxWaitingPerAddress ?? 16
-  const wrong = WrongPasswords.make(options.maxWrongPasswordsPerAddress ?? 10, maxAddresses)
+  const wrong = WrongPasswords.make(options.maxWrongPasswords ?? 10, maxGuessers)
 
   /** Takes a place among those that wait, if there is one. */
   const enter = (address: string): boolean => {
@@ -192,24 +196,24 @@ export const make = Effect.fnUntraced(function* (
     return hashes[Number.parseInt(mark.slice(0, 8), 16) % hashes.length] ?? nobody
   }
 
-  /** Fails where the address has been wrong too often: whatever it brings is not looked at, so that nothing is found out by it. */
-  const refuseGuessing = (address: string): Effect.Effect<void, Fault> =>
+  /** Fails where the address has been wrong too often for this user: what it brings is not looked at, so that nothing is found out by it. */
+  const refuseGuessing = (address: string, user: string): Effect.Effect<void, Fault> =>
     Effect.suspend(() => {
-      const retryAfter = wrong.waitOf(address, clock.currentTimeMillisUnsafe())
+      const retryAfter = wrong.waitOf(guesser(address, user), clock.currentTimeMillisUnsafe())
       if (retryAfter === undefined) return Effect.void
-      const reason = "too many wrong passwords came from its address"
-      const kind = "maxWrongPasswordsPerAddress" as const
+      const reason = "too many wrong passwords for this user came from its address"
+      const kind = "maxWrongPasswords" as const
       return Effect.andThen(Telemetry.limitHit(kind), Effect.fail({ kind, reason, retryAfter }))
     })
-  const refuseWrong = (address: string, reason: string): Effect.Effect<never, Fault> =>
+  const refuseWrong = (address: string, user: string, reason: string): Effect.Effect<never, Fault> =>
     Effect.suspend(() => {
-      if (address !== "") wrong.count(address, clock.currentTimeMillisUnsafe())
+      if (address !== "") wrong.count(guesser(address, user), clock.currentTimeMillisUnsafe())
       return Effect.fail({ kind: "credentialsWrong", reason })
     })
 
   const check = (user: string, password: string, address: string): Effect.Effect<Facts, Fault> =>
     Effect.gen(function* () {
-      yield* refuseGuessing(address)
+      yield* refuseGuessing(address, user)
       const all = users()
       const known = all.get(user)
       const mark = yield* Effect.promise(() =>
@@ -225,14 +229,14 @@ export const make = Effect.fnUntraced(function* (
         running.withPermit(
           Effect.andThen(
             // those before it may have been wrong
-            refuseGuessing(address),
+            refuseGuessing(address, user),
             Effect.uninterruptible(compare(password, known ?? standIn(all, mark)))
           )
         ),
         Effect.sync(() => leave(address))
       )
-      if (known === undefined) return yield* refuseWrong(address, "no such user")
-      if (!isRight) return yield* refuseWrong(address, `wrong password for ${JSON.stringify(user)}`)
+      if (known === undefined) return yield* refuseWrong(address, user, "no such user")
+      if (!isRight) return yield* refuseWrong(address, user, `wrong password for ${JSON.stringify(user)}`)
       if (remember > 0) {
         right.delete(mark)
         right.set(mark, clock.currentTimeMillisUnsafe() + remember)

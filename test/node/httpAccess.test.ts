@@ -70,7 +70,7 @@ describe("NodeHttpAccess", () => {
     () =>
       Effect.gen(function* () {
         const users = new Map([["ann", hashSync("right", 4)]])
-        const { verify } = yield* Htpasswd.make(() => users, { maxWrongPasswordsPerAddress: 4 })
+        const { verify } = yield* Htpasswd.make(() => users, { maxWrongPasswords: 4 })
         const access = AccessPolicy.anyOf(AccessPolicy.basic({ verify }), bearer)
         const port = yield* serve({ access })
         assert.strictEqual((yield* ask(port, get({ Authorization: right }))).status, 200)

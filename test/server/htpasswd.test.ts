@@ -222,7 +222,7 @@ describe("make", () => {
   )
 
   it.effect(
-    "looks at no password of an address that had too many wrong ones, right or not, until it may try again",
+    "looks at no password for a user from an address that had too many wrong ones for it, right or not, until it may try again",
     () =>
       Effect.gen(function* () {
         let compared = 0
@@ -234,13 +234,14 @@ describe("make", () => {
           )
         assert.strictEqual(yield* from("2001:db8::1", "right"), "right")
         for (let i = 0; i < 10; i++) {
-          const [address, user] = [`2001:db8::${i + 1}`, i % 2 === 0 ? "ann" : "nobody"]
-          assert.strictEqual(yield* from(address, `wrong${i}`, user), "credentialsWrong")
+          for (const user of ["ann", "nobody"]) {
+            assert.strictEqual(yield* from(`2001:db8::${i + 1}`, `wrong${i}`, user), "credentialsWrong")
+          }
         }
         const before = compared
         const bites = yield* counting(
           Telemetry.limits,
-          "maxWrongPasswordsPerAddress",
+          "maxWrongPasswords",
           Effect.gen(function* () {
             // not even what is remembered: it would tell what is right
             assert.strictEqual(yield* from("2001:db8::1", "right"), 6)
@@ -248,6 +249,9 @@ describe("make", () => {
           })
         )
         assert.deepStrictEqual([bites, compared - before], [2, 0])
+        // a user that there is not is held back no otherwise, and the neighbours of who guesses not at all
+        assert.strictEqual(yield* from("2001:db8::1", "wrong", "nobody"), 6)
+        assert.strictEqual(yield* from("2001:db8::1", "wrong", "another"), "credentialsWrong")
         for (const other of ["2001:db8:0:1::1", "192.0.2.1", undefined]) {
           assert.strictEqual(yield* from(other, "right"), "right")
         }
@@ -273,9 +277,9 @@ describe("make", () => {
           ),
           false
         )
-      const outcomes = Effect.fnUntraced(function* (maxWrongPasswordsPerAddress: number) {
+      const outcomes = Effect.fnUntraced(function* (maxWrongPasswords: number) {
         compared = 0
-        const self = yield* Htpasswd.make(() => users(["ann", ann]), { compare, maxWrongPasswordsPerAddress })
+        const self = yield* Htpasswd.make(() => users(["ann", ann]), { compare, maxWrongPasswords })
         const kinds = yield* Effect.forEach(
           Array.from({ length: 15 }, (_, i) => `x${i}`),
           (password) =>
@@ -285,7 +289,7 @@ describe("make", () => {
             ),
           { concurrency: "unbounded" }
         )
-        return [compared, kinds.filter((kind) => kind === "maxWrongPasswordsPerAddress").length]
+        return [compared, kinds.filter((kind) => kind === "maxWrongPasswords").length]
       })
       assert.deepStrictEqual(yield* outcomes(3), [3, 12])
       assert.deepStrictEqual(yield* outcomes(Infinity), [15, 0])
