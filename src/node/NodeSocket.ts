@@ -26,6 +26,9 @@ import { reset } from "./internal/reset.ts"
 import { type Chunks, puller, takenBy } from "./internal/taking.ts"
 import { maxTimer } from "./internal/timers.ts"
 
+/** Goes on with what a taker gave. */
+type Resume = (next: Effect.Effect<Effect.Effect<unknown, unknown, unknown>>) => void
+
 type Waiter<A> = (effect: Effect.Effect<A, Socket.SocketError>) => void
 
 /** How long a released stream may take to send what is buffered in it, in milliseconds. */
@@ -72,7 +75,7 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
   private readonly ownsChunks: boolean
   waiting: Transport.Waiting | undefined = undefined
   private taker: Transport.Taker<unknown, unknown, unknown> | undefined = undefined
-  private resume: ((effect: Effect.Effect<unknown, unknown, unknown>) => void) | undefined = undefined
+  private resume: Resume | undefined = undefined
   private kept: Array<Uint8Array> | undefined = undefined
   private over: Socket.SocketError | undefined = undefined
   private drains: Array<Waiter<void>> | undefined = undefined
@@ -127,20 +130,23 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
   }
 
   flow<A, E, R>(taker: Transport.Taker<A, E, R>): Effect.Effect<A, E, R> {
-    return Effect.callback<A, E, R>((resume) => {
-      this.taker = taker
-      // it is resumed with what its own taker gives
-      this.resume = resume as (effect: Effect.Effect<unknown, unknown, unknown>) => void
-      if (this.kept !== undefined) this.giveKept()
-      if (this.resume !== resume) return
-      if (this.over !== undefined) return this.tellEnd(this.over)
-      if (this.paused) {
-        this.paused = false
-        this.stream.resume()
-      }
-      // an interrupted wait loses nothing: what comes then is kept
-      return Effect.sync(() => this.forget())
-    })
+    // a wait is left with its result before that is run: run within, a flow would hold every wait that it has had
+    return Effect.flatten(
+      Effect.callback<Effect.Effect<A, E, R>>((resume) => {
+        this.taker = taker
+        // it is resumed with what its own taker gives
+        this.resume = resume as Resume
+        if (this.kept !== undefined) this.giveKept()
+        if (this.resume !== resume) return
+        if (this.over !== undefined) return this.tellEnd(this.over)
+        if (this.paused) {
+          this.paused = false
+          this.stream.resume()
+        }
+        // an interrupted wait loses nothing: what comes then is kept
+        return Effect.sync(() => this.forget())
+      })
+    )
   }
 
   private forget(): void {
@@ -149,10 +155,10 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
     this.waiting?.forgotten()
   }
 
-  private goOn(effect: Effect.Effect<unknown, unknown, unknown>): void {
-    const { resume } = this
-    this.taker = this.resume = undefined
-    resume?.(effect)
+  /** Somebody else may wait by now: what a taker does can let the next reader have its turn, or interrupt its own. */
+  private goOn(next: Effect.Effect<unknown, unknown, unknown>, resume: Resume | undefined): void {
+    if (this.resume === resume) this.taker = this.resume = undefined
+    resume?.(Effect.succeed(next))
   }
 
   get upgrade(): Socket.Reader["upgrade"] {
@@ -185,13 +191,13 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
   }
 
   private giveKept(): void {
-    const { kept, taker } = this
+    const { kept, resume, taker } = this
     if (kept === undefined || taker === undefined) return
     this.kept = undefined
     this.fresh = kept.length === 1 && !this.keepsHead && this.ownsChunks && isWhole(kept[0]!) ? kept[0] : undefined
     this.keepsHead = false
     const next = takenBy(taker, kept)
-    if (next !== undefined) this.goOn(next)
+    if (next !== undefined) this.goOn(next, resume)
   }
 
   private giveSoon(): void {
@@ -204,7 +210,8 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
   }
 
   private tellEnd(error: Socket.SocketError): void {
-    if (this.taker !== undefined) this.goOn(this.taker.onEnd(error))
+    const { resume, taker } = this
+    if (taker !== undefined) this.goOn(taker.onEnd(error), resume)
   }
 
   onEnd(error: Socket.SocketError): void {

@@ -101,6 +101,63 @@ describe("runForEachArray", () => {
   }
 })
 
+describe("several readers", () => {
+  it.live("take turns: each message goes to one of them, in order, and all see the end", () =>
+    Effect.gen(function* () {
+      const seen: Array<string> = []
+      const done = yield* Deferred.make<void>()
+      const { url } = yield* serving((webSocket) => {
+        const read = WebSocket.runForEachArray(webSocket, (messages) => {
+          seen.push(...messages.map(String))
+          return Effect.yieldNow
+        })
+        return Effect.andThen(Effect.all([read, read, read], { concurrency: 3 }), Deferred.succeed(done, undefined))
+      })
+      const client = new Client(url)
+      yield* Effect.promise(() => once(client, "open"))
+      const sent = Array.from({ length: 50 }, (_, i) => String(i))
+      for (const message of sent) {
+        client.send(message)
+        if (Number(message) % 10 === 0) client.ping()
+        yield* Effect.sleep("1 millis")
+      }
+      client.close()
+      yield* Deferred.await(done)
+      assert.deepStrictEqual(seen, sent)
+    })
+  )
+
+  it.live("a reader that is interrupted by what it was given leaves what comes next to the one that waits", () =>
+    Effect.gen(function* () {
+      const seen: Array<string> = []
+      const done = yield* Deferred.make<void>()
+      const { url } = yield* serving(
+        Effect.fnUntraced(function* (webSocket) {
+          const first: Fiber.Fiber<void, unknown> = yield* Effect.forkChild(
+            WebSocket.runForEachArray(webSocket, (messages) => {
+              seen.push(`first: ${String(messages)}`)
+              // in the turn that brings it
+              first.interruptUnsafe()
+              return Effect.sync(() => void seen.push("an effect of who is interrupted"))
+            }),
+            { startImmediately: true }
+          )
+          const second = yield* Effect.forkChild(webSocket.pullMessages, { startImmediately: true })
+          seen.push(`second: ${String(yield* Fiber.join(second))}`)
+          yield* Deferred.succeed(done, undefined)
+        })
+      )
+      const client = new Client(url)
+      yield* Effect.promise(() => once(client, "open"))
+      client.send("one")
+      yield* Effect.promise(() => new Promise((resolve) => client.once("pong", resolve).ping()))
+      client.send("two")
+      yield* Deferred.await(done)
+      assert.deepStrictEqual(seen, ["first: one", "second: two"])
+    })
+  )
+})
+
 describe("an effect that may begin without a fiber", () => {
   const begun = (log: Array<string>, wait: Effect.Effect<void> | undefined) =>
     Now.make(() => {

@@ -410,6 +410,32 @@ describe("flowing", () => {
     })
   )
 
+  it.live("a flow holds none of the waits that it has had: its interruption ends one", () =>
+    Effect.gen(function* () {
+      const { far, near } = yield* tcp
+      const { reader } = yield* open(near)
+      let ended = 0
+      reader.waiting = { forgotten: () => void ended++ }
+      let came = 0
+      const fiber = yield* Effect.forkChild(
+        flowing(reader, ({ length }) => {
+          came += length
+          return Effect.yieldNow
+        }),
+        { startImmediately: true }
+      )
+      for (let i = 1; i <= 10; i++) {
+        far.write("x")
+        yield* eventually(
+          `${i} came`,
+          Effect.sync(() => came === i)
+        )
+      }
+      yield* Fiber.interrupt(fiber)
+      assert.strictEqual(ended, 1)
+    })
+  )
+
   it.live("what throws is a defect of who flows, and harms nobody else", () =>
     Effect.gen(function* () {
       const { far, near } = yield* tcp

@@ -16,6 +16,8 @@ export interface Batches {
   /** Begins to read, unless there is something else to do first: then that. */
   beginRead(): ItemPull | undefined
   endTurn(): void
+  /** How many turns have ended. */
+  readonly turns: number
   /** What chunks bring. */
   decode(chunks: NonEmptyReadonlyArray<Uint8Array | string>): ReadonlyArray<Item>
   /** Whether that needs more than to be given out, and what gives it out then. */
@@ -42,6 +44,7 @@ export class Flow<E, R> implements Transport.Taker<void, WebSocketError | E | Ca
 
   take(chunks: NonEmptyReadonlyArray<Uint8Array | string>) {
     const { inbound } = this
+    const { turns } = inbound
     const items = inbound.decode(chunks)
     if (inbound.mustDeliver) {
       inbound.endTurn()
@@ -49,6 +52,8 @@ export class Flow<E, R> implements Transport.Taker<void, WebSocketError | E | Ca
     }
     // what is not empty is
     const wait = items.length === 0 ? undefined : this.gave(items as unknown as Items)
+    // who was interrupted by what it was given has ended its turn, and it may be another's by now
+    if (inbound.turns !== turns) return undefined
     if (wait === undefined && inbound.mayReadOn) return undefined
     inbound.endTurn()
     return wait === undefined ? this.go : Effect.andThen(wait, this.go)

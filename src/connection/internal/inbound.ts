@@ -53,6 +53,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
   bytes = 0
   /** Whether a fiber waits for the transport, so that silence is the peer's. */
   reading = false
+  turns = 0
   readonly decoder: FrameDecoder
   // made for who pulls: most connections flow
   private pulls: Pulls | undefined
@@ -267,15 +268,17 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
   }
 
   private turn(then: ItemPull): ItemPull {
-    return Effect.callback((resume) => {
-      const go = () => resume(then)
+    const waits = Effect.callback<void>((resume) => {
+      const go = () => resume(Effect.void)
       ;(this.queue ??= []).push(go)
       return Effect.sync(() => void (this.queue = this.queue?.filter((other) => other !== go)))
     })
+    return Effect.andThen(waits, then)
   }
 
   endTurn(): void {
     this.reading = false
+    this.turns++
     const { queue } = this
     if (queue === undefined) return
     this.queue = undefined
