@@ -23,22 +23,14 @@ import { free, isCut, isWhole, keep } from "./internal/chunks.ts"
 import { atEndOfTurn } from "./internal/gathering.ts"
 import { handleOf } from "./internal/handle.ts"
 import { reset } from "./internal/reset.ts"
-import { type Chunks, puller, takenBy } from "./internal/taking.ts"
+import { ended, gone, readError, writeError } from "./internal/socketErrors.ts"
+import { type Chunks, puller, type Resume, takenBy } from "./internal/taking.ts"
 import { maxTimer } from "./internal/timers.ts"
-
-/** Goes on with what a taker gave. */
-type Resume = (next: Effect.Effect<Effect.Effect<unknown, unknown, unknown>>) => void
 
 type Waiter<A> = (effect: Effect.Effect<A, Socket.SocketError>) => void
 
 /** How long a released stream may take to send what is buffered in it, in milliseconds. */
 const lingerMillis = 10_000
-
-// an error takes a stack trace, which costs more than the rest of closing: those that say nothing of a cause are shared
-const ended = new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: 1000 }) })
-const gone = new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: 1006 }) })
-const readError = (cause: unknown) => new Socket.SocketError({ reason: new Socket.SocketReadError({ cause }) })
-const writeError = (cause: unknown) => new Socket.SocketError({ reason: new Socket.SocketWriteError({ cause }) })
 
 /** Where the shared listeners find the state of the stream that they are called on. */
 const stateOf = Symbol("effect-websocket/NodeSocket")
@@ -58,7 +50,10 @@ function onError(this: Attached, cause: Error): void {
   this[stateOf]?.onFailure(cause)
 }
 function onClose(this: Attached): void {
-  this[stateOf]?.onClose()
+  const state = this[stateOf]
+  if (state === undefined) return
+  state.isClosed = true
+  state.onClose()
 }
 function onDrain(this: Attached): void {
   this[stateOf]?.onDrain()
@@ -92,6 +87,8 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
   private gathers = false
   /** Of TLS, the reset comes a turn later. */
   private isReset = false
+  /** It has said so; TLS may before it looks closed, if the connection beneath was destroyed. */
+  isClosed = false
   /** Set while all that is awaited is the end. */
   private lingering: (() => void) | undefined = undefined
 
@@ -275,7 +272,7 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
       const { stream } = this
       this.onEnd(gone)
       stream.off("data", onData)
-      if (stream.closed) return Effect.void
+      if (stream.closed || this.isClosed) return Effect.void
       if (!this.isReset && stream.writableFinished) {
         stream.destroy()
         return Effect.void
@@ -290,7 +287,11 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
       const { stream } = this
       let { taken } = this
       const check = () => {
-        if (this.taken === taken) return this.reset()
+        if (this.taken === taken) {
+          // what does not even close then holds nobody up
+          if (this.isReset) return resume(Effect.void)
+          this.reset()
+        }
         ;({ taken } = this)
         timer = setTimeout(check, patience)
       }

@@ -3,7 +3,7 @@ import { Cause, Deferred, Effect, Exit, Fiber, Scope } from "effect"
 import { Socket } from "effect/socket"
 import { once } from "node:events"
 import * as Net from "node:net"
-import { type Duplex, duplexPair } from "node:stream"
+import { Duplex, duplexPair } from "node:stream"
 import * as Transport from "../../src/connection/Transport.ts"
 import * as NodeSocket from "../../src/node/NodeSocket.ts"
 import { eventually, steady } from "./serving.ts"
@@ -569,6 +569,42 @@ describe("over any stream", () => {
       assert.strictEqual(yield* reasonOf(reader.pull), 1000)
       yield* releaseReader
       assert.isTrue(near.destroyed)
+    })
+  )
+
+  /** A stream that does as it likes about its close, and takes nothing that is written. */
+  const closing = (close: (stream: Duplex) => void) => {
+    const stream: Duplex = new Duplex({
+      emitClose: false,
+      read: () => {},
+      write: () => {},
+      destroy: (_, done) => {
+        close(stream)
+        done(null)
+      }
+    })
+    stream.write("what nobody takes")
+    return Effect.map(Transport.fromSocket(NodeSocket.fromDuplex(stream)), ({ ends, reader }) => ({
+      stream,
+      ended: (patience: number) => Effect.andThen(Effect.ignore(reader.pull), ends.destroy(patience)),
+      ends
+    }))
+  }
+
+  it.live("is done with a stream that says that it is closed before it looks so, as TLS does without its socket", () =>
+    Effect.gen(function* () {
+      const { ended, stream } = yield* closing((stream) => stream.emit("close"))
+      const ending = yield* Effect.forkChild(ended(600_000), { startImmediately: true })
+      stream.destroy()
+      yield* Fiber.join(ending)
+    })
+  )
+
+  it.live("waits no more than its patience for a stream that never says that it is closed", () =>
+    Effect.gen(function* () {
+      const { ends, stream } = yield* closing(() => {})
+      yield* ends.destroy(20)
+      assert.isTrue(stream.destroyed)
     })
   )
 })

@@ -71,7 +71,8 @@ export class Entrance {
       socket.off("close", forget)
       const stream = Exit.isSuccess(exit) ? exit.value : undefined
       if (stream === "answered") return
-      if (stream === undefined || stream.destroyed) return void socket.destroy()
+      // TLS learns a little later that the connection beneath it was cut off
+      if (stream === undefined || stream.destroyed || socket.destroyed) return void socket.destroy()
       if (stream === socket) socket.off("error", ignoreError)
       // it was, if something was read of it
       const isPaused = socket.isPaused()

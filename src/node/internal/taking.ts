@@ -8,6 +8,9 @@ import type * as Transport from "../../connection/Transport.ts"
 
 export type Chunks = NonEmptyReadonlyArray<Uint8Array>
 
+/** Goes on with what a taker gave. */
+export type Resume = (next: Effect.Effect<Effect.Effect<unknown, unknown, unknown>>) => void
+
 /** Takes one batch. */
 export const puller: Transport.Taker<Chunks, Socket.SocketError, never> = {
   // chunks of a stream of Node's are bytes
