@@ -25,6 +25,7 @@ import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import { constVoid } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
@@ -205,11 +206,14 @@ class Pipe {
   }
 
   release(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
-    const { client, down, target } = this
+    const { client, down, target, warden } = this
+    // what follows has bounds of its own, and the client may end in the midst of it, or after
+    client.onSettled(constVoid)
     const isDone = down === undefined || down.pollUnsafe() !== undefined
-    return Effect.andThen(isDone ? Effect.void : Fiber.interrupt(down), this.leave(exit)).pipe(
-      Effect.andThen(target.ends.destroy(client.limits.closeTimeout)),
-      Effect.andThen(this.warden === undefined ? Effect.void : Fiber.interrupt(this.warden))
+    return (warden === undefined ? Effect.void : Fiber.interrupt(warden)).pipe(
+      Effect.andThen(isDone ? Effect.void : Fiber.interrupt(down)),
+      Effect.andThen(this.leave(exit)),
+      Effect.andThen(target.ends.destroy(client.limits.closeTimeout))
     )
   }
 

@@ -2,6 +2,8 @@
  * `WebSocketProxy.pipe` alone: two in-memory sockets, no server and no network, and its timeouts under `TestClock`.
  */
 import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -242,6 +244,38 @@ describe("pipe", { timeout: 30_000 }, () => {
       yield* Fiber.join(interrupting)
       assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(fiber)))
       assertReleased()
+    })
+  )
+
+  it.effect.each([true, false])("interruption leaves nothing behind that waits (the client answers: %s)", (answers) =>
+    Effect.gen(function* () {
+      const clock = yield* Clock.Clock
+      let waits = 0
+      const sleep = (duration: Duration.Duration) =>
+        Effect.suspend(() => {
+          waits++
+          return Effect.ensuring(
+            clock.sleep(duration),
+            Effect.sync(() => waits--)
+          )
+        })
+      const counting: Clock.Clock = Object.create(clock, { sleep: { value: sleep } })
+      const { client, fiber, target } = yield* Effect.provideService(piped(), Clock.Clock, counting)
+      const interrupting = yield* Effect.forkChild(Fiber.interrupt(fiber))
+      yield* client.until("close 1001")
+      if (answers) {
+        yield* client.sendClose(1001)
+        yield* client.finish
+      }
+      yield* Effect.forkChild(Effect.andThen(target.until("end"), target.finish))
+      // the waits for who does not answer come one after the other
+      for (let i = 0; i < 10 && !isDone(interrupting); i++) {
+        yield* TestClock.adjust("5 seconds")
+        yield* Effect.yieldNow
+      }
+      yield* Fiber.join(interrupting)
+      yield* Effect.repeat(Effect.yieldNow, { times: 10 })
+      assert.strictEqual(waits, 0)
     })
   )
 
