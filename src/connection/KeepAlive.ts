@@ -109,6 +109,8 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
       // reset, though, and what it has left behind be lost: only where its end is another's business is that worth it
       if (now - watch.seenAt < limits.pingInterval || (connection.hasUnread && !connection.keepsReading))
         return undefined
+      // the system finds it out by what waits already, and pings would pile up behind that
+      if (watch.unsent > 0) return undefined
       watch.seenAt = now
       watch.probedAt = 0
       return act(connection.probe)

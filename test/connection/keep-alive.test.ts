@@ -2,12 +2,15 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Metric, Stream } from "effect"
 import type { Duration } from "effect"
 import { TestClock } from "effect/testing"
+import { WebSocket as Client } from "ws"
+import type { Connection } from "../../src/connection/internal/connection.ts"
 import * as Telemetry from "../../src/connection/Telemetry.ts"
 import type { WebSocket } from "../../src/connection/WebSocket.ts"
 import type { WebSocketError } from "../../src/connection/WebSocketError.ts"
 import * as Opcode from "../../src/protocol/Opcode.ts"
 import type * as WebSocketServer from "../../src/server/WebSocketServer.ts"
 import { memoryServer } from "../server/memory-listener.ts"
+import { serving, steady } from "../server/serving.ts"
 import { close, type FrameParts, settled, shown, text } from "./connected.ts"
 import { countingLimit } from "./metrics.ts"
 
@@ -140,6 +143,26 @@ describe("pings", () => {
         yield* Deferred.await(ended)
       }),
     2000
+  )
+
+  it.live("do not pile up behind what a peer does not take", () =>
+    Effect.gen(function* () {
+      const open = yield* Deferred.make<Connection>()
+      const { url } = yield* serving(
+        (webSocket) =>
+          // every WebSocket of this package is one
+          Effect.andThen(Deferred.succeed(open, webSocket as Connection), webSocket.send(new Uint8Array(16_000_000))),
+        { pingInterval: "20 millis", closeTimeout: "100 millis" }
+      )
+      const client = new Client(url)
+      yield* Effect.addFinalizer(() => Effect.sync(() => client.terminate()))
+      client.once("open", () => client.pause())
+      const connection = yield* Deferred.await(open)
+      const unsent = yield* steady(() => connection.unsent)
+      yield* Effect.sleep("200 millis")
+      assert.isAbove(unsent, 0)
+      assert.strictEqual(connection.unsent, unsent)
+    })
   )
 
   it.effect("Infinity switches them off", () =>
