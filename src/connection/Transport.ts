@@ -33,7 +33,7 @@ export interface Reader extends Socket.Reader {
   /** Frees the memory of a chunk for which it holds, and of which nobody wants anything any more. */
   free?(chunk: Uint8Array): void
   /** See {@link flow}. */
-  flow?<A, E, R>(taker: Taker<A, E, R>): Effect.Effect<A, E, R>
+  flow?<A, E, R>(taker: Taker<A, E, R>): Effect.Effect<Effect.Effect<A, E, R>>
 }
 
 /**
@@ -96,18 +96,23 @@ export interface Writer extends Socket.Writer {
 }
 
 /**
- * Gives the taker each batch of chunks in the turn that brings it, for as long as there is nothing to wait for; goes on with the
- * effect that it gives then. The same as to pull again and again, but a fiber that is woken for a batch costs as much as decoding
- * and encoding it, so it is woken only to wait.
+ * Gives the taker each batch of chunks in the turn that brings it, for as long as there is nothing to wait for; gives the effect
+ * to go on with, once there is one. The same as to pull again and again, but a fiber that is woken for a batch costs as much as
+ * decoding and encoding it, so it is woken only to wait.
+ *
+ * What is gone on with is run by who flows, and not within: a flow that goes on with itself would hold every wait that it has had.
  *
  * @category combinators
  * @since 0.1.0
  */
-export const flow = <A, E, R>(reader: Source, taker: Taker<A, E, R>): Effect.Effect<A, E, R> => {
+export const flow = <A, E, R>(reader: Source, taker: Taker<A, E, R>): Effect.Effect<Effect.Effect<A, E, R>> => {
   if (reader.flow !== undefined) return reader.flow(taker)
-  const again: Effect.Effect<A, E, R> = Effect.matchEffect(reader.pull, {
-    onSuccess: (chunks) => taker.take(chunks) ?? again,
-    onFailure: (error) => taker.onEnd(error)
+  const again: Effect.Effect<Effect.Effect<A, E, R>> = Effect.matchEffect(reader.pull, {
+    onSuccess: (chunks) => {
+      const next = taker.take(chunks)
+      return next === undefined ? again : Effect.succeed(next)
+    },
+    onFailure: (error) => Effect.succeed(taker.onEnd(error))
   })
   return again
 }
@@ -122,13 +127,15 @@ export const flowAll = <E, R>(
   reader: Source,
   take: (chunks: NonEmptyReadonlyArray<Uint8Array | string>) => Effect.Effect<unknown, E, R> | undefined
 ): Effect.Effect<never, E | Socket.SocketError, R> => {
-  const go: Effect.Effect<never, E | Socket.SocketError, R> = flow(reader, {
-    take: (chunks) => {
-      const wait = take(chunks)
-      return wait === undefined ? undefined : Effect.andThen(wait, go)
-    },
-    onEnd: Effect.fail
-  })
+  const go: Effect.Effect<never, E | Socket.SocketError, R> = Effect.flatten(
+    flow<never, E | Socket.SocketError, R>(reader, {
+      take: (chunks) => {
+        const wait = take(chunks)
+        return wait === undefined ? undefined : Effect.andThen(wait, go)
+      },
+      onEnd: Effect.fail
+    })
+  )
   return go
 }
 

@@ -123,27 +123,24 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
   // ---- reading -------------------------------------------------------------------------------------------------------
 
   get pull(): Effect.Effect<Chunks, Socket.SocketError> {
-    return this.flow(puller)
+    return Effect.flatten(this.flow(puller))
   }
 
-  flow<A, E, R>(taker: Transport.Taker<A, E, R>): Effect.Effect<A, E, R> {
-    // a wait is left with its result before that is run: run within, a flow would hold every wait that it has had
-    return Effect.flatten(
-      Effect.callback<Effect.Effect<A, E, R>>((resume) => {
-        this.taker = taker
-        // it is resumed with what its own taker gives
-        this.resume = resume as Resume
-        if (this.kept !== undefined) this.giveKept()
-        if (this.resume !== resume) return
-        if (this.over !== undefined) return this.tellEnd(this.over)
-        if (this.paused) {
-          this.paused = false
-          this.stream.resume()
-        }
-        // an interrupted wait loses nothing: what comes then is kept
-        return Effect.sync(() => this.forget())
-      })
-    )
+  flow<A, E, R>(taker: Transport.Taker<A, E, R>): Effect.Effect<Effect.Effect<A, E, R>> {
+    return Effect.callback<Effect.Effect<A, E, R>>((resume) => {
+      this.taker = taker
+      // it is resumed with what its own taker gives
+      this.resume = resume as Resume
+      if (this.kept !== undefined) this.giveKept()
+      if (this.resume !== resume) return
+      if (this.over !== undefined) return this.tellEnd(this.over)
+      if (this.paused) {
+        this.paused = false
+        this.stream.resume()
+      }
+      // an interrupted wait loses nothing: what comes then is kept
+      return Effect.sync(() => this.forget())
+    })
   }
 
   private forget(): void {

@@ -36,10 +36,12 @@ export class Flow<E, R> implements Transport.Taker<void, WebSocketError | E | Ca
   constructor(inbound: Batches, give: (items: Items) => Wait<E, R>) {
     this.inbound = inbound
     this.give = give
-    this.go = Effect.suspend(() => {
-      const first = inbound.beginRead()
-      return first === undefined ? Transport.flow(inbound.source, this) : this.given(first)
-    })
+    this.go = Effect.flatten(
+      Effect.suspend(() => {
+        const first = inbound.beginRead()
+        return first === undefined ? Transport.flow(inbound.source, this) : Effect.succeed(this.given(first))
+      })
+    )
   }
 
   take(chunks: NonEmptyReadonlyArray<Uint8Array | string>) {
