@@ -5,8 +5,8 @@
  * - Reading: a chunk that comes while nobody pulls is kept, and the stream paused; so at most that chunk and the stream's
  *   own buffer (64 KiB) wait in memory.
  * - Writing: `write` and `writeAll` wait while more than the stream's high-water mark (64 KiB) is unsent.
- * - Releasing the writer ends our side (FIN) once all is sent. Releasing the reader destroys the stream once all is sent, or
- *   after 10 seconds, and waits until it is gone.
+ * - Releasing the writer ends our side (FIN) once all is sent. Releasing the reader destroys the stream once all is sent, or when
+ *   the peer has taken nothing of it for 10 seconds, or not all of it in 200, and waits until it is gone.
  * - Writing a `CloseEvent` with another code than 1000 resets the connection (RST), so that the peer learns of it; what has no
  *   reset, such as a unix socket, is destroyed.
  *
@@ -23,6 +23,7 @@ import { free, isCut, isWhole, keep } from "./internal/chunks.ts"
 import { atEndOfTurn } from "./internal/gathering.ts"
 import { handleOf } from "./internal/handle.ts"
 import { reset } from "./internal/reset.ts"
+import { sent } from "./internal/sent.ts"
 import { ended, gone, readError, writeError } from "./internal/socketErrors.ts"
 import { type Chunks, puller, type Resume, takenBy } from "./internal/taking.ts"
 import { maxTimer } from "./internal/timers.ts"
@@ -86,7 +87,7 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
   /** Whether what was offered waits for the end of this turn, and what is written behind it as well. */
   private gathers = false
   /** Of TLS, the reset comes a turn later. */
-  private isReset = false
+  isReset = false
   /** It has said so; TLS may before it looks closed, if the connection beneath was destroyed. */
   isClosed = false
   /** Set while all that is awaited is the end. */
@@ -274,38 +275,11 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
         stream.destroy()
         return Effect.void
       }
-      return this.sent(Math.min(lingerMillis, maxTimer))
+      return sent(stream, this, Math.min(lingerMillis, maxTimer))
     })
   }
 
-  /** Waits until all is sent and the stream is gone; resets it once nothing was taken for so many milliseconds. */
-  private sent(patience: number): Effect.Effect<void> {
-    return Effect.callback<void>((resume) => {
-      const { stream } = this
-      let { taken } = this
-      const check = () => {
-        if (this.taken === taken) {
-          // what does not even close then holds nobody up
-          if (this.isReset) return resume(Effect.void)
-          this.reset()
-        }
-        ;({ taken } = this)
-        timer = setTimeout(check, patience)
-      }
-      let timer = setTimeout(check, patience)
-      stream.once("close", () => {
-        clearTimeout(timer)
-        resume(Effect.void)
-      })
-      // an end in order would come before the reset
-      if (this.isReset) return
-      if (!stream.writableEnded) stream.end()
-      if (stream.writableFinished || stream.destroyed) stream.destroy()
-      else stream.once("finish", () => stream.destroy())
-    })
-  }
-
-  private reset(): void {
+  reset(): void {
     this.isReset = true
     reset(this.stream)
   }

@@ -1,0 +1,44 @@
+/**
+ * The end of a stream that was released: what is unsent is given its time, anew as long as the peer takes some of it, and then the
+ * stream is gone.
+ */
+import * as Effect from "effect/Effect"
+import type { Duplex } from "node:stream"
+
+/** How the sending of the stream is. */
+export interface Sender {
+  /** How many bytes the system has taken. */
+  readonly taken: number
+  readonly isReset: boolean
+  reset(): void
+}
+
+/** So often a peer that is slow, but takes what is sent, is given its time anew. */
+const slowRounds = 20
+
+/**
+ * Waits until all is sent and the stream is gone; resets it once nothing was taken for so many milliseconds, or not all in so many
+ * times that.
+ */
+export const sent = (stream: Duplex, sender: Sender, patience: number): Effect.Effect<void> =>
+  Effect.callback<void>((resume) => {
+    let { taken } = sender
+    let rounds = slowRounds
+    const check = () => {
+      // what does not even close when it is reset holds nobody up
+      if (sender.isReset) return resume(Effect.void)
+      if (sender.taken === taken || --rounds === 0) sender.reset()
+      ;({ taken } = sender)
+      timer = setTimeout(check, patience)
+    }
+    let timer = setTimeout(check, patience)
+    stream.once("close", () => {
+      clearTimeout(timer)
+      resume(Effect.void)
+    })
+    // an end in order would come before the reset
+    if (sender.isReset) return
+    if (!stream.writableEnded) stream.end()
+    if (stream.writableFinished || stream.destroyed) stream.destroy()
+    else stream.once("finish", () => stream.destroy())
+  })
