@@ -127,7 +127,8 @@ export class Connection implements Owner, Gate {
     return this.isOpen ? undefined : connectionClosed(this.info)
   }
   get refused(): Effect.Effect<never, WebSocketError> | undefined {
-    return this.isOpen ? undefined : Effect.fail(connectionClosed(this.info))
+    const { refusal } = this
+    return refusal === undefined ? undefined : Effect.fail(refusal)
   }
 
   send(message: Message.Message | PreparedMessage): Effect.Effect<void, WebSocketError> {

@@ -155,12 +155,7 @@ export class Outbound {
   /** The same for pieces that a server, which does not compress, has packed by itself. */
   sendPacked(buffers: NonEmptyReadonlyArray<Uint8Array>): Effect.Effect<void, WebSocketError> {
     const { lock } = this
-    const write = Now.make((): Wait => {
-      const { refused } = this.gate
-      if (refused !== undefined) return refused
-      this.progress++
-      return this.give(buffers)
-    })
+    const write = Now.make(() => this.gate.refused ?? this.giveData(buffers))
     return lock === undefined ? write : this.inTurn(lock, launched(write))
   }
 
@@ -248,8 +243,7 @@ export class Outbound {
   }
 
   private writeShared(frame: SharedFrame): Wait {
-    this.progress++
-    return this.give([frame.bytes])
+    return this.giveData([frame.bytes])
   }
 
   /** A message that refers to nothing before it has moved the peer's window on: of ours, it is all that is known. */
@@ -287,8 +281,7 @@ export class Outbound {
       const { refused } = this.gate
       if (refused !== undefined) return refused
       batch.frame(binaryFrame, bytes)
-      this.progress++
-      return this.flush(bytes)
+      return this.flushData(bytes)
     })
   }
 
@@ -345,13 +338,17 @@ export class Outbound {
     })
   }
 
-  private flushData(): Wait {
-    this.progress++
-    return this.flush()
+  private flushData(owned?: Uint8Array): Wait {
+    return this.giveData(nonEmpty(this.batch.take()), owned)
   }
 
-  private flush(owned?: Uint8Array): Wait {
-    return this.give(nonEmpty(this.batch.take()), owned)
+  private flush(): Wait {
+    return this.give(nonEmpty(this.batch.take()))
+  }
+
+  private giveData(buffers: NonEmptyReadonlyArray<Uint8Array>, owned?: Uint8Array): Wait {
+    this.progress++
+    return this.give(buffers, owned)
   }
 
   private give(buffers: NonEmptyReadonlyArray<Uint8Array>, owned?: Uint8Array): Wait {
