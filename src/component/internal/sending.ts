@@ -3,6 +3,7 @@
  * is sent goes out together at the end of this turn of the event loop, and fails with 10035 when too much waits already.
  * Otherwise it waits until the system has taken it.
  */
+import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type { Connection } from "../../connection/internal/connection.ts"
@@ -42,7 +43,6 @@ export class Sending {
   /** What goes out at the end of this turn: in frames, or to be compressed. */
   private readonly frames = new Batch()
   private pieces: Array<Outgoing> = []
-  private pending = 0
   private pendingBytes = 0
   /** What is being compressed, or is behind a file, and so not with the transport yet. */
   private inFlight = 0
@@ -160,7 +160,6 @@ export class Sending {
     // the caller may write to its bytes again when its call returns, which is before they are written
     if (this.connection.isCompressed) this.pieces.push(copied(piece))
     else pack(this.frames, size > copyThreshold ? copied(piece) : piece)
-    this.pending++
     this.pendingBytes += size
     this.bytesSent += size
     if (this.isScheduled) return
@@ -186,12 +185,12 @@ export class Sending {
   /** Gives what waits to the transport, in one write. */
   flush(): void {
     const { connection, link, pendingBytes } = this
-    if (this.pending === 0) return
-    this.pending = 0
+    const sending = this.sendPending()
+    if (sending === undefined) return
     this.pendingBytes = 0
     const { outbound } = connection
     const { bytes } = outbound
-    const wait = Now.begin(connection.isCompressed ? this.sendPieces : outbound.sendPacked(this.takeFrames()))
+    const wait = Now.begin(sending)
     if (wait === undefined) return
     const fiber = link.host.fork(wait)
     if (outbound.bytes !== bytes || fiber.pollUnsafe() !== undefined) return
@@ -203,16 +202,16 @@ export class Sending {
     })
   }
 
-  private get sendPieces(): Effect.Effect<void, WebSocketError> {
+  /** Takes what waits, if anything does. */
+  private sendPending(): Effect.Effect<void, WebSocketError> | undefined {
     const { connection, pieces } = this
+    if (!connection.isCompressed) {
+      const buffers = this.frames.take()
+      return Arr.isReadonlyArrayNonEmpty(buffers) ? connection.outbound.sendPacked(buffers) : undefined
+    }
+    if (!Arr.isReadonlyArrayNonEmpty(pieces)) return undefined
     this.pieces = []
-    // of at least one
-    return connection.outbound.sendPieces(pieces as [Outgoing], { waits: false })
-  }
-
-  private takeFrames(): [Uint8Array] {
-    // of at least one, which has a header
-    return this.frames.take() as [Uint8Array]
+    return connection.outbound.sendPieces(pieces, { waits: false })
   }
 
   /** Until all that was sent so far is before whatever is sent next, such as a Close frame. A file is not waited for. */
