@@ -30,7 +30,7 @@ import { maxTimer } from "./internal/timers.ts"
 
 type Waiter<A> = (effect: Effect.Effect<A, Socket.SocketError>) => void
 
-/** How long a released stream may take to send what is buffered in it, in milliseconds. */
+/** How long the peer of a released stream may take nothing of what is buffered in it, in milliseconds. */
 const lingerMillis = 10_000
 
 /** Where the shared listeners find the state of the stream that they are called on. */
@@ -75,8 +75,6 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
   private kept: Array<Uint8Array> | undefined = undefined
   private over: Socket.SocketError | undefined = undefined
   private drains: Array<Waiter<void>> | undefined = undefined
-  /** From the first that waits on: most streams never make anybody wait. */
-  private listensForDrain = false
   /** Whether the first of what is kept came with the stream, and may be somebody else's. */
   private keepsHead = false
   /** Whether what is kept for the waiter is given to it at the end of this turn. */
@@ -336,11 +334,12 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
     return Effect.callback<void, Socket.SocketError>((resume) => {
       if (this.stream.destroyed) return resume(Effect.fail(writeError(new Error("the socket is closed"))))
       if (!this.stream.writableNeedDrain) return resume(Effect.void)
-      if (!this.listensForDrain) {
-        this.listensForDrain = true
-        this.stream.on("drain", onDrain)
+      if (this.drains === undefined) {
+        this.drains = []
+        // listened for by who waits: most streams never make anybody wait
+        this.stream.once("drain", onDrain)
       }
-      ;(this.drains ??= []).push(resume)
+      this.drains.push(resume)
       return Effect.sync(() => void (this.drains = this.drains?.filter((other) => other !== resume)))
     })
   }

@@ -32,7 +32,9 @@ describe("NodeSocket", () => {
       const client = Net.connect(address.port, "127.0.0.1").pause()
       const told: Array<string> = []
       client.on("error", (cause: NodeJS.ErrnoException) => told.push(String(cause.code)))
-      const [socket] = yield* Effect.promise(async () => once(server, "connection") as Promise<[Net.Socket]>)
+      const socket = yield* Effect.callback<Net.Socket>((resume) => {
+        server.once("connection", (socket) => resume(Effect.succeed(socket)))
+      })
       const { ends, writer } = yield* fromSocket(NodeSocket.fromDuplex(socket))
       // more than the system holds for a client that does not read
       yield* Effect.forkChild(Effect.ignore(writer.writeAll([new Uint8Array(64 * 1024 * 1024)])), {
