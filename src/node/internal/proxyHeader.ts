@@ -9,6 +9,7 @@ import * as Telemetry from "../../connection/Telemetry.ts"
 import * as ProxyProtocol from "../../protocol/ProxyProtocol.ts"
 import * as AccessList from "../../server/AccessList.ts"
 import type { Accepting } from "../NodeProxyProtocol.ts"
+import { inTime } from "./inTime.ts"
 import type { TcpPeer } from "./peer.ts"
 
 /** There is no header, and there should be one. */
@@ -58,12 +59,12 @@ export const believe = (
   timeout: number
 ): Effect.Effect<boolean> => {
   if (!AccessList.matches(accepting.trusted, peer.remoteAddress)) return Effect.succeed(true)
-  const tooSlow = new NoHeader({
-    kind: "Timeout",
-    message: `its PROXY protocol header was not there within ${timeout / 1000} seconds`
-  })
-  return read(socket, accepting).pipe(
-    Effect.timeoutOrElse({ duration: timeout, orElse: () => Effect.fail(tooSlow) }),
+  const tooSlow = () =>
+    new NoHeader({
+      kind: "Timeout",
+      message: `its PROXY protocol header was not there within ${timeout / 1000} seconds`
+    })
+  return inTime(read(socket, accepting), timeout, tooSlow).pipe(
     Effect.matchEffect({
       onSuccess: (header) => {
         if (header !== undefined) peer.become(header)
