@@ -24,7 +24,6 @@ export const make = (perMinute: number, max: number): WrongPasswords => {
   return {
     size: () => buckets.size,
     waitOf: (guesser, now) => {
-      if (!buckets.has(guesser)) return undefined
       const tokens = levelOf(guesser, now)
       return tokens >= 1 ? undefined : Bucket.secondsToOne(tokens, rate)
     },
