@@ -36,7 +36,7 @@ const lingerMillis = 10_000
 /** Where the shared listeners find the state of the stream that they are called on. */
 const stateOf = Symbol("effect-websocket/NodeSocket")
 interface Attached extends Duplex {
-  [stateOf]?: NodeSocket
+  [stateOf]?: NodeSocket | undefined
 }
 
 function onData(this: Attached, chunk: Uint8Array): void {
@@ -53,6 +53,8 @@ function onError(this: Attached, cause: Error): void {
 function onClose(this: Attached): void {
   const state = this[stateOf]
   if (state === undefined) return
+  // what is beneath a stream of TLS outlives it until the next full collection, and all that can be reached from there does
+  this[stateOf] = undefined
   state.isClosed = true
   state.onClose()
 }

@@ -1,7 +1,9 @@
 /**
  * What a connection goes through between its acceptance and HTTP: what a load balancer says of it, the door, the decision of the
- * application, then TLS. What is on its way through here has a fiber, and is cut off when the listener stops.
+ * application, then TLS. What has to be waited for has a fiber, but for TLS, which most connections go through in its events alone.
+ * What is on its way through here is cut off when the listener stops.
  */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { constFalse } from "effect/Function"
@@ -28,7 +30,8 @@ export interface Options {
   readonly serve: (stream: Net.Socket) => void
 }
 
-type Outcome = Net.Socket | "answered" | undefined
+/** `answered`: the door tells the client that it is kept out. */
+type Decision = "admitted" | "answered" | "refused"
 
 /** The record of an alert, for a socket without TLS. */
 const alertRecord = (alert: number): Uint8Array => Uint8Array.of(21, 3, 1, 0, 2, 2, alert)
@@ -50,34 +53,24 @@ export class Entrance {
   }
 
   enter(socket: Net.Socket): void {
-    const { admit, door, gate, proxyProtocol, serve } = this.options
+    const { door, gate, proxyProtocol, serve } = this.options
     const peer = peerOf(socket)!
     // who it is about is known later, if a load balancer says it
-    if (proxyProtocol === undefined) {
-      if (door !== undefined && !door.opens(socket, peer)) return
-      // nothing to wait for
-      if (admit === undefined && gate === undefined && door?.opensByName === undefined) return serve(socket)
-    }
-    const fiber = this.runFork(
-      Effect.catchCause(this.way(socket, peer), (cause) =>
-        Effect.as(Effect.logError("A connection could not be decided about", cause), undefined)
-      )
-    )
-    const forget = () => fiber.interruptUnsafe()
+    if (proxyProtocol === undefined && door !== undefined && !door.opens(socket, peer)) return
+    const decision = this.decision(socket, peer)
+    if (decision === undefined && gate === undefined) return serve(socket)
     this.inside.add(socket)
-    socket.on("error", ignoreError).once("close", forget)
+    socket.on("error", ignoreError)
+    if (decision === undefined) return this.secure(socket, peer)
+    const fiber = this.runFork(decision)
+    const forget = () => fiber.interruptUnsafe()
+    socket.once("close", forget)
     fiber.addObserver((exit) => {
-      this.inside.delete(socket)
       socket.off("close", forget)
-      const stream = Exit.isSuccess(exit) ? exit.value : undefined
-      if (stream === "answered") return
-      // TLS learns a little later that the connection beneath it was cut off
-      if (stream === undefined || stream.destroyed || socket.destroyed) return void socket.destroy()
-      if (stream === socket) socket.off("error", ignoreError)
-      // it was, if something was read of it
-      const isPaused = socket.isPaused()
-      serve(stream)
-      if (stream === socket && isPaused) socket.resume()
+      if (Exit.isFailure(exit)) return this.turnAway(socket, exit.cause)
+      if (exit.value === "admitted" && !socket.destroyed) return this.secure(socket, peer)
+      this.inside.delete(socket)
+      if (exit.value === "refused") socket.destroy()
     })
   }
 
@@ -86,49 +79,85 @@ export class Entrance {
     for (const socket of this.inside) socket.destroy()
   }
 
-  /** The stream that HTTP is spoken on; `answered`, if the door tells the client that it is kept out. */
-  private way(socket: Net.Socket, peer: TcpPeer): Effect.Effect<Outcome> {
+  /** What is to be waited for before TLS, if anything. */
+  private decision(socket: Net.Socket, peer: TcpPeer): Effect.Effect<Decision> | undefined {
     const { door, proxyProtocol, timeout } = this.options
-    if (proxyProtocol === undefined) return this.known(socket, peer)
+    const known = this.decisionAbout(socket, peer)
+    if (proxyProtocol === undefined) return known
     return Effect.flatMap(
       ProxyHeader.believe(socket, peer, proxyProtocol, timeout),
-      (isWell): Effect.Effect<Outcome> => {
-        if (!isWell) return Effect.succeed(undefined)
-        const isKeptOut = door !== undefined && !door.opens(socket, peer)
-        return isKeptOut ? Effect.succeed("answered") : this.known(socket, peer)
+      (isWell): Effect.Effect<Decision> => {
+        if (!isWell) return Effect.succeed("refused")
+        if (door !== undefined && !door.opens(socket, peer)) return Effect.succeed("answered")
+        return known ?? Effect.succeed("admitted")
       }
     )
   }
 
-  private known(socket: Net.Socket, peer: TcpPeer): Effect.Effect<Outcome> {
-    const byName = this.options.door?.opensByName
-    if (byName === undefined) return this.admitted(socket, peer)
-    return Effect.flatMap(byName(socket, peer), (opens): Effect.Effect<Outcome> =>
-      opens ? this.admitted(socket, peer) : Effect.succeed("answered")
+  /** The same when it is known who comes. */
+  private decisionAbout(socket: Net.Socket, peer: TcpPeer): Effect.Effect<Decision> | undefined {
+    const { admit, door, timeout } = this.options
+    const admitted =
+      admit === undefined
+        ? undefined
+        : Effect.suspend(() => admit(peer)).pipe(
+            Effect.timeoutOption(timeout),
+            Effect.map((isWell): Decision => (Option.getOrElse(isWell, constFalse) ? "admitted" : "refused"))
+          )
+    const byName = door?.opensByName
+    if (byName === undefined) return admitted
+    return Effect.flatMap(
+      Effect.suspend(() => byName(socket, peer)),
+      (opens): Effect.Effect<Decision> =>
+        opens ? (admitted ?? Effect.succeed("admitted")) : Effect.succeed("answered")
     )
   }
 
-  private admitted(socket: Net.Socket, peer: TcpPeer): Effect.Effect<Net.Socket | undefined> {
-    const { admit, gate, timeout } = this.options
-    const secured = gate === undefined ? Effect.succeed(socket) : this.secured(gate, socket, peer)
-    if (admit === undefined) return secured
-    const admitted = Effect.map(Effect.timeoutOption(admit(peer), timeout), Option.getOrElse(constFalse))
-    return Effect.flatMap(admitted, (isWell) => (isWell ? secured : Effect.succeed(undefined)))
-  }
-
-  /** Through the gate before the time for it is over: a timer, and not a race of two fibers for each connection. */
-  private secured(gate: Gate, socket: Net.Socket, peer: TcpPeer): Effect.Effect<Net.Socket | undefined> {
-    const { timeout } = this.options
-    const inTime = Effect.withFiber<Net.Socket, TlsHandshakeError>((fiber) => {
-      const secure = gate.secure(socket, peer)
-      if (timeout === Infinity) return secure
-      const late = () => {
-        fiber.interruptUnsafe()
-        this.runFork(gate.late(peer))
-      }
-      const timer = setTimeout(late, Math.min(timeout, maxTimer))
-      return Effect.onExit(secure, () => Effect.sync(() => clearTimeout(timer)))
+  /** Has TLS spoken, if it is to be, before the time for it is over. */
+  private secure(socket: Net.Socket, peer: TcpPeer): void {
+    const { gate, timeout } = this.options
+    if (gate === undefined) return this.serve(socket, socket)
+    let isLate = false
+    const late = () => {
+      isLate = true
+      end()
+      gate.late(peer)
+      this.inside.delete(socket)
+      socket.destroy()
+    }
+    const timer = timeout === Infinity ? undefined : setTimeout(late, Math.min(timeout, maxTimer))
+    const end = gate.secure(socket, peer, (passed) => {
+      if (isLate) return
+      clearTimeout(timer)
+      if (Exit.isSuccess(passed)) return this.serve(socket, passed.value)
+      this.turnAway(socket, passed.cause)
     })
-    return Effect.catch(inTime, (error) => Effect.as(lastWord(socket, error), undefined))
+  }
+
+  /** Gives a connection to HTTP, over TLS or as it is. */
+  private serve(socket: Net.Socket, stream: Net.Socket): void {
+    this.inside.delete(socket)
+    // TLS learns a little later that the connection beneath it was cut off
+    if (stream.destroyed || socket.destroyed) return void socket.destroy()
+    if (stream !== socket) return this.options.serve(stream)
+    socket.off("error", ignoreError)
+    // it was, if something was read of it
+    const isPaused = socket.isPaused()
+    this.options.serve(socket)
+    if (isPaused) socket.resume()
+  }
+
+  private turnAway(socket: Net.Socket, cause: Cause.Cause<TlsHandshakeError>): void {
+    const error = Option.getOrUndefined(Cause.findErrorOption(cause))
+    const last =
+      error !== undefined
+        ? lastWord(socket, error)
+        : Cause.hasInterruptsOnly(cause)
+          ? Effect.void
+          : Effect.logError("A connection could not be decided about", cause)
+    this.runFork(last).addObserver(() => {
+      this.inside.delete(socket)
+      socket.destroy()
+    })
   }
 }

@@ -6,19 +6,25 @@ import * as Net from "node:net"
 import type { Duplex } from "node:stream"
 import type * as Tls from "node:tls"
 
-const sockets = new WeakMap<Duplex, Net.Socket>()
+/** Where a stream of TLS has the connection beneath it. */
+const beneath = Symbol("effect-websocket/beneath")
+
+interface Layered extends Duplex {
+  [beneath]?: Net.Socket
+}
 
 /** Says which connection a stream of TLS is over. */
-export const layOn = (stream: Tls.TLSSocket, socket: Net.Socket): void =>
+export const layOn = (stream: Tls.TLSSocket & Layered, socket: Net.Socket & Layered): void => {
   // of TLS in TLS it is the connection beneath them all
-  void sockets.set(stream, sockets.get(socket) ?? socket)
+  stream[beneath] = socket[beneath] ?? socket
+}
 
 /**
  * Resets the connection that a stream is, or is over. In an event of TLS that would crash Node, 26 as 22, so it comes in a later
  * turn of the loop; until then nothing else may end the stream.
  */
-export const reset = (stream: Duplex): void => {
-  const socket = sockets.get(stream)
+export const reset = (stream: Layered): void => {
+  const { [beneath]: socket } = stream
   if (socket === undefined) return resetNow(stream)
   setImmediate(() => {
     if (!stream.destroyed) resetNow(socket)

@@ -3,7 +3,9 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Metric from "effect/Metric"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import { constants, randomBytes } from "node:crypto"
 import { createWriteStream } from "node:fs"
@@ -16,19 +18,19 @@ import * as TlsSession from "../../tls/TlsSession.ts"
 import * as TlsSettings from "../../tls/TlsSettings.ts"
 import type { ClientCertificates, Options, Presented } from "../NodeTls.ts"
 import { TlsHandshakeError } from "../NodeTls.ts"
-import { describeAlert, describeHello, gone, readHello, unused } from "./firstBytes.ts"
-import { alertOf, type Fault, faultOf, isHttp } from "./handshakeFault.ts"
-import { layOver, type TcpPeer } from "./peer.ts"
-import { formatRecord, RecordTap } from "./recordTap.ts"
-import { notPlain, response } from "./upgrade.ts"
-import { layOn } from "./reset.ts"
+import { describeAlert, describeHello, gone, readHello } from "./firstBytes.ts"
+import type { TcpPeer } from "./peer.ts"
 import { checking } from "./revoked.ts"
+import { Handshake, type Settings } from "./serverHandshake.ts"
+
+/** The connection as HTTP is to see it: over TLS, or as it is. */
+export type Passed = Exit.Exit<Net.Socket, TlsHandshakeError>
 
 export interface Gate {
-  /** The connection as HTTP is to see it: over TLS, or as it is. Whoever runs it ends it when `timeout` is over. */
-  readonly secure: (socket: Net.Socket, peer: TcpPeer) => Effect.Effect<Net.Socket, TlsHandshakeError>
+  /** Begins, and tells `done` once how it went; the function ends it before. Its time is up to whoever began it. */
+  readonly secure: (socket: Net.Socket, peer: TcpPeer, done: (passed: Passed) => void) => () => void
   /** Tells of a handshake that was ended for taking too long. */
-  readonly late: (peer: TcpPeer) => Effect.Effect<void>
+  readonly late: (peer: TcpPeer) => void
 }
 
 /** The authorities that clients' certificates are trusted from; `undefined` stands for those of Node. */
@@ -40,14 +42,19 @@ const authorities = ({ ca, systemCa = ca === undefined }: ClientCertificates): A
   return [...new Set([...ca, ...(system.length > 0 ? system : tls.getCACertificates("default"))])]
 }
 
-/** Secure contexts by their certificate, for as long as the certificate is in use. */
-class Contexts {
-  private readonly made = new WeakMap<Certificate, tls.SecureContext>()
-  private readonly shared: tls.SecureContextOptions
+/** What TLS is spoken with by the certificate that is shown, for as long as that is in use. */
+class Identified {
+  private readonly made = new WeakMap<Certificate, tls.TLSSocketOptions>()
+  private readonly context: tls.SecureContextOptions
+  private readonly socket: tls.TLSSocketOptions
 
-  constructor({ secureContext }: TlsSettings.TlsSettings, clientCertificates: ClientCertificates | undefined) {
+  constructor(
+    { secureContext }: TlsSettings.TlsSettings,
+    clientCertificates: ClientCertificates | undefined,
+    socket: tls.TLSSocketOptions
+  ) {
     const ca = clientCertificates === undefined ? undefined : authorities(clientCertificates)
-    this.shared = {
+    this.context = {
       ...secureContext,
       ...(ca !== undefined && { ca }),
       ...(clientCertificates?.revocation !== undefined && {
@@ -56,16 +63,18 @@ class Contexts {
       // a session with a client's certificate is taken up again by this listener alone
       sessionIdContext: randomBytes(16).toString("hex")
     }
+    this.socket = socket
   }
 
-  of(certificate: Certificate): Effect.Effect<tls.SecureContext, TlsHandshakeError> {
+  by(certificate: Certificate): Result.Result<tls.TLSSocketOptions, TlsHandshakeError> {
     const known = this.made.get(certificate)
-    if (known !== undefined) return Effect.succeed(known)
-    return Effect.try({
+    if (known !== undefined) return Result.succeed(known)
+    return Result.try({
       try: () => {
-        const context = tls.createSecureContext({ ...this.shared, ...TlsSettings.identity(certificate) })
-        this.made.set(certificate, context)
-        return context
+        const secureContext = tls.createSecureContext({ ...this.context, ...TlsSettings.identity(certificate) })
+        const options = { ...this.socket, secureContext }
+        this.made.set(certificate, options)
+        return options
       },
       catch: (cause) =>
         new TlsHandshakeError({
@@ -93,13 +102,6 @@ const openKeyLog = (file: string): Effect.Effect<(line: Buffer) => void, never, 
       if (!stream.destroyed) stream.write(line)
     }
   })
-
-/** TLS that failed in a way of its own after the handshake tells it by this event alone. */
-function onTlsError(this: tls.TLSSocket, error: Error): void {
-  this.destroy(error)
-}
-
-const plainAnswer = response(notPlain)
 
 /** Names of protocols as ALPN has them: RFC 7301 section 3.1. */
 const encodeProtocols = (names: ReadonlyArray<string>): Uint8Array =>
@@ -156,10 +158,9 @@ export const make = Effect.fnUntraced(function* (
   const { clientCertificates, identities, onStatus, plaintext = false } = options
   const given = options.settings ?? {}
   const settings = isMade(given) ? given : yield* Effect.fromResult(TlsSettings.make(given))
-  const contexts = new Contexts(settings, clientCertificates)
   const keyLog = settings.keyLogFile === undefined ? undefined : yield* openKeyLog(settings.keyLogFile)
   const required = clientCertificates?.required ?? clientCertificates?.decide === undefined
-  const socketOptions = {
+  const identified = new Identified(settings, clientCertificates, {
     isServer: true,
     requestCert: clientCertificates !== undefined,
     // to TLS this is whether one must be shown; whether it is trusted is looked at below
@@ -167,21 +168,27 @@ export const make = Effect.fnUntraced(function* (
     // as the protocol has them: Node would encode a list for each connection
     ALPNProtocols: encodeProtocols(settings.socket.ALPNProtocols ?? ["http/1.1"]),
     ...(server.highWaterMark !== undefined && { highWaterMark: server.highWaterMark })
-  }
+  })
+  const context = yield* Effect.context<never>()
+  const runFork = Effect.runForkWith(context)
   const inactivity = options.inactivityTimeout === undefined ? Infinity : Duration.toMillis(options.inactivityTimeout)
 
-  const tell = (peer: TcpPeer, message: () => string): void => {
-    if (onStatus === undefined) return
+  /** Runs a listener of the application's, in the middle of a socket's event. */
+  const heard = (listener: () => void): void => {
     try {
-      onStatus(peer, message())
+      listener()
     } catch (cause) {
-      // a listener of the application's, in the middle of a socket's event
-      Effect.runFork(Effect.logError("A listener of TLS states failed", cause))
+      runFork(Effect.logError("A listener of TLS states failed", cause))
     }
   }
-  const told = (peer: TcpPeer, { alert, error }: Fault): TlsHandshakeError => {
-    if (alert !== undefined) tell(peer, () => describeAlert(alert.direction, alert.number))
-    return error
+  const tell = (peer: TcpPeer, message: () => string): void => {
+    if (onStatus !== undefined) heard(() => onStatus(peer, message()))
+  }
+  const handshakes: Settings = {
+    mayRefuse: clientCertificates !== undefined,
+    keyLog,
+    tell: onStatus === undefined ? undefined : (peer, message) => tell(peer, () => message),
+    records: options.records === true
   }
 
   /** Fails when nothing comes for too long, looking four times in that time. */
@@ -202,80 +209,19 @@ export const make = Effect.fnUntraced(function* (
     return Effect.raceFirst(self, inactive)
   }
 
-  const handshake = (
-    socket: Net.Socket,
-    secureContext: tls.SecureContext,
-    hello: ClientHello | undefined,
-    peer: TcpPeer
-  ) =>
-    Effect.callback<tls.TLSSocket, TlsHandshakeError>((resume) => {
-      if (socket.destroyed) return resume(Effect.fail(gone))
-      const carrier =
-        options.records === true ? new RecordTap(socket, (head) => tell(peer, () => formatRecord(head))) : socket
-      const stream = new tls.TLSSocket(carrier, { ...socketOptions, secureContext })
-      layOver(stream, peer)
-      layOn(stream, socket)
-      if (keyLog !== undefined) stream.on("keylog", keyLog)
-      const leave = () =>
-        void stream
-          .off("_tlsError", onTlsFault)
-          .off("secure", onSecure)
-          .off("error", onError)
-          .off("end", onGone)
-          .off("close", onGone)
-      // out of the event: what is done to the socket beneath in an event of TLS can crash Node
-      const settle = (effect: Effect.Effect<tls.TLSSocket, TlsHandshakeError>) => {
-        leave()
-        setImmediate(() => resume(effect))
-      }
-      const onSecure = () => {
-        stream.disableRenegotiation()
-        if (onStatus !== undefined) {
-          stream.on("error", (error) => {
-            const alert = alertOf(error)
-            tell(peer, () => (alert === undefined ? `TLS failed: ${error.message}` : describeAlert("received", alert)))
-          })
-        }
-        if (clientCertificates !== undefined) {
-          return settle(Effect.suspend(() => (stream.destroyed ? Effect.fail(gone) : Effect.succeed(stream))))
-        }
-        // nobody can refuse the client any more: whoever has the stream before its first byte reads from TLS itself
-        leave()
-        resume(Effect.succeed(stream))
-      }
-      // what TLS answers to HTTP is nothing; it is about to destroy the socket beneath
-      const onTlsFault = (error: NodeJS.ErrnoException) => {
-        if (isHttp(error)) socket.end(plainAnswer)
-      }
-      const onError = (error: Error) => settle(Effect.fail(told(peer, faultOf(error, hello))))
-      const onGone = () => {
-        const isUnused = hello === undefined && socket.bytesRead === 0
-        stream.destroy()
-        settle(Effect.fail(isUnused ? unused : gone))
-      }
-      stream
-        .on("_tlsError", onTlsFault)
-        .on("_tlsError", onTlsError)
-        .on("secure", onSecure)
-        .on("error", onError)
-        .on("end", onGone)
-        .on("close", onGone)
-      return Effect.sync(() => {
-        leave()
-        stream.destroy()
-      })
-    })
-
   const refuseClient = (message: string) => new TlsHandshakeError({ kind: "ClientCertificate", message })
 
   /** Whether the client is let in with what it has shown. */
-  const judge = (presented: Presented, peer: TcpPeer): Effect.Effect<void, TlsHandshakeError> => {
-    if (clientCertificates === undefined) return Effect.void
+  const judge = (
+    { decide }: ClientCertificates,
+    presented: Presented,
+    peer: TcpPeer
+  ): Effect.Effect<void, TlsHandshakeError> => {
     const { certificate, status } = presented
     const who = certificate === undefined ? "without a certificate" : `with ${JSON.stringify(certificate.subject)}`
     tell(peer, () => `Client ${who}: ${status}`)
-    if (clientCertificates.decide !== undefined) {
-      return Effect.flatMap(clientCertificates.decide(presented, peer), (isWell) =>
+    if (decide !== undefined) {
+      return Effect.flatMap(decide(presented, peer), (isWell) =>
         isWell ? Effect.void : Effect.fail(refuseClient(`the client ${who} was refused; its status is ${status}`))
       )
     }
@@ -286,20 +232,14 @@ export const make = Effect.fnUntraced(function* (
   const { revocation } = clientCertificates ?? {}
   const checked =
     revocation === undefined ? Effect.succeed : checking(revocation, authorities(clientCertificates ?? {}))
-  const shown = (stream: tls.TLSSocket): Effect.Effect<Presented> =>
-    clientCertificates === undefined
-      ? Effect.succeed({ certificate: undefined, status: "not asked for" })
-      : Effect.suspend(() => checked(present(stream)))
 
   /** Learns what was agreed on, and with whom. */
   const recognize = (
     stream: tls.TLSSocket,
-    presented: Presented,
     certificate: Certificate,
-    peer: TcpPeer
-  ): Effect.Effect<void, TlsHandshakeError> => {
-    // it may have ended while its certificate was checked
-    if (stream.destroyed) return Effect.fail(gone)
+    peer: TcpPeer,
+    presented: Presented | undefined
+  ): void => {
     const { alpnProtocol } = stream
     const negotiated = {
       version: stream.getProtocol() ?? "unknown",
@@ -308,32 +248,50 @@ export const make = Effect.fnUntraced(function* (
       alpnProtocol: typeof alpnProtocol === "string" ? alpnProtocol : undefined,
       isResumed: stream.isSessionReused(),
       certificate,
-      clientCertificate: presented.certificate,
-      clientCertificateStatus: presented.certificate === undefined ? undefined : presented.status
+      clientCertificate: presented?.certificate,
+      clientCertificateStatus: presented?.certificate === undefined ? undefined : presented.status
     }
     peer.negotiated = () => TlsSession.make({ ...negotiated, session: stream.getSession() })
     tell(peer, () => `Handshake done: ${describeSession(peer.tls!)}`)
-    return judge(presented, peer)
   }
+
+  /** Recognizes a client that may have shown a certificate, and judges it. */
+  const introduce = (
+    asked: ClientCertificates,
+    stream: tls.TLSSocket,
+    certificate: Certificate,
+    peer: TcpPeer
+  ): Effect.Effect<tls.TLSSocket, TlsHandshakeError> =>
+    Effect.suspend(() => checked(present(stream))).pipe(
+      Effect.flatMap((presented) => {
+        // it may have ended meanwhile
+        if (stream.destroyed) return Effect.fail(gone)
+        recognize(stream, certificate, peer, presented)
+        return judge(asked, presented, peer)
+      }),
+      Effect.as(stream),
+      // the socket beneath goes with it
+      Effect.onError(() => Effect.sync(() => void stream.destroy()))
+    )
 
   const negotiate = (
     socket: Net.Socket,
     peer: TcpPeer,
     certificate: Certificate,
     hello: ClientHello | undefined
-  ): Effect.Effect<Net.Socket, TlsHandshakeError> =>
-    Effect.flatMap(contexts.of(certificate), (context) =>
-      Effect.flatMap(watchful(handshake(socket, context, hello, peer), socket), (stream) =>
-        Effect.onError(
-          Effect.as(
-            Effect.flatMap(shown(stream), (presented) => recognize(stream, presented, certificate, peer)),
-            stream
-          ),
-          // the socket beneath goes with it
-          () => Effect.sync(() => void stream.destroy())
-        )
-      )
-    )
+  ): Effect.Effect<tls.TLSSocket, TlsHandshakeError> =>
+    Effect.flatMap(Effect.fromResult(identified.by(certificate)), (spoken) => {
+      const handshake = Effect.callback<tls.TLSSocket, TlsHandshakeError>((resume) => {
+        if (socket.destroyed) return resume(Effect.fail(gone))
+        const handshake = new Handshake(handshakes, { socket, peer, options: spoken, hello }, resume)
+        return Effect.sync(() => handshake.end())
+      })
+      return Effect.flatMap(watchful(handshake, socket), (stream) => {
+        if (clientCertificates !== undefined) return introduce(clientCertificates, stream, certificate, peer)
+        recognize(stream, certificate, peer, undefined)
+        return Effect.succeed(stream)
+      })
+    })
 
   /** Reads the hello, and chooses by it. */
   const choose = Effect.fnUntraced(function* (socket: Net.Socket, peer: TcpPeer) {
@@ -348,35 +306,62 @@ export const make = Effect.fnUntraced(function* (
     return yield* negotiate(socket, peer, certificate, hello)
   })
 
-  /**
-   * To read the hello first takes time, and leaves TLS a buffer of its size, which each later read has to go through. So it is
-   * done only where somebody wants to know what it says.
-   */
-  const work = (socket: Net.Socket, peer: TcpPeer): Effect.Effect<Net.Socket, TlsHandshakeError> => {
-    const certificate = plaintext || onStatus !== undefined ? undefined : identities.forAll?.()
-    return certificate === undefined ? choose(socket, peer) : negotiate(socket, peer, certificate, undefined)
-  }
-
-  const failed = (peer: TcpPeer, error: TlsHandshakeError): Effect.Effect<void> => {
+  const failed = (peer: TcpPeer, error: TlsHandshakeError): void => {
     const { alert } = error
     if (alert !== undefined) tell(peer, () => describeAlert("sent", alert))
     tell(peer, () => `Handshake failed: ${error.message}`)
-    options.onFailure?.(peer, error)
-    return Metric.update(Telemetry.tlsHandshakes, error.kind)
+    heard(() => options.onFailure?.(peer, error))
+    Telemetry.tlsHandshakes.updateUnsafe(error.kind, context)
   }
-
   const tooSlow = new TlsHandshakeError({
     kind: "Timeout",
     message: `the TLS handshake was not done within ${server.handshakeTimeout / 1000} seconds`
   })
-  const done = Metric.update(Telemetry.tlsHandshakes, "ok")
+
+  /**
+   * To read the hello first takes time, and leaves TLS a buffer of its size, which each later read has to go through. So it is
+   * done only where somebody wants to know what it says.
+   */
+  const readsHello = plaintext || onStatus !== undefined
+  /** Whether somebody has a say in it when it is done, or looks at the clock meanwhile. */
+  const isWatched = clientCertificates !== undefined || inactivity !== Infinity
 
   return {
-    late: (peer) => Effect.suspend(() => failed(peer, tooSlow)),
-    secure: (socket, peer) =>
-      Effect.matchEffect(work(socket, peer), {
-        onSuccess: (stream) => (stream === socket ? Effect.succeed(stream) : Effect.as(done, stream)),
-        onFailure: (error) => Effect.andThen(failed(peer, error), Effect.fail(error))
+    late: (peer) => failed(peer, tooSlow),
+    secure: (socket, peer, done) => {
+      const finish = (passed: Passed) => {
+        if (Exit.isFailure(passed)) {
+          const error = Option.getOrUndefined(Exit.findErrorOption(passed))
+          if (error !== undefined) failed(peer, error)
+        } else if (passed.value !== socket) {
+          Telemetry.tlsHandshakes.updateUnsafe("ok", context)
+        }
+        done(passed)
+      }
+      const certificate = readsHello ? undefined : identities.forAll?.()
+      const spoken = certificate === undefined || isWatched ? undefined : identified.by(certificate)
+      if (certificate !== undefined && spoken !== undefined && Result.isSuccess(spoken)) {
+        // nothing to decide
+        const handshake = new Handshake(
+          handshakes,
+          { socket, peer, options: spoken.success, hello: undefined },
+          (passed) => {
+            if (Exit.isSuccess(passed)) recognize(passed.value, certificate, peer, undefined)
+            finish(passed)
+          }
+        )
+        return () => handshake.end()
+      }
+      const fiber = runFork(
+        certificate === undefined ? choose(socket, peer) : negotiate(socket, peer, certificate, undefined)
+      )
+      const end = () => fiber.interruptUnsafe()
+      socket.once("close", end)
+      fiber.addObserver((passed) => {
+        socket.off("close", end)
+        finish(passed)
       })
+      return end
+    }
   }
 })
