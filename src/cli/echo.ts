@@ -45,7 +45,7 @@ export const echo = Command.make(
       Layer.effectDiscard(printReady).pipe(
         Layer.provideMerge(
           WebSocketServer.layerHandler((webSocket) =>
-            WebSocket.runForEachArray(webSocket, (messages) => webSocket.sendAll(messages))
+            WebSocket.runForEachArray(webSocket, (messages) => webSocket.sendAll(messages, { transfer: true }))
           )
         ),
         Layer.provide(

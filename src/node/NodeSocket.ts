@@ -19,7 +19,7 @@ import * as Socket from "effect/socket/Socket"
 import * as Net from "node:net"
 import type { Duplex } from "node:stream"
 import * as Transport from "../connection/Transport.ts"
-import { free, isCut, isWhole, keep } from "./internal/chunks.ts"
+import { free, freeAll, isCut, isWhole, keep } from "./internal/chunks.ts"
 import { atEndOfTurn } from "./internal/gathering.ts"
 import { handleOf } from "./internal/handle.ts"
 import { reset } from "./internal/reset.ts"
@@ -389,16 +389,17 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
 
   writeNow(
     chunks: NonEmptyReadonlyArray<Uint8Array | string>,
-    owned?: Uint8Array
+    owned?: ReadonlyArray<Uint8Array | string>
   ): Effect.Effect<void, Socket.SocketError> | undefined {
     const { refusal, stream } = this
     if (refusal !== undefined) return refusal
-    if (chunks.length > 1) stream.cork()
-    for (const chunk of chunks) {
-      if (chunk === owned) stream.write(chunk, () => free(owned))
-      else stream.write(chunk)
-    }
-    if (chunks.length > 1) stream.uncork()
+    const last = chunks.length - 1
+    if (last > 0) stream.cork()
+    for (let i = 0; i < last; i++) stream.write(chunks[i])
+    // it is written when all before it are
+    if (owned === undefined) stream.write(chunks[last])
+    else stream.write(chunks[last], () => freeAll(owned))
+    if (last > 0) stream.uncork()
     return this.room
   }
 

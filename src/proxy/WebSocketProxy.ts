@@ -142,6 +142,7 @@ const targetEnded: CloseCode.CloseStatus = { code: CloseCode.normal, reason: "" 
 const encoder = new TextEncoder()
 const noBytes = new Uint8Array(0)
 const nothing: ReadonlyArray<never> = []
+const givenAway: WebSocket.SendOptions = { transfer: true }
 
 /** How often in the close timeout is looked whether a target takes what it is to get, so that it is at most so much longer. */
 const looks = 4
@@ -324,8 +325,8 @@ class Pipe {
   }
 
   private toTarget(chunks: NonEmptyReadonlyArray<Uint8Array>): Effect.Effect<void, Socket.SocketError> | undefined {
-    const owned = chunks.length === 1 && this.client.inbound.owns(chunks[0]) ? chunks[0] : undefined
-    return Transport.write(this.target.writer, chunks, owned)
+    const isOwn = chunks.length === 1 && this.client.inbound.owns(chunks[0])
+    return Transport.write(this.target.writer, chunks, isOwn ? chunks : undefined)
   }
 
   /** Its end closes the client; once the client takes no more, it is read on for nobody to its end. */
@@ -354,7 +355,7 @@ class Pipe {
     const cut = this.cut(chunks)
     if (cut !== undefined) return client.outbound.sendPieces(cut)
     if (chunks.length === 1 && typeof first !== "string" && target.reader.isExclusive?.(first) === true) {
-      return client.outbound.sendOwned(first)
+      return client.sendAll([first], givenAway)
     }
     return client.sendAll(Arr.map(chunks, (chunk) => (typeof chunk === "string" ? encoder.encode(chunk) : chunk)))
   }

@@ -7,27 +7,7 @@ import { Duplex, duplexPair } from "node:stream"
 import * as Transport from "../../src/connection/Transport.ts"
 import * as NodeSocket from "../../src/node/NodeSocket.ts"
 import { eventually, steady } from "./serving.ts"
-
-/** Two TCP sockets of this machine that are each other's peer, destroyed with the scope. */
-const tcp = Effect.acquireRelease(
-  Effect.promise(async () => {
-    const server = Net.createServer({ allowHalfOpen: true, pauseOnConnect: true })
-    server.listen(0, "127.0.0.1")
-    await once(server, "listening")
-    const address = server.address() as Net.AddressInfo
-    const near = Net.connect({ port: address.port, host: "127.0.0.1", allowHalfOpen: true })
-    const [[far]] = (await Promise.all([once(server, "connection"), once(near, "connect")])) as [[Net.Socket], unknown]
-    near.on("error", () => {})
-    far.on("error", () => {})
-    server.close()
-    return { near, far }
-  }),
-  ({ far, near }) =>
-    Effect.sync(() => {
-      near.destroy()
-      far.destroy()
-    })
-)
+import { tcp } from "./tcp.ts"
 
 const open = Effect.fnUntraced(function* (stream: Duplex, head?: Uint8Array) {
   const readScope = yield* Scope.make()
@@ -313,7 +293,7 @@ describe("the memory of chunks", () => {
       const { releaseWriter, writer } = yield* open(near)
       const owned = new Uint8Array(100_000).fill(2)
       const kept = new Uint8Array(100_000).fill(1)
-      yield* writer.writeNow!([kept, owned], owned) ?? Effect.void
+      yield* writer.writeNow!([kept, owned], [owned]) ?? Effect.void
       yield* releaseWriter
       const got = yield* all(far)
       assert.strictEqual(got.length, 200_000)

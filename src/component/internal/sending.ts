@@ -42,6 +42,8 @@ export class Sending {
   private readonly limit: number
   /** What goes out at the end of this turn: in frames, or to be compressed. */
   private readonly frames = new Batch()
+  /** What large pieces were copied to, which nobody else has. */
+  private copies: Array<Message> = []
   private pieces: Array<Outgoing> = []
   private pendingBytes = 0
   /** What is being compressed, or is behind a file, and so not with the transport yet. */
@@ -159,7 +161,12 @@ export class Sending {
     const size = sizeOf(piece.payload)
     // the caller may write to its bytes again when its call returns, which is before they are written
     if (this.connection.isCompressed) this.pieces.push(copied(piece))
-    else pack(this.frames, size > copyThreshold ? copied(piece) : piece)
+    else if (size <= copyThreshold) pack(this.frames, piece)
+    else {
+      const copy = copied(piece)
+      pack(this.frames, copy)
+      this.copies.push(copy.payload)
+    }
     this.pendingBytes += size
     this.bytesSent += size
     if (this.isScheduled) return
@@ -206,8 +213,11 @@ export class Sending {
   private sendPending(): Effect.Effect<void, WebSocketError> | undefined {
     const { connection, pieces } = this
     if (!connection.isCompressed) {
+      const { copies } = this
       const buffers = this.frames.take()
-      return Arr.isReadonlyArrayNonEmpty(buffers) ? connection.outbound.sendPacked(buffers) : undefined
+      if (!Arr.isReadonlyArrayNonEmpty(buffers)) return undefined
+      if (copies.length > 0) this.copies = []
+      return connection.outbound.sendPacked(buffers, copies)
     }
     if (!Arr.isReadonlyArrayNonEmpty(pieces)) return undefined
     this.pieces = []

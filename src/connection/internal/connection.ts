@@ -131,11 +131,19 @@ export class Connection implements Owner, Gate {
     return refusal === undefined ? undefined : Effect.fail(refusal)
   }
 
-  send(message: Message.Message | PreparedMessage): Effect.Effect<void, WebSocketError> {
-    return isPreparedMessage(message) ? this.outbound.sendPrepared(prepare(message)) : this.outbound.sendAll([message])
+  send(
+    message: Message.Message | PreparedMessage,
+    options?: { readonly transfer?: boolean | undefined }
+  ): Effect.Effect<void, WebSocketError> {
+    return isPreparedMessage(message)
+      ? this.outbound.sendPrepared(prepare(message))
+      : this.outbound.sendAll([message], options?.transfer === true)
   }
-  sendAll(messages: NonEmptyReadonlyArray<Message.Message>): Effect.Effect<void, WebSocketError> {
-    return this.outbound.sendAll(messages)
+  sendAll(
+    messages: NonEmptyReadonlyArray<Message.Message>,
+    options?: { readonly transfer?: boolean | undefined }
+  ): Effect.Effect<void, WebSocketError> {
+    return this.outbound.sendAll(messages, options?.transfer === true)
   }
   sendFragments<E, R>(
     fragments: Stream.Stream<string, E, R> | Stream.Stream<Uint8Array, E, R>,

@@ -115,19 +115,20 @@ export class Outbound {
     this.lock = options.codec === undefined ? undefined : Semaphore.makeUnsafe(1)
   }
 
-  sendAll(messages: NonEmptyReadonlyArray<Message>): Effect.Effect<void, WebSocketError> {
-    return Now.make(() => this.sendNow(messages))
+  /** If they are to be transferred, their memory is freed when they are written, as far as the transport can. */
+  sendAll(messages: NonEmptyReadonlyArray<Message>, transfer: boolean): Effect.Effect<void, WebSocketError> {
+    return Now.make(() => this.sendNow(messages, transfer))
   }
 
   /** Sends what can be sent at once; gives what is to be waited for, if anything. */
-  private sendNow(messages: NonEmptyReadonlyArray<Message>): Wait {
+  private sendNow(messages: NonEmptyReadonlyArray<Message>, transfer: boolean): Wait {
     const { refused } = this.gate
     if (refused !== undefined) return refused
-    if (this.lock === undefined) return this.write(messages)
+    if (this.lock === undefined) return this.write(messages, transfer)
     return this.inTurn(
       this.lock,
       this.codec === undefined
-        ? this.plain(messages)
+        ? this.plain(messages, transfer)
         : compressed(this, messages.map(wholeMessage), this.codec, identity)
     )
   }
@@ -152,10 +153,13 @@ export class Outbound {
     return this.inTurn(lock, codec === undefined ? give(write) : compressed(this, pieces, codec, give))
   }
 
-  /** The same for pieces that a server, which does not compress, has packed by itself. */
-  sendPacked(buffers: NonEmptyReadonlyArray<Uint8Array>): Effect.Effect<void, WebSocketError> {
+  /** The same for pieces that a server, which does not compress, has packed by itself; those that it owns are given away. */
+  sendPacked(
+    buffers: NonEmptyReadonlyArray<Uint8Array>,
+    owned: ReadonlyArray<Message>
+  ): Effect.Effect<void, WebSocketError> {
     const { lock } = this
-    const write = Now.make(() => this.gate.refused ?? this.giveData(buffers))
+    const write = Now.make(() => this.gate.refused ?? this.giveData(buffers, owned.length > 0 ? owned : undefined))
     return lock === undefined ? write : this.inTurn(lock, launched(write))
   }
 
@@ -177,7 +181,7 @@ export class Outbound {
   /** Sends what is encoded already, in its turn. */
   sendPrepared(prepared: Prepared): Effect.Effect<void, WebSocketError> {
     // a client masks every frame anew
-    if (this.batch !== serverBatch) return this.sendAll([prepared.message])
+    if (this.batch !== serverBatch) return this.sendAll([prepared.message], false)
     return Now.make(() => {
       const { refused } = this.gate
       if (refused !== undefined) return refused
@@ -194,7 +198,7 @@ export class Outbound {
       Effect.flatMap(Effect.andThen(before, prepared.frame(codec)), (frame) => {
         const { refused } = this.gate
         if (refused !== undefined) return refused
-        if (this.batch !== serverBatch) return this.write([prepared.message]) ?? Effect.void
+        if (this.batch !== serverBatch) return this.write([prepared.message], false) ?? Effect.void
         const { window } = frame
         if (codec === undefined || window === undefined) return this.writeShared(frame) ?? Effect.void
         codec.window = undefined
@@ -252,17 +256,17 @@ export class Outbound {
   }
 
   /** Behind the lock: the connection may have begun to close while it was waited for. */
-  private plain(messages: NonEmptyReadonlyArray<Message>): Effect.Effect<void, WebSocketError> {
-    return Effect.suspend(() => this.gate.refused ?? this.write(messages) ?? Effect.void)
+  private plain(messages: NonEmptyReadonlyArray<Message>, transfer: boolean): Effect.Effect<void, WebSocketError> {
+    return Effect.suspend(() => this.gate.refused ?? this.write(messages, transfer) ?? Effect.void)
   }
 
-  private write(messages: NonEmptyReadonlyArray<Message>): Wait {
+  private write(messages: NonEmptyReadonlyArray<Message>, transfer: boolean): Wait {
     const { batch } = this
     for (const message of messages) {
       if (typeof message === "string") batch.string(textFrame, message)
       else batch.frame(binaryFrame, message)
     }
-    return this.flushData()
+    return this.flushData(transfer ? messages : undefined)
   }
 
   /** Data frames that are ready but for their headers. */
@@ -271,18 +275,6 @@ export class Outbound {
     if (refused !== undefined) return refused
     for (const [b0, payload] of frames) this.batch.frame(b0, payload)
     return this.flushData() ?? Effect.void
-  }
-
-  /** Sends bytes as one binary message and frees their memory when they are written, if the transport can. */
-  sendOwned(bytes: Uint8Array): Effect.Effect<void, WebSocketError> {
-    return Now.make(() => {
-      const { batch, codec, lock } = this
-      if (codec !== undefined || lock !== undefined || batch !== serverBatch) return this.sendNow([bytes])
-      const { refused } = this.gate
-      if (refused !== undefined) return refused
-      batch.frame(binaryFrame, bytes)
-      return this.flushData(bytes)
-    })
   }
 
   /** `abandon` is run if the message fails when it has begun, and if it is interrupted then and `mayEndEarly` is not set. */
@@ -338,7 +330,7 @@ export class Outbound {
     })
   }
 
-  private flushData(owned?: Uint8Array): Wait {
+  private flushData(owned?: ReadonlyArray<Message>): Wait {
     return this.giveData(nonEmpty(this.batch.take()), owned)
   }
 
@@ -346,12 +338,12 @@ export class Outbound {
     return this.give(nonEmpty(this.batch.take()))
   }
 
-  private giveData(buffers: NonEmptyReadonlyArray<Uint8Array>, owned?: Uint8Array): Wait {
+  private giveData(buffers: NonEmptyReadonlyArray<Uint8Array>, owned?: ReadonlyArray<Message>): Wait {
     this.progress++
     return this.give(buffers, owned)
   }
 
-  private give(buffers: NonEmptyReadonlyArray<Uint8Array>, owned?: Uint8Array): Wait {
+  private give(buffers: NonEmptyReadonlyArray<Uint8Array>, owned?: ReadonlyArray<Message>): Wait {
     for (let i = 0; i < buffers.length; i++) this.bytes += buffers[i]!.length
     const wait = Transport.write(this.writer, buffers, owned)
     return wait === undefined ? undefined : Effect.mapError(wait, toLost)

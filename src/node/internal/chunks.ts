@@ -28,6 +28,11 @@ export const keep = (kept: Array<Uint8Array>, chunk: Uint8Array): void => {
   } else kept.push(chunk)
 }
 
+/** Frees those that are worth it. One that is there twice is not whole any more the second time. */
+export const freeAll = (chunks: ReadonlyArray<Uint8Array | string>): void => {
+  for (const chunk of chunks) if (typeof chunk !== "string" && isWhole(chunk)) free(chunk)
+}
+
 /** Transfer to nothing detaches the buffer and gives its memory back at once. */
 export const free = (chunk: Uint8Array): void => {
   // what a stream reads is never in shared memory
