@@ -82,11 +82,11 @@ export interface Writer extends Socket.Writer {
   readonly flushed?: Effect.Effect<void, Socket.SocketError>
   /**
    * Writes like `writeAll`, but in the turn that calls it, and gives what is to be waited for before more is written, if anything.
-   * What of `owned`, which the chunks are or were made of, is worth it has its memory freed once they are written.
+   * `owned` is what of the chunks, or of what they were made of, nobody else has: its buffers are freed once all is written.
    */
   writeNow?(
     chunks: NonEmptyReadonlyArray<Uint8Array>,
-    owned?: ReadonlyArray<Uint8Array | string>
+    owned?: ReadonlyArray<Uint8Array>
   ): Effect.Effect<void, Socket.SocketError> | undefined
   /**
    * Takes a chunk at once, room or not, and says whether it did: not if nothing can be written any more. The chunk is not
@@ -148,7 +148,7 @@ export const flowAll = <E, R>(
 export const write = (
   writer: Writer,
   chunks: NonEmptyReadonlyArray<Uint8Array>,
-  owned?: ReadonlyArray<Uint8Array | string>
+  owned?: ReadonlyArray<Uint8Array>
 ): Effect.Effect<void, Socket.SocketError> | undefined =>
   writer.writeNow === undefined ? writer.writeAll(chunks) : writer.writeNow(chunks, owned)
 

@@ -18,8 +18,9 @@ import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import * as Net from "node:net"
 import type { Duplex } from "node:stream"
+import { isWhole } from "../connection/internal/memory.ts"
 import * as Transport from "../connection/Transport.ts"
-import { free, freeAll, isCut, isWhole, keep } from "./internal/chunks.ts"
+import { free, freeAll, isCut, keep } from "./internal/chunks.ts"
 import { atEndOfTurn } from "./internal/gathering.ts"
 import { handleOf } from "./internal/handle.ts"
 import { reset } from "./internal/reset.ts"
@@ -389,7 +390,7 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
 
   writeNow(
     chunks: NonEmptyReadonlyArray<Uint8Array | string>,
-    owned?: ReadonlyArray<Uint8Array | string>
+    owned?: ReadonlyArray<Uint8Array>
   ): Effect.Effect<void, Socket.SocketError> | undefined {
     const { refusal, stream } = this
     if (refusal !== undefined) return refusal

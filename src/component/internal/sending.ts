@@ -7,6 +7,7 @@ import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type { Connection } from "../../connection/internal/connection.ts"
+import { whole } from "../../connection/internal/memory.ts"
 import * as Now from "../../connection/internal/now.ts"
 import { type Outgoing, pack } from "../../connection/internal/outbound.ts"
 import type { WebSocketError } from "../../connection/WebSocketError.ts"
@@ -217,7 +218,7 @@ export class Sending {
       const buffers = this.frames.take()
       if (!Arr.isReadonlyArrayNonEmpty(buffers)) return undefined
       if (copies.length > 0) this.copies = []
-      return connection.outbound.sendPacked(buffers, copies)
+      return connection.outbound.sendPacked(buffers, whole(copies))
     }
     if (!Arr.isReadonlyArrayNonEmpty(pieces)) return undefined
     this.pieces = []

@@ -16,6 +16,7 @@ import type { Codec, Window } from "../Deflate.ts"
 import type { Prepared, SharedFrame } from "../PreparedMessage.ts"
 import * as Transport from "../Transport.ts"
 import { lost, type WebSocketError } from "../WebSocketError.ts"
+import { whole } from "./memory.ts"
 import * as Now from "./now.ts"
 
 type Wait = Now.Wait<WebSocketError>
@@ -156,10 +157,10 @@ export class Outbound {
   /** The same for pieces that a server, which does not compress, has packed by itself; those that it owns are given away. */
   sendPacked(
     buffers: NonEmptyReadonlyArray<Uint8Array>,
-    owned: ReadonlyArray<Message>
+    owned: ReadonlyArray<Uint8Array> | undefined
   ): Effect.Effect<void, WebSocketError> {
     const { lock } = this
-    const write = Now.make(() => this.gate.refused ?? this.giveData(buffers, owned.length > 0 ? owned : undefined))
+    const write = Now.make(() => this.gate.refused ?? this.giveData(buffers, owned))
     return lock === undefined ? write : this.inTurn(lock, launched(write))
   }
 
@@ -266,7 +267,7 @@ export class Outbound {
       if (typeof message === "string") batch.string(textFrame, message)
       else batch.frame(binaryFrame, message)
     }
-    return this.flushData(transfer ? messages : undefined)
+    return this.flushData(transfer ? whole(messages) : undefined)
   }
 
   /** Data frames that are ready but for their headers. */
@@ -330,7 +331,7 @@ export class Outbound {
     })
   }
 
-  private flushData(owned?: ReadonlyArray<Message>): Wait {
+  private flushData(owned?: ReadonlyArray<Uint8Array>): Wait {
     return this.giveData(nonEmpty(this.batch.take()), owned)
   }
 
@@ -338,12 +339,12 @@ export class Outbound {
     return this.give(nonEmpty(this.batch.take()))
   }
 
-  private giveData(buffers: NonEmptyReadonlyArray<Uint8Array>, owned?: ReadonlyArray<Message>): Wait {
+  private giveData(buffers: NonEmptyReadonlyArray<Uint8Array>, owned?: ReadonlyArray<Uint8Array>): Wait {
     this.progress++
     return this.give(buffers, owned)
   }
 
-  private give(buffers: NonEmptyReadonlyArray<Uint8Array>, owned?: ReadonlyArray<Message>): Wait {
+  private give(buffers: NonEmptyReadonlyArray<Uint8Array>, owned?: ReadonlyArray<Uint8Array>): Wait {
     for (let i = 0; i < buffers.length; i++) this.bytes += buffers[i]!.length
     const wait = Transport.write(this.writer, buffers, owned)
     return wait === undefined ? undefined : Effect.mapError(wait, toLost)

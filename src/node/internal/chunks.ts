@@ -1,14 +1,6 @@
 /**
- * The memory of chunks as Node's streams give them: whether one is the whole of its buffer, whether more of the buffer is to come,
- * and how it is freed.
+ * The memory of chunks as Node's streams give them: whether more of a chunk's buffer is to come, and how it is freed.
  */
-
-/** Chunks below this size are not worth freeing by hand: the call costs a microsecond. */
-const ownedThreshold = 16 * 1024
-
-/** Whether a chunk is all of its buffer, and worth to be freed by hand. */
-export const isWhole = ({ buffer, byteOffset, length }: Uint8Array): boolean =>
-  length >= ownedThreshold && byteOffset === 0 && buffer.byteLength === length
 
 /** A full record of TLS (RFC 8446 section 5.1). */
 const recordSize = 16 * 1024
@@ -28,13 +20,13 @@ export const keep = (kept: Array<Uint8Array>, chunk: Uint8Array): void => {
   } else kept.push(chunk)
 }
 
-/** Frees those that are worth it. One that is there twice is not whole any more the second time. */
-export const freeAll = (chunks: ReadonlyArray<Uint8Array | string>): void => {
-  for (const chunk of chunks) if (typeof chunk !== "string" && isWhole(chunk)) free(chunk)
-}
-
 /** Transfer to nothing detaches the buffer and gives its memory back at once. */
 export const free = (chunk: Uint8Array): void => {
   // what a stream reads is never in shared memory
   ;(chunk.buffer as ArrayBuffer).transfer(0)
+}
+
+/** The same for several. One that is there twice has no length any more the second time. */
+export const freeAll = (chunks: ReadonlyArray<Uint8Array>): void => {
+  for (const chunk of chunks) if (chunk.length > 0) free(chunk)
 }

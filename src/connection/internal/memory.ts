@@ -1,0 +1,20 @@
+/**
+ * Which bytes are worth to be freed by hand once they are written, by whoever alone has them: what is outside of the heap waits for a
+ * full collection otherwise, and brings it on.
+ */
+
+/** Below this size it is not worth it: the call costs a microsecond. */
+const threshold = 16 * 1024
+
+/** Whether bytes are all of their buffer, so that nobody else's go with them. */
+export const isWhole = ({ buffer, byteOffset, length }: Uint8Array): boolean =>
+  length >= threshold && byteOffset === 0 && buffer.byteLength === length
+
+/** Those of messages that were given away. */
+export const whole = (messages: ReadonlyArray<Uint8Array | string>): ReadonlyArray<Uint8Array> | undefined => {
+  let found: Array<Uint8Array> | undefined
+  for (const message of messages) {
+    if (typeof message !== "string" && isWhole(message)) (found ??= []).push(message)
+  }
+  return found
+}
