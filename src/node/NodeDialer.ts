@@ -167,19 +167,19 @@ export const make = (options: Options = {}): Dialer["Service"] => {
   const clientOf = makeClients()
   const retrying = retry(options)
 
-  const connect = (target: AnyTarget, endpoints: NonEmptyReadonlyArray<Net.NetConnectOpts>) =>
-    Effect.mapError(Connecting.connect(endpoints, attemptDelay), (all) => missed(target, all))
+  const connect = (target: AnyTarget, endpoints: NonEmptyReadonlyArray<Net.NetConnectOpts>, isLean: boolean) =>
+    Effect.mapError(Connecting.connect(endpoints, attemptDelay, isLean), (all) => missed(target, all))
 
-  const directly = (target: Target): Effect.Effect<Net.Socket, DialError> =>
+  const directly = (target: Target, isPlain: boolean): Effect.Effect<Net.Socket, DialError> =>
     addressesOf({ host: target.host, port: target.port, policy: policyOf(target) }, resolver).pipe(
       Effect.mapError((unresolved) => new DialError({ target, ...unresolved })),
-      Effect.flatMap((addresses) => connect(target, Connecting.endpoints(addresses, target.port)))
+      Effect.flatMap((addresses) => connect(target, Connecting.endpoints(addresses, target.port), isPlain))
     )
 
   const local = (target: UnixTarget): Effect.Effect<Net.Socket, DialError> => {
     const denial = TargetPolicy.judgeUnix(policyOf(target), target.path)
     return denial === undefined
-      ? connect(target, [{ path: target.path }])
+      ? connect(target, [{ path: target.path }], true)
       : Effect.fail(new DialError({ target, ...denied(denial) }))
   }
 
@@ -193,26 +193,28 @@ export const make = (options: Options = {}): Dialer["Service"] => {
     return Effect.flatMap(firewalling, ({ connect }) => connect(way, firewalls))
   }
 
-  const reach = (target: AnyTarget, progress: Tls.Progress): Effect.Effect<Net.Socket, DialError> =>
+  /** What is plain is read by nobody else before it is given out. */
+  const reach = (target: AnyTarget, progress: Tls.Progress, isPlain: boolean): Effect.Effect<Net.Socket, DialError> =>
     Effect.suspend(() => {
       // it is on this machine: nothing is in between
       if (target instanceof UnixTarget) return retrying(local(target))
       const chosen = firewallOf(target)
       const firewalls = (isOne(chosen) ? [chosen] : chosen).filter(isPresent)
-      return firewalls.length === 0 ? retrying(directly(target)) : through(firewalls, target, progress)
+      return firewalls.length === 0 ? retrying(directly(target, isPlain)) : through(firewalls, target, progress)
     })
 
   /** Connects, and says for whom. */
   const begin = (
     target: AnyTarget,
     client: Client | undefined,
-    progress: Tls.Progress
+    progress: Tls.Progress,
+    isPlain: boolean
   ): Effect.Effect<Net.Socket, DialError> =>
     Effect.suspend(() => {
       const sending = sendingOf(target)
-      if (sending === undefined) return reach(target, progress)
+      if (sending === undefined) return reach(target, progress, isPlain)
       return Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(restore(reach(target, progress)), (connection) =>
+        Effect.flatMap(restore(reach(target, progress, isPlain)), (connection) =>
           Effect.as(
             Effect.onError(restore(announce(connection, target, client, sending)), () =>
               Effect.sync(() => void connection.destroy())
@@ -230,13 +232,13 @@ export const make = (options: Options = {}): Dialer["Service"] => {
   ): Effect.Effect<Net.Socket, DialError> => {
     // what is on this machine has nothing to prove
     const asked = target instanceof UnixTarget ? undefined : tlsOf(target)
-    if (target instanceof UnixTarget || asked === undefined) return begin(target, client, progress)
+    if (target instanceof UnixTarget || asked === undefined) return begin(target, client, progress, true)
     return Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
         // what cannot be used is said before anybody is connected to
         const tlsClient = yield* clientOf(target, asked)
         const { secure, toTarget } = yield* tlsHandshakes
-        const connection = yield* restore(begin(target, client, progress))
+        const connection = yield* restore(begin(target, client, progress, false))
         return yield* Effect.onError(restore(secure(toTarget(target), connection, tlsClient, progress)), () =>
           Effect.sync(() => void connection.destroy())
         )

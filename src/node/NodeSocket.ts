@@ -23,6 +23,7 @@ import * as Transport from "../connection/Transport.ts"
 import { free, freeAll, isCut, keep } from "./internal/chunks.ts"
 import { atEndOfTurn } from "./internal/gathering.ts"
 import { handleOf } from "./internal/handle.ts"
+import * as LeanReads from "./internal/leanReads.ts"
 import { reset } from "./internal/reset.ts"
 import { sent } from "./internal/sent.ts"
 import { ended, gone, readError, writeError } from "./internal/socketErrors.ts"
@@ -58,13 +59,16 @@ function onClose(this: Attached): void {
   this[stateOf] = undefined
   state.isClosed = true
   state.onClose()
+  LeanReads.leave(this)
 }
 function onDrain(this: Attached): void {
   this[stateOf]?.onDrain()
 }
 
 /** The socket, its reader, its writer and its transport are one object: there are many of them. */
-class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Writer, Transport.Ends {
+class NodeSocket
+  implements Transport.OpenSocket, Transport.Reader, Transport.Writer, Transport.Ends, LeanReads.Receiver
+{
   declare readonly [Socket.TypeId]: typeof Socket.TypeId
   static {
     Object.defineProperty(this.prototype, Socket.TypeId, { value: Socket.TypeId })
@@ -72,6 +76,7 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
   private readonly stream: Duplex
   /** Whether chunks of this stream are buffers of their own: sockets of the system and TLS over anything promise that. */
   private readonly ownsChunks: boolean
+  private readonly isLean: boolean
   waiting: Transport.Waiting | undefined = undefined
   private taker: Transport.Taker<unknown, unknown, unknown> | undefined = undefined
   private resume: Resume | undefined = undefined
@@ -97,12 +102,18 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
   constructor(stream: Duplex, head: Uint8Array | undefined) {
     this.stream = stream
     this.ownsChunks = stream instanceof Net.Socket
-    if (head !== undefined && head.length > 0) {
+    const early = LeanReads.attach(stream, this)
+    this.isLean = early !== undefined
+    if (early !== undefined && early.length > 0) {
+      this.kept = early
+      this.paused = true
+    } else if (head !== undefined && head.length > 0) {
       this.kept = [head]
       this.keepsHead = true
     }
     ;(stream as Attached)[stateOf] = this
-    stream.on("data", onData).on("end", onEnd).on("error", onError).on("close", onClose)
+    if (early === undefined) stream.on("data", onData)
+    stream.on("end", onEnd).on("error", onError).on("close", onClose)
     if (stream.readableEnded) this.onEnd(ended)
     if (stream.destroyed) this.onClose()
     if (stream.isPaused()) stream.resume()
@@ -180,6 +191,14 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
     else this.giveKept()
   }
 
+  onRead(chunk: Uint8Array): void {
+    if (this.lingering !== undefined) return
+    if (this.kept === undefined) this.kept = [chunk]
+    else this.kept.push(chunk)
+    if (this.taker === undefined) this.pause()
+    else this.giveKept()
+  }
+
   private pause(): void {
     if (this.paused) return
     this.paused = true
@@ -190,10 +209,14 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
     const { kept, resume, taker } = this
     if (kept === undefined || taker === undefined) return
     this.kept = undefined
-    this.fresh = kept.length === 1 && !this.keepsHead && this.ownsChunks && isWhole(kept[0]!) ? kept[0] : undefined
+    this.fresh = kept.length === 1 && !this.keepsHead && this.isOwn(kept[0]!) ? kept[0] : undefined
     this.keepsHead = false
     const next = takenBy(taker, kept)
     if (next !== undefined) this.goOn(next, resume)
+  }
+
+  private isOwn(chunk: Uint8Array): boolean {
+    return this.isLean ? LeanReads.isAlone(chunk) : this.ownsChunks && isWhole(chunk)
   }
 
   private giveSoon(): void {
@@ -271,6 +294,7 @@ class NodeSocket implements Transport.OpenSocket, Transport.Reader, Transport.Wr
       const { stream } = this
       this.onEnd(gone)
       stream.off("data", onData)
+      LeanReads.detach(stream)
       if (stream.closed || this.isClosed) return Effect.void
       if (!this.isReset && stream.writableFinished) {
         stream.destroy()

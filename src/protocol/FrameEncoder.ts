@@ -98,6 +98,22 @@ export const encode = (b0: number, payload: Uint8Array, maskingKey?: Uint8Array 
 }
 
 /**
+ * Puts the header of a frame before its payload, where the payload's buffer has room for it, and gives both as one; `undefined` if
+ * there is none. Nobody else may hold the buffer. Not for a client, whose frames are masked.
+ *
+ * @category encoding
+ * @since 0.1.0
+ */
+export const inFront = (b0: number, payload: Uint8Array): Uint8Array | undefined => {
+  const { buffer, byteOffset, length } = payload
+  const size = headerSize(length, false)
+  if (byteOffset < size) return undefined
+  const frame = new Uint8Array(buffer, byteOffset - size, size + length)
+  writeHeader(frame, 0, b0, length)
+  return frame
+}
+
+/**
  * Gathers frames for one write. `makeKey` gives a fresh masking key for each frame of a client (section 5.3); a server has
  * none. Take the buffers with `take`; a batch is then empty and can be used again.
  *

@@ -142,7 +142,6 @@ const targetEnded: CloseCode.CloseStatus = { code: CloseCode.normal, reason: "" 
 const encoder = new TextEncoder()
 const noBytes = new Uint8Array(0)
 const nothing: ReadonlyArray<never> = []
-const givenAway: WebSocket.SendOptions = { transfer: true }
 
 /** How often in the close timeout is looked whether a target takes what it is to get, so that it is at most so much longer. */
 const looks = 4
@@ -355,7 +354,7 @@ class Pipe {
     const cut = this.cut(chunks)
     if (cut !== undefined) return client.outbound.sendPieces(cut)
     if (chunks.length === 1 && typeof first !== "string" && target.reader.isExclusive?.(first) === true) {
-      return client.sendAll([first], givenAway)
+      return client.outbound.sendOwned(first)
     }
     return client.sendAll(Arr.map(chunks, (chunk) => (typeof chunk === "string" ? encoder.encode(chunk) : chunk)))
   }

@@ -91,4 +91,24 @@ describe("5.7. Examples", () => {
     }
     for (const [frame, expected] of frames) assert.strictEqual(toHex(frame), expected)
   })
+
+  for (const length of [0, 125, 126, 65535, 65536]) {
+    it(`the header of ${length} bytes goes in front of them where there is room, and only there`, () => {
+      const frame = FrameEncoder.encode(0x82, patterned(length))
+      const size = frame.length - length
+      for (const room of [size - 1, size, size + 1]) {
+        const buffer = new Uint8Array(room + length).fill(0xee)
+        buffer.set(patterned(length), room)
+        const framed = FrameEncoder.inFront(0x82, buffer.subarray(room))
+        if (room < size) {
+          assert.isUndefined(framed)
+          assert.strictEqual(toHex(buffer), "ee".repeat(room) + toHex(patterned(length)))
+        } else {
+          assert.strictEqual(toHex(framed!), toHex(frame))
+          assert.strictEqual(framed!.buffer, buffer.buffer)
+          assert.strictEqual(toHex(buffer.subarray(0, room - size)), "ee".repeat(room - size))
+        }
+      }
+    })
+  }
 })

@@ -3,7 +3,7 @@
  */
 import type { DataInEvent, PingEvent } from "../Events.ts"
 
-import { Copies } from "./copies.ts"
+import { Copies } from "../../connection/internal/copies.ts"
 import { showsAs } from "./shown.ts"
 
 /** Listeners may do with these as they like, and so they are nobody else's. */

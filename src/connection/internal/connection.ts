@@ -28,6 +28,7 @@ import type * as Transport from "../Transport.ts"
 import { connectionClosed, invalidUsage, lost, peerTimeout, violation, type WebSocketError } from "../WebSocketError.ts"
 import { Inbound, type Owner } from "./inbound.ts"
 import type { ItemPull } from "./items.ts"
+import { whole } from "./memory.ts"
 import { type Gate, Outbound } from "./outbound.ts"
 import { Pings } from "./pings.ts"
 import { toSocket } from "./toSocket.ts"
@@ -135,15 +136,13 @@ export class Connection implements Owner, Gate {
     message: Message.Message | PreparedMessage,
     options?: { readonly transfer?: boolean | undefined }
   ): Effect.Effect<void, WebSocketError> {
-    return isPreparedMessage(message)
-      ? this.outbound.sendPrepared(prepare(message))
-      : this.outbound.sendAll([message], options?.transfer === true)
+    return isPreparedMessage(message) ? this.outbound.sendPrepared(prepare(message)) : this.sendAll([message], options)
   }
   sendAll(
     messages: NonEmptyReadonlyArray<Message.Message>,
     options?: { readonly transfer?: boolean | undefined }
   ): Effect.Effect<void, WebSocketError> {
-    return this.outbound.sendAll(messages, options?.transfer === true)
+    return this.outbound.sendAll(messages, options?.transfer === true ? whole(messages) : undefined)
   }
   sendFragments<E, R>(
     fragments: Stream.Stream<string, E, R> | Stream.Stream<Uint8Array, E, R>,

@@ -16,7 +16,6 @@ import type { Codec, Window } from "../Deflate.ts"
 import type { Prepared, SharedFrame } from "../PreparedMessage.ts"
 import * as Transport from "../Transport.ts"
 import { lost, type WebSocketError } from "../WebSocketError.ts"
-import { whole } from "./memory.ts"
 import * as Now from "./now.ts"
 
 type Wait = Now.Wait<WebSocketError>
@@ -81,6 +80,9 @@ const wholeMessage = (payload: Message): Outgoing => ({
   last: true
 })
 
+/** Bytes whose buffers nobody else has. */
+type Owned = ReadonlyArray<Uint8Array> | undefined
+
 /** Says whether messages may be sent. */
 export interface Gate {
   /** Fails with why nothing can be sent any more, if so. */
@@ -116,20 +118,20 @@ export class Outbound {
     this.lock = options.codec === undefined ? undefined : Semaphore.makeUnsafe(1)
   }
 
-  /** If they are to be transferred, their memory is freed when they are written, as far as the transport can. */
-  sendAll(messages: NonEmptyReadonlyArray<Message>, transfer: boolean): Effect.Effect<void, WebSocketError> {
-    return Now.make(() => this.sendNow(messages, transfer))
+  /** What is `owned` of the messages has its buffer freed when they are written, if the transport can. */
+  sendAll(messages: NonEmptyReadonlyArray<Message>, owned?: Owned): Effect.Effect<void, WebSocketError> {
+    return Now.make(() => this.sendNow(messages, owned))
   }
 
   /** Sends what can be sent at once; gives what is to be waited for, if anything. */
-  private sendNow(messages: NonEmptyReadonlyArray<Message>, transfer: boolean): Wait {
+  private sendNow(messages: NonEmptyReadonlyArray<Message>, owned: Owned): Wait {
     const { refused } = this.gate
     if (refused !== undefined) return refused
-    if (this.lock === undefined) return this.write(messages, transfer)
+    if (this.lock === undefined) return this.write(messages, owned)
     return this.inTurn(
       this.lock,
       this.codec === undefined
-        ? this.plain(messages, transfer)
+        ? this.plain(messages, owned)
         : compressed(this, messages.map(wholeMessage), this.codec, identity)
     )
   }
@@ -155,10 +157,7 @@ export class Outbound {
   }
 
   /** The same for pieces that a server, which does not compress, has packed by itself; those that it owns are given away. */
-  sendPacked(
-    buffers: NonEmptyReadonlyArray<Uint8Array>,
-    owned: ReadonlyArray<Uint8Array> | undefined
-  ): Effect.Effect<void, WebSocketError> {
+  sendPacked(buffers: NonEmptyReadonlyArray<Uint8Array>, owned: Owned): Effect.Effect<void, WebSocketError> {
     const { lock } = this
     const write = Now.make(() => this.gate.refused ?? this.giveData(buffers, owned))
     return lock === undefined ? write : this.inTurn(lock, launched(write))
@@ -182,7 +181,7 @@ export class Outbound {
   /** Sends what is encoded already, in its turn. */
   sendPrepared(prepared: Prepared): Effect.Effect<void, WebSocketError> {
     // a client masks every frame anew
-    if (this.batch !== serverBatch) return this.sendAll([prepared.message], false)
+    if (this.batch !== serverBatch) return this.sendAll([prepared.message])
     return Now.make(() => {
       const { refused } = this.gate
       if (refused !== undefined) return refused
@@ -199,7 +198,7 @@ export class Outbound {
       Effect.flatMap(Effect.andThen(before, prepared.frame(codec)), (frame) => {
         const { refused } = this.gate
         if (refused !== undefined) return refused
-        if (this.batch !== serverBatch) return this.write([prepared.message], false) ?? Effect.void
+        if (this.batch !== serverBatch) return this.write([prepared.message]) ?? Effect.void
         const { window } = frame
         if (codec === undefined || window === undefined) return this.writeShared(frame) ?? Effect.void
         codec.window = undefined
@@ -257,17 +256,17 @@ export class Outbound {
   }
 
   /** Behind the lock: the connection may have begun to close while it was waited for. */
-  private plain(messages: NonEmptyReadonlyArray<Message>, transfer: boolean): Effect.Effect<void, WebSocketError> {
-    return Effect.suspend(() => this.gate.refused ?? this.write(messages, transfer) ?? Effect.void)
+  private plain(messages: NonEmptyReadonlyArray<Message>, owned: Owned): Effect.Effect<void, WebSocketError> {
+    return Effect.suspend(() => this.gate.refused ?? this.write(messages, owned) ?? Effect.void)
   }
 
-  private write(messages: NonEmptyReadonlyArray<Message>, transfer: boolean): Wait {
+  private write(messages: NonEmptyReadonlyArray<Message>, owned?: Owned): Wait {
     const { batch } = this
     for (const message of messages) {
       if (typeof message === "string") batch.string(textFrame, message)
       else batch.frame(binaryFrame, message)
     }
-    return this.flushData(transfer ? whole(messages) : undefined)
+    return this.flushData(owned)
   }
 
   /** Data frames that are ready but for their headers. */
@@ -276,6 +275,19 @@ export class Outbound {
     if (refused !== undefined) return refused
     for (const [b0, payload] of frames) this.batch.frame(b0, payload)
     return this.flushData() ?? Effect.void
+  }
+
+  /** Sends bytes, whose buffer nobody else has, as one binary message. If there is room before them, the header goes there. */
+  sendOwned(bytes: Uint8Array): Effect.Effect<void, WebSocketError> {
+    return Now.make(() => {
+      const { batch, codec, lock } = this
+      const framed =
+        codec === undefined && lock === undefined && batch === serverBatch
+          ? FrameEncoder.inFront(binaryFrame, bytes)
+          : undefined
+      if (framed === undefined) return this.sendNow([bytes], [bytes])
+      return this.gate.refused ?? this.giveData([framed], [framed])
+    })
   }
 
   /** `abandon` is run if the message fails when it has begun, and if it is interrupted then and `mayEndEarly` is not set. */
@@ -331,7 +343,7 @@ export class Outbound {
     })
   }
 
-  private flushData(owned?: ReadonlyArray<Uint8Array>): Wait {
+  private flushData(owned?: Owned): Wait {
     return this.giveData(nonEmpty(this.batch.take()), owned)
   }
 
@@ -339,12 +351,12 @@ export class Outbound {
     return this.give(nonEmpty(this.batch.take()))
   }
 
-  private giveData(buffers: NonEmptyReadonlyArray<Uint8Array>, owned?: ReadonlyArray<Uint8Array>): Wait {
+  private giveData(buffers: NonEmptyReadonlyArray<Uint8Array>, owned?: Owned): Wait {
     this.progress++
     return this.give(buffers, owned)
   }
 
-  private give(buffers: NonEmptyReadonlyArray<Uint8Array>, owned?: ReadonlyArray<Uint8Array>): Wait {
+  private give(buffers: NonEmptyReadonlyArray<Uint8Array>, owned?: Owned): Wait {
     for (let i = 0; i < buffers.length; i++) this.bytes += buffers[i]!.length
     const wait = Transport.write(this.writer, buffers, owned)
     return wait === undefined ? undefined : Effect.mapError(wait, toLost)

@@ -6,6 +6,7 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Net from "node:net"
 import type { DialError } from "../../proxy/Dialer.ts"
+import * as LeanReads from "./leanReads.ts"
 
 /** An endpoint that could not be connected to. */
 export interface Missed {
@@ -58,10 +59,14 @@ export const endpoints = (addresses: NonEmptyReadonlyArray<string>, port: number
   // map keeps the length
   addresses.map((host) => ({ host, port, noDelay: true })) as unknown as NonEmptyReadonlyArray<Net.NetConnectOpts>
 
-/** Connects, and gives the raw socket, which nobody listens to; an interruption destroys all that there is. */
+/**
+ * Connects, and gives the raw socket, which nobody listens to; an interruption destroys all that there is. One that `isLean` is for
+ * `NodeSocket` alone to read.
+ */
 export const connect = (
   endpoints: NonEmptyReadonlyArray<Net.NetConnectOpts>,
-  attemptDelay: number
+  attemptDelay: number,
+  isLean = false
 ): Effect.Effect<Net.Socket, NonEmptyReadonlyArray<Missed>> =>
   Effect.callback<Net.Socket, NonEmptyReadonlyArray<Missed>>((resume) => {
     const waiting = [...endpoints]
@@ -80,7 +85,8 @@ export const connect = (
       if (endpoint === undefined) return
       if (waiting.length > 0) timer = setTimeout(next, attemptDelay)
       // the target's FIN must not end our side: what the client has sent is still to be delivered
-      const socket = Net.connect({ ...endpoint, allowHalfOpen: true })
+      const socket = Net.connect({ ...endpoint, allowHalfOpen: true, ...(isLean && { onread: LeanReads.onread }) })
+      if (isLean) LeanReads.begin(socket)
       open.add(socket)
       const onError = (cause: NodeJS.ErrnoException) => {
         // who is destroyed has no errors of its own any more
