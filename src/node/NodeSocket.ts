@@ -74,8 +74,11 @@ class NodeSocket
     Object.defineProperty(this.prototype, Socket.TypeId, { value: Socket.TypeId })
   }
   private readonly stream: Duplex
-  /** Whether chunks of this stream are buffers of their own: sockets of the system and TLS over anything promise that. */
-  private readonly ownsChunks: boolean
+  /**
+   * Sockets of the system, and TLS over anything, promise that chunks are buffers of their own, and that nobody has what was written. Other
+   * streams may pass on what they are given.
+   */
+  private readonly isSystem: boolean
   private readonly isLean: boolean
   waiting: Transport.Waiting | undefined = undefined
   private taker: Transport.Taker<unknown, unknown, unknown> | undefined = undefined
@@ -101,7 +104,7 @@ class NodeSocket
 
   constructor(stream: Duplex, head: Uint8Array | undefined) {
     this.stream = stream
-    this.ownsChunks = stream instanceof Net.Socket
+    this.isSystem = stream instanceof Net.Socket
     const early = LeanReads.attach(stream, this)
     this.isLean = early !== undefined
     if (early !== undefined && early.length > 0) {
@@ -216,7 +219,7 @@ class NodeSocket
   }
 
   private isOwn(chunk: Uint8Array): boolean {
-    return this.isLean ? LeanReads.isAlone(chunk) : this.ownsChunks && isWhole(chunk)
+    return this.isLean ? LeanReads.isAlone(chunk) : this.isSystem && isWhole(chunk)
   }
 
   private giveSoon(): void {
@@ -422,7 +425,7 @@ class NodeSocket
     if (last > 0) stream.cork()
     for (let i = 0; i < last; i++) stream.write(chunks[i])
     // it is written when all before it are
-    if (owned === undefined) stream.write(chunks[last])
+    if (owned === undefined || !this.isSystem) stream.write(chunks[last])
     else stream.write(chunks[last], () => freeAll(owned))
     if (last > 0) stream.uncork()
     return this.room

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Stream } from "effect"
+import { duplexPair } from "node:stream"
 import * as WebSocket from "../../src/connection/WebSocket.ts"
 import type { Message } from "../../src/protocol/Message.ts"
 import * as NodeSocket from "../../src/node/NodeSocket.ts"
@@ -87,6 +88,26 @@ describe("messages whose memory is given away", () => {
       yield* server.flushed
       // some may be parts of what else was read with them
       assert.isAbove(seen.filter(({ buffer }) => buffer.byteLength === 0).length, 10)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("whose memory cannot be freed come all the same, and those that another stream passes on", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* connected
+      const ofWasm = new Uint8Array(new WebAssembly.Memory({ initial: 1 }).buffer).fill(1)
+      const shared = new Uint8Array(new SharedArrayBuffer(large)).fill(2)
+      const got = yield* Effect.forkChild(Stream.runCollect(Stream.take(client.messages, 3)))
+      yield* server.sendAll([ofWasm, shared], { transfer: true })
+      yield* server.send("after", { transfer: true })
+      assert.deepStrictEqual((yield* Fiber.join(got)).map(filled), [[65_536, 1], [large, 2], [5]])
+
+      const [one, other] = duplexPair()
+      const from = yield* WebSocket.make(NodeSocket.fromDuplex(one), { role: "server" })
+      const to = yield* WebSocket.make(NodeSocket.fromDuplex(other), { role: "client" })
+      yield* Effect.addFinalizer(() => Effect.sync(() => [one, other].forEach((end) => end.destroy())))
+      const passed = yield* Effect.forkChild(Stream.runCollect(Stream.take(to.messages, 1)))
+      yield* from.send(new Uint8Array(large).fill(3), { transfer: true })
+      assert.deepStrictEqual((yield* Fiber.join(passed)).map(filled), [[large, 3]])
     }).pipe(Effect.scoped)
   )
 

@@ -26,7 +26,13 @@ export const free = (chunk: Uint8Array): void => {
   ;(chunk.buffer as ArrayBuffer).transfer(0)
 }
 
-/** The same for several. One that is there twice has no length any more the second time. */
+/** The same for several, if it can be: that of WebAssembly cannot, nor what is shared, nor what is there for the second time. */
 export const freeAll = (chunks: ReadonlyArray<Uint8Array>): void => {
-  for (const chunk of chunks) if (chunk.length > 0) free(chunk)
+  for (const chunk of chunks) {
+    try {
+      free(chunk)
+    } catch {
+      // the collector sees to it
+    }
+  }
 }
