@@ -1,9 +1,8 @@
 /**
  * What was measured, as text: paired ratios (peer / ours where less is better, ours / peer where more is, so that above 1
- * is better for us everywhere) with median and range over the runs, whether that reaches the goal, the medians they come
- * from, and the Markdown table of the README. Pure but for `writeReadme` and the reading of the machine's shape.
+ * is better for us everywhere) with median and range over the runs, whether that reaches the goal, and the medians they
+ * come from. Pure but for the reading of the machine's shape.
  */
-import { readFileSync, writeFileSync } from "node:fs"
 import { cpus, release, totalmem } from "node:os"
 import type { Measurement, Run } from "./rig.ts"
 import { figuresOf, peerTitle } from "./rows.ts"
@@ -36,7 +35,7 @@ const present = <A>(value: A | undefined): value is A => value !== undefined
 const pairs = (runs: ReadonlyArray<Run>, peer: PeerName): ReadonlyArray<readonly [Measurement, Measurement]> =>
   runs.flatMap(({ ours, [peer]: other }) => (ours === undefined || other === undefined ? [] : [[ours, other] as const]))
 
-const headings = [
+export const headings = [
   "",
   "against",
   "ratio",
@@ -93,7 +92,7 @@ const cells = (result: Result, peer: PeerName): ReadonlyArray<string> => {
   ]
 }
 
-const lines = (result: Result): ReadonlyArray<ReadonlyArray<string>> =>
+export const lines = (result: Result): ReadonlyArray<ReadonlyArray<string>> =>
   result.failure === undefined
     ? result.row.peers.map((peer) => cells(result, peer))
     : [[result.row.title, "", `failed: ${result.failure}`, "", "", "", "", ""]]
@@ -155,20 +154,4 @@ export const machine = (): string => {
     `Node ${process.version}`,
     `${process.platform} ${release()}`
   ].join(", ")
-}
-
-const startMarker = "<!-- bench:start -->"
-const endMarker = "<!-- bench:end -->"
-
-/** Puts the table between the README's markers. */
-export const writeReadme = (results: ReadonlyArray<Result>, command: string): void => {
-  const path = new URL("README.md", import.meta.url)
-  const text = readFileSync(path, "utf8")
-  const from = text.indexOf(startMarker)
-  const to = text.indexOf(endMarker)
-  if (from < 0 || to < from) throw new Error(`expected ${startMarker} and ${endMarker} in bench/README.md`)
-  const date = new Date().toISOString().slice(0, 10)
-  const head = `${date}, ${machine()}: \`${command}\`; ${goals(results)}.`
-  const block = [startMarker, "", head, "", markdown(results), ""].join("\n")
-  writeFileSync(path, `${text.slice(0, from)}${block}\n${text.slice(to)}`)
 }

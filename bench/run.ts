@@ -6,11 +6,12 @@ import { parseArgs } from "node:util"
 import { reasonOf } from "./agent.ts"
 import { overridden } from "./commands.ts"
 import { measure } from "./measure.ts"
-import { detail, goals, machine, markdown, summary, writeReadme } from "./report.ts"
+import { detail, goals, machine, markdown, summary } from "./report.ts"
 import type { Result } from "./report.ts"
 import type { Run } from "./rig.ts"
 import { rows } from "./rows.ts"
 import type { Row, ServerName } from "./rows.ts"
+import * as Table from "./table.ts"
 
 interface Options {
   readonly runs: number
@@ -85,7 +86,7 @@ const main = async (): Promise<void> => {
   const failed = results.some((result) => result.failure !== undefined)
   if (failed) process.exitCode = 1
   if (options.write && failed) console.error("\nbench/README.md is left as it was: a row failed")
-  else if (options.write) writeReadme(results, ["npm run bench --", ...argv].join(" "))
+  else if (options.write) Table.write(results, options.runs, options.seconds)
 }
 
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => process.exit(130))

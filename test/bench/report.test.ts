@@ -8,6 +8,7 @@ import { goals, markdown } from "../../bench/report.ts"
 import type { Measurement } from "../../bench/rig.ts"
 import { peerTitle, rows } from "../../bench/rows.ts"
 import type { Row } from "../../bench/rows.ts"
+import { merge } from "../../bench/table.ts"
 
 const measured = (first: number, second: number): Measurement => ({
   first,
@@ -84,5 +85,36 @@ describe("the rows", () => {
   it("say with what their server with fewer connections is compared", () => {
     const titles = rows.filter(({ few }) => few !== undefined).map((row) => peerTitle(row, "few"))
     assert.deepStrictEqual(titles, ["ours, over 1", "ours, over 1", "ours, over 1", "ours, beside 2,000"])
+  })
+})
+
+describe("the README's table", () => {
+  const [one, other] = rows as readonly [Row, Row, ...ReadonlyArray<Row>]
+  const result = (row: Row) => ({ row: { ...row, peers: ["ws"] as const }, runs, failure: undefined })
+  const titles = (block: string) =>
+    block
+      .split("\n")
+      .filter((line) => line.startsWith("| ") && line.includes("2026"))
+      .map((line) => `${line.split(" | ")[0]} ${line.split(" | ").at(-1)}`)
+
+  it("keeps the rows that were not measured, in the order of the rows, and says of each when and how it was", () => {
+    const first = merge("", [result(other)], "2026-01-01, 7 × 2 s", "a machine")
+    const second = merge(first, [result(one)], "2026-01-02, 3 × 1 s", "a machine")
+    assert.deepStrictEqual(titles(second), [
+      `| ${one.title} 2026-01-02, 3 × 1 s |`,
+      `| ${other.title} 2026-01-01, 7 × 2 s |`
+    ])
+    const third = merge(second, [result(other)], "2026-01-03, 9 × 2 s", "a machine")
+    assert.deepStrictEqual(titles(third), [
+      `| ${one.title} 2026-01-02, 3 × 1 s |`,
+      `| ${other.title} 2026-01-03, 9 × 2 s |`
+    ])
+    assert.include(third, "a machine; 1 of 2 goals met.")
+  })
+
+  it("keeps nothing of another machine, nor of rows that are no more", () => {
+    const first = merge("", [result(one), result({ ...other, title: "gone" })], "2026-01-01, 7 × 2 s", "a machine")
+    assert.deepStrictEqual(titles(merge(first, [], "", "a machine")), [`| ${one.title} 2026-01-01, 7 × 2 s |`])
+    assert.deepStrictEqual(titles(merge(first, [], "", "another")), [])
   })
 })
