@@ -431,10 +431,16 @@ class NodeSocket
     return this.room
   }
 
-  /** The wait until there is room for more. A large chunk that the system took at once leaves room, though a stream says it does not. */
+  /**
+   * The wait until there is room for more. A large chunk that the system took at once leaves room, though a stream says it does not;
+   * TLS itself learns of that in the next turn, and takes as much again until then.
+   */
   private get room(): Effect.Effect<void, Socket.SocketError> | undefined {
     const { stream } = this
-    return stream.writableLength < stream.writableHighWaterMark ? undefined : this.drained
+    const { writableHighWaterMark: most, writableLength: length } = stream
+    if (length < most) return undefined
+    const isTaken = length < 2 * most && stream instanceof Net.Socket && handleOf(stream)?.writeQueueSize === 0
+    return isTaken ? undefined : this.drained
   }
 }
 

@@ -18,6 +18,9 @@ const large = 16 * 1024
 /** A frame's header, and the payload behind it aligned. */
 const headroom = 16
 
+/** With its header of 4 bytes it is a frame of 64 KiB, and so four full records of TLS. */
+const ownSize = readSize - 4
+
 /** How many sockets may have a buffer of their own. */
 const maxOwners = 64
 
@@ -70,7 +73,7 @@ function onRead(this: Lean, length: number, buffer: Uint8Array): boolean {
   if (takes === undefined) this[early]?.push(chunk)
   else takes.onRead(chunk)
   // not before: meanwhile others may have asked for theirs
-  if (owns) next = own(readSize)
+  if (owns) next = own(ownSize)
   return takes !== undefined
 }
 
