@@ -22,7 +22,7 @@ import { isWhole } from "../connection/internal/memory.ts"
 import * as Transport from "../connection/Transport.ts"
 import { free, freeAll, isCut, keep } from "./internal/chunks.ts"
 import { atEndOfTurn } from "./internal/gathering.ts"
-import { handleOf } from "./internal/handle.ts"
+import { hasRoom, takenOf } from "./internal/handle.ts"
 import * as LeanReads from "./internal/leanReads.ts"
 import { reset } from "./internal/reset.ts"
 import { sent } from "./internal/sent.ts"
@@ -325,12 +325,7 @@ class NodeSocket
   }
 
   get taken(): number {
-    const { stream } = this
-    if (!(stream instanceof Net.Socket)) return 0
-    const handle = handleOf(stream)
-    return handle === undefined
-      ? stream.bytesWritten - stream.writableLength
-      : handle.bytesWritten - handle.writeQueueSize
+    return takenOf(this.stream)
   }
 
   get flushed(): Effect.Effect<void, Socket.SocketError> {
@@ -431,16 +426,9 @@ class NodeSocket
     return this.room
   }
 
-  /**
-   * The wait until there is room for more. A large chunk that the system took at once leaves room, though a stream says it does not;
-   * TLS itself learns of that in the next turn, and takes as much again until then.
-   */
+  /** The wait until there is room for more. */
   private get room(): Effect.Effect<void, Socket.SocketError> | undefined {
-    const { stream } = this
-    const { writableHighWaterMark: most, writableLength: length } = stream
-    if (length < most) return undefined
-    const isTaken = length < 2 * most && stream instanceof Net.Socket && handleOf(stream)?.writeQueueSize === 0
-    return isTaken ? undefined : this.drained
+    return hasRoom(this.stream) ? undefined : this.drained
   }
 }
 
