@@ -12,7 +12,8 @@ import * as NodeSocket from "../../src/node/NodeSocket.ts"
 
 const played = vi.hoisted(() => ({ looks: 0 }))
 vi.mock("../../src/node/internal/handle.ts", () => ({
-  handleOf: () => ({ bytesWritten: ++played.looks, writeQueueSize: 0 })
+  takenOf: () => ++played.looks,
+  hasRoom: () => false
 }))
 
 describe("NodeSocket", () => {
