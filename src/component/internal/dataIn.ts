@@ -1,9 +1,8 @@
 /**
  * The events of what comes: their text and bytes are made when they are asked for, and are the listener's own.
  */
-import type { DataInEvent, PingEvent } from "../Events.ts"
-
 import { Copies } from "../../connection/internal/copies.ts"
+import type { DataInEvent, PingEvent } from "../Events.ts"
 import { showsAs } from "./shown.ts"
 
 /** Listeners may do with these as they like, and so they are nobody else's. */
