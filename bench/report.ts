@@ -97,11 +97,10 @@ export const lines = (result: Result): ReadonlyArray<ReadonlyArray<string>> =>
     ? result.row.peers.map((peer) => cells(result, peer))
     : [[result.row.title, "", `failed: ${result.failure}`, "", "", "", "", ""]]
 
-export const markdown = (results: ReadonlyArray<Result>): string => {
-  const table = [headings, headings.map(() => "---")]
-  const body = results.flatMap(lines)
-  return [...table, ...body].map((row) => `| ${row.join(" | ")} |`).join("\n")
-}
+export const tabulate = (headings: ReadonlyArray<string>, body: ReadonlyArray<ReadonlyArray<string>>): string =>
+  [headings, headings.map(() => "---"), ...body].map((row) => `| ${row.join(" | ")} |`).join("\n")
+
+export const markdown = (results: ReadonlyArray<Result>): string => tabulate(headings, results.flatMap(lines))
 
 /** How many of the goals are met. */
 export const goals = (results: ReadonlyArray<Result>): string => {

@@ -3,15 +3,11 @@
  * says when and how it was measured; rows of another machine do not stay. Pure but for `write`.
  */
 import { readFileSync, writeFileSync } from "node:fs"
-import { headings, lines, machine, type Result } from "./report.ts"
+import { headings, lines, machine, type Result, tabulate } from "./report.ts"
 import { rows } from "./rows.ts"
 
 const startMarker = "<!-- bench:start -->"
 const endMarker = "<!-- bench:end -->"
-
-const format = (cells: ReadonlyArray<string>): string => `| ${cells.join(" | ")} |`
-
-const all = [...headings, "measured"]
 
 /** The lines of a table that are measurements, as cells. */
 const measurements = (block: string): ReadonlyArray<ReadonlyArray<string>> =>
@@ -34,8 +30,7 @@ export const merge = (before: string, results: ReadonlyArray<Result>, how: strin
   const goals = body.map((cells) => cells[3] ?? "").filter((goal) => /met|missed/.test(goal))
   const met = goals.filter((goal) => goal.endsWith(", met")).length
   const head = `${shape}; ${met} of ${goals.length} goals met. The last column has the day, and the runs and their length.`
-  const table = [all, all.map(() => "---"), ...body].map(format)
-  return [startMarker, "", head, "", ...table, "", endMarker].join("\n")
+  return [startMarker, "", head, "", tabulate([...headings, "measured"], body), "", endMarker].join("\n")
 }
 
 /** Puts what was measured into the README. */
