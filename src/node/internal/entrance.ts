@@ -122,8 +122,7 @@ export class Entrance {
       isLate = true
       end()
       gate.late(peer)
-      this.inside.delete(socket)
-      socket.destroy()
+      this.cutOff(socket)
     }
     const timer = timeout === Infinity ? undefined : setTimeout(late, Math.min(timeout, maxTimer))
     const end = gate.secure(socket, peer, (passed) => {
@@ -147,6 +146,11 @@ export class Entrance {
     if (isPaused) socket.resume()
   }
 
+  private cutOff(socket: Net.Socket): void {
+    this.inside.delete(socket)
+    socket.destroy()
+  }
+
   private turnAway(socket: Net.Socket, cause: Cause.Cause<TlsHandshakeError>): void {
     const error = Option.getOrUndefined(Cause.findErrorOption(cause))
     const last =
@@ -155,9 +159,6 @@ export class Entrance {
         : Cause.hasInterruptsOnly(cause)
           ? Effect.void
           : Effect.logError("A connection could not be decided about", cause)
-    this.runFork(last).addObserver(() => {
-      this.inside.delete(socket)
-      socket.destroy()
-    })
+    this.runFork(last).addObserver(() => this.cutOff(socket))
   }
 }

@@ -98,8 +98,9 @@ export const isAlone = (chunk: Uint8Array): boolean => chunk.length >= large
 /** Has the socket's reads given to somebody, and gives what there was before; `undefined` if it is not read so. */
 export const attach = (socket: Lean, to: Receiver): Array<Uint8Array> | undefined => {
   const before = socket[early]
-  if (before !== undefined) socket[receiver] = to
+  if (before === undefined) return undefined
   socket[early] = undefined
+  socket[receiver] = to
   return before
 }
 

@@ -43,7 +43,7 @@ const authorities = ({ ca, systemCa = ca === undefined }: ClientCertificates): A
 }
 
 /** What TLS is spoken with by the certificate that is shown, for as long as that is in use. */
-class Identified {
+class Terms {
   private readonly made = new WeakMap<Certificate, tls.TLSSocketOptions>()
   private readonly context: tls.SecureContextOptions
   private readonly socket: tls.TLSSocketOptions
@@ -66,7 +66,7 @@ class Identified {
     this.socket = socket
   }
 
-  by(certificate: Certificate): Result.Result<tls.TLSSocketOptions, TlsHandshakeError> {
+  of(certificate: Certificate): Result.Result<tls.TLSSocketOptions, TlsHandshakeError> {
     const known = this.made.get(certificate)
     if (known !== undefined) return Result.succeed(known)
     return Result.try({
@@ -160,7 +160,7 @@ export const make = Effect.fnUntraced(function* (
   const settings = isMade(given) ? given : yield* Effect.fromResult(TlsSettings.make(given))
   const keyLog = settings.keyLogFile === undefined ? undefined : yield* openKeyLog(settings.keyLogFile)
   const required = clientCertificates?.required ?? clientCertificates?.decide === undefined
-  const identified = new Identified(settings, clientCertificates, {
+  const terms = new Terms(settings, clientCertificates, {
     isServer: true,
     requestCert: clientCertificates !== undefined,
     // to TLS this is whether one must be shown; whether it is trusted is looked at below
@@ -280,7 +280,7 @@ export const make = Effect.fnUntraced(function* (
     certificate: Certificate,
     hello: ClientHello | undefined
   ): Effect.Effect<tls.TLSSocket, TlsHandshakeError> =>
-    Effect.flatMap(Effect.fromResult(identified.by(certificate)), (spoken) => {
+    Effect.flatMap(Effect.fromResult(terms.of(certificate)), (spoken) => {
       const handshake = Effect.callback<tls.TLSSocket, TlsHandshakeError>((resume) => {
         if (socket.destroyed) return resume(Effect.fail(gone))
         const handshake = new Handshake(handshakes, { socket, peer, options: spoken, hello }, resume)
@@ -339,7 +339,7 @@ export const make = Effect.fnUntraced(function* (
         done(passed)
       }
       const certificate = readsHello ? undefined : identities.forAll?.()
-      const spoken = certificate === undefined || isWatched ? undefined : identified.by(certificate)
+      const spoken = certificate === undefined || isWatched ? undefined : terms.of(certificate)
       if (certificate !== undefined && spoken !== undefined && Result.isSuccess(spoken)) {
         // nothing to decide
         const handshake = new Handshake(
