@@ -37,6 +37,8 @@ interface Watch {
   bytes: number
   unsent: number
   taken: number
+  /** What was taken when the peer was last heard. */
+  heard: number
   seenAt: number
   progress: number
   activeAt: number
@@ -47,10 +49,15 @@ interface Watch {
 }
 
 /**
- * A ping waits behind what was written before it, of which the system holds some megabytes: a peer that has not taken all of it
- * is given so many times longer to answer.
+ * A ping waits behind what was written before it, of which the system holds some megabytes and does not say how many. So a peer is
+ * given `pongTimeout` once more for as many bytes as this that were written since it was heard, up to `congestedPatience` times;
+ * and at once for as long if the system takes no more.
  */
+const bytesPerPatience = 128 * 1024
 const congestedPatience = 10
+
+const patience = ({ heard, taken, unsent }: Watch): number =>
+  unsent > 0 ? congestedPatience : Math.min(congestedPatience, 1 + Math.floor((taken - heard) / bytesPerPatience))
 
 const maxTick = 5000
 const minTick = 5
@@ -82,6 +89,7 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
       watch.seenAt = now
       watch.probedAt = 0
     }
+    if (inbound.bytes !== watch.bytes) watch.heard = taken
     watch.bytes = inbound.bytes
     watch.unsent = connection.unsent
     watch.taken = taken
@@ -116,8 +124,7 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
       return act(connection.probe)
     }
     if (watch.probedAt !== 0) {
-      const patience = watch.unsent > 0 ? congestedPatience : 1
-      if (now - watch.probedAt < limits.pongTimeout * patience) return undefined
+      if (now - watch.probedAt < limits.pongTimeout * patience(watch)) return undefined
       watch.over = true
       return act(Effect.andThen(Telemetry.limitHit("pongTimeout"), connection.abort(peerTimeout("pong"))))
     }
@@ -151,6 +158,7 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
           bytes: 0,
           unsent: 0,
           taken: 0,
+          heard: 0,
           seenAt: now,
           progress: 0,
           activeAt: now,

@@ -29,8 +29,9 @@ export interface Options {
   /** A ping is sent to a peer that has been silent for this long. Default: 30 seconds. */
   readonly pingInterval?: Duration.Input | undefined
   /**
-   * A peer that is silent for this long after a ping is given up, and the connection reset; ten times as long while it has
-   * not taken all that was sent to it, since the ping waits behind that. Default: 20 seconds.
+   * A peer that is silent for this long after a ping is given up, and the connection reset. It has this long once more for each
+   * 128 KiB that were sent since it was heard, up to ten times, since the ping waits behind them; and ten times if it does not
+   * take all that is sent. Default: 20 seconds.
    */
   readonly pongTimeout?: Duration.Input | undefined
   /** A connection without a data frame in either direction for this long is closed with 1001. Default: infinity. */

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Metric, Stream } from "effect"
 import type { Duration } from "effect"
 import { TestClock } from "effect/testing"
+import { Worker } from "node:worker_threads"
 import { WebSocket as Client } from "ws"
 import type { Connection } from "../../src/connection/internal/connection.ts"
 import * as Telemetry from "../../src/connection/Telemetry.ts"
@@ -10,7 +11,7 @@ import type { WebSocketError } from "../../src/connection/WebSocketError.ts"
 import * as Opcode from "../../src/protocol/Opcode.ts"
 import type * as WebSocketServer from "../../src/server/WebSocketServer.ts"
 import { memoryServer } from "../server/memory-listener.ts"
-import { serving, steady } from "../server/serving.ts"
+import { eventually, noneOpen, serving, steady } from "../server/serving.ts"
 import { close, type FrameParts, settled, shown, text } from "./connected.ts"
 import { countingLimit } from "./metrics.ts"
 
@@ -31,6 +32,21 @@ const serve = Effect.fnUntraced(function* (
 })
 
 const drain = (webSocket: WebSocket) => Stream.runDrain(webSocket.messages)
+
+/** Answers each ping after 40 ms, and tells how many came and were answered. */
+const slowPeer = `
+  const { workerData: { url, told } } = require("node:worker_threads")
+  const { WebSocket } = require("ws")
+  const socket = new WebSocket(url, { autoPong: false })
+  socket.on("ping", () => {
+    Atomics.add(told, 0, 1)
+    setTimeout(() => {
+      socket.pong()
+      Atomics.add(told, 1, 1)
+      Atomics.notify(told, 1)
+    }, 40)
+  })
+`
 
 /** Lets time pass in steps, so that everything has its turn between. */
 const pass = (duration: Duration.Input, steps = 20) =>
@@ -162,6 +178,58 @@ describe("pings", () => {
       yield* Effect.sleep("200 millis")
       assert.isAbove(unsent, 0)
       assert.strictEqual(connection.unsent, unsent)
+    })
+  )
+
+  it.live("wait longer for a peer that has megabytes to take before it finds them, all in the system's hands", () =>
+    Effect.gen(function* () {
+      const open = yield* Deferred.make<Connection>()
+      const { server, url } = yield* serving(
+        (webSocket) =>
+          Effect.gen(function* () {
+            // every WebSocket of this package is one
+            yield* Deferred.succeed(open, webSocket as Connection)
+            yield* webSocket.send(new Uint8Array(1_500_000))
+            yield* drain(webSocket)
+          }),
+        { pingInterval: "100 millis", pongTimeout: "300 millis" }
+      )
+      const client = new Client(url)
+      yield* Effect.addFinalizer(() => Effect.sync(() => client.terminate()))
+      client.once("open", () => client.pause())
+      const connection = yield* Deferred.await(open)
+      assert.strictEqual(yield* steady(() => connection.unsent), 0)
+      const { bytes } = connection.inbound
+      yield* Effect.sleep("800 millis")
+      assert.strictEqual(yield* server.connections, 1)
+      client.resume()
+      yield* eventually(
+        "its pong has come",
+        Effect.sync(() => connection.inbound.bytes > bytes)
+      )
+      // and not for ever
+      client.pause()
+      yield* eventually("it is given up", noneOpen(server))
+    })
+  )
+
+  it.live("count no time in which this process did nothing: what came meanwhile is read first", () =>
+    Effect.gen(function* () {
+      const { server, url } = yield* serving(drain, { pingInterval: "50 millis", pongTimeout: "100 millis" })
+      const told = new Int32Array(new SharedArrayBuffer(8))
+      // in a thread of its own: a peer that goes on while we do not
+      const peer = new Worker(slowPeer, { eval: true, workerData: { url, told } })
+      yield* Effect.addFinalizer(() => Effect.promise(() => peer.terminate()))
+      for (let i = 0; i < 5; i++) {
+        while (Atomics.load(told, 0) <= i) yield* Effect.sleep("1 millis")
+        // the ping has come there and is not answered yet
+        const before = Atomics.load(told, 1)
+        assert.strictEqual(before, i)
+        assert.strictEqual(Atomics.wait(told, 1, before, 10_000), "ok")
+        Atomics.wait(told, 1, before + 1, 300)
+        yield* Effect.sleep("20 millis")
+        assert.strictEqual(yield* server.connections, 1)
+      }
     })
   )
 
