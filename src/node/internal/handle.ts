@@ -23,10 +23,7 @@ const handleOf = (stream: Net.Socket): Handle | undefined => {
 }
 
 const isHandle = (handle: unknown): handle is Handle =>
-  typeof handle === "object" &&
-  handle !== null &&
-  typeof Reflect.get(handle, "bytesWritten") === "number" &&
-  typeof Reflect.get(handle, "writeQueueSize") === "number"
+  typeof handle === "object" && handle !== null && "bytesWritten" in handle && "writeQueueSize" in handle
 
 /** How many bytes the system has taken; of what is no socket it does not say. */
 export const takenOf = (stream: Duplex): number => {
