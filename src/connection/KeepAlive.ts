@@ -9,7 +9,6 @@
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
-import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as CloseCode from "../protocol/CloseCode.ts"
@@ -24,9 +23,9 @@ import { lost, peerTimeout } from "./WebSocketError.ts"
  * @since 0.1.0
  */
 export interface KeepAlive {
-  /** Watches a connection until it is forgotten. */
-  readonly watch: (webSocket: WebSocket) => Effect.Effect<void>
-  readonly forget: (webSocket: WebSocket) => Effect.Effect<void>
+  /** Watches a connection, from now on until it is forgotten. */
+  readonly watch: (webSocket: WebSocket) => void
+  readonly forget: (webSocket: WebSocket) => void
   /** How many connections are watched. */
   readonly size: () => number
 }
@@ -149,31 +148,26 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
   return {
     size: () => watched.size,
     // every WebSocket that this package makes is a Connection; another implementation is not ours to watch
-    watch: (webSocket) =>
-      Effect.contextWith((context: Context.Context<never>) => {
-        if (!(webSocket instanceof Connection)) return Effect.void
-        const now = clock.currentTimeMillisUnsafe() - start
-        watched.set(webSocket, {
-          openedAt: now,
-          bytes: 0,
-          unsent: 0,
-          taken: 0,
-          heard: 0,
-          seenAt: now,
-          progress: 0,
-          activeAt: now,
-          probedAt: 0,
-          over: false
-        })
-        Telemetry.connections.modifyUnsafe(1, context)
-        return Effect.void
-      }),
-    forget: (webSocket) =>
-      Effect.contextWith((context: Context.Context<never>) => {
-        if (webSocket instanceof Connection && watched.delete(webSocket)) {
-          Telemetry.connections.modifyUnsafe(-1, context)
-        }
-        return Effect.void
+    watch: (webSocket) => {
+      if (!(webSocket instanceof Connection)) return
+      const now = clock.currentTimeMillisUnsafe() - start
+      watched.set(webSocket, {
+        openedAt: now,
+        bytes: 0,
+        unsent: 0,
+        taken: 0,
+        heard: 0,
+        seenAt: now,
+        progress: 0,
+        activeAt: now,
+        probedAt: 0,
+        over: false
       })
+      Telemetry.connections.modifyUnsafe(1, context)
+    },
+    forget: (webSocket) => {
+      if (!(webSocket instanceof Connection) || !watched.delete(webSocket)) return
+      Telemetry.connections.modifyUnsafe(-1, context)
+    }
   }
 })

@@ -146,9 +146,13 @@ export const make = (
   transport: Socket.Socket,
   options: Options
 ): Effect.Effect<WebSocket, Socket.SocketError, Scope.Scope> =>
-  Effect.acquireRelease(makeConnection(transport, options), (connection, exit) => connection.release(exit), {
-    interruptible: true
-  })
+  Effect.acquireRelease(
+    Effect.flatMap(Clock.Clock, (clock) =>
+      Effect.map(Transport.fromSocket(transport), (transport) => makeConnection(transport, options, clock))
+    ),
+    (connection, exit) => connection.release(exit),
+    { interruptible: true }
+  )
 
 /**
  * Runs an effect for each batch of messages, which is what one read of the transport brought, until the connection is
@@ -171,20 +175,15 @@ export const runForEachArray = <A, E, R>(
  * @internal
  */
 export const makeConnection = (
-  transport: Socket.Socket,
-  options: Options
-): Effect.Effect<Connection.Connection, Socket.SocketError> =>
-  Effect.flatMap(Clock.Clock, (clock) =>
-    Effect.map(
-      Transport.fromSocket(transport),
-      (transport) =>
-        new Connection.Connection({
-          role: options.role,
-          subprotocol: options.subprotocol,
-          codec: options.codec,
-          limits: options.limits ?? Limits.defaults,
-          clock,
-          transport
-        })
-    )
-  )
+  transport: Transport.Transport,
+  options: Options,
+  clock: Clock.Clock
+): Connection.Connection =>
+  new Connection.Connection({
+    role: options.role,
+    subprotocol: options.subprotocol,
+    codec: options.codec,
+    limits: options.limits ?? Limits.defaults,
+    clock,
+    transport
+  })

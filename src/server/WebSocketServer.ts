@@ -20,6 +20,7 @@
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -121,6 +122,7 @@ export const make = Effect.fnUntraced(function* (
 
   const house: House = {
     limits,
+    clock: yield* Clock.Clock,
     keepAlive,
     admission,
     codec: (agreement) =>

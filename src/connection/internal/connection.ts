@@ -29,6 +29,7 @@ import { connectionClosed, invalidUsage, lost, peerTimeout, violation, type WebS
 import { Inbound, type Owner } from "./inbound.ts"
 import type { ItemPull } from "./items.ts"
 import { whole } from "./memory.ts"
+import * as Now from "./now.ts"
 import { type Gate, Outbound } from "./outbound.ts"
 import { Pings } from "./pings.ts"
 import { toSocket } from "./toSocket.ts"
@@ -248,7 +249,7 @@ export class Connection implements Owner, Gate {
 
   /** Sends a Close frame if none is out, and does not wait for the answer. */
   beginClose(status: CloseCode.CloseStatus): Effect.Effect<void> {
-    return Effect.suspend(() => this.advance({ _tag: "Close", status }))
+    return Effect.suspend(() => this.advance({ _tag: "Close", status }) ?? Effect.void)
   }
 
   /** The whole closing handshake, bounded: a peer that does not play its part is cut off. */
@@ -292,24 +293,24 @@ export class Connection implements Owner, Gate {
     })
   }
 
-  /** Takes a step of the closing handshake, and sends the Close frame that is due. */
-  private advance(event: ConnectionState.Event): Effect.Effect<void> {
+  /** Takes a step of the closing handshake, and sends the Close frame that is due; gives what is to be waited for, if anything. */
+  private advance(event: ConnectionState.Event): Effect.Effect<void> | undefined {
     const { send, state } = ConnectionState.step(this.state, event)
     this.state = state
     if (state._tag === "Closed") this.settle(state.info)
-    if (send === undefined) return Effect.void
-    const frame = Effect.ignore(this.outbound.control(Opcode.close, CloseCode.encodeStatus(send)))
-    // where nothing waits to be sent, nothing needs a bound
-    return this.transport.writer.unsent === 0 ? frame : this.bounded(frame, Effect.void)
+    if (send === undefined) return undefined
+    const wait = Now.begin(this.outbound.control(Opcode.close, CloseCode.encodeStatus(send)))
+    return wait === undefined ? undefined : this.bounded(Effect.ignore(wait), Effect.void)
   }
 
   /** Section 5.5.1: a Close frame is answered by one; section 7.1.1: then the server ends the byte stream first. */
   closeReceived(status: CloseCode.CloseStatus): ItemPull {
+    const end = this.role === "server" ? this.transport.ends.end : Effect.void
     return once(
-      Effect.andThen(
-        Effect.suspend(() => this.advance({ _tag: "CloseReceived", status })),
-        this.role === "server" ? this.transport.ends.end : Effect.void
-      ),
+      Effect.suspend(() => {
+        const wait = this.advance({ _tag: "CloseReceived", status })
+        return wait === undefined ? end : Effect.andThen(wait, end)
+      }),
       Cause.done()
     )
   }
@@ -371,24 +372,25 @@ export class Connection implements Owner, Gate {
     return Effect.suspend(() => {
       this.keepsReading = false
       const isClosed = this.transportLost || this.info !== undefined
-      return isClosed ? this.finish : Effect.andThen(this.shutdown(statusOf(exit)), this.finish)
+      return isClosed ? this.finish() : Effect.flatMap(this.shutdown(statusOf(exit)), () => this.finish())
     })
   }
 
+  private finish(): Effect.Effect<void> {
+    return Effect.flatMap(this.endTransport(), () =>
+      this.pings === undefined ? this.report : Effect.andThen(this.pings.stop, this.report)
+    )
+  }
+
   /** The end of the byte stream: to destroy what is unread would destroy what is unsent too, so the peer ends its side first. */
-  private get finish(): Effect.Effect<void> {
+  private endTransport(): Effect.Effect<void> {
     const { ends } = this.transport
     const { closeTimeout } = this.limits
-    return Effect.andThen(
-      Effect.suspend(() => {
-        if (this.transportLost) return ends.destroy(closeTimeout)
-        if (ends.leave !== undefined && !this.inbound.reading) return ends.leave(closeTimeout)
-        return ends.end.pipe(
-          Effect.andThen(this.bounded(this.drain, Effect.void)),
-          Effect.andThen(ends.destroy(closeTimeout))
-        )
-      }),
-      Effect.suspend(() => (this.pings === undefined ? this.report : Effect.andThen(this.pings.stop, this.report)))
+    if (this.transportLost) return ends.destroy(closeTimeout)
+    if (ends.leave !== undefined && !this.inbound.reading) return ends.leave(closeTimeout)
+    return ends.end.pipe(
+      Effect.andThen(this.bounded(this.drain, Effect.void)),
+      Effect.andThen(ends.destroy(closeTimeout))
     )
   }
 

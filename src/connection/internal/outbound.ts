@@ -329,9 +329,9 @@ export class Outbound {
 
   /** A control frame goes between whatever frames are on their way; it needs no lock. */
   control(opcode: Opcode.ControlOpcode, payload: Uint8Array): Effect.Effect<void, WebSocketError> {
-    return Effect.suspend(() => {
+    return Now.make(() => {
       this.batch.frame(FrameEncoder.firstByte(true, false, opcode), payload)
-      return this.flush() ?? Effect.void
+      return this.flush()
     })
   }
 

@@ -1,12 +1,14 @@
 /**
  * A request, from its admission to the end of its connection.
  */
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type * as Socket from "effect/socket/Socket"
 import type { Codec } from "../../connection/Deflate.ts"
 import type { KeepAlive } from "../../connection/KeepAlive.ts"
 import type { Limits } from "../../connection/Limits.ts"
+import * as Transport from "../../connection/Transport.ts"
 import * as WebSocket from "../../connection/WebSocket.ts"
 import type { Connection } from "../../connection/internal/connection.ts"
 import * as OpeningHandshake from "../../protocol/OpeningHandshake.ts"
@@ -19,6 +21,7 @@ import type { Peer, Proxied, Upgrade } from "../UpgradeListener.ts"
 /** What the visits of a server share. */
 export interface House {
   readonly limits: Limits
+  readonly clock: Clock.Clock
   readonly keepAlive: KeepAlive
   readonly admission: Admission
   readonly codec: (agreement: PerMessageDeflate.Agreement | undefined) => Codec | undefined
@@ -71,7 +74,7 @@ export class Visit implements OpenRequest {
   }
 
   private open(acceptance: OpeningHandshake.Acceptance): Effect.Effect<WebSocket.WebSocket, Socket.SocketError> {
-    const { codec, keepAlive, limits } = this.house
+    const { clock, codec, keepAlive, limits } = this.house
     const options = {
       role: "server",
       subprotocol: acceptance.subprotocol,
@@ -82,19 +85,18 @@ export class Visit implements OpenRequest {
       this.echo === undefined || acceptance.subprotocol !== undefined
         ? acceptance
         : { ...acceptance, headers: { ...acceptance.headers, "sec-websocket-protocol": this.echo } }
-    return Effect.matchEffect(
-      Effect.flatMap(this.upgrade.accept(answer), (transport) => WebSocket.makeConnection(transport, options)),
-      {
-        onSuccess: (connection) => {
-          this.connection = connection
-          return Effect.as(keepAlive.watch(connection), connection)
-        },
-        onFailure: (error) => {
-          this.isGone = true
-          return Effect.fail(error)
-        }
+    return Effect.matchEffect(Effect.flatMap(this.upgrade.accept(answer), Transport.fromSocket), {
+      onSuccess: (transport) => {
+        const connection = WebSocket.makeConnection(transport, options, clock)
+        this.connection = connection
+        keepAlive.watch(connection)
+        return Effect.succeed(connection)
+      },
+      onFailure: (error) => {
+        this.isGone = true
+        return Effect.fail(error)
       }
-    )
+    })
   }
 
   get isAnswered(): boolean {
@@ -103,14 +105,11 @@ export class Visit implements OpenRequest {
 
   /** The end of the handler. */
   leave(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
-    const { connection, house } = this
-    const released =
-      connection === undefined
-        ? Effect.void
-        : Effect.andThen(connection.release(exit), house.keepAlive.forget(connection))
-    return Effect.andThen(
-      released,
-      Effect.sync(() => house.admission.leave(this.upgrade))
-    )
+    const { connection, house, upgrade } = this
+    if (connection === undefined) return Effect.sync(() => house.admission.leave(upgrade))
+    return Effect.map(connection.release(exit), () => {
+      house.keepAlive.forget(connection)
+      house.admission.leave(upgrade)
+    })
   }
 }
