@@ -126,8 +126,8 @@ export interface Options {
     | { readonly time?: Duration.Input | undefined; readonly interval?: Duration.Input | undefined }
     | undefined
   /**
-   * The bytes that are read ahead of each connection, and written ahead, before the other side waits; over TLS twice as many are written
-   * ahead if the system takes them at once. Default: 64 KiB.
+   * The bytes that are read ahead of each connection, and written ahead, before the other side waits; over TLS four times as many are
+   * written ahead if the system takes them at once. Default: 64 KiB.
    */
   readonly highWaterMark?: number | undefined
   /** Load balancers whose word is taken for the client's address, in the PROXY protocol. Default: none. */

@@ -36,10 +36,10 @@ export const takenOf = (stream: Duplex): number => {
 
 /**
  * Whether there is room for more. A large chunk that the system took at once leaves room, though a stream says it does not; TLS itself
- * learns of that in the next turn, and takes as much again until then.
+ * learns of that in the next turn, and takes three times as much again until then.
  */
 export const hasRoom = (stream: Duplex): boolean => {
   const { writableHighWaterMark: most, writableLength: length } = stream
   if (length < most) return true
-  return length < 2 * most && stream instanceof Net.Socket && handleOf(stream)?.writeQueueSize === 0
+  return length < 4 * most && stream instanceof Net.Socket && handleOf(stream)?.writeQueueSize === 0
 }
