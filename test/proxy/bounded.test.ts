@@ -23,7 +23,8 @@ describe.skipIf(CommandLine.noMemory !== undefined)(
       "256 MiB %s, %s",
       ([direction, , slowMillis]) =>
         Effect.map(Bounded.transfer({ ...size, direction, slowMillis }), (report) =>
-          assert.isAbove(report.samples, slowMillis === 0 ? 5 : 100)
+          // it was looked at often enough to tell
+          assert.isAbove(report.samples, slowMillis === 0 ? 5 : 50)
         ),
       40_000
     )
