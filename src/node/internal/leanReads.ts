@@ -9,7 +9,7 @@ import type * as Net from "node:net"
 import type { Duplex } from "node:stream"
 import { Copies } from "../../connection/internal/copies.ts"
 
-/** What a read into the slab takes at most. */
+/** What one read takes at most. */
 const readSize = 64 * 1024
 
 /** What is at least as large is given in a buffer that nothing else is in. */
@@ -18,8 +18,8 @@ const large = 16 * 1024
 /** A frame's header, and the payload behind it aligned. */
 const headroom = 16
 
-/** With its header of 10 bytes it is a frame of 128 KiB, and so eight full records of TLS. */
-const ownSize = 128 * 1024 - 10
+/** With its header of 4 bytes it is a frame of 64 KiB, and so four full records of TLS. */
+const ownSize = readSize - 4
 
 /** How many sockets may have a buffer of their own. */
 const maxOwners = 64
