@@ -148,7 +148,11 @@ export const make = (
 ): Effect.Effect<WebSocket, Socket.SocketError, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.flatMap(Clock.Clock, (clock) =>
-      Effect.map(Transport.fromSocket(transport), (transport) => makeConnection(transport, options, clock))
+      Effect.map(
+        Transport.fromSocket(transport),
+        (transport) =>
+          new Connection.Connection({ ...options, limits: options.limits ?? Limits.defaults, clock, transport })
+      )
     ),
     (connection, exit) => connection.release(exit),
     { interruptible: true }
@@ -168,22 +172,3 @@ export const runForEachArray = <A, E, R>(
   webSocket instanceof Connection.Connection
     ? webSocket.inbound.flowMessages((messages) => Now.begin(f(messages)))
     : Stream.runForEachArray(webSocket.messages, f)
-
-/**
- * The connection without a scope, for who releases it itself.
- *
- * @internal
- */
-export const makeConnection = (
-  transport: Transport.Transport,
-  options: Options,
-  clock: Clock.Clock
-): Connection.Connection =>
-  new Connection.Connection({
-    role: options.role,
-    subprotocol: options.subprotocol,
-    codec: options.codec,
-    limits: options.limits ?? Limits.defaults,
-    clock,
-    transport
-  })

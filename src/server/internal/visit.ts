@@ -9,8 +9,8 @@ import type { Codec } from "../../connection/Deflate.ts"
 import type { KeepAlive } from "../../connection/KeepAlive.ts"
 import type { Limits } from "../../connection/Limits.ts"
 import * as Transport from "../../connection/Transport.ts"
-import * as WebSocket from "../../connection/WebSocket.ts"
-import type { Connection } from "../../connection/internal/connection.ts"
+import type { WebSocket } from "../../connection/WebSocket.ts"
+import { Connection } from "../../connection/internal/connection.ts"
 import * as OpeningHandshake from "../../protocol/OpeningHandshake.ts"
 import type * as PerMessageDeflate from "../../protocol/PerMessageDeflate.ts"
 import type { Admission } from "../Admission.ts"
@@ -59,35 +59,36 @@ export class Visit implements OpenRequest {
     return this.upgrade.peer?.proxied
   }
 
-  get accept(): Effect.Effect<WebSocket.WebSocket, Socket.SocketError> {
+  get accept(): Effect.Effect<WebSocket, Socket.SocketError> {
     return this.answer(this.acceptance)
   }
 
-  acceptWith(answer: Answer): Effect.Effect<WebSocket.WebSocket, Socket.SocketError> {
+  acceptWith(answer: Answer): Effect.Effect<WebSocket, Socket.SocketError> {
     return this.answer(OpeningHandshake.amend(this.request, this.acceptance, answer))
   }
 
-  private answer(acceptance: OpeningHandshake.Acceptance): Effect.Effect<WebSocket.WebSocket, Socket.SocketError> {
+  private answer(acceptance: OpeningHandshake.Acceptance): Effect.Effect<WebSocket, Socket.SocketError> {
     return Effect.uninterruptible(
       Effect.suspend(() => (this.connection === undefined ? this.open(acceptance) : Effect.succeed(this.connection)))
     )
   }
 
-  private open(acceptance: OpeningHandshake.Acceptance): Effect.Effect<WebSocket.WebSocket, Socket.SocketError> {
+  private open(acceptance: OpeningHandshake.Acceptance): Effect.Effect<WebSocket, Socket.SocketError> {
     const { clock, codec, keepAlive, limits } = this.house
-    const options = {
-      role: "server",
-      subprotocol: acceptance.subprotocol,
-      limits,
-      codec: codec(acceptance.compression)
-    } as const
     const answer =
       this.echo === undefined || acceptance.subprotocol !== undefined
         ? acceptance
         : { ...acceptance, headers: { ...acceptance.headers, "sec-websocket-protocol": this.echo } }
     return Effect.matchEffect(Effect.flatMap(this.upgrade.accept(answer), Transport.fromSocket), {
       onSuccess: (transport) => {
-        const connection = WebSocket.makeConnection(transport, options, clock)
+        const connection = new Connection({
+          role: "server",
+          subprotocol: acceptance.subprotocol,
+          codec: codec(acceptance.compression),
+          limits,
+          clock,
+          transport
+        })
         this.connection = connection
         keepAlive.watch(connection)
         return Effect.succeed(connection)
