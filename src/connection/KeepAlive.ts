@@ -83,12 +83,13 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
 
   const visit = (connection: Connection, watch: Watch, now: number): Effect.Effect<void> | undefined => {
     const { inbound, outbound, taken } = connection
+    const isHeard = inbound.bytes !== watch.bytes
     // a peer that takes what waits for it is alive, even if its pongs wait behind that
-    if (inbound.bytes !== watch.bytes || (watch.unsent > 0 && taken !== watch.taken)) {
+    if (isHeard || (watch.unsent > 0 && taken !== watch.taken)) {
       watch.seenAt = now
       watch.probedAt = 0
     }
-    if (inbound.bytes !== watch.bytes) watch.heard = taken
+    if (isHeard) watch.heard = taken
     watch.bytes = inbound.bytes
     watch.unsent = connection.unsent
     watch.taken = taken
