@@ -294,7 +294,7 @@ export class Connection implements Owner, Gate {
   }
 
   /** Takes a step of the closing handshake, and sends the Close frame that is due; gives what is to be waited for, if anything. */
-  private advance(event: ConnectionState.Event): Effect.Effect<void> | undefined {
+  private advance(event: ConnectionState.Event): Now.Wait {
     const { send, state } = ConnectionState.step(this.state, event)
     this.state = state
     if (state._tag === "Closed") this.settle(state.info)
