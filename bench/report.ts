@@ -97,8 +97,9 @@ export const lines = (result: Result): ReadonlyArray<ReadonlyArray<string>> =>
     ? result.row.peers.map((peer) => cells(result, peer))
     : [[result.row.title, "", `failed: ${result.failure}`, "", "", "", "", ""]]
 
-export const tabulate = (headings: ReadonlyArray<string>, body: ReadonlyArray<ReadonlyArray<string>>): string =>
-  [headings, headings.map(() => "---"), ...body].map((row) => `| ${row.join(" | ")} |`).join("\n")
+/** A table of Markdown. */
+export const tabulate = (head: ReadonlyArray<string>, body: ReadonlyArray<ReadonlyArray<string>>): string =>
+  [head, head.map(() => "---"), ...body].map((row) => `| ${row.join(" | ")} |`).join("\n")
 
 export const markdown = (results: ReadonlyArray<Result>): string => tabulate(headings, results.flatMap(lines))
 
