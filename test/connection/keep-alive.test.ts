@@ -11,7 +11,7 @@ import type { WebSocketError } from "../../src/connection/WebSocketError.ts"
 import * as Opcode from "../../src/protocol/Opcode.ts"
 import type * as WebSocketServer from "../../src/server/WebSocketServer.ts"
 import { memoryServer } from "../server/memory-listener.ts"
-import { eventually, noneOpen, serving, steady } from "../server/serving.ts"
+import { drain, eventually, noneOpen, serving, steady } from "../server/serving.ts"
 import { close, type FrameParts, settled, shown, text } from "./connected.ts"
 import { countingLimit } from "./metrics.ts"
 
@@ -30,8 +30,6 @@ const serve = Effect.fnUntraced(function* (
   yield* client.answer
   return { ...client, server, ended }
 })
-
-const drain = (webSocket: WebSocket) => Stream.runDrain(webSocket.messages)
 
 /** Answers each ping after 40 ms, and tells how many came and were answered. */
 const slowPeer = `
