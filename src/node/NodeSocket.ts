@@ -20,6 +20,7 @@ import * as Net from "node:net"
 import type { Duplex } from "node:stream"
 import { isWhole } from "../connection/internal/memory.ts"
 import * as Transport from "../connection/Transport.ts"
+import { type Attendant, attend, deafen } from "./internal/attended.ts"
 import { free, freeAll, isCut, keep } from "./internal/chunks.ts"
 import { atEndOfTurn } from "./internal/gathering.ts"
 import { hasRoom, takenOf } from "./internal/handle.ts"
@@ -35,39 +36,9 @@ type Waiter<A> = (effect: Effect.Effect<A, Socket.SocketError>) => void
 /** How long the peer of a released stream may take nothing of what is buffered in it, in milliseconds. */
 const lingerMillis = 10_000
 
-/** Where the shared listeners find the state of the stream that they are called on. */
-const stateOf = Symbol("effect-websocket/NodeSocket")
-interface Attached extends Duplex {
-  [stateOf]?: NodeSocket | undefined
-}
-
-function onData(this: Attached, chunk: Uint8Array): void {
-  this[stateOf]?.onData(chunk)
-}
-function onEnd(this: Attached): void {
-  // a reset that a write has met already reads as an end: the error of the write is on its way
-  if (this.writableLength === 0) this[stateOf]?.onEnd(ended)
-  else setImmediate(() => setImmediate(() => this[stateOf]?.onEnd(ended)))
-}
-function onError(this: Attached, cause: Error): void {
-  this[stateOf]?.onFailure(cause)
-}
-function onClose(this: Attached): void {
-  const state = this[stateOf]
-  if (state === undefined) return
-  // what is beneath a stream of TLS outlives it until the next full collection, and all that can be reached from there does
-  this[stateOf] = undefined
-  state.isClosed = true
-  state.onClose()
-  LeanReads.leave(this)
-}
-function onDrain(this: Attached): void {
-  this[stateOf]?.onDrain()
-}
-
 /** The socket, its reader, its writer and its transport are one object: there are many of them. */
 class NodeSocket
-  implements Transport.OpenSocket, Transport.Reader, Transport.Writer, Transport.Ends, LeanReads.Receiver
+  implements Transport.OpenSocket, Transport.Reader, Transport.Writer, Transport.Ends, LeanReads.Receiver, Attendant
 {
   declare readonly [Socket.TypeId]: typeof Socket.TypeId
   static {
@@ -114,11 +85,9 @@ class NodeSocket
       this.kept = [head]
       this.keepsHead = true
     }
-    ;(stream as Attached)[stateOf] = this
-    if (early === undefined) stream.on("data", onData)
-    stream.on("end", onEnd).on("error", onError).on("close", onClose)
-    if (stream.readableEnded) this.onEnd(ended)
-    if (stream.destroyed) this.onClose()
+    attend(stream, this, early === undefined)
+    if (stream.readableEnded) this.finish(ended)
+    if (stream.destroyed) this.vanish()
     if (stream.isPaused()) stream.resume()
   }
 
@@ -236,23 +205,35 @@ class NodeSocket
     if (taker !== undefined) this.goOn(taker.onEnd(error), resume)
   }
 
-  onEnd(error: Socket.SocketError): void {
+  private finish(error: Socket.SocketError): void {
     this.over ??= error
     this.giveKept()
     this.tellEnd(this.over)
     this.lingering?.()
   }
 
-  onFailure(cause: unknown): void {
+  onEnd(): void {
+    // a reset that a write has met already reads as an end: the error of the write is on its way
+    if (this.stream.writableLength === 0) this.finish(ended)
+    else setImmediate(() => setImmediate(() => void (this.isClosed || this.finish(ended))))
+  }
+
+  onError(cause: unknown): void {
     this.giveKept()
     this.kept = undefined
     if (this.over === undefined || this.over === ended) this.over = readError(cause)
-    this.onEnd(this.over)
+    this.finish(this.over)
     this.failDrains(cause)
   }
 
   onClose(): void {
-    this.onEnd(gone)
+    this.isClosed = true
+    this.vanish()
+    LeanReads.leave(this.stream)
+  }
+
+  private vanish(): void {
+    this.finish(gone)
     if (this.drains !== undefined) this.failDrains(new Error("the socket is closed"))
   }
 
@@ -295,8 +276,8 @@ class NodeSocket
   destroy(lingerMillis: number): Effect.Effect<void> {
     return Effect.suspend(() => {
       const { stream } = this
-      this.onEnd(gone)
-      stream.off("data", onData)
+      this.finish(gone)
+      deafen(stream)
       LeanReads.detach(stream)
       if (stream.closed || this.isClosed) return Effect.void
       if (!this.isReset && stream.writableFinished) {
@@ -340,7 +321,7 @@ class NodeSocket
     })
   }
 
-  onDrain(): void {
+  private onDrain(): void {
     const { drains } = this
     if (drains === undefined) return
     this.drains = undefined
@@ -362,7 +343,7 @@ class NodeSocket
       if (this.drains === undefined) {
         this.drains = []
         // listened for by who waits: most streams never make anybody wait
-        this.stream.once("drain", onDrain)
+        this.stream.once("drain", () => this.onDrain())
       }
       this.drains.push(resume)
       return Effect.sync(() => void (this.drains = this.drains?.filter((other) => other !== resume)))

@@ -1,5 +1,5 @@
 /**
- * The {@link UpgradeListener} over `node:http`, which parses the heads. Requests that are no WebSocket upgrade go to an HTTP
+ * The {@link UpgradeListener} over `node:http`, which parses the heads, but for that of the usual opening handshake. Requests that are no WebSocket upgrade go to an HTTP
  * application on the same port, if there is one, and are told what this address speaks if there is none.
  *
  * @since 0.1.0
@@ -29,6 +29,7 @@ import { Entrance } from "./internal/entrance.ts"
 import * as Identified from "./internal/identified.ts"
 import * as Forwarding from "./internal/forwarding.ts"
 import * as Listen from "./internal/listen.ts"
+import { Reception } from "./internal/reception.ts"
 import {
   ignoreError,
   isDoubled,
@@ -163,6 +164,8 @@ const clientErrors: Record<string, readonly [limit: string, OpeningHandshake.Ref
   HPE_HEADER_OVERFLOW: ["maxHeaderSize", refusal(431, "The head of the request is too large.")],
   ERR_HTTP_REQUEST_TIMEOUT: ["handshakeTimeout", refusal(408, "The request did not come in time.")]
 }
+/** As `node:http` has it. */
+const lateHead = Object.assign(new Error("the head did not come in time"), { code: "ERR_HTTP_REQUEST_TIMEOUT" })
 const notHttp = refusal(400, "What came is not HTTP.")
 
 /** `interval` is of Node 26; before, it is not looked at. What is no whole number of seconds, Node would cut to one. */
@@ -191,20 +194,21 @@ export const make = Effect.fnUntraced(function* (
 > {
   // to Node 0 would mean no limit
   const timeout = Math.max(1, Math.ceil(Duration.toMillis(options.handshakeTimeout ?? "10 seconds")))
-  const maxHeaders = options.maxHeaders ?? 100
+  const { keepRawHeaders = false, maxHeaders = 100, maxHeaderSize = 16 * 1024 } = options
+  const checkMillis = Math.ceil(Math.max(20, Math.min(1000, timeout / 4)))
   const scope = yield* Effect.scope
   const runFork = Effect.runForkWith(yield* Effect.context<never>())
   /** Refusals and other short work outside of a handler. */
   const background = (self: Effect.Effect<void>) => void Fiber.runIn(scope)(runFork(self))
 
   const server = NodeHttp.createServer({
-    maxHeaderSize: options.maxHeaderSize ?? 16 * 1024,
+    maxHeaderSize,
     // the missing and the doubled Host header are ours to answer
     requireHostHeader: false,
     // 0 means no timeout to Node
     headersTimeout: timeout === Infinity ? 0 : timeout,
     requestTimeout: timeout === Infinity ? 0 : Math.max(timeout, 300_000),
-    connectionsCheckingInterval: Math.ceil(Math.max(20, Math.min(1000, timeout / 4))),
+    connectionsCheckingInterval: checkMillis,
     noDelay: options.noDelay ?? true,
     ...(options.highWaterMark === undefined ? {} : { highWaterMark: options.highWaterMark }),
     shouldUpgradeCallback: isWebSocketUpgrade
@@ -227,30 +231,37 @@ export const make = Effect.fnUntraced(function* (
   }
 
   const countRefusal = (why: OpeningHandshake.Refusal) => Metric.update(Telemetry.refusals, String(why.status))
+  const turnAway = (socket: Duplex, why: OpeningHandshake.Refusal) =>
+    background(Effect.andThen(countRefusal(why), refuse(socket, why)))
+
+  /** A request to upgrade to WebSocket whose head is well. */
+  const takeUpgrade = (request: OpeningHandshake.Request, socket: Duplex, head: Uint8Array): void => {
+    const come = (named?: Named) => {
+      if (onUpgrade === undefined) return turnAway(socket, unavailable)
+      onUpgrade(new NodeUpgrade(request, socket, head, named))
+    }
+    if (forwarding === undefined) return come()
+    forwarding(request, socket, come, (why) => turnAway(socket, why))
+  }
 
   const upgrade = (request: NodeHttp.IncomingMessage, socket: Duplex, head: Uint8Array): void => {
     const why = isWebSocketUpgrade(request)
       ? fault(request)
       : refusal(426, "This address speaks WebSocket and no other upgrade.")
-    const turnAway = (answer: OpeningHandshake.Refusal) =>
-      background(Effect.andThen(countRefusal(answer), refuse(socket, answer)))
-    const come = (named?: Named) => {
-      if (onUpgrade === undefined) return turnAway(unavailable)
-      onUpgrade(new NodeUpgrade(toRequest(request, options.keepRawHeaders), socket, head, named))
-    }
-    if (why !== undefined) return turnAway(why)
-    if (forwarding === undefined) return come()
-    forwarding(request, socket, come, turnAway)
+    if (why !== undefined) return turnAway(socket, why)
+    takeUpgrade(toRequest(request, keepRawHeaders), socket, head)
   }
   server.on("upgrade", (request, socket, head) => {
     // node:http has let go of it
     socket.on("error", ignoreError)
+    reception.forget(socket)
     const before = answering.get(socket)
     if (before === undefined) return upgrade(request, socket, head)
     before.once("close", () => upgrade(request, socket, head))
   })
 
-  server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
+  const onClientError = (error: NodeJS.ErrnoException, socket: Duplex) => {
+    reception.forget(socket)
     if (socket.destroyed || !socket.writable || error.code === "ECONNRESET") {
       socket.destroy()
       return
@@ -262,7 +273,8 @@ export const make = Effect.fnUntraced(function* (
         refuse(socket, why)
       )
     )
-  })
+  }
+  server.on("clientError", onClientError)
 
   const answerPlain = (request: NodeHttp.IncomingMessage, response: NodeHttp.ServerResponse) =>
     answerWith(
@@ -293,6 +305,7 @@ export const make = Effect.fnUntraced(function* (
   let onRequest: NodeHttp.RequestListener = answerPlain
   server.on("request", (request, response) => {
     const { socket } = request
+    reception.forget(socket)
     answering.set(socket, response)
     response.once("close", () => {
       if (answering.get(socket) === response) answering.delete(socket)
@@ -324,6 +337,21 @@ export const make = Effect.fnUntraced(function* (
           (cause) => new ListenError({ address: Listen.addressOf(options), code: "ERR_TLS_SETTINGS", cause })
         )
   const listeners = server.listeners("connection")
+  const reception = new Reception({
+    timeout,
+    maxHeaderSize,
+    maxHeaders,
+    keepRawHeaders,
+    onUpgrade: takeUpgrade,
+    toHttp: (socket) => listeners.forEach((listener) => listener.call(server, socket)),
+    onLate: (socket) => onClientError(lateHead, socket)
+  })
+  if (timeout !== Infinity) {
+    yield* Effect.acquireRelease(
+      Effect.sync(() => setInterval(() => reception.sweep(), checkMillis).unref()),
+      (timer) => Effect.sync(() => clearInterval(timer))
+    )
+  }
   const { admission, clients, forwarded } = options
   const door = yield* Door.make(
     { admission, clients, forwarders: forwarded?.trusted, isPlain: gate === undefined },
@@ -337,14 +365,13 @@ export const make = Effect.fnUntraced(function* (
       admit,
       timeout,
       gate,
-      serve: (stream) => listeners.forEach((listener) => listener.call(server, stream))
+      serve: (stream) => reception.receive(stream)
     },
     runFork
   )
-  if (proxyProtocol !== undefined || door !== undefined || admit !== undefined || gate !== undefined) {
-    server.removeAllListeners("connection")
-    server.on("connection", (socket: Net.Socket) => entrance.enter(socket))
-  }
+  server.removeAllListeners("connection")
+  const isGuarded = proxyProtocol !== undefined || door !== undefined || admit !== undefined || gate !== undefined
+  server.on("connection", (socket: Net.Socket) => (isGuarded ? entrance.enter(socket) : reception.receive(socket)))
   if (keepAlive !== undefined) {
     const [time, interval] = [keepAlive.time ?? 0, keepAlive.interval].map((input) =>
       input === undefined ? undefined : Duration.toMillis(input)
@@ -356,6 +383,7 @@ export const make = Effect.fnUntraced(function* (
     Effect.callback<void>((resume) => {
       server.close(() => resume(Effect.void))
       entrance.cut()
+      reception.cut()
       // what is left are HTTP connections: WebSockets ended with `run`, and refusals with the scope
       server.closeAllConnections()
     })
@@ -373,6 +401,7 @@ export const make = Effect.fnUntraced(function* (
       // its callback would wait for the connections that go on
       server.close()
       entrance.cut()
+      reception.cut()
       server.closeAllConnections()
     }),
     run: Effect.fnUntraced(function* <R>(handler: (upgrade: Upgrade) => Effect.Effect<unknown, unknown, R>) {

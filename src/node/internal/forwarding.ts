@@ -4,7 +4,6 @@
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import type * as NodeHttp from "node:http"
 import type { Duplex } from "node:stream"
 import type { Refusal } from "../../protocol/OpeningHandshake.ts"
 import * as AccessList from "../../server/AccessList.ts"
@@ -17,7 +16,7 @@ import type { Named } from "./upgrade.ts"
 
 /** Calls one of the two: at once, unless names have to be looked up. */
 export type Forwarding = (
-  request: NodeHttp.IncomingMessage,
+  request: { readonly headers: Readonly<Record<string, string | ReadonlyArray<string> | undefined>> },
   socket: Duplex,
   onNamed: (named: Named) => void,
   onRefused: (refusal: Refusal) => void

@@ -10,6 +10,7 @@ import type { Duplex } from "node:stream"
 import * as OpeningHandshake from "../../protocol/OpeningHandshake.ts"
 import type { Peer, Upgrade } from "../../server/UpgradeListener.ts"
 import * as NodeSocket from "../NodeSocket.ts"
+import { dismiss } from "./attended.ts"
 import { peerOf, remoteAddressOf } from "./peer.ts"
 
 export const refusal = (status: number, reason: string) => new OpeningHandshake.Refusal({ status, reason })
@@ -62,6 +63,7 @@ export const endWith = (socket: Duplex, word: string | Uint8Array): Effect.Effec
       resume(Effect.void)
     }
     const timer = setTimeout(done, lingerMillis)
+    dismiss(socket)
     socket.on("error", done).on("end", done).on("close", done)
     socket.end(word)
     socket.resume()

@@ -1,0 +1,58 @@
+/**
+ * Who is told of what happens to a stream: one at a time, by listeners that all streams share and that stay when another takes over.
+ * To take listeners off and put others on costs a connection as much as some of its system calls.
+ */
+import type { Duplex } from "node:stream"
+
+export interface Attendant {
+  onData(chunk: Buffer): void
+  onEnd(): void
+  onError(cause: Error): void
+  /** It is told nothing more. */
+  onClose(): void
+}
+
+const attendant = Symbol("effect-websocket/attendant")
+
+interface Attended extends Duplex {
+  [attendant]?: Attendant | undefined
+}
+
+function onData(this: Attended, chunk: Buffer): void {
+  this[attendant]?.onData(chunk)
+}
+function onEnd(this: Attended): void {
+  this[attendant]?.onEnd()
+}
+function onError(this: Attended, cause: Error): void {
+  this[attendant]?.onError(cause)
+}
+function onClose(this: Attended): void {
+  const last = this[attendant]
+  // what is beneath a stream of TLS outlives it until the next full collection, and all that can be reached from there does
+  this[attendant] = undefined
+  last?.onClose()
+}
+
+/** Has somebody told from now on, in place of who was. One whose data is read otherwise is told of none. */
+export const attend = (stream: Attended, by: Attendant, takesData = true): void => {
+  const isNew = !(attendant in stream)
+  stream[attendant] = by
+  if (!isNew) return
+  if (takesData) stream.on("data", onData)
+  stream.on("end", onEnd).on("error", onError).on("close", onClose)
+}
+
+/** Has nobody told any more: what comes is thrown away, and an error is none of anybody's. */
+export const dismiss = (stream: Attended): void => {
+  if (attendant in stream) stream[attendant] = undefined
+}
+
+/** Has no more data told. */
+export const deafen = (stream: Attended): void => void stream.off("data", onData)
+
+/** Leaves the stream to others, as if nobody had ever been told. */
+export const leave = (stream: Attended): void => {
+  delete stream[attendant]
+  stream.off("data", onData).off("end", onEnd).off("error", onError).off("close", onClose)
+}

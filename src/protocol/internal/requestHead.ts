@@ -1,0 +1,75 @@
+/**
+ * The head of an opening handshake in the shape that clients give it: HTTP/1.1 `GET` with `Upgrade: websocket`, in printable ASCII, each
+ * header once, no body. This is less than RFC 9112 allows. What is of any other shape, or broken, is not refused here but
+ * left to a whole parser of HTTP; what is of this one is read as that would read it.
+ */
+import type { RequestFields } from "../OpeningHandshake.ts"
+
+export interface RequestHead {
+  readonly fields: typeof RequestFields.Type
+  /** Where the head ends, in characters and so in bytes. */
+  readonly end: number
+}
+
+export interface Options {
+  readonly maxHeaders: number
+  readonly keepRawHeaders: boolean
+}
+
+/** RFC 9112 sections 3 and 5, with the characters of RFC 3986 that a path and a query may have. */
+const wholeHead = /^GET \/[\w\-.~!$&'()*+,;=:@/?%]* HTTP\/1\.1\r\n(?:[!#$%&'*+.^_`|~\w-]+:[\t -~]*\r\n)+\r\n/
+
+const targetAt = "GET ".length
+const versionLength = " HTTP/1.1".length
+
+/** With these the request has a body or wants something first, or Node reads them as another header. */
+const unusual = new Set(["content-length", "transfer-encoding", "expect", "trailer", "proxy-connection"])
+
+/** RFC 9110 section 7.6.1. */
+const namesUpgrade = /(^|,)[ \t]*upgrade[ \t]*(,|$)/i
+
+/** Reads the head at the beginning of a text, one character for each byte; `undefined` if it is not all there or of another shape. */
+export const parse = (text: string, { keepRawHeaders, maxHeaders }: Options): RequestHead | undefined => {
+  const end = wholeHead.exec(text)?.[0].length
+  if (end === undefined) return undefined
+  const firstEnd = text.indexOf("\r\n")
+  const headers: Record<string, string> = {}
+  const rawHeaders: Array<string> = []
+  let count = 0
+  for (let at = firstEnd + 2; at < end - 2;) {
+    const colon = text.indexOf(":", at)
+    const lineEnd = text.indexOf("\r\n", colon)
+    const rawName = text.slice(at, colon)
+    const name = rawName.toLowerCase()
+    // twice, or a name that every object has
+    if (++count > maxHeaders || headers[name] !== undefined || unusual.has(name)) return undefined
+    const value = trimmed(text, colon + 1, lineEnd)
+    headers[name] = value
+    if (keepRawHeaders) rawHeaders.push(rawName, value)
+    at = lineEnd + 2
+  }
+  const { connection, host, upgrade } = headers
+  if (host === undefined || upgrade?.toLowerCase() !== "websocket") return undefined
+  if (connection === undefined || (connection !== "Upgrade" && !namesUpgrade.test(connection))) return undefined
+  return {
+    fields: {
+      method: "GET",
+      target: text.slice(targetAt, firstEnd - versionLength),
+      httpVersion: "1.1",
+      headers,
+      ...(keepRawHeaders ? { rawHeaders } : {})
+    },
+    end
+  }
+}
+
+const isSpace = (code: number): boolean => code === 0x20 || code === 0x09
+
+/** A part of a text without the white space around it (RFC 9112 section 5.1). */
+const trimmed = (text: string, start: number, end: number): string => {
+  let from = start
+  let to = end
+  while (from < to && isSpace(text.charCodeAt(from))) from++
+  while (to > from && isSpace(text.charCodeAt(to - 1))) to--
+  return text.slice(from, to)
+}
