@@ -20,7 +20,7 @@ import * as Net from "node:net"
 import type { Duplex } from "node:stream"
 import { isWhole } from "../connection/internal/memory.ts"
 import * as Transport from "../connection/Transport.ts"
-import { type Attendant, attend, deafen } from "./internal/attended.ts"
+import { type Attendant, attend, awaitDrain, deafen } from "./internal/attended.ts"
 import { free, freeAll, isCut, keep } from "./internal/chunks.ts"
 import { atEndOfTurn } from "./internal/gathering.ts"
 import { hasRoom, takenOf } from "./internal/handle.ts"
@@ -321,7 +321,7 @@ class NodeSocket
     })
   }
 
-  private onDrain(): void {
+  onDrain(): void {
     const { drains } = this
     if (drains === undefined) return
     this.drains = undefined
@@ -342,8 +342,7 @@ class NodeSocket
       if (!this.stream.writableNeedDrain) return resume(Effect.void)
       if (this.drains === undefined) {
         this.drains = []
-        // listened for by who waits: most streams never make anybody wait
-        this.stream.once("drain", () => this.onDrain())
+        awaitDrain(this.stream)
       }
       this.drains.push(resume)
       return Effect.sync(() => void (this.drains = this.drains?.filter((other) => other !== resume)))

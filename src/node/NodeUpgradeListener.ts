@@ -1,6 +1,7 @@
 /**
- * The {@link UpgradeListener} over `node:http`, which parses the heads, but for that of the usual opening handshake. Requests that are no WebSocket upgrade go to an HTTP
- * application on the same port, if there is one, and are told what this address speaks if there is none.
+ * The {@link UpgradeListener} over `node:http`, which parses the heads, but for that of the usual opening handshake over plain TCP.
+ * Requests that are no WebSocket upgrade go to an HTTP application on the same port, if there is one, and are told what this address
+ * speaks if there is none.
  *
  * @since 0.1.0
  */
@@ -31,6 +32,7 @@ import * as Forwarding from "./internal/forwarding.ts"
 import * as Listen from "./internal/listen.ts"
 import { Reception } from "./internal/reception.ts"
 import {
+  hasBody,
   ignoreError,
   isDoubled,
   isWebSocketUpgrade,
@@ -166,6 +168,11 @@ const clientErrors: Record<string, readonly [limit: string, OpeningHandshake.Ref
 }
 /** As `node:http` has it. */
 const lateHead = Object.assign(new Error("the head did not come in time"), { code: "ERR_HTTP_REQUEST_TIMEOUT" })
+const otherUpgrade = refusal(426, "This address speaks WebSocket and no other upgrade.")
+/** What would come as a body is neither a request's (RFC 6455 section 4.1) nor frames. */
+const bodied = refusal(400, "A handshake has no body, and so no Transfer-Encoding, and no Content-Length but 0.")
+/** RFC 9110 section 10.1.1. */
+const unexpected = refusal(417, "This server meets no expectation but 100-continue.")
 const notHttp = refusal(400, "What came is not HTTP.")
 
 /** `interval` is of Node 26; before, it is not looked at. What is no whole number of seconds, Node would cut to one. */
@@ -245,23 +252,24 @@ export const make = Effect.fnUntraced(function* (
   }
 
   const upgrade = (request: NodeHttp.IncomingMessage, socket: Duplex, head: Uint8Array): void => {
-    const why = isWebSocketUpgrade(request)
-      ? fault(request)
-      : refusal(426, "This address speaks WebSocket and no other upgrade.")
-    if (why !== undefined) return turnAway(socket, why)
+    const why = isWebSocketUpgrade(request) ? (fault(request) ?? (hasBody(request) ? bodied : undefined)) : otherUpgrade
+    if (why !== undefined) return turnAway(request.socket, why)
     takeUpgrade(toRequest(request, keepRawHeaders), socket, head)
   }
   server.on("upgrade", (request, socket, head) => {
-    // node:http has let go of it
-    socket.on("error", ignoreError)
-    reception.forget(socket)
-    const before = answering.get(socket)
+    // node:http has let go of it; if there is a body, what is given here is another stream, to which its errors go as well
+    request.socket.on("error", ignoreError)
+    if (socket !== request.socket) socket.on("error", ignoreError)
+    reception.forget(request.socket)
+    const before = answering.get(request.socket)
     if (before === undefined) return upgrade(request, socket, head)
     before.once("close", () => upgrade(request, socket, head))
   })
 
   const onClientError = (error: NodeJS.ErrnoException, socket: Duplex) => {
     reception.forget(socket)
+    // its time was over here before it was there, and it was told
+    if (error.code === lateHead.code && socket.writableEnded) return
     if (socket.destroyed || !socket.writable || error.code === "ECONNRESET") {
       socket.destroy()
       return
@@ -302,6 +310,10 @@ export const make = Effect.fnUntraced(function* (
     })
     response.end(request.method === "HEAD" ? undefined : body)
   }
+  server.on("checkExpectation", (request, response) => {
+    reception.forget(request.socket)
+    answerWith(request, response, unexpected)
+  })
   let onRequest: NodeHttp.RequestListener = answerPlain
   server.on("request", (request, response) => {
     const { socket } = request
@@ -337,13 +349,14 @@ export const make = Effect.fnUntraced(function* (
           (cause) => new ListenError({ address: Listen.addressOf(options), code: "ERR_TLS_SETTINGS", cause })
         )
   const listeners = server.listeners("connection")
+  const toHttp = (socket: Net.Socket) => listeners.forEach((listener) => listener.call(server, socket))
   const reception = new Reception({
     timeout,
     maxHeaderSize,
     maxHeaders,
     keepRawHeaders,
     onUpgrade: takeUpgrade,
-    toHttp: (socket) => listeners.forEach((listener) => listener.call(server, socket)),
+    toHttp,
     onLate: (socket) => onClientError(lateHead, socket)
   })
   if (timeout !== Infinity) {
@@ -365,7 +378,8 @@ export const make = Effect.fnUntraced(function* (
       admit,
       timeout,
       gate,
-      serve: (stream) => reception.receive(stream)
+      // the parser of node:http takes from TLS itself, which spares the way through the stream
+      serve: (stream, isSecure) => (isSecure ? toHttp(stream) : reception.receive(stream))
     },
     runFork
   )

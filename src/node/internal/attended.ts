@@ -8,6 +8,8 @@ export interface Attendant {
   onData(chunk: Buffer): void
   onEnd(): void
   onError(cause: Error): void
+  /** If it was waited for: see `awaitDrain`. */
+  onDrain?(): void
   /** It is told nothing more. */
   onClose(): void
 }
@@ -33,8 +35,14 @@ function onClose(this: Attended): void {
   this[attendant] = undefined
   last?.onClose()
 }
+function onDrain(this: Attended): void {
+  this[attendant]?.onDrain?.()
+}
 
-/** Has somebody told from now on, in place of who was. One whose data is read otherwise is told of none. */
+/**
+ * Has somebody told from now on, in place of who was. One whose data is read otherwise is told of none. A stream that has closed tells
+ * nobody, not even that.
+ */
 export const attend = (stream: Attended, by: Attendant, takesData = true): void => {
   const isNew = !(attendant in stream)
   stream[attendant] = by
@@ -43,7 +51,10 @@ export const attend = (stream: Attended, by: Attendant, takesData = true): void 
   stream.on("end", onEnd).on("error", onError).on("close", onClose)
 }
 
-/** Has nobody told any more: what comes is thrown away, and an error is none of anybody's. */
+/** Has the attendant told once that the stream takes more: most streams never make anybody wait. */
+export const awaitDrain = (stream: Attended): void => void stream.once("drain", onDrain)
+
+/** Has nobody told any more: what comes while the stream flows is thrown away, and an error is none of anybody's. */
 export const dismiss = (stream: Attended): void => {
   if (attendant in stream) stream[attendant] = undefined
 }

@@ -154,7 +154,7 @@ export const serve = (
   connections: (take: (socket: Net.Socket) => void) => () => void,
   noDelay: boolean
 ): (() => void) => {
-  // what has node:http look after the time of a head; a server that never listens would wait for it forever
+  // what has node:http look after the time of the heads that it parses; a server that never listens would wait for it forever
   server.emit("listening")
   return connections((socket) => {
     // as it would have accepted it

@@ -1,5 +1,5 @@
 /**
- * Where a connection is until its first request has come. An opening handshake of the usual shape that is whole in the first read is
+ * Where a connection without TLS is until its first request has come. An opening handshake of the usual shape that is whole in the first read is
  * taken here, and spared the parser, the request and the listeners of `node:http`, which are a fifth of what a handshake costs. With
  * everything else, and all that was read of it, the connection goes on to `node:http`. The time for the first head is kept here in
  * both cases.
@@ -9,6 +9,7 @@ import type { Duplex } from "node:stream"
 import * as OpeningHandshake from "../../protocol/OpeningHandshake.ts"
 import * as RequestHead from "../../protocol/internal/requestHead.ts"
 import { type Attendant, attend, leave } from "./attended.ts"
+import { ignoreError } from "./upgrade.ts"
 
 export interface Options extends RequestHead.Options {
   /** How long the first head may take, in milliseconds. */
@@ -17,6 +18,7 @@ export interface Options extends RequestHead.Options {
   readonly onUpgrade: (request: OpeningHandshake.Request, socket: Net.Socket, rest: Uint8Array) => void
   /** Takes the connection as `node:http` does when it accepts it. */
   readonly toHttp: (socket: Net.Socket) => void
+  /** Takes one whose time is over, and has it forgotten. */
   readonly onLate: (socket: Net.Socket) => void
 }
 
@@ -30,6 +32,8 @@ export class Reception {
   }
 
   receive(socket: Net.Socket): void {
+    // while it was decided about, it ended without a word
+    if (socket.readableEnded) return void socket.on("error", ignoreError).end()
     this.waiting.set(socket, performance.now())
     attend(socket, new Guest(this, socket))
   }
@@ -37,17 +41,19 @@ export class Reception {
   /** What a guest says first. */
   hear(socket: Net.Socket, chunk: Buffer): void {
     const { maxHeaderSize, onUpgrade, toHttp } = this.options
-    const head = RequestHead.parse(chunk.toString("latin1", 0, maxHeaderSize), this.options)
-    if (head !== undefined) {
+    const end = chunk.indexOf("\r\n\r\n") + 4
+    // no more than the head: what is taken of the text keeps the whole of it
+    const fields =
+      end < 4 || end > maxHeaderSize ? undefined : RequestHead.parse(chunk.toString("latin1", 0, end), this.options)
+    if (fields !== undefined) {
       this.forget(socket)
-      return onUpgrade(new OpeningHandshake.Request(head.fields), socket, chunk.subarray(head.end))
+      return onUpgrade(new OpeningHandshake.Request(fields), socket, chunk.subarray(end))
     }
     leave(socket)
     socket.once("close", () => this.forget(socket))
-    socket.pause()
-    socket.unshift(chunk)
     toHttp(socket)
-    socket.resume()
+    // it flows, and so this is given out at once, before more can come
+    socket.unshift(chunk)
   }
 
   /** The first head has come, or the connection is gone. */
@@ -61,7 +67,6 @@ export class Reception {
     const now = performance.now()
     for (const [socket, came] of this.waiting) {
       if (now - came < this.options.timeout) return
-      this.forget(socket)
       this.options.onLate(socket)
     }
   }

@@ -1,5 +1,5 @@
 /**
- * One request to upgrade that `node:http` has parsed: what it asks for, and its answer written by hand, since an upgrade has no
+ * One request to upgrade whose head was read: what it asks for, and its answer written by hand, since an upgrade has no
  * response object.
  */
 import * as Effect from "effect/Effect"
@@ -169,3 +169,6 @@ export const toRequest = (request: NodeHttp.IncomingMessage, keepRawHeaders = fa
 
 export const isWebSocketUpgrade = ({ headers: { upgrade = "" } }: NodeHttp.IncomingMessage): boolean =>
   upgrade === "websocket" || /(^|,)\s*websocket\s*(,|$)/i.test(upgrade)
+
+export const hasBody = ({ headers }: NodeHttp.IncomingMessage): boolean =>
+  headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0"

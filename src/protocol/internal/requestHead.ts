@@ -5,19 +5,13 @@
  */
 import type { RequestFields } from "../OpeningHandshake.ts"
 
-export interface RequestHead {
-  readonly fields: typeof RequestFields.Type
-  /** Where the head ends, in characters and so in bytes. */
-  readonly end: number
-}
-
 export interface Options {
   readonly maxHeaders: number
   readonly keepRawHeaders: boolean
 }
 
 /** RFC 9112 sections 3 and 5, with the characters of RFC 3986 that a path and a query may have. */
-const wholeHead = /^GET \/[\w\-.~!$&'()*+,;=:@/?%]* HTTP\/1\.1\r\n(?:[!#$%&'*+.^_`|~\w-]+:[\t -~]*\r\n)+\r\n/
+const wholeHead = /^GET \/[\w\-.~!$&'()*+,;=:@/?%]* HTTP\/1\.1\r\n(?:[!#$%&'*+.^_`|~\w-]+:[\t -~]*\r\n)+\r\n$/
 
 const targetAt = "GET ".length
 const versionLength = " HTTP/1.1".length
@@ -26,17 +20,16 @@ const versionLength = " HTTP/1.1".length
 const unusual = new Set(["content-length", "transfer-encoding", "expect", "trailer", "proxy-connection"])
 
 /** RFC 9110 section 7.6.1. */
-const namesUpgrade = /(^|,)[ \t]*upgrade[ \t]*(,|$)/i
+const namesUpgrade = /(^|,) *upgrade *(,|$)/i
 
-/** Reads the head at the beginning of a text, one character for each byte; `undefined` if it is not all there or of another shape. */
-export const parse = (text: string, { keepRawHeaders, maxHeaders }: Options): RequestHead | undefined => {
-  const end = wholeHead.exec(text)?.[0].length
-  if (end === undefined) return undefined
+/** Reads a whole head, one character for each byte; `undefined` if it is of another shape. */
+export const parse = (text: string, { keepRawHeaders, maxHeaders }: Options): typeof RequestFields.Type | undefined => {
+  if (!wholeHead.test(text)) return undefined
   const firstEnd = text.indexOf("\r\n")
   const headers: Record<string, string> = {}
-  const rawHeaders: Array<string> = []
+  const rawHeaders: Array<string> | undefined = keepRawHeaders ? [] : undefined
   let count = 0
-  for (let at = firstEnd + 2; at < end - 2;) {
+  for (let at = firstEnd + 2; at < text.length - 2;) {
     const colon = text.indexOf(":", at)
     const lineEnd = text.indexOf("\r\n", colon)
     const rawName = text.slice(at, colon)
@@ -44,22 +37,21 @@ export const parse = (text: string, { keepRawHeaders, maxHeaders }: Options): Re
     // twice, or a name that every object has
     if (++count > maxHeaders || headers[name] !== undefined || unusual.has(name)) return undefined
     const value = trimmed(text, colon + 1, lineEnd)
+    // parsers have differed on whether a token may have a tab beside it
+    if (name === "connection" && text.slice(colon, lineEnd).includes("\t")) return undefined
     headers[name] = value
-    if (keepRawHeaders) rawHeaders.push(rawName, value)
+    rawHeaders?.push(rawName, value)
     at = lineEnd + 2
   }
   const { connection, host, upgrade } = headers
   if (host === undefined || upgrade?.toLowerCase() !== "websocket") return undefined
   if (connection === undefined || (connection !== "Upgrade" && !namesUpgrade.test(connection))) return undefined
   return {
-    fields: {
-      method: "GET",
-      target: text.slice(targetAt, firstEnd - versionLength),
-      httpVersion: "1.1",
-      headers,
-      ...(keepRawHeaders ? { rawHeaders } : {})
-    },
-    end
+    method: "GET",
+    target: text.slice(targetAt, firstEnd - versionLength),
+    httpVersion: "1.1",
+    headers,
+    ...(rawHeaders === undefined ? {} : { rawHeaders })
   }
 }
 
