@@ -1,5 +1,5 @@
 /**
- * The {@link UpgradeListener} over `node:http`, which parses the heads, but for that of the usual opening handshake over plain TCP.
+ * The {@link UpgradeListener} over `node:http`, which parses the heads, but for that of the usual opening handshake.
  * Requests that are no WebSocket upgrade go to an HTTP application on the same port, if there is one, and are told what this address
  * speaks if there is none.
  *
@@ -349,14 +349,13 @@ export const make = Effect.fnUntraced(function* (
           (cause) => new ListenError({ address: Listen.addressOf(options), code: "ERR_TLS_SETTINGS", cause })
         )
   const listeners = server.listeners("connection")
-  const toHttp = (socket: Net.Socket) => listeners.forEach((listener) => listener.call(server, socket))
   const reception = new Reception({
     timeout,
     maxHeaderSize,
     maxHeaders,
     keepRawHeaders,
     onUpgrade: takeUpgrade,
-    toHttp,
+    toHttp: (socket) => listeners.forEach((listener) => listener.call(server, socket)),
     onLate: (socket) => onClientError(lateHead, socket)
   })
   if (timeout !== Infinity) {
@@ -378,8 +377,7 @@ export const make = Effect.fnUntraced(function* (
       admit,
       timeout,
       gate,
-      // the parser of node:http takes from TLS itself, which spares the way through the stream
-      serve: (stream, isSecure) => (isSecure ? toHttp(stream) : reception.receive(stream))
+      serve: (stream) => reception.receive(stream)
     },
     runFork
   )

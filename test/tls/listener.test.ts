@@ -10,9 +10,11 @@ import type { Peer } from "../../src/server/UpgradeListener.ts"
 import * as WebSocketServer from "../../src/server/WebSocketServer.ts"
 import * as ClientHello from "../../src/tls/ClientHello.ts"
 import * as Identities from "../../src/tls/Identities.ts"
+import * as Opcode from "../../src/protocol/Opcode.ts"
+import { bytesOf, shown, text as textFrame } from "../connection/connected.ts"
 import { has } from "../installed.ts"
 import { collectingLogs, deciding, eventually, serving } from "../server/serving.ts"
-import { upgradeRequest } from "../server/wire.ts"
+import { upgradeRequest, Wire } from "../server/wire.ts"
 import { fromNode } from "./hellos.ts"
 import { dial, echoing, isLetIn, localhost, rest, tcp, upgraded, withTls } from "./listening.ts"
 import { path, text } from "./openssl.ts"
@@ -481,4 +483,20 @@ describe("records", () => {
       assert.isTrue(heads.every((it) => !it.includes("unknown")))
     })
   )
+
+  for (const records of [false, true]) {
+    it.live(`that a request comes in, many at once, are one request${records ? ", told of as well" : ""}`, () =>
+      Effect.gen(function* () {
+        const { port } = yield* echoing({ records, onStatus: () => {} })
+        const socket = yield* dial(port)
+        assert.isTrue(socket.setMaxSendFragment(512))
+        const wire = new Wire(socket)
+        const request = upgradeRequest({ "X-Fill": "a".repeat(2000) })
+        wire.write(Buffer.concat([Buffer.from(request), bytesOf("client", [textFrame("hi"), textFrame("ho")])]))
+        assert.strictEqual((yield* wire.response).status, 101)
+        assert.deepStrictEqual(shown(yield* wire.next), [Opcode.text, "hi"])
+        assert.deepStrictEqual(shown(yield* wire.next), [Opcode.text, "ho"])
+      })
+    )
+  }
 })

@@ -26,8 +26,8 @@ export interface Options {
   /** How long a header may take, and `admit`, and the gate, in milliseconds. */
   readonly timeout: number
   readonly gate: Gate | undefined
-  /** Gives a connection that came through to HTTP, over TLS or as it is. */
-  readonly serve: (stream: Net.Socket, isSecure: boolean) => void
+  /** Gives a connection that came through to HTTP. */
+  readonly serve: (stream: Net.Socket) => void
 }
 
 /** `answered`: the door tells the client that it is kept out. */
@@ -58,7 +58,7 @@ export class Entrance {
     // who it is about is known later, if a load balancer says it
     if (proxyProtocol === undefined && door !== undefined && !door.opens(socket, peer)) return
     const decision = this.decision(socket, peer)
-    if (decision === undefined && gate === undefined) return serve(socket, false)
+    if (decision === undefined && gate === undefined) return serve(socket)
     this.inside.add(socket)
     socket.on("error", ignoreError)
     if (decision === undefined) return this.secure(socket, peer)
@@ -138,11 +138,11 @@ export class Entrance {
     this.inside.delete(socket)
     // TLS learns a little later that the connection beneath it was cut off
     if (stream.destroyed || socket.destroyed) return void socket.destroy()
-    if (stream !== socket) return this.options.serve(stream, true)
+    if (stream !== socket) return this.options.serve(stream)
     socket.off("error", ignoreError)
     // it was, if something was read of it
     const isPaused = socket.isPaused()
-    this.options.serve(socket, false)
+    this.options.serve(socket)
     if (isPaused) socket.resume()
   }
 

@@ -1,5 +1,5 @@
 /**
- * Where a connection without TLS is until its first request has come. An opening handshake of the usual shape that is whole in the first read is
+ * Where a connection is until its first request has come. An opening handshake of the usual shape that is whole in the first read is
  * taken here, and spared the parser, the request and the listeners of `node:http`, which are a fifth of what a handshake costs. With
  * everything else, and all that was read of it, the connection goes on to `node:http`. The time for the first head is kept here in
  * both cases.

@@ -67,7 +67,7 @@ export class Handshake {
 
   /**
    * Begins. `done` is called once and later, unless the handshake is ended before; if nobody can refuse the client any more, in the
-   * event itself: whoever has the stream before its first byte reads from TLS itself.
+   * event itself.
    */
   constructor(
     settings: Settings,
