@@ -74,6 +74,8 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
   const context = yield* Effect.context<never>()
   // so that 0 is before everything
   const start = clock.currentTimeMillisUnsafe() - 1
+  // by `floor`, since the difference of two large numbers is kept in an object of its own, also if it is small
+  const sinceStart = (): number => Math.floor(clock.currentTimeMillisUnsafe() - start)
   const tick = Math.max(
     minTick,
     Math.min(maxTick, Math.min(limits.pingInterval, limits.pongTimeout, limits.idleTimeout, limits.maxLifetime) / 4)
@@ -137,7 +139,7 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
     act(Effect.andThen(Telemetry.limitHit(limit), connection.shutdown({ code, reason })))
 
   const sweep = Effect.gen(function* () {
-    const now = clock.currentTimeMillisUnsafe() - start
+    const now = sinceStart()
     for (const [connection, watch] of watched) {
       const action = visit(connection, watch, now)
       if (action !== undefined) yield* action
@@ -151,7 +153,7 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
     // every WebSocket that this package makes is a Connection; another implementation is not ours to watch
     watch: (webSocket) => {
       if (!(webSocket instanceof Connection)) return
-      const now = clock.currentTimeMillisUnsafe() - start
+      const now = sinceStart()
       watched.set(webSocket, {
         openedAt: now,
         bytes: 0,

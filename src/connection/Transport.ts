@@ -127,16 +127,28 @@ export const flowAll = <E, R>(
   reader: Source,
   take: (chunks: NonEmptyReadonlyArray<Uint8Array | string>) => Effect.Effect<unknown, E, R> | undefined
 ): Effect.Effect<never, E | Socket.SocketError, R> => {
-  const go: Effect.Effect<never, E | Socket.SocketError, R> = Effect.flatten(
-    flow<never, E | Socket.SocketError, R>(reader, {
-      take: (chunks) => {
-        const wait = take(chunks)
-        return wait === undefined ? undefined : Effect.andThen(wait, go)
-      },
-      onEnd: Effect.fail
-    })
-  )
-  return go
+  return new All(reader, take).go
+}
+
+class All<E, R> implements Taker<never, E | Socket.SocketError, R> {
+  readonly go: Effect.Effect<never, E | Socket.SocketError, R>
+  private readonly each: (
+    chunks: NonEmptyReadonlyArray<Uint8Array | string>
+  ) => Effect.Effect<unknown, E, R> | undefined
+
+  constructor(reader: Source, each: All<E, R>["each"]) {
+    this.each = each
+    this.go = Effect.flatten(flow(reader, this))
+  }
+
+  take(chunks: NonEmptyReadonlyArray<Uint8Array | string>) {
+    const wait = this.each(chunks)
+    return wait === undefined ? undefined : Effect.andThen(wait, this.go)
+  }
+
+  onEnd(error: Socket.SocketError): Effect.Effect<never, Socket.SocketError> {
+    return Effect.fail(error)
+  }
 }
 
 /**

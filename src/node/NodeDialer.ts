@@ -139,6 +139,17 @@ const abandon = (socket: Net.Socket): Effect.Effect<void> => {
   return Effect.void
 }
 
+/** In a function of its own, since what a finalizer closes over lives as long as the connection. */
+const own = (socket: Net.Socket, scope: Scope.Scope): Effect.Effect<void> =>
+  Scope.addFinalizerExit(scope, () => abandon(socket))
+
+const scoped = (dialled: Effect.Effect<Net.Socket, DialError>): Effect.Effect<Socket.Socket, DialError, Scope.Scope> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(restore(dialled), (socket) =>
+      Effect.flatMap(Effect.scope, (scope) => Effect.as(own(socket, scope), NodeSocket.fromDuplex(socket)))
+    )
+  )
+
 const byOrigin = (target: AnyTarget): TargetPolicy.TargetPolicy =>
   target instanceof ClientTarget ? TargetPolicy.unreserved : TargetPolicy.everything
 
@@ -247,23 +258,14 @@ export const make = (options: Options = {}): Dialer["Service"] => {
   }
 
   return {
-    dial: (target, client): Effect.Effect<Socket.Socket, DialError, Scope.Scope> => {
-      const dialled = Effect.suspend(() => {
-        const progress: Tls.Progress = { late: undefined }
-        const late = () => new DialError({ target, kind: "TimedOut", detail: progress.late })
-        return inTime(open(target, client, progress), patience, late)
-      })
-      return Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(Effect.scope, (scope) =>
-          Effect.flatMap(restore(dialled), (socket) =>
-            Effect.as(
-              Scope.addFinalizerExit(scope, () => abandon(socket)),
-              NodeSocket.fromDuplex(socket)
-            )
-          )
-        )
+    dial: (target, client): Effect.Effect<Socket.Socket, DialError, Scope.Scope> =>
+      scoped(
+        Effect.suspend(() => {
+          const progress: Tls.Progress = { late: undefined }
+          const late = () => new DialError({ target, kind: "TimedOut", detail: progress.late })
+          return inTime(open(target, client, progress), patience, late)
+        })
       )
-    }
   }
 }
 

@@ -21,16 +21,15 @@
 import * as Arr from "effect/Array"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import { constVoid } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
-import { Connection } from "../connection/internal/connection.ts"
+import { Connection, type Settling } from "../connection/internal/connection.ts"
 import type { Outgoing } from "../connection/internal/outbound.ts"
 import * as Now from "../connection/internal/now.ts"
 import * as Transport from "../connection/Transport.ts"
@@ -119,15 +118,21 @@ export const pipeWebSocket = (
   // every WebSocket that this package makes is a Connection
   if (!(webSocket instanceof Connection)) return Effect.die(new TypeError("expected a WebSocket of this package"))
   return Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(restore(Transport.fromSocket(upstream)), (target) => {
-      const pipe = new Pipe(webSocket, target, options)
-      return Effect.contextWith((context: Context.Context<never>) => {
-        pipe.watch(Effect.runForkWith(context))
-        return Effect.onExit(restore(pipe.run), (exit) => pipe.release(exit))
-      })
-    })
+    Effect.flatMap(restore(Transport.fromSocket(upstream)), (target) =>
+      toItsEnd(new Pipe(webSocket, target, options), restore)
+    )
   )
 }
+
+/** In a function of its own, since what the end closes over lives as long as the connection. */
+const toItsEnd = (
+  pipe: Pipe,
+  restore: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+): Effect.Effect<void, Socket.SocketError> =>
+  Effect.contextWith((context: Context.Context<never>) => {
+    pipe.watch(context)
+    return Effect.onExit(restore(Effect.suspend(() => pipe.run())), (exit) => pipe.release(exit))
+  })
 
 const utf8 = { ignoreBOM: true } as const
 
@@ -147,7 +152,7 @@ const nothing: ReadonlyArray<never> = []
 const looks = 4
 
 /** A client, a target, and the two directions between them: `up` in the fiber that runs the pipe, `down` in one beside it. */
-class Pipe {
+class Pipe implements Settling {
   private readonly client: Connection
   private readonly target: Transport.Transport
   private readonly text: TextDecoder | undefined
@@ -163,6 +168,7 @@ class Pipe {
   /** It is interrupted, and the observer, who may be what is waited for, is left out. */
   private isLeaving = false
   private warden: Fiber.Fiber<void> | undefined = undefined
+  private context: Context.Context<never> = Context.empty()
 
   constructor(client: Connection, target: Transport.Transport, options: PipeOptions) {
     this.client = client
@@ -173,7 +179,7 @@ class Pipe {
     this.onFailure = options.onFailure
   }
 
-  get run(): Effect.Effect<void, Socket.SocketError> {
+  run(): Effect.Effect<void, Socket.SocketError> {
     return Effect.flatMap(Effect.forkDetach(this.fromTarget, { startImmediately: true }), (fiber) => {
       this.down = fiber
       this.client.keepsReading = true
@@ -208,7 +214,7 @@ class Pipe {
   release(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
     const { client, down, target, warden } = this
     // what follows has bounds of its own, and the client may end in the midst of it, or after
-    client.onSettled(constVoid)
+    client.onSettled(undefined)
     const isDone = down === undefined || down.pollUnsafe() !== undefined
     return (warden === undefined ? Effect.void : Fiber.interrupt(warden)).pipe(
       Effect.andThen(isDone ? Effect.void : Fiber.interrupt(down)),
@@ -245,11 +251,16 @@ class Pipe {
    * When the client is gone, a target does not hold the end up that takes nothing for the close timeout, or that has all and does
    * not end for as long. One fiber sees to both, where each bounded wait would take two.
    */
-  watch(fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>): void {
-    this.client.onSettled(() => {
-      // in the next turn: most often the target has all by then
-      this.warden = fork(Effect.flatMap(Effect.yieldNow, () => this.guard(this.progress, looks)))
-    })
+  watch(context: Context.Context<never>): void {
+    this.context = context
+    this.client.onSettled(this)
+  }
+
+  settled(): void {
+    // in the next turn: most often the target has all by then
+    this.warden = Effect.runForkWith(this.context)(
+      Effect.flatMap(Effect.yieldNow, () => this.guard(this.progress, looks))
+    )
   }
 
   private get progress(): number {

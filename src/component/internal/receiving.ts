@@ -2,7 +2,7 @@
  * What a connection of the server receives, as events: fragments, messages or lines, and pings, one after the other; nothing
  * while it is paused.
  */
-import type { Connection } from "../../connection/internal/connection.ts"
+import type { Connection, Settling } from "../../connection/internal/connection.ts"
 import { isControlFrame, type MessageEvent, type Piece } from "../../protocol/MessageEvent.ts"
 import * as Opcode from "../../protocol/Opcode.ts"
 import { ComponentError } from "../ComponentError.ts"
@@ -11,7 +11,7 @@ import { type Line, Lines } from "./lines.ts"
 import type { WSServerEvents } from "../Events.ts"
 import type { Link } from "./link.ts"
 
-export class Receiving {
+export class Receiving implements Settling {
   maxLineLength: number
   private readonly link: Link<WSServerEvents>
   private lines: Lines | undefined
@@ -163,9 +163,11 @@ export class Receiving {
 
   /** A connection that ends holds nothing up. */
   attach(connection: Connection): void {
-    connection.onSettled(() => {
-      this.isSettled = true
-      this.process()
-    })
+    connection.onSettled(this)
+  }
+
+  settled(): void {
+    this.isSettled = true
+    this.process()
   }
 }

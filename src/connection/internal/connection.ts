@@ -52,6 +52,11 @@ export interface Options {
   readonly transport: Transport.Transport
 }
 
+/** Is told that it is known how the connection ended. */
+export interface Settling {
+  settled(): void
+}
+
 export const TypeId = "~effect-websocket/connection/WebSocket"
 
 export class Connection implements Owner, Gate {
@@ -80,7 +85,7 @@ export class Connection implements Owner, Gate {
   keepsReading = false
   /** We went without waiting for the peer: that its bytes end then is no loss of the connection. */
   hasLeft = false
-  private whenSettled: (() => void) | undefined
+  private settling: Settling | undefined
 
   private reportedReceived = 0
   private reportedSent = 0
@@ -352,18 +357,18 @@ export class Connection implements Owner, Gate {
     })
   }
 
-  /** Has something done once it is known how the connection ended. */
-  onSettled(act: () => void): void {
-    if (this.info === undefined) this.whenSettled = act
-    else act()
+  /** Has one told, in place of who was to be told before, once it is known how the connection ended. */
+  onSettled(who: Settling | undefined): void {
+    if (this.info === undefined) this.settling = who
+    else who?.settled()
   }
 
   private settle(info: ConnectionState.CloseInfo): void {
     if (this.info !== undefined) return
     this.info = info
     if (this.settled !== undefined) Deferred.doneUnsafe(this.settled, Effect.succeed(info))
-    this.whenSettled?.()
-    this.whenSettled = undefined
+    this.settling?.settled()
+    this.settling = undefined
     this.pings?.fail(connectionClosed(info))
   }
 

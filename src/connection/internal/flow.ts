@@ -3,7 +3,7 @@
  * for and nobody else wants to read; otherwise it goes the way of a pull.
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
-import type * as Cause from "effect/Cause"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Socket from "effect/socket/Socket"
 import * as Transport from "../Transport.ts"
@@ -28,8 +28,8 @@ export interface Batches {
   end(error: Socket.SocketError): ItemPull
 }
 
-export class Flow<E, R> implements Transport.Taker<void, WebSocketError | E | Cause.Done, R> {
-  readonly go: Effect.Effect<void, WebSocketError | E | Cause.Done, R>
+export class Flow<E, R> implements Transport.Taker<void, WebSocketError | E, R> {
+  readonly go: Effect.Effect<void, WebSocketError | E, R>
   private readonly inbound: Batches
   private readonly give: (items: Items) => Wait<E, R>
 
@@ -74,10 +74,14 @@ export class Flow<E, R> implements Transport.Taker<void, WebSocketError | E | Ca
     return this.given(this.inbound.end(error))
   }
 
-  private given(pulled: ItemPull): Effect.Effect<void, WebSocketError | E | Cause.Done, R> {
-    return Effect.flatMap(pulled, (items) => {
-      const wait = this.give(items)
-      return wait === undefined ? this.go : Effect.andThen(wait, this.go)
+  /** The end is where it is met, and nothing waits for it from the beginning. */
+  private given(pulled: ItemPull): Effect.Effect<void, WebSocketError | E, R> {
+    return Effect.matchEffect(pulled, {
+      onFailure: (error) => (Cause.isDone(error) ? Effect.void : Effect.fail(error)),
+      onSuccess: (items) => {
+        const wait = this.give(items)
+        return wait === undefined ? this.go : Effect.andThen(wait, this.go)
+      }
     })
   }
 }

@@ -10,7 +10,7 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Pull from "effect/Pull"
+import type * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import type * as Socket from "effect/socket/Socket"
 import * as CloseCode from "../../protocol/CloseCode.ts"
@@ -232,7 +232,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
 
   /** Gives each batch to `take` until the end, as soon as it comes, as long as nobody else wants to read. */
   private flow<E, R>(take: (items: Items) => Wait<E, R>): Effect.Effect<void, WebSocketError | E, R> {
-    return Pull.catchDone(new Flow(this, take).go, doneWell)
+    return new Flow(this, take).go
   }
 
   /** Begins to read, unless there is something else to do first: then that. */
@@ -407,8 +407,6 @@ interface Pulls {
   readonly more: ItemPull
   readonly read: ItemPull
 }
-
-const doneWell = () => Effect.void
 
 /** Inflates what is compressed of the items, up to a portion of output; the rest waits for the next pull. */
 const inflate = Effect.fnUntraced(function* (
