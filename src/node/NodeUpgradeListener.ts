@@ -11,15 +11,12 @@ import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import { constVoid } from "effect/Function"
 import type * as HttpServer from "effect/http/HttpServer"
-import * as Metric from "effect/Metric"
 import type * as NetAddress from "effect/net/NetAddress"
-import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as NodeHttp from "node:http"
 import type * as Net from "node:net"
 import type { Duplex } from "node:stream"
-import * as Telemetry from "../connection/Telemetry.ts"
-import * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
+import type * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
 import type * as AccessList from "../server/AccessList.ts"
 import type { Admission } from "../server/Admission.ts"
 import type * as ForwardedFor from "../server/ForwardedFor.ts"
@@ -31,15 +28,14 @@ import * as Identified from "./internal/identified.ts"
 import * as Forwarding from "./internal/forwarding.ts"
 import * as Listen from "./internal/listen.ts"
 import { Reception } from "./internal/reception.ts"
+import { bodied, lateHead, otherUpgrade, Refusals, unexpected } from "./internal/refusals.ts"
+import { setKeepAlive } from "./internal/tcpKeepAlive.ts"
 import {
   hasBody,
   ignoreError,
-  isDoubled,
   isWebSocketUpgrade,
   type Named,
   NodeUpgrade,
-  refusal,
-  refuse,
   toRequest,
   unavailable
 } from "./internal/upgrade.ts"
@@ -161,30 +157,6 @@ export interface Options {
   readonly keepRawHeaders?: boolean | undefined
 }
 
-/** The reasons of `clientError` that are limits, and their answers. Everything else is not HTTP: 400. */
-const clientErrors: Record<string, readonly [limit: string, OpeningHandshake.Refusal]> = {
-  HPE_HEADER_OVERFLOW: ["maxHeaderSize", refusal(431, "The head of the request is too large.")],
-  ERR_HTTP_REQUEST_TIMEOUT: ["handshakeTimeout", refusal(408, "The request did not come in time.")]
-}
-/** As `node:http` has it. */
-const lateHead = Object.assign(new Error("the head did not come in time"), { code: "ERR_HTTP_REQUEST_TIMEOUT" })
-const otherUpgrade = refusal(426, "This address speaks WebSocket and no other upgrade.")
-/** What would come as a body is neither a request's (RFC 6455 section 4.1) nor frames. */
-const bodied = refusal(400, "A handshake has no body, and so no Transfer-Encoding, and no Content-Length but 0.")
-/** RFC 9110 section 10.1.1. */
-const unexpected = refusal(417, "This server meets no expectation but 100-continue.")
-const notHttp = refusal(400, "What came is not HTTP.")
-
-/** `interval` is of Node 26; before, it is not looked at. What is no whole number of seconds, Node would cut to one. */
-const setKeepAlive = (socket: Net.Socket, time: number | undefined, interval: number | undefined): void => {
-  const set: (enable: boolean, time?: number, interval?: number) => Net.Socket = socket.setKeepAlive.bind(socket)
-  set(true, wholeSeconds(time), wholeSeconds(interval))
-}
-
-/** What the system takes: at least one second, or it would take none of it, and at most what Linux does. */
-const wholeSeconds = (millis: number | undefined): number | undefined =>
-  millis === undefined || millis === 0 ? millis : Math.min(32_767, Math.ceil(millis / 1000)) * 1000
-
 /**
  * Starts to listen; the listener and its connections end with the scope. The second service is the HTTP server on the same
  * port.
@@ -207,6 +179,7 @@ export const make = Effect.fnUntraced(function* (
   const runFork = Effect.runForkWith(yield* Effect.context<never>())
   /** Refusals and other short work outside of a handler. */
   const background = (self: Effect.Effect<void>) => void Fiber.runIn(scope)(runFork(self))
+  const refusals = new Refusals(maxHeaders, background)
 
   const server = NodeHttp.createServer({
     maxHeaderSize,
@@ -226,34 +199,21 @@ export const make = Effect.fnUntraced(function* (
   /** The answer that a connection waits for: a client may send its next request before it has come. */
   const answering = new WeakMap<Duplex, NodeHttp.ServerResponse>()
 
-  /** What is wrong with a head before anybody looks at what it asks for. */
-  const fault = (request: NodeHttp.IncomingMessage): OpeningHandshake.Refusal | undefined => {
-    if (request.rawHeaders.length / 2 > maxHeaders) {
-      background(Telemetry.limitHit("maxHeaders"))
-      return refusal(431, `The request has more than ${maxHeaders} header lines.`)
-    }
-    // RFC 9112 section 3.2
-    if (isDoubled("host", request.rawHeaders)) return refusal(400, "The Host header came more than once.")
-    return undefined
-  }
-
-  const countRefusal = (why: OpeningHandshake.Refusal) => Metric.update(Telemetry.refusals, String(why.status))
-  const turnAway = (socket: Duplex, why: OpeningHandshake.Refusal) =>
-    background(Effect.andThen(countRefusal(why), refuse(socket, why)))
-
   /** A request to upgrade to WebSocket whose head is well. */
   const takeUpgrade = (request: OpeningHandshake.Request, socket: Duplex, head: Uint8Array): void => {
     const come = (named?: Named) => {
-      if (onUpgrade === undefined) return turnAway(socket, unavailable)
+      if (onUpgrade === undefined) return refusals.turnAway(socket, unavailable)
       onUpgrade(new NodeUpgrade(request, socket, head, named))
     }
     if (forwarding === undefined) return come()
-    forwarding(request, socket, come, (why) => turnAway(socket, why))
+    forwarding(request, socket, come, (why) => refusals.turnAway(socket, why))
   }
 
   const upgrade = (request: NodeHttp.IncomingMessage, socket: Duplex, head: Uint8Array): void => {
-    const why = isWebSocketUpgrade(request) ? (fault(request) ?? (hasBody(request) ? bodied : undefined)) : otherUpgrade
-    if (why !== undefined) return turnAway(request.socket, why)
+    const why = isWebSocketUpgrade(request)
+      ? (refusals.fault(request) ?? (hasBody(request) ? bodied : undefined))
+      : otherUpgrade
+    if (why !== undefined) return refusals.turnAway(request.socket, why)
     takeUpgrade(toRequest(request, keepRawHeaders), socket, head)
   }
   server.on("upgrade", (request, socket, head) => {
@@ -266,55 +226,16 @@ export const make = Effect.fnUntraced(function* (
     before.once("close", () => upgrade(request, socket, head))
   })
 
-  const onClientError = (error: NodeJS.ErrnoException, socket: Duplex) => {
+  server.on("clientError", (error, socket) => {
     reception.forget(socket)
-    // its time was over here before it was there, and it was told
-    if (error.code === lateHead.code && socket.writableEnded) return
-    if (socket.destroyed || !socket.writable || error.code === "ECONNRESET") {
-      socket.destroy()
-      return
-    }
-    const [limit, why] = clientErrors[error.code ?? ""] ?? [undefined, notHttp]
-    background(
-      Effect.andThen(
-        limit === undefined ? countRefusal(why) : Effect.andThen(Telemetry.limitHit(limit), countRefusal(why)),
-        refuse(socket, why)
-      )
-    )
-  }
-  server.on("clientError", onClientError)
-
-  const answerPlain = (request: NodeHttp.IncomingMessage, response: NodeHttp.ServerResponse) =>
-    answerWith(
-      request,
-      response,
-      fault(request) ??
-        Result.match(OpeningHandshake.negotiate(toRequest(request)), {
-          onFailure: (why) => why,
-          onSuccess: () => unavailable
-        })
-    )
-  const answerWith = (
-    request: NodeHttp.IncomingMessage,
-    response: NodeHttp.ServerResponse,
-    why: OpeningHandshake.Refusal
-  ) => {
-    background(countRefusal(why))
-    request.resume()
-    const body = `${why.reason}\n`
-    response.writeHead(why.status, {
-      ...why.headers,
-      connection: "close",
-      "content-type": "text/plain; charset=utf-8",
-      "content-length": Buffer.byteLength(body)
-    })
-    response.end(request.method === "HEAD" ? undefined : body)
-  }
+    refusals.clientError(error, socket)
+  })
   server.on("checkExpectation", (request, response) => {
     reception.forget(request.socket)
-    answerWith(request, response, unexpected)
+    refusals.answer(request, response, unexpected)
   })
-  let onRequest: NodeHttp.RequestListener = answerPlain
+  const answerPlain: NodeHttp.RequestListener = (request, response) => refusals.answerPlain(request, response)
+  let onRequest = answerPlain
   server.on("request", (request, response) => {
     const { socket } = request
     reception.forget(socket)
@@ -322,8 +243,9 @@ export const make = Effect.fnUntraced(function* (
     response.once("close", () => {
       if (answering.get(socket) === response) answering.delete(socket)
     })
-    const isUpgrade = isWebSocketUpgrade(request)
-    if (isUpgrade || fault(request) !== undefined) return answerPlain(request, response)
+    if (isWebSocketUpgrade(request)) return answerPlain(request, response)
+    const why = refusals.fault(request)
+    if (why !== undefined) return refusals.answer(request, response, why)
     if (forwarding === undefined) return onRequest(request, response)
     forwarding(
       request,
@@ -332,7 +254,7 @@ export const make = Effect.fnUntraced(function* (
         Identified.name(request, named)
         onRequest(request, response)
       },
-      (why) => answerWith(request, response, why)
+      (why) => refusals.answer(request, response, why)
     )
   })
 
@@ -356,7 +278,10 @@ export const make = Effect.fnUntraced(function* (
     keepRawHeaders,
     onUpgrade: takeUpgrade,
     toHttp: (socket) => listeners.forEach((listener) => listener.call(server, socket)),
-    onLate: (socket) => onClientError(lateHead, socket)
+    onLate: (socket) => {
+      reception.forget(socket)
+      refusals.clientError(lateHead, socket)
+    }
   })
   if (timeout !== Infinity) {
     yield* Effect.acquireRelease(
