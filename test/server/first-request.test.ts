@@ -31,7 +31,7 @@ describe("a handshake with a body", () => {
   for (const [title, headers, now, later] of cases) {
     it.live(`${title} is told 400, once, and ended`, () =>
       Effect.gen(function* () {
-        const { port } = yield* serving(echo, { handshakeTimeout: "100 millis" })
+        const { port } = yield* serving(echo)
         const refused = yield* counting(
           Telemetry.refusals,
           "400",
@@ -60,11 +60,9 @@ describe("a handshake with a body", () => {
 })
 
 describe("the time of the first head", () => {
-  const handshakeTimeout = "150 millis"
-
   it.live("is over once: a part of a head is told 408 and ended, and nothing more is said", () =>
     Effect.gen(function* () {
-      const { port } = yield* serving(drain, { handshakeTimeout })
+      const { port } = yield* serving(drain, { handshakeTimeout: "150 millis" })
       const refused = yield* counting(
         Telemetry.refusals,
         "408",
@@ -84,20 +82,29 @@ describe("the time of the first head", () => {
 
   it.live("does not hold for a connection whose head has come, in however many pieces and whatever it was", () =>
     Effect.gen(function* () {
-      const { port } = yield* serving(echo, { handshakeTimeout })
-      const inPieces = yield* connect(port)
-      const request = upgradeRequest()
-      inPieces.write(request.slice(0, 40))
-      yield* Effect.sleep("20 millis")
-      inPieces.write(request.slice(40))
-      assert.strictEqual((yield* inPieces.response).status, 101)
-      const expecting = yield* connect(port)
-      expecting.write("POST / HTTP/1.1\r\nHost: a\r\nExpect: miracles\r\nContent-Length: 0\r\n\r\n")
-      assert.strictEqual((yield* expecting.response).status, 417)
-      assert.strictEqual(yield* allOf(expecting), "")
-      yield* Effect.sleep("500 millis")
-      inPieces.send(text("hi"))
-      assert.deepStrictEqual(shown(yield* inPieces.next), [Opcode.text, "hi"])
+      const { port } = yield* serving(echo, { handshakeTimeout: "400 millis" })
+      const late = yield* counting(
+        Telemetry.refusals,
+        "408",
+        Effect.gen(function* () {
+          const inPieces = yield* connect(port)
+          const request = upgradeRequest()
+          inPieces.write(request.slice(0, 40))
+          yield* Effect.sleep("20 millis")
+          inPieces.write(request.slice(40))
+          assert.strictEqual((yield* inPieces.response).status, 101)
+          const expecting = yield* connect(port)
+          expecting.write("POST / HTTP/1.1\r\nHost: a\r\nExpect: miracles\r\nContent-Length: 0\r\n\r\n")
+          const bodied = yield* connect(port)
+          bodied.write(upgradeRequest({ "Content-Length": "5" }))
+          assert.deepStrictEqual([(yield* expecting.response).status, (yield* bodied.response).status], [417, 400])
+          yield* Effect.sleep("1 second")
+          assert.deepStrictEqual([yield* allOf(expecting), yield* allOf(bodied)], ["", ""])
+          inPieces.send(text("hi"))
+          assert.deepStrictEqual(shown(yield* inPieces.next), [Opcode.text, "hi"])
+        })
+      )
+      assert.strictEqual(late, 0)
     })
   )
 })
