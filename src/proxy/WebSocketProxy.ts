@@ -30,16 +30,17 @@ import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import { Connection, type Settling } from "../connection/internal/connection.ts"
-import type { Outgoing } from "../connection/internal/outbound.ts"
 import * as Now from "../connection/internal/now.ts"
 import * as Transport from "../connection/Transport.ts"
 import * as WebSocket from "../connection/WebSocket.ts"
 import type { WebSocketError } from "../connection/WebSocketError.ts"
 import * as CloseCode from "../protocol/CloseCode.ts"
-import { isControlFrame, type MessageEvent, type Piece, type Watching } from "../protocol/MessageEvent.ts"
+import type { Piece, Watching } from "../protocol/MessageEvent.ts"
 import { WebSocketServer } from "../server/WebSocketServer.ts"
 import { type DialError, Dialer } from "./Dialer.ts"
+import { type Cut, pieces } from "./internal/cutting.ts"
 import { dialFirst } from "./internal/dialling.ts"
+import { Observed } from "./internal/observed.ts"
 import * as Router from "./Router.ts"
 
 /**
@@ -69,7 +70,7 @@ export interface PipeOptions {
    *
    * @internal
    */
-  readonly segment?: ((bytes: Uint8Array) => NonEmptyReadonlyArray<Outgoing> | undefined) | undefined
+  readonly segment?: Cut | undefined
   /** Who sees what the client sends, before the target gets it. Default: nobody. */
   readonly observer?: Observer | undefined
   /** Told why the connection failed, if it did: a `WebSocketError` is the client's, a `SocketError` the target's. */
@@ -145,8 +146,6 @@ const goingAway: CloseCode.CloseStatus = { code: CloseCode.goingAway, reason: ""
 const targetEnded: CloseCode.CloseStatus = { code: CloseCode.normal, reason: "" }
 
 const encoder = new TextEncoder()
-const noBytes = new Uint8Array(0)
-const nothing: ReadonlyArray<never> = []
 
 /** How often in the close timeout is looked whether a target takes what it is to get, so that it is at most so much longer. */
 const looks = 4
@@ -156,17 +155,12 @@ class Pipe implements Settling {
   private readonly client: Connection
   private readonly target: Transport.Transport
   private readonly text: TextDecoder | undefined
-  private readonly observer: Observer | undefined
+  private readonly observed: Observed | undefined
   private readonly segment: PipeOptions["segment"]
   private onFailure: PipeOptions["onFailure"]
   private down: Fiber.Fiber<void> | undefined = undefined
   /** The target's writer has all that the client sent. */
   private isDelivered = false
-  /** What was pulled for the observer, and how much of it the target's writer has. */
-  private pulled: ReadonlyArray<Uint8Array | MessageEvent> = nothing
-  private passed = 0
-  /** It is interrupted, and the observer, who may be what is waited for, is left out. */
-  private isLeaving = false
   private warden: Fiber.Fiber<void> | undefined = undefined
   private context: Context.Context<never> = Context.empty()
 
@@ -174,7 +168,7 @@ class Pipe implements Settling {
     this.client = client
     this.target = target
     this.text = options.messages === "text" ? new TextDecoder("utf-8", utf8) : undefined
-    this.observer = options.observer
+    this.observed = options.observer && new Observed(options.observer, target.writer)
     this.segment = options.segment
     this.onFailure = options.onFailure
   }
@@ -227,7 +221,8 @@ class Pipe implements Settling {
   private leave(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
     const { client, target } = this
     if (Exit.isSuccess(exit) || !Cause.hasInterruptsOnly(exit.cause)) return Effect.void
-    this.isLeaving = true
+    // the observer may be what is waited for
+    this.observed?.leaveOut()
     const { closeTimeout } = client.limits
     const bounded = (self: Effect.Effect<unknown, unknown>) =>
       Effect.ignore(Effect.timeoutOption(Effect.interruptible(self), closeTimeout))
@@ -284,54 +279,16 @@ class Pipe implements Settling {
   }
 
   private get fromClient(): Effect.Effect<void, WebSocketError | Socket.SocketError> {
-    const { client, observer } = this
-    return observer === undefined
-      ? client.inbound.flowPayloads((chunks) => this.toTarget(chunks))
-      : Effect.andThen(
-          // what an interruption left of a batch
-          this.pass(observer),
-          client.inbound.flowWatched(this.watching(observer), (items) => this.observed(items, observer))
-        )
-  }
-
-  private watching({ gathering, isWatching }: Observer): Watching {
-    return { gathering, isWatching: () => !this.isLeaving && isWatching() }
-  }
-
-  private observed(
-    items: NonEmptyReadonlyArray<Uint8Array | MessageEvent>,
-    observer: Observer
-  ): Effect.Effect<void, Socket.SocketError> | undefined {
-    const first = items[0]
-    if (items.length === 1 && first instanceof Uint8Array) return this.toTarget([first])
-    this.pulled = items
-    this.passed = 0
-    return this.pass(observer)
-  }
-
-  private pass(observer: Observer): Effect.Effect<void, Socket.SocketError> {
-    const all = Effect.whileLoop({
-      while: () => this.passed < this.pulled.length,
-      body: () => {
-        const item = this.pulled[this.passed]!
-        if (item instanceof Uint8Array) return this.give(item)
-        if (isControlFrame(item)) return this.give(noBytes)
-        return this.isLeaving
-          ? this.give(item.payload)
-          : Effect.flatMap(observer.onPiece(item), () => this.give(item.payload))
-      },
-      step: () => {}
-    })
-    // pieces are views of what was read, and keep all of it
+    const { observed } = this
+    const { inbound } = this.client
+    if (observed === undefined) return inbound.flowPayloads((chunks) => this.toTarget(chunks))
     return Effect.andThen(
-      all,
-      Effect.sync(() => void (this.pulled = nothing))
+      observed.rest,
+      inbound.flowWatched(observed, (items) => {
+        const first = items[0]
+        return items.length === 1 && first instanceof Uint8Array ? this.toTarget([first]) : observed.pass(items)
+      })
     )
-  }
-
-  private give(bytes: Uint8Array): Effect.Effect<void, Socket.SocketError> {
-    this.passed++
-    return bytes.length === 0 ? Effect.void : this.target.writer.writeAll([bytes])
   }
 
   private toTarget(chunks: NonEmptyReadonlyArray<Uint8Array>): Effect.Effect<void, Socket.SocketError> | undefined {
@@ -355,32 +312,18 @@ class Pipe implements Settling {
   }
 
   private toClient(chunks: NonEmptyReadonlyArray<Uint8Array | string>): Effect.Effect<void, WebSocketError> {
-    const { client, target, text } = this
-    const first = chunks[0]
+    const { client, segment, target, text } = this
     if (text !== undefined) {
       let out = ""
       for (const chunk of chunks) out += typeof chunk === "string" ? chunk : text.decode(chunk, { stream: true })
       return out === "" ? Effect.void : client.send(out)
     }
-    const cut = this.cut(chunks)
+    const all = Arr.map(chunks, (chunk) => (typeof chunk === "string" ? encoder.encode(chunk) : chunk))
+    const cut = segment === undefined ? undefined : pieces(all, segment)
     if (cut !== undefined) return client.outbound.sendPieces(cut)
-    if (chunks.length === 1 && typeof first !== "string" && target.reader.isExclusive?.(first) === true) {
-      return client.outbound.sendOwned(first)
-    }
-    return client.sendAll(Arr.map(chunks, (chunk) => (typeof chunk === "string" ? encoder.encode(chunk) : chunk)))
-  }
-
-  private cut(chunks: NonEmptyReadonlyArray<Uint8Array | string>): NonEmptyReadonlyArray<Outgoing> | undefined {
-    const { segment } = this
-    if (segment === undefined) return undefined
-    let isCut = false
-    const pieces = Arr.flatMap(chunks, (chunk): NonEmptyReadonlyArray<Outgoing> => {
-      const bytes = typeof chunk === "string" ? encoder.encode(chunk) : chunk
-      const cut = segment(bytes)
-      isCut ||= cut !== undefined
-      return cut ?? [{ isText: false, payload: bytes, first: true, last: true }]
-    })
-    return isCut ? pieces : undefined
+    return chunks.length === 1 && target.reader.isExclusive?.(all[0]) === true
+      ? client.outbound.sendOwned(all[0])
+      : client.sendAll(all)
   }
 
   /** Says that there is no more, and gives the client its time to say the same. */

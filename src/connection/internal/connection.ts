@@ -31,17 +31,12 @@ import type { ItemPull } from "./items.ts"
 import { whole } from "./memory.ts"
 import * as Now from "./now.ts"
 import { type Gate, Outbound } from "./outbound.ts"
+import { bounded, type Slow } from "./patience.ts"
 import { Pings } from "./pings.ts"
 import { toSocket } from "./toSocket.ts"
 
 /** Kinds of violation that are limits of ours, for the metric. */
 const limitKinds = new Set(["FrameTooBig", "MessageTooBig", "TooManyFragments", "TooManyControlFrames"])
-
-/** The system takes more only when a good part of its own buffer is free, which is some megabytes later. */
-const congestedPatience = 3
-
-/** So often a slow peer is given its time anew, and then no more. */
-const slowRounds = 20
 
 export interface Options {
   readonly role: "server" | "client"
@@ -59,7 +54,7 @@ export interface Settling {
 
 export const TypeId = "~effect-websocket/connection/WebSocket"
 
-export class Connection implements Owner, Gate {
+export class Connection implements Owner, Gate, Slow {
   declare readonly [TypeId]: typeof TypeId
   static {
     Object.defineProperty(this.prototype, TypeId, { value: TypeId })
@@ -270,32 +265,12 @@ export class Connection implements Owner, Gate {
     return Effect.suspend(() =>
       this.info !== undefined
         ? Effect.void
-        : this.bounded(
+        : bounded(
+            this,
             Effect.raceFirst(Effect.asVoid(reading), Effect.asVoid(this.closed)),
             Effect.suspend(() => Effect.andThen(Telemetry.limitHit("closeTimeout"), this.abort(peerTimeout("close"))))
           )
     )
-  }
-
-  private bounded(self: Effect.Effect<void>, orElse: Effect.Effect<void>): Effect.Effect<void> {
-    return Effect.flatMap(
-      Effect.raceFirst(
-        Effect.as(Effect.interruptible(self), true),
-        Effect.as(Effect.interruptible(this.stall(slowRounds)), false)
-      ),
-      (isDone) => (isDone ? Effect.void : orElse)
-    )
-  }
-
-  /** Waits until the peer has taken nothing for `closeTimeout`: one that is slow but goes on is given its time. */
-  private stall(rounds: number): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      const { taken, unsent } = this
-      return Effect.delay(
-        Effect.suspend(() => (this.taken === taken || rounds === 1 ? Effect.void : this.stall(rounds - 1))),
-        this.limits.closeTimeout * (unsent > 0 ? congestedPatience : 1)
-      )
-    })
   }
 
   /** Takes a step of the closing handshake, and sends the Close frame that is due; gives what is to be waited for, if anything. */
@@ -305,7 +280,7 @@ export class Connection implements Owner, Gate {
     if (state._tag === "Closed") this.settle(state.info)
     if (send === undefined) return undefined
     const wait = Now.begin(this.outbound.control(Opcode.close, CloseCode.encodeStatus(send)))
-    return wait === undefined ? undefined : this.bounded(Effect.ignore(wait), Effect.void)
+    return wait === undefined ? undefined : bounded(this, Effect.ignore(wait), Effect.void)
   }
 
   /** Section 5.5.1: a Close frame is answered by one; section 7.1.1: then the server ends the byte stream first. */
@@ -394,7 +369,7 @@ export class Connection implements Owner, Gate {
     if (this.transportLost) return ends.destroy(closeTimeout)
     if (ends.leave !== undefined && !this.inbound.reading) return ends.leave(closeTimeout)
     return ends.end.pipe(
-      Effect.andThen(this.bounded(this.drain, Effect.void)),
+      Effect.andThen(bounded(this, this.drain, Effect.void)),
       Effect.andThen(ends.destroy(closeTimeout))
     )
   }

@@ -1,0 +1,39 @@
+/**
+ * How long a peer is waited for while a connection closes: one that takes nothing for `closeTimeout` is given up, one that is
+ * slow but goes on is given its time, so often and no more.
+ */
+import * as Effect from "effect/Effect"
+import type { Limits } from "../Limits.ts"
+
+/** The system takes more only when a good part of its own buffer is free, which is some megabytes later. */
+const congestedPatience = 3
+
+/** So often a slow peer is given its time anew, and then no more. */
+const slowRounds = 20
+
+/** Who is waited for, by what is on the way to it: see `Transport.Writer`. */
+export interface Slow {
+  readonly limits: Limits
+  readonly unsent: number
+  readonly taken: number
+}
+
+/** Does what may take as long as the peer likes, and the other if the peer is given up. */
+export const bounded = (peer: Slow, self: Effect.Effect<void>, orElse: Effect.Effect<void>): Effect.Effect<void> =>
+  Effect.flatMap(
+    Effect.raceFirst(
+      Effect.as(Effect.interruptible(self), true),
+      Effect.as(Effect.interruptible(stall(peer, slowRounds)), false)
+    ),
+    (isDone) => (isDone ? Effect.void : orElse)
+  )
+
+/** Waits until the peer has taken nothing for `closeTimeout`. */
+const stall = (peer: Slow, rounds: number): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const { taken, unsent } = peer
+    return Effect.delay(
+      Effect.suspend(() => (peer.taken === taken || rounds === 1 ? Effect.void : stall(peer, rounds - 1))),
+      peer.limits.closeTimeout * (unsent > 0 ? congestedPatience : 1)
+    )
+  })
