@@ -18,8 +18,11 @@ const large = 16 * 1024
 /** A frame's header, and the payload behind it aligned. */
 const headroom = 16
 
-/** With its header of 4 bytes it is a frame of 64 KiB, and so four full records of TLS. */
-const ownSize = readSize - 4
+/**
+ * A frame with this payload, also as four records of TLS, fits into one of the largest segments that there are (65,464 bytes, of IPv6 over
+ * the loopback interface). What does not leaves a tail of some bytes, which is sent, acknowledged and waited for like a whole one.
+ */
+const ownSize = readSize - 256 - 4
 
 /** How many sockets may have a buffer of their own. */
 const maxOwners = 64
