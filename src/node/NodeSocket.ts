@@ -113,6 +113,7 @@ class NodeSocket
 
   flow<A, E, R>(taker: Transport.Taker<A, E, R>): Effect.Effect<Effect.Effect<A, E, R>> {
     return Effect.callback<Effect.Effect<A, E, R>>((resume) => {
+      this.fresh = undefined
       this.taker = taker
       // it is resumed with what its own taker gives
       this.resume = resume as Resume
@@ -185,6 +186,8 @@ class NodeSocket
     this.keepsHead = false
     const next = takenBy(taker, kept)
     if (next !== undefined) this.goOn(next, resume)
+    // whoever waits for a long time holds no chunk
+    else this.fresh = undefined
   }
 
   private isOwn(chunk: Uint8Array): boolean {

@@ -25,6 +25,8 @@ export interface Batches {
   deliver(items: ReadonlyArray<Item>): ItemPull
   /** Whether who reads may go on without a word. */
   readonly mayReadOn: boolean
+  /** What was read is with who took it, and is not held here while nothing comes. */
+  letGo(): void
   end(error: Socket.SocketError): ItemPull
 }
 
@@ -56,7 +58,10 @@ export class Flow<E, R> implements Transport.Taker<void, WebSocketError | E, R> 
     const wait = items.length === 0 ? undefined : this.gave(items as unknown as Items)
     // who was interrupted by what it was given has ended its turn, and it may be another's by now
     if (inbound.turns !== turns) return undefined
-    if (wait === undefined && inbound.mayReadOn) return undefined
+    if (wait === undefined && inbound.mayReadOn) {
+      inbound.letGo()
+      return undefined
+    }
     inbound.endTurn()
     return wait === undefined ? this.go : Effect.andThen(wait, this.go)
   }

@@ -240,7 +240,12 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
     this.isHeld = false
     if (this.backlog !== undefined || this.isDecided || this.reading) return this.next()
     this.reading = true
+    this.letGo()
     return undefined
+  }
+
+  letGo(): void {
+    this.exclusive = undefined
   }
 
   /** Whether who reads may go on without a word. */
@@ -264,6 +269,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
     if (this.closeFrame !== undefined) return (this.terminal = this.owner.closeReceived(this.closeFrame))
     if (this.reading) return this.turn(this.more)
     this.reading = true
+    this.letGo()
     return this.keepPulls.read
   }
 
