@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as CloseCode from "../protocol/CloseCode.ts"
 import { Connection } from "./internal/connection.ts"
+import * as Now from "./internal/now.ts"
 import type { Limits } from "./Limits.ts"
 import * as Telemetry from "./Telemetry.ts"
 import type { WebSocket } from "./WebSocket.ts"
@@ -83,6 +84,12 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
 
   const act = (self: Effect.Effect<void>) => Effect.asVoid(Effect.forkIn(self, scope))
 
+  /** Most often there is nothing to wait for, and no fiber is needed: many connections are pinged in one turn. */
+  const probe = (connection: Connection): Effect.Effect<void> | undefined => {
+    const wait = Now.begin(connection.probe)
+    return wait === undefined ? undefined : act(Effect.ignore(wait))
+  }
+
   const visit = (connection: Connection, watch: Watch, now: number): Effect.Effect<void> | undefined => {
     const { inbound, outbound, taken } = connection
     const isHeard = inbound.bytes !== watch.bytes
@@ -123,7 +130,7 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
       if (watch.unsent > 0) return undefined
       watch.seenAt = now
       watch.probedAt = 0
-      return act(connection.probe)
+      return probe(connection)
     }
     if (watch.probedAt !== 0) {
       if (now - watch.probedAt < limits.pongTimeout * patience(watch)) return undefined
@@ -132,7 +139,7 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
     }
     if (now - watch.seenAt < limits.pingInterval) return undefined
     watch.probedAt = now
-    return act(connection.probe)
+    return probe(connection)
   }
 
   const limitClose = (connection: Connection, limit: string, code: number, reason: string) =>

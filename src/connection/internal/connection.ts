@@ -177,8 +177,8 @@ export class Connection implements Owner, Gate, Slow {
   }
 
   /** A sign that an answer is wanted. */
-  get probe(): Effect.Effect<void> {
-    return Effect.ignore(this.outbound.control(Opcode.ping, new Uint8Array(0)))
+  get probe(): Effect.Effect<void, WebSocketError> {
+    return this.outbound.control(Opcode.ping, noBytes)
   }
 
   pongReceived(payload: Uint8Array): void {
@@ -422,5 +422,7 @@ const once = (first: Effect.Effect<void>, end: ItemPull): ItemPull => {
     return Effect.andThen(Effect.uninterruptible(first), end)
   })
 }
+
+const noBytes = new Uint8Array(0)
 
 const asTheyCome: MessageEvent.Gathering = { pieceSize: 0, wholeMessages: false }
