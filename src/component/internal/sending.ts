@@ -274,7 +274,7 @@ export class Sending {
   ): Promise<void> {
     this.mustBeOpen()
     if (this.isAsync) {
-      this.launch(this.connection.probe, signal)
+      this.launch(Effect.ignore(this.connection.probe), signal)
       return settled
     }
     this.flush()
