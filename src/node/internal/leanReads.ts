@@ -9,20 +9,18 @@ import type * as Net from "node:net"
 import type { Duplex } from "node:stream"
 import { Copies } from "../../connection/internal/copies.ts"
 
-/** What one read takes at most. */
-const readSize = 64 * 1024
+/**
+ * What one read takes at most. A frame with this payload, also as four records of TLS, fits into one of the largest segments that there
+ * are (65,464 bytes, of IPv6 over the loopback interface). What does not leaves a tail of some bytes, which is sent, acknowledged and
+ * waited for like a whole one.
+ */
+const readSize = 64 * 1024 - 256 - 4
 
 /** What is at least as large is given in a buffer that nothing else is in. */
 const large = 16 * 1024
 
 /** A frame's header, and the payload behind it aligned. */
 const headroom = 16
-
-/**
- * A frame with this payload, also as four records of TLS, fits into one of the largest segments that there are (65,464 bytes, of IPv6 over
- * the loopback interface). What does not leaves a tail of some bytes, which is sent, acknowledged and waited for like a whole one.
- */
-const ownSize = readSize - 256 - 4
 
 /** How many sockets may have a buffer of their own. */
 const maxOwners = 64
@@ -76,7 +74,7 @@ function onRead(this: Lean, length: number, buffer: Uint8Array): boolean {
   if (takes === undefined) this[early]?.push(chunk)
   else takes.onRead(chunk)
   // not before: meanwhile others may have asked for theirs
-  if (owns) next = own(ownSize)
+  if (owns) next = own(readSize)
   return takes !== undefined
 }
 
