@@ -59,6 +59,9 @@ const congestedPatience = 10
 const patience = ({ heard, taken, unsent }: Watch): number =>
   unsent > 0 ? congestedPatience : Math.min(congestedPatience, 1 + Math.floor((taken - heard) / bytesPerPatience))
 
+/** After so many connections others have their turn: all may be due at once, after a restart, and each ping is a write. */
+const breath = 500
+
 const maxTick = 5000
 const minTick = 5
 
@@ -147,10 +150,12 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
 
   const sweep = Effect.gen(function* () {
     const now = sinceStart()
+    let visited = 0
     for (const [connection, watch] of watched) {
       const action = visit(connection, watch, now)
       if (action !== undefined) yield* action
       connection.reportBytes(context)
+      if (++visited % breath === 0) yield* Effect.yieldNow
     }
   })
   yield* Effect.forkScoped(Effect.forever(Effect.delay(sweep, tick)))

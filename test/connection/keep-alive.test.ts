@@ -1,11 +1,15 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Metric, Stream } from "effect"
+import { Clock, Deferred, Effect, Exit, Fiber, Metric, Stream } from "effect"
 import type { Duration } from "effect"
+import { Socket } from "effect/socket"
 import { TestClock } from "effect/testing"
 import { Worker } from "node:worker_threads"
 import { WebSocket as Client } from "ws"
-import type { Connection } from "../../src/connection/internal/connection.ts"
+import { Connection } from "../../src/connection/internal/connection.ts"
+import * as KeepAlive from "../../src/connection/KeepAlive.ts"
+import * as Limits from "../../src/connection/Limits.ts"
 import * as Telemetry from "../../src/connection/Telemetry.ts"
+import type * as Transport from "../../src/connection/Transport.ts"
 import type { WebSocket } from "../../src/connection/WebSocket.ts"
 import type { WebSocketError } from "../../src/connection/WebSocketError.ts"
 import * as Opcode from "../../src/protocol/Opcode.ts"
@@ -68,6 +72,45 @@ describe("pings", () => {
       }
       assert.isFalse(yield* Deferred.isDone(ended))
       assert.strictEqual(yield* server.connections, 1)
+    })
+  )
+
+  it.effect("to many at once leave others their turn", () =>
+    Effect.gen(function* () {
+      const many = 2000
+      const limits = Limits.make()
+      const clock = yield* Clock.Clock
+      const keepAlive = yield* KeepAlive.make(limits)
+      let sent = 0
+      const writer: Transport.Writer = {
+        write: () => Effect.void,
+        writeAll: () => Effect.void,
+        writeNow: () => {
+          sent++
+          return undefined
+        }
+      }
+      const reader: Transport.Reader = { pull: Effect.never, upgrade: Socket.SocketUpgradeError.unsupported }
+      const ends: Transport.Ends = { end: Effect.void, cut: Effect.void, destroy: () => Effect.void }
+      for (let i = 0; i < many; i++) {
+        const transport = { reader, writer, ends }
+        const connection = new Connection({ role: "server", limits, clock, transport })
+        connection.inbound.beginRead()
+        keepAlive.watch(connection)
+      }
+      const seen = new Set<number>()
+      const others = yield* Effect.forkChild(
+        Effect.forever(
+          Effect.andThen(
+            Effect.yieldNow,
+            Effect.sync(() => seen.add(sent))
+          )
+        )
+      )
+      yield* pass("5 seconds", 7)
+      yield* Fiber.interrupt(others)
+      assert.strictEqual(sent, many)
+      assert.isAbove(seen.size, 3)
     })
   )
 
