@@ -21,7 +21,7 @@
 import * as Arr from "effect/Array"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
-import * as Context from "effect/Context"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -120,7 +120,9 @@ export const pipeWebSocket = (
   if (!(webSocket instanceof Connection)) return Effect.die(new TypeError("expected a WebSocket of this package"))
   return Effect.uninterruptibleMask((restore) =>
     Effect.flatMap(restore(Transport.fromSocket(upstream)), (target) =>
-      toItsEnd(new Pipe(webSocket, target, options), restore)
+      Effect.contextWith((context: Context.Context<never>) =>
+        toItsEnd(new Pipe(webSocket, target, options, context), restore)
+      )
     )
   )
 }
@@ -129,11 +131,10 @@ export const pipeWebSocket = (
 const toItsEnd = (
   pipe: Pipe,
   restore: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-): Effect.Effect<void, Socket.SocketError> =>
-  Effect.contextWith((context: Context.Context<never>) => {
-    pipe.watch(context)
-    return Effect.onExit(restore(Effect.suspend(() => pipe.run())), (exit) => pipe.release(exit))
-  })
+): Effect.Effect<void, Socket.SocketError> => {
+  pipe.watch()
+  return Effect.onExit(restore(Effect.suspend(() => pipe.run())), (exit) => pipe.release(exit))
+}
 
 const utf8 = { ignoreBOM: true } as const
 
@@ -146,6 +147,10 @@ const goingAway: CloseCode.CloseStatus = { code: CloseCode.goingAway, reason: ""
 const targetEnded: CloseCode.CloseStatus = { code: CloseCode.normal, reason: "" }
 
 const encoder = new TextEncoder()
+
+/** Most often they are, and then no array is made of them. */
+const areBytes = (chunks: NonEmptyReadonlyArray<Uint8Array | string>): chunks is NonEmptyReadonlyArray<Uint8Array> =>
+  chunks.every((chunk) => typeof chunk !== "string")
 
 /** How often in the close timeout is looked whether a target takes what it is to get, so that it is at most so much longer. */
 const looks = 4
@@ -162,9 +167,10 @@ class Pipe implements Settling {
   /** The target's writer has all that the client sent. */
   private isDelivered = false
   private warden: Fiber.Fiber<void> | undefined = undefined
-  private context: Context.Context<never> = Context.empty()
+  private readonly context: Context.Context<never>
 
-  constructor(client: Connection, target: Transport.Transport, options: PipeOptions) {
+  constructor(client: Connection, target: Transport.Transport, options: PipeOptions, context: Context.Context<never>) {
+    this.context = context
     this.client = client
     this.target = target
     this.text = options.messages === "text" ? new TextDecoder("utf-8", utf8) : undefined
@@ -246,8 +252,7 @@ class Pipe implements Settling {
    * When the client is gone, a target does not hold the end up that takes nothing for the close timeout, or that has all and does
    * not end for as long. One fiber sees to both, where each bounded wait would take two.
    */
-  watch(context: Context.Context<never>): void {
-    this.context = context
+  watch(): void {
     this.client.onSettled(this)
   }
 
@@ -318,7 +323,9 @@ class Pipe implements Settling {
       for (const chunk of chunks) out += typeof chunk === "string" ? chunk : text.decode(chunk, { stream: true })
       return out === "" ? Effect.void : client.send(out)
     }
-    const all = Arr.map(chunks, (chunk) => (typeof chunk === "string" ? encoder.encode(chunk) : chunk))
+    const all = areBytes(chunks)
+      ? chunks
+      : Arr.map(chunks, (chunk) => (typeof chunk === "string" ? encoder.encode(chunk) : chunk))
     const cut = segment === undefined ? undefined : pieces(all, segment)
     if (cut !== undefined) return client.outbound.sendPieces(cut)
     return chunks.length === 1 && target.reader.isExclusive?.(all[0]) === true
