@@ -226,10 +226,11 @@ export const make = Effect.fnUntraced(function* (
     before.once("close", () => upgrade(request, socket, head))
   })
 
-  server.on("clientError", (error, socket) => {
+  const onClientError = (error: NodeJS.ErrnoException, socket: Duplex): void => {
     reception.forget(socket)
     refusals.clientError(error, socket)
-  })
+  }
+  server.on("clientError", onClientError)
   server.on("checkExpectation", (request, response) => {
     reception.forget(request.socket)
     refusals.answer(request, response, unexpected)
@@ -243,9 +244,9 @@ export const make = Effect.fnUntraced(function* (
     response.once("close", () => {
       if (answering.get(socket) === response) answering.delete(socket)
     })
-    if (isWebSocketUpgrade(request)) return answerPlain(request, response)
     const why = refusals.fault(request)
     if (why !== undefined) return refusals.answer(request, response, why)
+    if (isWebSocketUpgrade(request)) return answerPlain(request, response)
     if (forwarding === undefined) return onRequest(request, response)
     forwarding(
       request,
@@ -278,10 +279,7 @@ export const make = Effect.fnUntraced(function* (
     keepRawHeaders,
     onUpgrade: takeUpgrade,
     toHttp: (socket) => listeners.forEach((listener) => listener.call(server, socket)),
-    onLate: (socket) => {
-      reception.forget(socket)
-      refusals.clientError(lateHead, socket)
-    }
+    onLate: (socket) => onClientError(lateHead, socket)
   })
   if (timeout !== Infinity) {
     yield* Effect.acquireRelease(

@@ -69,14 +69,12 @@ export class Refusals {
     this.turnAway(socket, why)
   }
 
-  /** Answers a request that is no opening handshake, or one that nobody takes. */
+  /** Answers a request whose head is well and that is no opening handshake, or one that nobody takes. */
   answerPlain(request: NodeHttp.IncomingMessage, response: NodeHttp.ServerResponse): void {
-    const why =
-      this.fault(request) ??
-      Result.match(OpeningHandshake.negotiate(toRequest(request)), {
-        onFailure: (why) => why,
-        onSuccess: () => unavailable
-      })
+    const why = Result.match(OpeningHandshake.negotiate(toRequest(request)), {
+      onFailure: (why) => why,
+      onSuccess: () => unavailable
+    })
     this.answer(request, response, why)
   }
 
