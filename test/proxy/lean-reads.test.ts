@@ -118,7 +118,7 @@ describe("what a dialled socket reads", { timeout: 30_000 }, () => {
           return yield* read(near, size)
         })
         yield* once
-        return (yield* once).some(({ buffer }) => buffer.byteLength > 2 * size)
+        return (yield* once).some(({ buffer }) => buffer.byteLength > 65_000)
       })
       for (let round = 0; round < 2; round++) {
         const owners = yield* Effect.scoped(Effect.replicateEffect(isOwner, 80))

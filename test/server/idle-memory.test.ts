@@ -1,17 +1,13 @@
 /** What a connection holds while nothing comes, by the process's own account of its buffers. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Stream } from "effect"
-import { once } from "node:events"
-import * as Net from "node:net"
+import { Effect, Stream } from "effect"
 import type { WebSocket } from "../../src/connection/WebSocket.ts"
 import { runForEachArray } from "../../src/connection/WebSocket.ts"
-import * as NodeDialer from "../../src/node/NodeDialer.ts"
-import * as Target from "../../src/proxy/Target.ts"
-import * as WebSocketProxy from "../../src/proxy/WebSocketProxy.ts"
-import { WebSocketServer } from "../../src/server/WebSocketServer.ts"
-import { collectGarbage } from "../component/server.ts"
 import * as Opcode from "../../src/protocol/Opcode.ts"
-import { eventually, listening, serving } from "./serving.ts"
+import { collectGarbage } from "../component/server.ts"
+import * as Proxy from "../proxy/proxy.ts"
+import * as RawTarget from "../proxy/rawTarget.ts"
+import { eventually, serving } from "./serving.ts"
 import { upgraded } from "./wire.ts"
 
 const connections = 40
@@ -55,20 +51,12 @@ describe("a connection on which nothing comes", () => {
   it.live("holds none of the chunk that came last: a pipe to a target", () =>
     Effect.gen(function* () {
       const received = { bytes: 0 }
-      const target = Net.createServer((socket) => {
-        socket.on("data", (chunk) => void (received.bytes += chunk.length)).on("error", () => {})
+      const { target } = yield* RawTarget.listen({
+        onConnection: (connection) => {
+          connection.sink = (chunk) => void (received.bytes += chunk.length)
+        }
       })
-      yield* Effect.acquireRelease(
-        Effect.promise(() => once(target.listen(0, "127.0.0.1"), "listening")),
-        () => Effect.sync(() => void target.close())
-      )
-      const { port: targetPort } = target.address() as Net.AddressInfo
-      const { port, server } = yield* listening()
-      yield* Layer.build(
-        WebSocketProxy.layer({ target: new Target.Target({ host: "127.0.0.1", port: targetPort }) }).pipe(
-          Layer.provide(Layer.merge(NodeDialer.layer(), Layer.succeed(WebSocketServer)(server)))
-        )
-      )
+      const { port } = yield* Proxy.serve({ target })
       assert.isBelow(yield* heldAfter(port, () => received.bytes), 4096)
     })
   )

@@ -167,7 +167,7 @@ export class Connection implements Owner, Gate, Slow {
     return Effect.suspend(() => this.keepPings.ping(payload))
   }
 
-  pong(payload: Uint8Array = new Uint8Array(0)): Effect.Effect<void, WebSocketError> {
+  pong(payload: Uint8Array = noBytes): Effect.Effect<void, WebSocketError> {
     return Effect.suspend(() => this.keepPings.pong(payload))
   }
 
