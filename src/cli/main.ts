@@ -3,6 +3,7 @@
  * The command line. Results go to stdout and everything else to stderr; a mistake of the user is one line and a non-zero
  * exit. SIGTERM and SIGINT close all connections in order and exit with 0; a second one exits at once.
  */
+import "./compiler.ts"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Cause from "effect/Cause"
