@@ -34,6 +34,13 @@ export interface Reader extends Socket.Reader {
   free?(chunk: Uint8Array): void
   /** See {@link flow}. */
   flow?<A, E, R>(taker: Taker<A, E, R>): Effect.Effect<Effect.Effect<A, E, R>>
+  /**
+   * The same without a fiber that waits: `resume` is given the effect to go on with, once there is one, which may be in this very
+   * call. It is the reader's only wait, in place of the one before.
+   */
+  flowNow?<A, E, R>(taker: Taker<A, E, R>, resume: (next: Effect.Effect<Effect.Effect<A, E, R>>) => void): void
+  /** Ends the wait of `flowNow`: what comes now is kept. */
+  forget?(): void
 }
 
 /**
@@ -115,40 +122,6 @@ export const flow = <A, E, R>(reader: Source, taker: Taker<A, E, R>): Effect.Eff
     onFailure: (error) => Effect.succeed(taker.onEnd(error))
   })
   return again
-}
-
-/**
- * Gives `take` all batches until the end, and waits after each for what it gives, if that is anything.
- *
- * @category combinators
- * @since 0.1.0
- */
-export const flowAll = <E, R>(
-  reader: Source,
-  take: (chunks: NonEmptyReadonlyArray<Uint8Array | string>) => Effect.Effect<unknown, E, R> | undefined
-): Effect.Effect<never, E | Socket.SocketError, R> => {
-  return new All(reader, take).go
-}
-
-class All<E, R> implements Taker<never, E | Socket.SocketError, R> {
-  readonly go: Effect.Effect<never, E | Socket.SocketError, R>
-  private readonly each: (
-    chunks: NonEmptyReadonlyArray<Uint8Array | string>
-  ) => Effect.Effect<unknown, E, R> | undefined
-
-  constructor(reader: Source, each: All<E, R>["each"]) {
-    this.each = each
-    this.go = Effect.flatten(flow(reader, this))
-  }
-
-  take(chunks: NonEmptyReadonlyArray<Uint8Array | string>) {
-    const wait = this.each(chunks)
-    return wait === undefined ? undefined : Effect.andThen(wait, this.go)
-  }
-
-  onEnd(error: Socket.SocketError): Effect.Effect<never, Socket.SocketError> {
-    return Effect.fail(error)
-  }
 }
 
 /**

@@ -113,23 +113,29 @@ class NodeSocket
 
   flow<A, E, R>(taker: Transport.Taker<A, E, R>): Effect.Effect<Effect.Effect<A, E, R>> {
     return Effect.callback<Effect.Effect<A, E, R>>((resume) => {
-      this.fresh = undefined
-      this.taker = taker
-      // it is resumed with what its own taker gives
-      this.resume = resume as Resume
-      if (this.kept !== undefined) this.giveKept()
-      if (this.resume !== resume) return
-      if (this.over !== undefined) return this.tellEnd(this.over)
-      if (this.paused) {
-        this.paused = false
-        this.stream.resume()
-      }
+      this.flowNow(taker, resume)
       // an interrupted wait loses nothing: what comes then is kept
-      return Effect.sync(() => this.forget())
+      return this.resume === resume ? Effect.sync(() => this.forget()) : undefined
     })
   }
 
-  private forget(): void {
+  flowNow<A, E, R>(
+    taker: Transport.Taker<A, E, R>,
+    resume: (next: Effect.Effect<Effect.Effect<A, E, R>>) => void
+  ): void {
+    this.fresh = undefined
+    this.taker = taker
+    // it is resumed with what its own taker gives
+    this.resume = resume as Resume
+    if (this.kept !== undefined) this.giveKept()
+    if (this.resume !== resume) return
+    if (this.over !== undefined) return this.tellEnd(this.over)
+    if (!this.paused) return
+    this.paused = false
+    this.stream.resume()
+  }
+
+  forget(): void {
     this.taker = this.resume = undefined
     if (this.kept !== undefined) this.pause()
     this.waiting?.forgotten()

@@ -27,6 +27,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import { Connection, type Settling } from "../connection/internal/connection.ts"
@@ -133,7 +134,10 @@ const toItsEnd = (
   restore: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 ): Effect.Effect<void, Socket.SocketError> => {
   pipe.watch()
-  return Effect.onExit(restore(Effect.suspend(() => pipe.run())), (exit) => pipe.release(exit))
+  return Effect.onExit(
+    Effect.suspend(() => restore(pipe.run())),
+    (exit) => pipe.release(exit)
+  )
 }
 
 const utf8 = { ignoreBOM: true } as const
@@ -155,8 +159,11 @@ const areBytes = (chunks: NonEmptyReadonlyArray<Uint8Array | string>): chunks is
 /** How often in the close timeout is looked whether a target takes what it is to get, so that it is at most so much longer. */
 const looks = 4
 
-/** A client, a target, and the two directions between them: `up` in the fiber that runs the pipe, `down` in one beside it. */
-class Pipe implements Settling {
+/**
+ * A client, a target, and the two directions between them: up in the fiber that runs the pipe, down without one, as long as there is
+ * nothing to be waited for.
+ */
+class Pipe implements Settling, Transport.Taker<never, WebSocketError | Socket.SocketError, never> {
   private readonly client: Connection
   private readonly target: Transport.Transport
   private readonly text: TextDecoder | undefined
@@ -179,21 +186,37 @@ class Pipe implements Settling {
     this.onFailure = options.onFailure
   }
 
+  /** Begins both directions; to be called once, in the fiber that goes on with what it gives. */
   run(): Effect.Effect<void, Socket.SocketError> {
-    return Effect.flatMap(Effect.forkDetach(this.fromTarget, { startImmediately: true }), (fiber) => {
-      this.down = fiber
-      this.client.keepsReading = true
-      return Effect.matchEffect(this.fromClient, {
-        // the client closed: what it sent is with the target, which may finish what it has to say
-        onSuccess: () => Effect.andThen(this.delivered, Effect.asVoid(Fiber.await(fiber))),
-        onFailure: (error) => {
-          // what came before is the target's still, and then it is ended
-          if (this.client.hasLeft && error._tag === "WebSocketError") return Effect.void
-          this.tell(error)
-          return Effect.andThen(error._tag === "SocketError" ? this.failClient : Effect.void, this.reset)
-        }
-      })
-    })
+    const { reader } = this.target
+    if (reader.flowNow === undefined) this.goDown(this.fromTarget)
+    else reader.flowNow(this, (next) => void this.goDown(Effect.flatten(next)))
+    this.client.keepsReading = true
+    return Effect.flatMap(Effect.result(this.fromClient), (result) => this.clientEnded(result))
+  }
+
+  private clientEnded(
+    result: Result.Result<void, WebSocketError | Socket.SocketError>
+  ): Effect.Effect<void, Socket.SocketError> {
+    // it closed: what it sent is with the target, which may finish what it has to say
+    if (Result.isSuccess(result)) return Effect.andThen(this.delivered, this.targetSaid)
+    const error = result.failure
+    // what came before is the target's still, and then it is ended
+    if (this.client.hasLeft && error._tag === "WebSocketError") return Effect.void
+    this.tell(error)
+    return Effect.andThen(error._tag === "SocketError" ? this.failClient : Effect.void, this.reset)
+  }
+
+  /** The rest of the way down, which has a fiber from now on. */
+  private goDown(rest: Effect.Effect<void, WebSocketError | Socket.SocketError>): Fiber.Fiber<void> {
+    const fiber = Effect.runForkWith(this.context)(Effect.catch(rest, (error) => this.downEnded(error)))
+    this.down = fiber
+    return fiber
+  }
+
+  /** Waits until the target has said all, in a fiber that can be interrupted when this takes too long. */
+  private get targetSaid(): Effect.Effect<void> {
+    return Effect.suspend(() => Effect.asVoid(Fiber.await(this.down ?? this.goDown(this.fromTarget))))
   }
 
   /** What fails after the first failure fails because of it. */
@@ -215,6 +238,7 @@ class Pipe implements Settling {
     const { client, down, target, warden } = this
     // what follows has bounds of its own, and the client may end in the midst of it, or after
     client.onSettled(undefined)
+    if (down === undefined) target.reader.forget?.()
     const isDone = down === undefined || down.pollUnsafe() !== undefined
     return (warden === undefined ? Effect.void : Fiber.interrupt(warden)).pipe(
       Effect.andThen(isDone ? Effect.void : Fiber.interrupt(down)),
@@ -236,7 +260,7 @@ class Pipe implements Settling {
     return (this.isDelivered ? Effect.void : Effect.andThen(client.beginClose(goingAway), bounded(deliver))).pipe(
       Effect.andThen(target.ends.end),
       // to leave unread what the target sends would be a reset, and destroy what it has not read
-      Effect.andThen(bounded(Effect.forever(target.reader.pull, { disableYield: true })))
+      Effect.andThen(bounded(this.discard))
     )
   }
 
@@ -301,19 +325,33 @@ class Pipe implements Settling {
     return Transport.write(this.target.writer, chunks, isOwn ? chunks : undefined)
   }
 
-  /** Its end closes the client; once the client takes no more, it is read on for nobody to its end. */
-  private get fromTarget(): Effect.Effect<void> {
-    const { reader } = this.target
-    return Effect.catch(
-      Transport.flowAll(reader, (chunks) => Now.begin(this.toClient(chunks))),
-      (error) => {
-        if (error._tag !== "SocketError") return Effect.ignore(Effect.forever(reader.pull, { disableYield: true }))
-        if (isEnd(error)) return this.closeClient(targetEnded)
-        // to who has closed it is no failure
-        if (this.client.isOpen) this.tell(error)
-        return this.closeClient(targetFailed)
-      }
-    )
+  /** What the target sends, to its end, which is a failure. */
+  private get fromTarget(): Effect.Effect<never, WebSocketError | Socket.SocketError> {
+    return Effect.flatten(Transport.flow(this.target.reader, this))
+  }
+
+  take(
+    chunks: NonEmptyReadonlyArray<Uint8Array | string>
+  ): Effect.Effect<never, WebSocketError | Socket.SocketError> | undefined {
+    const wait = Now.begin(this.toClient(chunks))
+    return wait === undefined ? undefined : Effect.andThen(wait, this.fromTarget)
+  }
+
+  onEnd(error: Socket.SocketError): Effect.Effect<never, Socket.SocketError> {
+    return Effect.fail(error)
+  }
+
+  /** The target's end closes the client; once the client takes no more, the target is read on for nobody to its end. */
+  private downEnded(error: WebSocketError | Socket.SocketError): Effect.Effect<void> {
+    if (error._tag !== "SocketError") return this.discard
+    if (isEnd(error)) return this.closeClient(targetEnded)
+    // to who has closed it is no failure
+    if (this.client.isOpen) this.tell(error)
+    return this.closeClient(targetFailed)
+  }
+
+  private get discard(): Effect.Effect<void> {
+    return Effect.ignore(Effect.forever(this.target.reader.pull, { disableYield: true }))
   }
 
   private toClient(chunks: NonEmptyReadonlyArray<Uint8Array | string>): Effect.Effect<void, WebSocketError> {

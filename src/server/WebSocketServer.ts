@@ -159,29 +159,29 @@ export const make = Effect.fnUntraced(function* (
   // what a connection closes over lives as long, so that each function here has only what it needs to the end
 
   /** The handler's scope ends before the connection does. */
-  const concluded = <A, E, R>(visit: Visit, self: Effect.Effect<A, E, R>) =>
-    Effect.onExit(Effect.scoped(self), (exit) => Effect.andThen(visit.leave(exit), conclude(visit, exit)))
+  const handled = <A, E, R>(visit: Visit, handler: (visit: Visit) => Effect.Effect<A, E, R>) =>
+    Effect.onExit(Effect.scoped(Effect.suspend(() => handler(visit))), (exit) =>
+      Effect.andThen(visit.leave(exit), conclude(visit, exit))
+    )
 
   const runRequests = <R, E, _>(
     handler: (open: OpenRequest) => Effect.Effect<_, E | OpeningHandshake.Refusal, R>
-  ): Effect.Effect<never, never, Exclude<R, Scope.Scope>> =>
-    listener.run((upgrade) => {
+  ): Effect.Effect<never, never, Exclude<R, Scope.Scope>> => {
+    const judged = (visit: Visit) =>
+      Effect.flatMap(judge.judge(access, visit.upgrade), (identity) => {
+        visit.identity = identity
+        return handler(visit)
+      })
+    return listener.run((upgrade) => {
       const { echo, request } = Credentials.withoutTokens(upgrade.request, tokenProtocols)
       const acceptance = OpeningHandshake.negotiate(request, policy)
       if (Result.isFailure(acceptance)) return refuse(upgrade, acceptance.failure)
       const denial = admission.enter(upgrade)
       if (denial !== undefined) return Effect.andThen(Telemetry.limitHit(denial.kind), turnAway(upgrade, denial))
       const visit = new Visit(house, upgrade, acceptance.success, echo)
-      return concluded(
-        visit,
-        isOpen(upgrade)
-          ? handled(visit, handler)
-          : Effect.flatMap(judge.judge(access, upgrade), (identity) => {
-              visit.identity = identity
-              return handled(visit, handler)
-            })
-      )
+      return handled(visit, isOpen(upgrade) ? handler : judged)
     })
+  }
 
   return {
     address: listener.address,
@@ -193,9 +193,6 @@ export const make = Effect.fnUntraced(function* (
       runRequests((request) => Effect.flatMap(request.accept, (webSocket) => handler(webSocket, request.request)))
   }
 })
-
-const handled = <A, E, R>(visit: Visit, handler: (open: OpenRequest) => Effect.Effect<A, E, R>) =>
-  Effect.suspend(() => handler(visit))
 
 const undecided = new OpeningHandshake.Refusal({ status: 500, reason: "The server made no decision." })
 const internalError = new OpeningHandshake.Refusal({ status: 500, reason: "The server failed to handle the request." })

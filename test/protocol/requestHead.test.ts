@@ -5,7 +5,7 @@ import * as Schema from "effect/Schema"
 import * as NodeHttp from "node:http"
 import { duplexPair } from "node:stream"
 import type { RequestFields } from "../../src/protocol/OpeningHandshake.ts"
-import { parse } from "../../src/protocol/internal/requestHead.ts"
+import { type Options, parse as parseHead } from "../../src/protocol/internal/requestHead.ts"
 import { isDoubled, toRequest } from "../../src/node/internal/upgrade.ts"
 import { integer } from "./frames.ts"
 
@@ -17,6 +17,8 @@ const usual = {
   "Sec-WebSocket-Version": "13",
   "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="
 }
+
+const parse = (text: string, options: Options) => parseHead((from, to) => text.slice(from, to), text.length, options)
 
 const head = (lines: ReadonlyArray<string>, first = "GET / HTTP/1.1") => [first, ...lines, "", ""].join("\r\n")
 const linesOf = (headers: Readonly<Record<string, string | undefined>>) =>

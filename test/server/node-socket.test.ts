@@ -307,8 +307,25 @@ describe("the memory of chunks", () => {
 })
 
 describe("flowing", () => {
-  const flowing = (reader: Transport.Reader, take: (text: string) => Effect.Effect<unknown> | undefined) =>
-    Transport.flowAll(reader, (chunks) => take(text(chunks)))
+  type Taken = Transport.Taker<never, Socket.SocketError, never>
+  /** Takes each batch, and goes on behind what is to be waited for with what `again` says. */
+  const taking = (
+    take: (text: string) => Effect.Effect<unknown> | undefined,
+    again: () => Effect.Effect<never, Socket.SocketError>
+  ): Taken => ({
+    take: (chunks) => {
+      const wait = take(text(chunks))
+      return wait === undefined ? undefined : Effect.andThen(wait, Effect.suspend(again))
+    },
+    onEnd: Effect.fail
+  })
+  const flowing = (
+    reader: Transport.Source,
+    take: (text: string) => Effect.Effect<unknown> | undefined
+  ): Effect.Effect<never, Socket.SocketError> => {
+    const taker = taking(take, () => Effect.flatten(Transport.flow(reader, taker)))
+    return Effect.flatten(Transport.flow(reader, taker))
+  }
 
   it.live("takes what was kept, and then each batch in the turn that brings it, with no fiber in it", () =>
     Effect.gen(function* () {
@@ -436,6 +453,77 @@ describe("flowing", () => {
     })
   )
 
+  it.live("needs no fiber before something is to be waited for, and none for its end", () =>
+    Effect.gen(function* () {
+      const { far, near } = yield* tcp
+      const { reader } = yield* open(near, Buffer.from("head"))
+      const seen: Array<string> = []
+      const resumed: Array<Effect.Effect<Effect.Effect<never, Socket.SocketError>>> = []
+      const begin = () =>
+        reader.flowNow!(
+          taking(
+            (text) => {
+              seen.push(text)
+              return text === "two" ? Effect.sync(() => seen.push("waited")) : undefined
+            },
+            () => Effect.never
+          ),
+          (next) => void resumed.push(next)
+        )
+      begin()
+      far.write("one")
+      yield* eventually(
+        "2 came",
+        Effect.sync(() => seen.length === 2)
+      )
+      assert.deepStrictEqual(resumed, [])
+      far.write("two")
+      yield* eventually(
+        "it is resumed",
+        Effect.sync(() => resumed.length === 1)
+      )
+      far.write("three")
+      const fiber = yield* Effect.forkChild(Effect.flatten(resumed[0]!), { startImmediately: true })
+      yield* steady(() => seen.length)
+      assert.deepStrictEqual(seen, ["head", "one", "two", "waited"])
+      yield* Fiber.interrupt(fiber)
+      begin()
+      far.end()
+      yield* eventually(
+        "the end came",
+        Effect.sync(() => resumed.length === 2)
+      )
+      assert.deepStrictEqual(seen, ["head", "one", "two", "waited", "three"])
+      assert.strictEqual(yield* reasonOf(Effect.flatten(resumed[1]!)), 1000)
+    })
+  )
+
+  it.live("that is forgotten takes nothing any more, and what comes then is pulled", () =>
+    Effect.gen(function* () {
+      const { far, near } = yield* tcp
+      const { reader } = yield* open(near)
+      const seen: Array<string> = []
+      const resumed: Array<unknown> = []
+      reader.flowNow!(
+        taking(
+          (text) => void seen.push(text),
+          () => Effect.never
+        ),
+        (next) => void resumed.push(next)
+      )
+      far.write("one")
+      yield* eventually(
+        "1 came",
+        Effect.sync(() => seen.length === 1)
+      )
+      reader.forget!()
+      far.end("two")
+      assert.strictEqual(text(yield* reader.pull), "two")
+      assert.strictEqual(yield* reasonOf(reader.pull), 1000)
+      assert.deepStrictEqual([seen, resumed], [["one"], []])
+    })
+  )
+
   it.effect("is the same over a reader that can only be pulled", () =>
     Effect.gen(function* () {
       const batches = ["one", "two", "three"]
@@ -446,8 +534,8 @@ describe("flowing", () => {
       })
       const seen: Array<string> = []
       const error = yield* Effect.flip(
-        Transport.flowAll({ pull }, (chunks) => {
-          seen.push(text(chunks))
+        flowing({ pull }, (text) => {
+          seen.push(text)
           return seen.length === 2 ? Effect.sync(() => seen.push("waited")) : undefined
         })
       )

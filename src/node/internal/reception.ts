@@ -42,9 +42,10 @@ export class Reception {
   hear(socket: Net.Socket, chunk: Buffer): void {
     const { maxHeaderSize, onUpgrade, toHttp } = this.options
     const end = chunk.indexOf("\r\n\r\n") + 4
-    // no more than the head: what is taken of the text keeps the whole of it
     const fields =
-      end < 4 || end > maxHeaderSize ? undefined : RequestHead.parse(chunk.toString("latin1", 0, end), this.options)
+      end < 4 || end > maxHeaderSize
+        ? undefined
+        : RequestHead.parse((from, to) => chunk.toString("latin1", from, to), end, this.options)
     if (fields !== undefined) {
       this.forget(socket)
       return onUpgrade(new OpeningHandshake.Request(fields), socket, chunk.subarray(end))

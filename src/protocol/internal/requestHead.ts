@@ -22,8 +22,30 @@ const unusual = new Set(["content-length", "transfer-encoding", "expect", "trail
 /** RFC 9110 section 7.6.1. */
 const namesUpgrade = /(^|,) *upgrade *(,|$)/i
 
-/** Reads a whole head, one character for each byte; `undefined` if it is of another shape. */
-export const parse = (text: string, { keepRawHeaders, maxHeaders }: Options): typeof RequestFields.Type | undefined => {
+/** Values that most requests have, once for all of them. */
+const usual = new Map(
+  ["Upgrade", "upgrade", "keep-alive, Upgrade", "websocket", "13", "permessage-deflate; client_max_window_bits"].map(
+    (value) => [value, value]
+  )
+)
+const longestUsual = 42
+
+/** What is shorter is copied when it is sliced; of what is longer, engines make a view of the whole. */
+const longestCopied = 12
+
+/** The text between two bytes, with one character for each, and a string of its own. */
+export type Read = (start: number, end: number) => string
+
+/**
+ * Reads a whole head of so many bytes; `undefined` if it is of another shape. A request lives as long as its connection, and does
+ * not keep the text of the whole head.
+ */
+export const parse = (
+  read: Read,
+  length: number,
+  { keepRawHeaders, maxHeaders }: Options
+): typeof RequestFields.Type | undefined => {
+  const text = read(0, length)
   if (!wholeHead.test(text)) return undefined
   const firstEnd = text.indexOf("\r\n")
   const headers: Record<string, string> = {}
@@ -36,7 +58,7 @@ export const parse = (text: string, { keepRawHeaders, maxHeaders }: Options): ty
     const name = rawName.toLowerCase()
     // twice, or a name that every object has
     if (++count > maxHeaders || headers[name] !== undefined || unusual.has(name)) return undefined
-    const value = trimmed(text, colon + 1, lineEnd)
+    const value = valueOf(text, read, colon + 1, lineEnd)
     // parsers have differed on whether a token may have a tab beside it
     if (name === "connection" && text.slice(colon, lineEnd).includes("\t")) return undefined
     headers[name] = value
@@ -48,7 +70,7 @@ export const parse = (text: string, { keepRawHeaders, maxHeaders }: Options): ty
   if (connection === undefined || (connection !== "Upgrade" && !namesUpgrade.test(connection))) return undefined
   return {
     method: "GET",
-    target: text.slice(targetAt, firstEnd - versionLength),
+    target: kept(text, read, targetAt, firstEnd - versionLength),
     httpVersion: "1.1",
     headers,
     ...(rawHeaders === undefined ? {} : { rawHeaders })
@@ -57,11 +79,19 @@ export const parse = (text: string, { keepRawHeaders, maxHeaders }: Options): ty
 
 const isSpace = (code: number): boolean => code === 0x20 || code === 0x09
 
-/** A part of a text without the white space around it (RFC 9112 section 5.1). */
-const trimmed = (text: string, start: number, end: number): string => {
+/** A header's value without the white space around it (RFC 9112 section 5.1). */
+const valueOf = (text: string, read: Read, start: number, end: number): string => {
   let from = start
   let to = end
   while (from < to && isSpace(text.charCodeAt(from))) from++
   while (to > from && isSpace(text.charCodeAt(to - 1))) to--
-  return text.slice(from, to)
+  return kept(text, read, from, to)
+}
+
+/** A part of the text that lives on. */
+const kept = (text: string, read: Read, start: number, end: number): string => {
+  const length = end - start
+  if (length > longestUsual) return read(start, end)
+  const part = text.slice(start, end)
+  return usual.get(part) ?? (length > longestCopied ? read(start, end) : part)
 }
