@@ -126,7 +126,8 @@ export class Connection implements Owner, Gate, Slow {
 
   /** Why nothing can be sent any more, if so. */
   get refusal(): WebSocketError | undefined {
-    return this.isOpen ? undefined : connectionClosed(this.info)
+    const { info, state } = this
+    return this.isOpen ? undefined : connectionClosed(info ?? (state._tag === "Closed" ? state.info : undefined))
   }
   get refused(): Effect.Effect<never, WebSocketError> | undefined {
     const { refusal } = this
@@ -277,19 +278,25 @@ export class Connection implements Owner, Gate, Slow {
   private advance(event: ConnectionState.Event): Now.Wait {
     const { send, state } = ConnectionState.step(this.state, event)
     this.state = state
-    if (state._tag === "Closed") this.settle(state.info)
     if (send === undefined) return undefined
     const wait = Now.begin(this.outbound.control(Opcode.close, CloseCode.encodeStatus(send)))
     return wait === undefined ? undefined : bounded(this, Effect.ignore(wait), Effect.void)
   }
 
-  /** Section 5.5.1: a Close frame is answered by one; section 7.1.1: then the server ends the byte stream first. */
+  /**
+   * Section 5.5.1: a Close frame is answered by one; section 7.1.1: then the server ends the byte stream first. Whoever waits for the
+   * end may end the byte stream, too, and so learns of it behind that.
+   */
   closeReceived(status: CloseCode.CloseStatus): ItemPull {
-    const end = this.role === "server" ? this.transport.ends.end : Effect.void
+    const end = Effect.suspend(() => {
+      if (this.state._tag === "Closed") this.settle(this.state.info)
+      return Effect.void
+    })
+    const ends = this.role === "server" ? Effect.andThen(this.transport.ends.end, end) : end
     return once(
       Effect.suspend(() => {
         const wait = this.advance({ _tag: "CloseReceived", status })
-        return wait === undefined ? end : Effect.andThen(wait, end)
+        return wait === undefined ? ends : Effect.andThen(wait, ends)
       }),
       Cause.done()
     )
