@@ -1,10 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Arbitrary from "effect/Arbitrary"
-import { Context, Effect, Layer, Option, Queue, Result } from "effect"
+import { Context, Deferred, Effect, Exit, Layer, Option, Queue, Result, Scope } from "effect"
 import { HttpServer, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { NetAddress } from "effect/net"
 import * as Schema from "effect/Schema"
+import * as NodeUpgradeListener from "../../src/node/NodeUpgradeListener.ts"
 import * as NodeWebSocketServer from "../../src/node/NodeWebSocketServer.ts"
+import { ClientNames } from "../../src/server/ClientNames.ts"
 import * as ForwardedFor from "../../src/server/ForwardedFor.ts"
 import { WebSocketServer } from "../../src/server/WebSocketServer.ts"
 import { balancer, line, list, seen, stranger, trusted, wireFrom } from "./balancer.ts"
@@ -257,6 +259,33 @@ describe("a server behind a reverse proxy", () => {
         assert.isTrue(logs.some(({ text }) => /Refused 198\.51\.100\.66: its address is on the list/.test(text)))
       })
     )
+  )
+
+  it.live("cuts off whose name is still looked up when it ends", () =>
+    Effect.gen(function* () {
+      const asked = yield* Deferred.make<void>()
+      const names = Layer.succeed(ClientNames)({
+        namesOf: () => Effect.never,
+        addressesOf: () => Effect.andThen(Deferred.succeed(asked, undefined), Effect.never)
+      })
+      const scope = yield* Scope.make()
+      const { listener } = yield* NodeUpgradeListener.make({
+        port: 0,
+        forwarded: { trusted, header: "x-forwarded-for" },
+        clients: { allowed: list("client.example") }
+      }).pipe(Scope.provide(scope), Effect.provide(names))
+      yield* Effect.forkIn(
+        listener.run(() => Effect.void),
+        scope,
+        { startImmediately: true }
+      )
+      const { address } = listener
+      if (!NetAddress.isInetAddress(address)) return assert.fail("it listens on no port")
+      const wire = yield* wireFrom(balancer, address.port, upgradeRequest({ "X-Forwarded-For": "192.0.2.1" }))
+      yield* Deferred.await(asked)
+      yield* Scope.close(scope, Exit.void)
+      assert.oneOf(yield* wire.ended, ["FIN", "reset"])
+    })
   )
 
   it.live("refuses a header that cannot be read, and says why in the log alone", () =>

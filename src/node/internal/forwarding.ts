@@ -31,17 +31,21 @@ export const make = Effect.fnUntraced(function* (
   background: (self: Effect.Effect<void>) => void
 ): Effect.fn.Return<Forwarding> {
   const judge = yield* Judge.make()
+  // nobody else has the connection meanwhile: when the listener ends, it ends here
+  const decide = (socket: Duplex, self: Effect.Effect<void>): void =>
+    background(Effect.onInterrupt(self, () => Effect.sync(() => void socket.destroy())))
   return ({ headers }, socket, onNamed, onRefused) => {
     const from = remoteAddressOf(socket)
     const client = ForwardedFor.clientAddress(options, from, headers[options.header]?.toString())
     if (Result.isFailure(client)) {
-      background(Effect.map(judge.refuse(unreadable(options.header, client.failure), from), onRefused))
-      return
+      const denial = unreadable(options.header, client.failure)
+      return decide(socket, Effect.map(judge.refuse(denial, from), onRefused))
     }
     const named = { address: client.success }
     // it came through the door itself
     if (door === undefined || !AccessList.matches(options.trusted, from)) return onNamed(named)
-    background(
+    decide(
+      socket,
       Effect.map(door.judge(named.address), (refusal) => (refusal === undefined ? onNamed(named) : onRefused(refusal)))
     )
   }
