@@ -1,7 +1,7 @@
 /**
  * The watch over many connections: one fiber that sweeps them all, in place of timers in each. It pings peers that are
  * silent and gives up those that stay silent (RFC 6455 section 5.5.2), closes connections that are idle (1001) or too old
- * (1008), and reports the bytes that passed.
+ * (1008), gives up peers that do not answer a Close frame for which nobody waits, and reports the bytes that passed.
  *
  * Silence counts only while a reader waits for the transport: a peer whose bytes we do not take is not silent. The sweep
  * comes a quarter of the shortest limit apart, so a limit bites at most that much late.
@@ -13,8 +13,10 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as CloseCode from "../protocol/CloseCode.ts"
 import { Connection } from "./internal/connection.ts"
+import { millis } from "./internal/monotonic.ts"
 import * as Now from "./internal/now.ts"
 import type { Limits } from "./Limits.ts"
+import { closePatience } from "./internal/patience.ts"
 import * as Telemetry from "./Telemetry.ts"
 import type { WebSocket } from "./WebSocket.ts"
 import { lost, peerTimeout } from "./WebSocketError.ts"
@@ -44,6 +46,8 @@ interface Watch {
   activeAt: number
   /** When a ping was sent that is not answered, or 0. */
   probedAt: number
+  /** Since when the peer owes its Close frame and has taken nothing of what was sent before ours, or 0. */
+  closingAt: number
   /** The sweep has ended it. */
   over: boolean
 }
@@ -77,9 +81,9 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
   const clock = yield* Clock.Clock
   const context = yield* Effect.context<never>()
   // so that 0 is before everything
-  const start = clock.currentTimeMillisUnsafe() - 1
+  const start = millis(clock) - 1
   // by `floor`, since the difference of two large numbers is kept in an object of its own, also if it is small
-  const sinceStart = (): number => Math.floor(clock.currentTimeMillisUnsafe() - start)
+  const sinceStart = (): number => Math.floor(millis(clock) - start)
   const tick = Math.max(
     minTick,
     Math.min(maxTick, Math.min(limits.pingInterval, limits.pongTimeout, limits.idleTimeout, limits.maxLifetime) / 4)
@@ -102,6 +106,7 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
       watch.probedAt = 0
     }
     if (isHeard) watch.heard = taken
+    if (taken !== watch.taken) watch.closingAt = 0
     watch.bytes = inbound.bytes
     watch.unsent = connection.unsent
     watch.taken = taken
@@ -114,6 +119,13 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
     if (connection.isForsaken) {
       watch.over = true
       return act(connection.abort(lost("the transport is gone")))
+    }
+    if (connection.isClosing) {
+      // most often somebody waits for it, and not as long as this
+      watch.closingAt ||= now
+      if (now - watch.closingAt < closePatience(connection)) return undefined
+      watch.over = true
+      return act(Effect.andThen(Telemetry.limitHit("closeTimeout"), connection.abort(peerTimeout("close"))))
     }
     if (!connection.isOpen) return undefined
     if (now - watch.openedAt >= limits.maxLifetime) {
@@ -176,6 +188,7 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
         progress: 0,
         activeAt: now,
         probedAt: 0,
+        closingAt: 0,
         over: false
       })
       Telemetry.connections.modifyUnsafe(1, context)

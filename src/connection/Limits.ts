@@ -40,7 +40,8 @@ export interface Options {
   readonly maxLifetime?: Duration.Input | undefined
   /**
    * How long the end of a connection may take: sending what is buffered, the peer's Close frame, and its end of the byte
-   * stream, each. A peer that is slow but goes on taking what is sent is given it anew, up to 20 times. Default: 10 seconds.
+   * stream, each; three times as long while some of it waits in the process, since the system says only megabytes later that the peer
+   * takes any. A peer that is slow but goes on taking what is sent is given it anew, up to 20 times. Default: 10 seconds.
    */
   readonly closeTimeout?: Duration.Input | undefined
 }

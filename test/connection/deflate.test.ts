@@ -1,9 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Stream } from "effect"
+import { Deferred, Effect, Fiber, Stream } from "effect"
 import * as Zlib from "node:zlib"
+import type * as Deflate from "../../src/connection/Deflate.ts"
+import * as NodeZlib from "../../src/node/NodeZlib.ts"
 import * as Opcode from "../../src/protocol/Opcode.ts"
 import * as Classic from "./classic-deflate.ts"
-import { close, connected, type FrameParts, shown, text, withPeer } from "./connected.ts"
+import { close, connected, type FrameParts, settled, shown, text, withPeer } from "./connected.ts"
 
 const plain = (message: string | Uint8Array) =>
   typeof message === "string" ? message : Buffer.from(message).toString("latin1")
@@ -288,6 +290,64 @@ describe("compressed messages that come", () => {
         count
       )
       assert.isAtMost(Math.max(...batches) * size, 512 * 1024)
+    })
+  )
+})
+
+describe("while a message is inflated", () => {
+  /** Inflates only when the gate is open. */
+  const gated = (gate: Deferred.Deferred<void>, began: Deferred.Deferred<void>): Deflate.Zlib["Service"] => ({
+    ...NodeZlib.make,
+    inflate: (bytes, options) =>
+      Effect.andThen(
+        Deferred.succeed(began, undefined),
+        Effect.andThen(Deferred.await(gate), NodeZlib.make.inflate(bytes, options))
+      )
+  })
+  const names = ["one", "two", "three", "four"]
+
+  for (const readers of [2, 3]) {
+    it.effect(`${readers} readers share the messages, each is given out once`, () =>
+      Effect.gen(function* () {
+        const gate = yield* Deferred.make<void>()
+        const began = yield* Deferred.make<void>()
+        const { client, server } = yield* connected({ deflate: {}, server: { zlib: gated(gate, began) } })
+        const seen: Array<unknown> = []
+        const read = Stream.runForEach(server.messages, (message) => Effect.sync(() => seen.push(message)))
+        const fibers = yield* Effect.forEach(Array.from({ length: readers }), () => Effect.forkChild(read))
+        yield* Effect.forkChild(Stream.runDrain(client.messages))
+        for (const name of names) yield* client.send(name.repeat(9))
+        yield* Deferred.await(began)
+        const closing = yield* Effect.forkChild(client.close())
+        yield* settled
+        yield* Deferred.succeed(gate, undefined)
+        yield* Fiber.joinAll(fibers)
+        yield* Fiber.join(closing)
+        assert.sameOrderedMembers(
+          seen,
+          names.map((name) => name.repeat(9))
+        )
+      })
+    )
+  }
+
+  it.effect("a close by another fiber discards nothing of what the reader waits for", () =>
+    Effect.gen(function* () {
+      const gate = yield* Deferred.make<void>()
+      const began = yield* Deferred.make<void>()
+      const { client, server } = yield* connected({ deflate: {}, server: { zlib: gated(gate, began) } })
+      const reader = yield* Effect.forkChild(Stream.runCollect(server.messages))
+      yield* Effect.forkChild(Stream.runDrain(client.messages))
+      for (const name of names) yield* client.send(name.repeat(9))
+      yield* Deferred.await(began)
+      const closing = yield* Effect.forkChild(server.close())
+      yield* settled
+      yield* Deferred.succeed(gate, undefined)
+      yield* Fiber.join(closing)
+      assert.deepStrictEqual(
+        yield* Fiber.join(reader),
+        names.map((name) => name.repeat(9))
+      )
     })
   )
 })

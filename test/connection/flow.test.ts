@@ -101,6 +101,42 @@ describe("runForEachArray", () => {
   }
 })
 
+describe("a pong that ends who flows", () => {
+  it.live("does so behind what came with it, and nothing is lost", () =>
+    Effect.gen(function* () {
+      const seen: Array<string> = []
+      const { url } = yield* serving(
+        Effect.fnUntraced(function* (webSocket) {
+          const flowing = yield* Effect.forkChild(
+            WebSocket.runForEachArray(webSocket, (messages) => {
+              seen.push(`flowing: ${String(messages)}`)
+              return Effect.void
+            }),
+            { startImmediately: true }
+          )
+          flowing.addObserver(() => void seen.push("ended"))
+          yield* webSocket.ping(new Uint8Array([9]))
+          yield* Fiber.interrupt(flowing)
+          yield* webSocket.send("more")
+          seen.push(`pulled: ${String(yield* webSocket.pullMessages)}`)
+        })
+      )
+      const client = new Client(url, { autoPong: false })
+      client.once("message", () => client.send("later"))
+      client.once("ping", (payload) => {
+        // in one write, and so in one read
+        const socket = Reflect.get(client, "_socket")
+        socket.cork()
+        client.pong(payload)
+        client.send("behind")
+        socket.uncork()
+      })
+      yield* Effect.promise(() => once(client, "close"))
+      assert.deepStrictEqual(seen, ["flowing: behind", "ended", "pulled: later"])
+    })
+  )
+})
+
 describe("several readers", () => {
   it.live("take turns: each message goes to one of them, in order, and all see the end", () =>
     Effect.gen(function* () {

@@ -417,3 +417,70 @@ describe("the sweep", () => {
     })
   )
 })
+
+describe("a Close frame", () => {
+  const shapes: Record<string, (webSocket: WebSocket) => Effect.Effect<unknown>> = {
+    "that is waited for no longer": (webSocket) => Effect.timeoutOption(Effect.ignore(webSocket.close()), "1 second"),
+    "behind a message that could not be completed": (webSocket) =>
+      Effect.ignore(webSocket.sendFragments(Stream.concat(Stream.make("half"), Stream.fail("no more"))))
+  }
+  for (const [what, shape] of Object.entries(shapes)) {
+    it.effect(`${what} has its bound all the same: who does not answer it is given up, and counted`, () =>
+      Effect.gen(function* () {
+        const hits = yield* countingLimit(
+          "closeTimeout",
+          Effect.gen(function* () {
+            const { ended, server } = yield* serve({ closeTimeout: "3 seconds" }, (webSocket) =>
+              Effect.andThen(shape(webSocket), drain(webSocket))
+            )
+            yield* pass("1 second", 5)
+            assert.strictEqual(yield* server.connections, 1)
+            yield* pass("1 second", 10)
+            assert.isTrue(Exit.isFailure(yield* Effect.exit(Deferred.await(ended))))
+            assert.strictEqual(yield* server.connections, 0)
+          })
+        )
+        assert.strictEqual(hits, 1)
+      })
+    )
+  }
+})
+
+describe("the clock on the wall", () => {
+  for (const [what, step] of [
+    ["forward", 3_600_000],
+    ["back", -3_600_000]
+  ] as const) {
+    it.live(`that is set ${what} ends no connection, and peers are pinged as before`, () =>
+      Effect.gen(function* () {
+        const clock = yield* Clock.Clock
+        let stepped = 0
+        const wall: Clock.Clock = {
+          ...clock,
+          sleep: (duration) => clock.sleep(duration),
+          currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe() + stepped,
+          currentTimeNanosUnsafe: () => clock.currentTimeNanosUnsafe() + BigInt(stepped) * 1_000_000n,
+          monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe()
+        }
+        const limits = { idleTimeout: "10 minutes", pingInterval: "20 millis", maxLifetime: "20 minutes" } as const
+        const { server, url } = yield* Effect.provideService(serving(drain, limits), Clock.Clock, wall)
+        const client = new Client(url)
+        let pings = 0
+        client.on("ping", () => pings++)
+        yield* eventually(
+          "it is pinged",
+          Effect.sync(() => pings >= 1)
+        )
+        stepped = step
+        const before = pings
+        yield* eventually(
+          "it is pinged again and again",
+          Effect.sync(() => pings >= before + 3)
+        )
+        assert.strictEqual(client.readyState, Client.OPEN)
+        assert.strictEqual(yield* server.connections, 1)
+        client.terminate()
+      })
+    )
+  }
+})

@@ -218,6 +218,11 @@ export class Connection implements Owner, Gate, Slow {
     return this.state._tag === "Open"
   }
 
+  /** Our Close frame is out, and the peer's is awaited. */
+  get isClosing(): boolean {
+    return this.state._tag === "CloseSent" && this.info === undefined
+  }
+
   get closed(): Effect.Effect<ConnectionState.CloseInfo> {
     return Effect.suspend(() =>
       this.info !== undefined ? Effect.succeed(this.info) : Deferred.await((this.settled ??= Deferred.makeUnsafe()))

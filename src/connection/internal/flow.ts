@@ -20,7 +20,7 @@ export interface Batches {
   readonly turns: number
   /** What chunks bring. */
   decode(chunks: NonEmptyReadonlyArray<Uint8Array | string>): ReadonlyArray<Item>
-  /** Whether that needs more than to be given out, and what gives it out then. */
+  /** Whether that needs more than to be given out, and what ends the turn and gives it out then. */
   readonly mustDeliver: boolean
   deliver(items: ReadonlyArray<Item>): ItemPull
   /** Whether who reads may go on without a word. */
@@ -49,11 +49,14 @@ export class Flow<E, R> implements Transport.Taker<void, WebSocketError | E, R> 
   take(chunks: NonEmptyReadonlyArray<Uint8Array | string>) {
     const { inbound } = this
     const { turns } = inbound
-    const items = inbound.decode(chunks)
-    if (inbound.mustDeliver) {
+    let items: ReadonlyArray<Item>
+    try {
+      items = inbound.decode(chunks)
+    } catch (defect) {
       inbound.endTurn()
-      return this.given(inbound.deliver(items))
+      return Effect.die(defect)
     }
+    if (inbound.mustDeliver) return this.given(inbound.deliver(items))
     // what is not empty is
     const wait = items.length === 0 ? undefined : this.gave(items as unknown as Items)
     // who was interrupted by what it was given has ended its turn, and it may be another's by now

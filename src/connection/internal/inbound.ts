@@ -23,6 +23,8 @@ import type { Codec } from "../Deflate.ts"
 import type { Limits } from "../Limits.ts"
 import type * as Transport from "../Transport.ts"
 import type { WebSocketError } from "../WebSocketError.ts"
+import { Backlog, type Opened } from "./backlog.ts"
+import { ControlRate } from "./controlRate.ts"
 import { type Batches, Flow } from "./flow.ts"
 import type { Item, ItemPull, Items, Wait } from "./items.ts"
 
@@ -41,9 +43,6 @@ export interface Owner {
 
 const utf8 = new TextEncoder()
 const nothing: ReadonlyArray<never> = []
-
-/** Compressed messages of one read are inflated in portions of about this many bytes, so that memory stays bounded. */
-const inflatePortion = 256 * 1024
 
 /** Long enough for a reader that is woken to pull again, if it is not busy with what it got. */
 const aWhile = Effect.repeat(Effect.yieldNow, { times: 10 })
@@ -73,13 +72,13 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
   // decided by a read, and acted upon at the next pull
   private violation: ProtocolError | undefined
   private closeFrame: CloseCode.CloseStatus | undefined
-  private backlog: ReadonlyArray<Item> | undefined
+  // made for the first ping or compressed message: most connections never see one
+  private backlog: Backlog | undefined
   /** What every further pull gives. */
   private terminal: ItemPull | undefined
 
   private pings: Array<Uint8Array> | undefined
-  private controlFrames = 0
-  private controlSecond = 0
+  private controlRate: ControlRate | undefined
   /** The buffer of the chunk that was decoded last, if nobody else holds it. */
   private exclusive: ArrayBufferLike | undefined
 
@@ -116,7 +115,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
         this.isHeld = false
         return this.next()
       }),
-      more: Effect.suspend(() => (this.isHeld && this.isDecided ? Cause.done() : this.next())),
+      more: Effect.suspend(() => (this.isHeld && this.isDecided && !this.hasBacklog ? Cause.done() : this.next())),
       read: Effect.matchEffect(this.source.pull, {
         onSuccess: (chunks) => this.receive(chunks),
         onFailure: (error) => this.end(error)
@@ -218,9 +217,9 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
   private get discardNext(): ItemPull {
     return Effect.suspend(() => {
       // who reads already goes first, also with what it pulls next
-      if (this.reading) return this.turn(Effect.andThen(aWhile, this.discardNext))
+      if (this.reading || this.backlog?.isBusy === true) return this.turn(Effect.andThen(aWhile, this.discardNext))
       if (!(this.sink instanceof Message.Discard)) this.sink = new Message.Discard(this)
-      this.backlog = undefined
+      this.backlog?.clear()
       return this.pull
     })
   }
@@ -238,7 +237,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
   /** Begins to read, unless there is something else to do first: then that. */
   beginRead(): ItemPull | undefined {
     this.isHeld = false
-    if (this.backlog !== undefined || this.isDecided || this.reading) return this.next()
+    if (this.hasBacklog || this.isDecided || this.reading) return this.next()
     this.reading = true
     this.letGo()
     return undefined
@@ -263,7 +262,9 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
   }
 
   private next(): ItemPull {
-    if (this.backlog !== undefined) return inflate(this, this.backlog)
+    const { backlog } = this
+    if (backlog?.isBusy === true) return this.turn(this.more)
+    if (backlog?.isEmpty === false) return this.fromBacklog(backlog)
     if (this.terminal !== undefined) return this.terminal
     if (this.violation !== undefined) return (this.terminal = this.owner.violated(this.violation))
     if (this.closeFrame !== undefined) return (this.terminal = this.owner.closeReceived(this.closeFrame))
@@ -285,6 +286,15 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
   endTurn(): void {
     this.reading = false
     this.turns++
+    this.wake()
+  }
+
+  /** Who waits for a turn is not to be quicker with what is left to read than who has just read. */
+  private wakeSoon(): void {
+    if (this.queue !== undefined) queueMicrotask(() => this.wake())
+  }
+
+  private wake(): void {
     const { queue } = this
     if (queue === undefined) return
     this.queue = undefined
@@ -298,9 +308,17 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
   }
 
   private receive(chunks: NonEmptyReadonlyArray<Uint8Array | string>): ItemPull {
-    const items = this.decode(chunks)
+    let items: ReadonlyArray<Item>
+    try {
+      items = this.decode(chunks)
+    } catch (defect) {
+      this.endTurn()
+      return Effect.die(defect)
+    }
+    if (this.mustDeliver) return this.deliver(items)
     this.endTurn()
-    return this.deliver(items)
+    // what is not empty is
+    return items.length === 0 ? this.more : Effect.succeed(items as unknown as Items)
   }
 
   decode(chunks: NonEmptyReadonlyArray<Uint8Array | string>): ReadonlyArray<Item> {
@@ -327,36 +345,54 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
     return sink instanceof Message.Discard ? nothing : sink.take()
   }
 
+  /** Ends the turn, and gives out what was read behind what that needs first. */
   deliver(items: ReadonlyArray<Item>): ItemPull {
+    this.keep(items)
+    this.reading = false
+    this.turns++
+    this.wakeSoon()
     const { pings } = this
-    if (pings === undefined) return this.yield(items)
+    if (pings === undefined) return this.more
     this.pings = undefined
-    return Effect.flatMap(this.owner.answerPings(pings), () => this.yield(items))
+    return Effect.flatMap(this.owner.answerPings(pings), () => this.more)
   }
 
-  private yield(items: ReadonlyArray<Item>): ItemPull {
-    if (items.length === 0) return this.more
-    // it is not empty
-    return this.codec === undefined ? Effect.succeed(items as unknown as Items) : inflate(this, items)
+  /** Leaves what was read to the next pull. */
+  private keep(items: ReadonlyArray<Item>): void {
+    if (items.length === 0) return
+    this.backlog ??= new Backlog({ open: (message) => this.open(message), onFree: () => this.wakeSoon() })
+    this.backlog.add(items)
   }
 
-  decompress(bytes: Uint8Array): Effect.Effect<Uint8Array, ProtocolError> {
-    return this.codec!.decompress(bytes, this.limits.maxMessageSize)
+  private get hasBacklog(): boolean {
+    return this.backlog !== undefined && (this.backlog.isBusy || !this.backlog.isEmpty)
   }
 
   /** Delivers what is ready; what is left, and a violation, is for the next pull. */
-  postpone(ready: ReadonlyArray<Item>, rest: ReadonlyArray<Item>, error: ProtocolError | undefined): ItemPull {
-    this.backlog = rest.length > 0 ? rest : undefined
-    if (error !== undefined) {
-      // what came behind it in the same read is void, and so is what was decided there
-      this.decoder.stop()
-      this.closeFrame = undefined
-      this.violation = error
-    }
-    return ready.length > 0 ? Effect.succeed(ready as unknown as Items) : this.more
+  private fromBacklog(backlog: Backlog): ItemPull {
+    return Effect.flatMap(backlog.portion, (portion) => {
+      if (portion === undefined) return this.more
+      const { error, ready } = portion
+      if (error !== undefined) {
+        // what came behind it in the same read is void, and so is what was decided there
+        this.decoder.stop()
+        this.closeFrame = undefined
+        this.violation = error
+      }
+      return ready.length > 0 ? Effect.succeed(ready as unknown as Items) : this.more
+    })
   }
 
-  openMessage({ isEvent, isText }: Message.CompressedMessage, bytes: Uint8Array): Result.Result<Item, ProtocolError> {
+  private open(message: Message.CompressedMessage): Effect.Effect<Opened, ProtocolError> {
+    return Effect.flatMap(this.codec!.decompress(message.bytes, this.limits.maxMessageSize), (bytes) =>
+      Effect.fromResult(Result.map(this.openMessage(message, bytes), (item) => ({ item, size: bytes.length })))
+    )
+  }
+
+  private openMessage(
+    { isEvent, isText }: Message.CompressedMessage,
+    bytes: Uint8Array
+  ): Result.Result<Item, ProtocolError> {
     return Result.try({
       try: (): Item => {
         const text = isText ? Message.decodeText(bytes) : undefined
@@ -373,7 +409,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
 
   /** Called by the decoder for each control frame, inside `receive`. */
   control(opcode: Opcode.ControlOpcode, payload: Uint8Array, decoder: FrameDecoder): void {
-    this.countControlFrame()
+    ;(this.controlRate ??= new ControlRate(this.clock, this.limits.maxControlFrameRate)).add()
     if (opcode === Opcode.ping) {
       ;(this.pings ??= []).push(payload)
     } else if (opcode === Opcode.pong) {
@@ -385,25 +421,6 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
       decoder.stop()
     }
   }
-
-  private countControlFrame(): void {
-    const now = this.clock.currentTimeMillisUnsafe()
-    if (now - this.controlSecond >= 1000) {
-      this.controlSecond = now
-      this.controlFrames = 0
-    }
-    if (++this.controlFrames > this.limits.maxControlFrameRate) {
-      throw new ProtocolError({
-        kind: "TooManyControlFrames",
-        message: `more than ${this.limits.maxControlFrameRate} control frames came in a second`
-      })
-    }
-  }
-
-  /** What is being inflated: an interruption leaves it to the next pull. */
-  keep(items: ReadonlyArray<Item>): void {
-    this.backlog = items
-  }
 }
 
 /** What a connection is pulled by. */
@@ -413,24 +430,3 @@ interface Pulls {
   readonly more: ItemPull
   readonly read: ItemPull
 }
-
-/** Inflates what is compressed of the items, up to a portion of output; the rest waits for the next pull. */
-const inflate = Effect.fnUntraced(function* (
-  self: Inbound,
-  items: ReadonlyArray<Item>
-): Effect.fn.Return<Items, WebSocketError | Cause.Done> {
-  const work = items.slice()
-  self.keep(work)
-  let size = 0
-  let i = 0
-  for (; i < work.length && size < inflatePortion; i++) {
-    const item = work[i]!
-    if (!(item instanceof Message.CompressedMessage)) continue
-    const inflated = yield* Effect.result(self.decompress(item.bytes))
-    const opened = Result.flatMap(inflated, (bytes) => self.openMessage(item, bytes))
-    if (Result.isFailure(opened)) return yield* self.postpone(work.slice(0, i), [], opened.failure)
-    size += Result.isSuccess(inflated) ? inflated.success.length : 0
-    work[i] = opened.success
-  }
-  return yield* self.postpone(work.slice(0, i), work.slice(i), undefined)
-})

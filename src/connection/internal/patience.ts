@@ -28,12 +28,19 @@ export const bounded = (peer: Slow, self: Effect.Effect<void>, orElse: Effect.Ef
     (isDone) => (isDone ? Effect.void : orElse)
   )
 
-/** Waits until the peer has taken nothing for `closeTimeout`. */
-const stall = (peer: Slow, rounds: number): Effect.Effect<void> =>
+/** How long a peer may take nothing, in milliseconds. */
+export const closePatience = ({ limits, unsent }: Slow): number =>
+  limits.closeTimeout * (unsent > 0 ? congestedPatience : 1)
+
+/** Waits until the peer is given up. What was written in this turn may look unsent until the next, so that is asked at the end. */
+const stall = (peer: Slow, rounds: number, quiet = 1): Effect.Effect<void> =>
   Effect.suspend(() => {
-    const { taken, unsent } = peer
+    const { taken } = peer
     return Effect.delay(
-      Effect.suspend(() => (peer.taken === taken || rounds === 1 ? Effect.void : stall(peer, rounds - 1))),
-      peer.limits.closeTimeout * (unsent > 0 ? congestedPatience : 1)
+      Effect.suspend(() => {
+        if (peer.taken !== taken) return rounds === 1 ? Effect.void : stall(peer, rounds - 1)
+        return peer.unsent > 0 && quiet < congestedPatience ? stall(peer, rounds, quiet + 1) : Effect.void
+      }),
+      peer.limits.closeTimeout
     )
   })

@@ -56,10 +56,15 @@ export class Pings {
       : this.gate.refused
   }
 
-  /** Section 5.5.3: a Pong may answer the latest of several Pings; an unsolicited one means nothing. */
+  /**
+   * Section 5.5.3: a Pong may answer the latest of several Pings; an unsolicited one means nothing. Who waits for it may end the reader
+   * that is in the midst of what came with it, and so learns of it behind that.
+   */
   pongReceived(payload: Uint8Array): void {
     const index = this.pending.findLastIndex((ping) => equalBytes(ping.payload, payload))
-    for (const ping of this.pending.splice(0, index + 1)) Deferred.doneUnsafe(ping.answered, Effect.void)
+    for (const ping of this.pending.splice(0, index + 1)) {
+      queueMicrotask(() => Deferred.doneUnsafe(ping.answered, Effect.void))
+    }
   }
 
   /**
