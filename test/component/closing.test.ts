@@ -195,7 +195,7 @@ describe("Disconnected", () => {
   })
 
   it("Disconnected.StatusCode, Error.ErrorCode, 10060: a client that does not answer a ping of PingInterval is given up", async () => {
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "Date"] })
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "Date", "performance"] })
     try {
       await using it = await serving({ config: ["PingInterval=5"] })
       await using mute = await rawClient(it.port, { pongs: false })
@@ -211,6 +211,7 @@ describe("Disconnected", () => {
       assert.strictEqual(it.of("Disconnected").length, 1)
       assert.strictEqual(alive.socket.readyState, alive.socket.OPEN)
     } finally {
+      hrtime.mockRestore()
       vi.useRealTimers()
     }
   })
