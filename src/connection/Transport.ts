@@ -203,19 +203,28 @@ export const fromSocket = (socket: Socket.Socket): Effect.Effect<Transport, Sock
 const acquire = Effect.fnUntraced(function* (socket: Socket.Socket): Effect.fn.Return<Transport, Socket.SocketError> {
   const readScope = Scope.makeUnsafe()
   const writeScope = Scope.makeUnsafe()
-  // acquiring the reader may dial, and be interrupted while it does
-  const reader = yield* Scope.provide(socket.reader, readScope).pipe(
-    Effect.onError((cause) => Scope.close(readScope, Exit.failCause(cause)))
-  )
-  const writer = yield* Scope.provide(socket.writer, writeScope)
   const end = Scope.close(writeScope, Exit.void)
-  return {
+  const release = Effect.andThen(end, Scope.close(readScope, Exit.void))
+  // acquiring the reader may dial, and be interrupted while it does
+  const [reader, writer] = yield* Effect.onError(
+    Effect.all([Scope.provide(socket.reader, readScope), Scope.provide(socket.writer, writeScope)]),
+    () => release
+  )
+  const transport: Transport = {
     reader,
     writer,
-    ends: {
-      end,
-      destroy: () => Effect.andThen(end, Scope.close(readScope, Exit.void)),
-      cut: Effect.ignore(writer.write(new Socket.CloseEvent(1006)))
-    }
+    ends: { end, destroy: () => release, cut: Effect.suspend(() => reset(transport)) }
   }
+  return transport
 })
+
+/**
+ * Ends both sides in the way that tells the peer that something is wrong: a reset, where the stream has one. What was written may be
+ * lost, and a pull that waits fails.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const reset = ({ ends, writer }: Transport): Effect.Effect<void> =>
+  // a stream that takes no such code is released
+  Effect.catch(writer.write(new Socket.CloseEvent(1006)), () => ends.destroy(0))

@@ -5,6 +5,7 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -26,11 +27,13 @@ import * as Door from "./internal/door.ts"
 import { Entrance } from "./internal/entrance.ts"
 import * as Identified from "./internal/identified.ts"
 import * as Forwarding from "./internal/forwarding.ts"
+import { Latest } from "./internal/latest.ts"
 import * as Listen from "./internal/listen.ts"
 import { Reception } from "./internal/reception.ts"
 import { bodied, lateHead, otherUpgrade, Refusals, unexpected } from "./internal/refusals.ts"
 import { setKeepAlive } from "./internal/tcpKeepAlive.ts"
 import {
+  failed,
   hasBody,
   ignoreError,
   isWebSocketUpgrade,
@@ -195,15 +198,16 @@ export const make = Effect.fnUntraced(function* (
   })
   server.maxHeadersCount = maxHeaders + 1
 
-  let onUpgrade: ((upgrade: NodeUpgrade) => void) | undefined
+  const handlers = new Latest<(upgrade: NodeUpgrade) => void>()
   /** The answer that a connection waits for: a client may send its next request before it has come. */
   const answering = new WeakMap<Duplex, NodeHttp.ServerResponse>()
 
   /** A request to upgrade to WebSocket whose head is well. */
   const takeUpgrade = (request: OpeningHandshake.Request, socket: Duplex, head: Uint8Array): void => {
     const come = (named?: Named) => {
-      if (onUpgrade === undefined) return refusals.turnAway(socket, unavailable)
-      onUpgrade(new NodeUpgrade(request, socket, head, named))
+      const { current } = handlers
+      if (current === undefined) return refusals.turnAway(socket, unavailable)
+      current(new NodeUpgrade(request, socket, head, named))
     }
     if (forwarding === undefined) return come()
     forwarding(request, socket, come, (why) => refusals.turnAway(socket, why))
@@ -236,7 +240,9 @@ export const make = Effect.fnUntraced(function* (
     refusals.answer(request, response, unexpected)
   })
   const answerPlain: NodeHttp.RequestListener = (request, response) => refusals.answerPlain(request, response)
-  let onRequest = answerPlain
+  const applications = new Latest<NodeHttp.RequestListener>()
+  const onRequest: NodeHttp.RequestListener = (request, response) =>
+    (applications.current ?? answerPlain)(request, response)
   server.on("request", (request, response) => {
     const { socket } = request
     reception.forget(socket)
@@ -342,19 +348,21 @@ export const make = Effect.fnUntraced(function* (
     run: Effect.fnUntraced(function* <R>(handler: (upgrade: Upgrade) => Effect.Effect<unknown, unknown, R>) {
       const connections = yield* FiberSet.make()
       const fork = Effect.runForkWith(yield* Effect.context<R>())
-      const previous = onUpgrade
-      onUpgrade = (upgrade) => {
-        const fiber = fork(handler(upgrade))
+      if (handlers.current !== undefined) {
+        yield* Effect.logWarning("A second handler runs on one listener: it has all connections that come from now on")
+      }
+      const leave = handlers.add((upgrade) => {
+        const fiber = fork(begun(handler, upgrade))
         FiberSet.addUnsafe(connections, fiber)
         if (fiber.pollUnsafe() === undefined) upgrade.whenGone(() => fiber.interruptUnsafe())
-      }
+      })
       const drain = FiberSet.awaitEmpty(connections).pipe(
         Effect.interruptible,
         Effect.timeoutOption(options.drainTimeout ?? 0)
       )
       return yield* Effect.never.pipe(
         Effect.onExit(() => {
-          onUpgrade = previous
+          leave()
           return drain
         })
       )
@@ -369,10 +377,22 @@ export const make = Effect.fnUntraced(function* (
       const { identified, makeHandler } = yield* Effect.promise(() => import("./internal/application.ts"))
       const app = proxyProtocol === undefined && forwarded === undefined ? httpApp : identified(httpApp)
       const handler = yield* makeHandler(app, { middleware, scope: Scope.forkUnsafe(serveScope) })
-      const previous = onRequest
-      onRequest = handler
-      yield* Effect.addFinalizer(() => Effect.sync(() => void (onRequest = previous)))
+      const leave = applications.add(handler)
+      yield* Effect.addFinalizer(() => Effect.sync(leave))
     })
   } satisfies Parameters<typeof HttpServer.make>[0] as HttpServer.HttpServer["Service"]
   return { listener, http }
 })
+
+/** What throws before it gives an effect has decided nothing, and nobody else would. */
+const begun = <R>(
+  handler: (upgrade: Upgrade) => Effect.Effect<unknown, unknown, R>,
+  upgrade: Upgrade
+): Effect.Effect<unknown, unknown, R> =>
+  Effect.suspend(() => {
+    try {
+      return handler(upgrade)
+    } catch (defect) {
+      return Effect.andThen(Effect.logError("A handler of upgrades failed", Cause.die(defect)), upgrade.refuse(failed))
+    }
+  })

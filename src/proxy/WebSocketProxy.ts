@@ -209,7 +209,15 @@ class Pipe implements Settling, Transport.Taker<never, WebSocketError | Socket.S
 
   /** The rest of the way down, which has a fiber from now on. */
   private goDown(rest: Effect.Effect<void, WebSocketError | Socket.SocketError>): Fiber.Fiber<void> {
-    const fiber = Effect.runForkWith(this.context)(Effect.catch(rest, (error) => this.downEnded(error)))
+    const down = Effect.catchCause(
+      Effect.catch(rest, (error) => this.downEnded(error)),
+      // nobody else would learn of a defect here, and the client would wait for ever
+      (cause) =>
+        Cause.hasInterruptsOnly(cause)
+          ? Effect.void
+          : Effect.andThen(Effect.logError("A pipe failed", cause), this.closeClient(targetFailed))
+    )
+    const fiber = Effect.runForkWith(this.context)(down)
     this.down = fiber
     return fiber
   }
@@ -304,7 +312,7 @@ class Pipe implements Settling, Transport.Taker<never, WebSocketError | Socket.S
   }
 
   private get reset(): Effect.Effect<void> {
-    return Effect.ignore(this.target.writer.write(new Socket.CloseEvent(CloseCode.abnormal)))
+    return Transport.reset(this.target)
   }
 
   private get fromClient(): Effect.Effect<void, WebSocketError | Socket.SocketError> {

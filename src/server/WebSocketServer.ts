@@ -69,7 +69,8 @@ export interface Options extends OpeningHandshake.Policy, Limits.Options, Admiss
  *   connection: 1000 after success, 1011 after a failure (which is logged), 1001 when `run` is interrupted.
  * - `runRequests` gives each request to the handler before it is answered: see {@link OpenRequest}.
  *
- * Both run until they are interrupted, and then wait until all connections are closed.
+ * Both run until they are interrupted, and then wait until all connections are closed. Of several that run at a time, the one that
+ * began last has the connections that come.
  *
  * @category services
  * @since 0.1.0

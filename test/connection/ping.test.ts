@@ -168,15 +168,23 @@ describe("pings that come", () => {
     })
   )
 
-  it.effect("are not answered any more once our own Close frame is out", () =>
+  it.effect("are answered behind our own Close frame, too, until the peer's has come (section 5.5.2)", () =>
     Effect.gen(function* () {
       const { peer, webSocket } = yield* withPeer("server")
       const closing = yield* Effect.forkChild(webSocket.close())
       assert.strictEqual((yield* peer.next).opcode, Opcode.close)
-      yield* peer.send({ opcode: Opcode.ping }, { opcode: Opcode.close, payload: new Uint8Array([0x03, 0xe8]) })
+      yield* peer.send(
+        { opcode: Opcode.ping, payload: new Uint8Array([1]) },
+        { opcode: Opcode.close, payload: new Uint8Array([0x03, 0xe8]) },
+        { opcode: Opcode.ping, payload: new Uint8Array([2]) }
+      )
       yield* Fiber.join(closing)
       yield* peer.end
-      assert.deepStrictEqual(yield* peer.rest, [])
+      const rest = yield* peer.rest
+      assert.deepStrictEqual(
+        rest.map(({ opcode, payload }) => [opcode, ...payload]),
+        [[Opcode.pong, 1]]
+      )
     })
   )
 

@@ -28,6 +28,24 @@ describe("sendFragments", () => {
     })
   )
 
+  it.effect("is a value: what is run again begins another message", () =>
+    Effect.gen(function* () {
+      const { peer, webSocket } = yield* withPeer("server")
+      const sending = webSocket.sendFragments(Stream.make("one"))
+      yield* sending
+      yield* sending
+      const frames = [yield* peer.next, yield* peer.next, yield* peer.next, yield* peer.next]
+      const message = [
+        [Opcode.text, false],
+        [Opcode.continuation, true]
+      ]
+      assert.deepStrictEqual(
+        frames.map(({ fin, opcode }) => [opcode, fin]),
+        [...message, ...message]
+      )
+    })
+  )
+
   it.effect("sends bytes as a binary message, and an empty stream as an empty message", () =>
     Effect.gen(function* () {
       const { client, server } = yield* connected()

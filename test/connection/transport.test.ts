@@ -3,6 +3,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Stream } from "effect"
 import { NetAddress } from "effect/net"
 import { Socket } from "effect/socket"
+import { TestClock } from "effect/testing"
+import * as Limits from "../../src/connection/Limits.ts"
 import * as WebSocket from "../../src/connection/WebSocket.ts"
 import { connected, settled } from "./connected.ts"
 import { makePair } from "./pair.ts"
@@ -54,6 +56,47 @@ describe("a transport", () => {
         Exit.fail(error)
       )
       assert.strictEqual(pair.client.held(), 0)
+    })
+  )
+
+  for (const [what, writer] of [
+    ["is given up", Effect.never],
+    ["fails", Effect.die(new Error("no writer"))]
+  ] as const) {
+    it.effect(`whose writer ${what} while it is acquired has its reader released`, () =>
+      Effect.gen(function* () {
+        let held = 0
+        const pair = makePair()
+        const reader = Effect.andThen(
+          Effect.acquireRelease(
+            Effect.sync(() => held++),
+            () => Effect.sync(() => held--)
+          ),
+          pair.client.socket.reader
+        )
+        const making = yield* Effect.forkChild(
+          Effect.scoped(WebSocket.make(Socket.make({ reader, writer }), { role: "client" })),
+          { startImmediately: true }
+        )
+        yield* Fiber.interrupt(making)
+        assert.strictEqual(held, 0)
+      })
+    )
+  }
+
+  it.effect("that takes no abnormal code is released when its peer is given up, and its reader learns of it", () =>
+    Effect.gen(function* () {
+      const outer = yield* connected()
+      yield* Effect.forkChild(Effect.ignore(Stream.runDrain(outer.client.messages)))
+      const limits = Limits.make({ closeTimeout: "3 seconds" })
+      const inner = yield* WebSocket.make(outer.server.socket, { role: "server", limits })
+      const reading = yield* Effect.forkChild(Effect.exit(Stream.runDrain(inner.messages)))
+      yield* settled
+      const closing = yield* Effect.forkChild(inner.close())
+      yield* settled
+      yield* TestClock.adjust("4 seconds")
+      yield* Fiber.join(closing)
+      assert.isTrue(Exit.isFailure(yield* Fiber.join(reading)))
     })
   )
 

@@ -90,6 +90,26 @@ describe("an observer", { timeout: 30_000 }, () => {
     })
   )
 
+  it.live("who throws when it is told of a failure holds nobody up, and is heard of", () =>
+    Effect.gen(function* () {
+      const listener = yield* RawTarget.listen()
+      const proxy = yield* Proxy.serve({
+        target: listener.target,
+        onFailure: () => {
+          throw new Error("no, thanks")
+        }
+      })
+      const client = yield* RawClient.open(proxy.port)
+      const target = yield* listener.accept
+      yield* target.reset()
+      yield* client.until("close 1011", soon)
+      yield* client.sendClose(1011)
+      yield* client.end()
+      yield* proxy.idle(soon)
+      assert.deepStrictEqual(proxy.log, ["Error A pipe failed"])
+    })
+  )
+
   it.live("of failures is told of the first, and of no end", () =>
     Effect.gen(function* () {
       const failures: Array<string> = []

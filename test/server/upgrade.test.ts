@@ -1,5 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Stream } from "effect"
+import { NetAddress } from "effect/net"
+import * as NodeUpgradeListener from "../../src/node/NodeUpgradeListener.ts"
 import * as Opcode from "../../src/protocol/Opcode.ts"
 import { Refusal } from "../../src/server/OpenRequest.ts"
 import { bytesOf, close, shown, text } from "../connection/connected.ts"
@@ -51,6 +53,58 @@ describe("the answer", () => {
       assert.strictEqual(response.headers["connection"], "close")
       assert.strictEqual(yield* wire.ended, "FIN")
     })
+  )
+
+  it.live("is of the handler that runs last, and of the other when that has ended, whichever it is", () =>
+    collectingLogs((logs) =>
+      Effect.gen(function* () {
+        for (const ended of [0, 1]) {
+          const { port, server } = yield* listening()
+          const said = Effect.gen(function* () {
+            const wire = yield* upgraded(port)
+            return shown(yield* wire.next)[1]
+          }).pipe(Effect.scoped)
+          const run = (name: string) =>
+            Effect.tap(
+              Effect.forkChild(
+                server.run((webSocket) => webSocket.send(name)),
+                { startImmediately: true }
+              ),
+              Effect.yieldNow
+            )
+          const both = [yield* run("first"), yield* run("second")]
+          assert.strictEqual(yield* said, "second")
+          yield* Fiber.interrupt(both[ended]!)
+          assert.strictEqual(yield* said, ["second", "first"][ended])
+          yield* Fiber.interrupt(both[1 - ended]!)
+          assert.strictEqual((yield* ask(port, upgradeRequest())).status, 503)
+        }
+        assert.deepStrictEqual(
+          logs.map(({ level, text }) => [level, text.slice(0, 16)]),
+          [
+            ["Warn", "A second handler"],
+            ["Warn", "A second handler"]
+          ]
+        )
+      }).pipe(Effect.scoped)
+    )
+  )
+
+  it.live("to who throws before there is an effect is 500, and the fault is logged", () =>
+    collectingLogs((logs) =>
+      Effect.gen(function* () {
+        const { listener } = yield* NodeUpgradeListener.make({ port: 0 })
+        const throwing = listener.run((): Effect.Effect<void> => {
+          throw new Error("not today")
+        })
+        yield* Effect.forkScoped(throwing, { startImmediately: true })
+        yield* Effect.yieldNow
+        const { address } = listener
+        if (!NetAddress.isInetAddress(address)) return assert.fail("it listens on no port")
+        assert.strictEqual((yield* ask(address.port, upgradeRequest())).status, 500)
+        assert.match(logs[0]?.text ?? "", /not today/)
+      }).pipe(Effect.scoped)
+    )
   )
 
   it.live("while nothing runs is 503, and the same server serves when something does", () =>

@@ -12,7 +12,6 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Pull from "effect/Pull"
 import type * as Socket from "effect/socket/Socket"
-import { CloseEvent } from "effect/socket/Socket"
 import * as Stream from "effect/Stream"
 import * as CloseCode from "../../protocol/CloseCode.ts"
 import * as ConnectionState from "../../protocol/ConnectionState.ts"
@@ -24,7 +23,7 @@ import type { Codec } from "../Deflate.ts"
 import type { Limits } from "../Limits.ts"
 import { isPreparedMessage, prepare, type PreparedMessage } from "../PreparedMessage.ts"
 import * as Telemetry from "../Telemetry.ts"
-import type * as Transport from "../Transport.ts"
+import * as Transport from "../Transport.ts"
 import { connectionClosed, invalidUsage, lost, peerTimeout, violation, type WebSocketError } from "../WebSocketError.ts"
 import { Inbound, type Owner } from "./inbound.ts"
 import type { ItemPull } from "./items.ts"
@@ -218,6 +217,10 @@ export class Connection implements Owner, Gate, Slow {
     return this.state._tag === "Open"
   }
 
+  get answersPings(): boolean {
+    return this.state._tag !== "Closed"
+  }
+
   /** Our Close frame is out, and the peer's is awaited. */
   get isClosing(): boolean {
     return this.state._tag === "CloseSent" && this.info === undefined
@@ -340,7 +343,7 @@ export class Connection implements Owner, Gate, Slow {
       // a peer that is silent is told in the clearest way; what one that is slow has not read yet is still its own
       return error.reason._tag === "PeerTimeout" && error.reason.awaited === "close"
         ? this.transport.ends.cut
-        : Effect.ignore(this.transport.writer.write(new CloseEvent(CloseCode.abnormal)))
+        : Transport.reset(this.transport)
     })
   }
 

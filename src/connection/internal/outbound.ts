@@ -87,6 +87,8 @@ type Owned = ReadonlyArray<Uint8Array> | undefined
 export interface Gate {
   /** Fails with why nothing can be sent any more, if so. */
   readonly refused: Effect.Effect<never, WebSocketError> | undefined
+  /** Whether a Ping is to be answered: also behind our own Close frame, until the peer's has come (section 5.5.2). */
+  readonly answersPings: boolean
 }
 
 export class Outbound {
@@ -292,6 +294,14 @@ export class Outbound {
 
   /** `abandon` is run if the message fails when it has begun, and if it is interrupted then and `mayEndEarly` is not set. */
   sendFragments<E, R>(
+    fragments: Stream.Stream<string, E, R> | Stream.Stream<Uint8Array, E, R>,
+    abandon: Effect.Effect<void>,
+    mayEndEarly: boolean
+  ): Effect.Effect<void, WebSocketError | E, R> {
+    return Effect.suspend(() => this.beginFragments(fragments, abandon, mayEndEarly))
+  }
+
+  private beginFragments<E, R>(
     fragments: Stream.Stream<string, E, R> | Stream.Stream<Uint8Array, E, R>,
     abandon: Effect.Effect<void>,
     mayEndEarly: boolean

@@ -72,7 +72,7 @@ export class Pings {
    * are held up, only the latest ping is remembered, which section 5.5.3 allows.
    */
   answer(payloads: ReadonlyArray<Uint8Array>): Effect.Effect<void> {
-    if (this.gate.refused !== undefined) return Effect.void
+    if (!this.gate.answersPings) return Effect.void
     if (this.ponging !== undefined) {
       this.late = payloads.at(-1)
       return Effect.void
@@ -81,7 +81,7 @@ export class Pings {
       Effect.flatMap(Effect.ignore(this.outbound.pongs(payloads)), () => {
         const { late } = this
         this.late = undefined
-        if (late !== undefined && this.gate.refused === undefined) return send([late])
+        if (late !== undefined && this.gate.answersPings) return send([late])
         this.ponging = undefined
         return Effect.void
       })

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Net from "node:net"
 import type { DialError } from "../../proxy/Dialer.ts"
 import * as LeanReads from "./leanReads.ts"
+import { maxTimer } from "./timers.ts"
 
 /** An endpoint that could not be connected to. */
 export interface Missed {
@@ -83,7 +84,7 @@ export const connect = (
       clearTimeout(timer)
       const endpoint = waiting.shift()
       if (endpoint === undefined) return
-      if (waiting.length > 0) timer = setTimeout(next, attemptDelay)
+      if (waiting.length > 0) timer = setTimeout(next, Math.min(attemptDelay, maxTimer))
       // the target's FIN must not end our side: what the client has sent is still to be delivered
       const socket = Net.connect({ ...endpoint, allowHalfOpen: true, ...(isLean && { onread: LeanReads.onread }) })
       if (isLean) LeanReads.begin(socket)
