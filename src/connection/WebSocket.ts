@@ -2,10 +2,10 @@
  * One WebSocket connection, server or client, as a scoped resource over an effect `Socket` that carries its bytes; the
  * opening handshake is done. Reading is by pull: what nobody pulls stays in the transport, and the sender feels it.
  *
- * - Read in one of three ways: `messages` (assembled), `fragments` (pieces as they come) or `payloads` (bytes without
- *   boundaries). One reader at a time. A stream is pulled by the batch, so one that is
- *   cut short (`Stream.take`) drops the rest of its batch. It ends when the peer's Close frame has come, and fails with a
- *   {@link WebSocketError} otherwise.
+ * - Read in one of four ways: `messages` (assembled), `fragments` (pieces as they come), `payloads` (bytes without
+ *   boundaries) or `pullEvents` (all of it, pings and pongs too). Several readers take turns, each with what one read brought. A
+ *   stream is pulled by the batch, so one that is cut short (`Stream.take`) drops the rest of its batch. It ends when the peer's
+ *   Close frame has come, and fails with a {@link WebSocketError} otherwise.
  * - Pings are answered, and the closing handshake is answered, while somebody reads.
  * - `send` and its kin may be called from any fiber; each waits while the transport is full.
  * - Leaving the scope closes: 1000 after success, 1011 after a failure, 1001 after an interruption, each followed by the
@@ -89,7 +89,10 @@ export interface WebSocket {
   ping(payload?: Uint8Array): Effect.Effect<Duration.Duration, WebSocketError>
   /** Sends a Pong of at most 125 bytes that nobody asked for, as a sign of life (RFC 6455 section 5.5.3). */
   pong(payload?: Uint8Array): Effect.Effect<void, WebSocketError>
-  /** Waits until the system has taken all that was sent; `send` returns while up to 64 KiB wait in the process. */
+  /**
+   * Waits until the system has taken all that was sent; `send` returns while as much waits in the process as the transport holds,
+   * which is 64 KiB unless it was told otherwise, and four times that for a moment.
+   */
   readonly flushed: Effect.Effect<void, WebSocketError>
   /**
    * Begins the closing handshake and waits for the peer's Close frame, at most `closeTimeout`. What the peer sent before is
@@ -101,7 +104,7 @@ export interface WebSocket {
     reason?: string,
     options?: { readonly wait?: boolean | undefined }
   ): Effect.Effect<void, WebSocketError>
-  /** Waits for the end of the connection and says how it was. */
+  /** Waits for the end of the connection and says how it was. Somebody must be reading. */
   readonly closed: Effect.Effect<CloseInfo>
   /** The same connection as effect's `Socket` of messages, for whatever takes one. */
   readonly socket: Socket.Socket

@@ -107,7 +107,10 @@ export type WebSocketErrorReason = ProtocolViolation | ConnectionLost | PeerTime
 export class WebSocketError extends Data.TaggedError("WebSocketError")<{
   readonly reason: WebSocketErrorReason
 }> {
-  /** The close code that describes the end: the one that was sent, or 1006. */
+  /**
+   * The close code that describes the end: of a violation the one that was sent, of a connection that was closed the one that came,
+   * 1005 if there was none or the connection goes on, and 1006 if it was lost.
+   */
   get closeCode(): number {
     return this.reason.closeCode
   }

@@ -114,7 +114,15 @@ class Recording {
   private close(): void {
     const { fd } = this
     this.fd = undefined
-    if (fd !== undefined) closeSync(fd)
+    if (fd === undefined) return
+    try {
+      closeSync(fd)
+    } catch (cause) {
+      // what was written last did not get there
+      if (this.isOver) return
+      this.isOver = true
+      this.onEnd(codeOf(cause))
+    }
   }
 }
 

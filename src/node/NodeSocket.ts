@@ -4,7 +4,8 @@
  *
  * - Reading: a chunk that comes while nobody pulls is kept, and the stream paused; so at most that chunk and the stream's
  *   own buffer (64 KiB) wait in memory.
- * - Writing: `write` and `writeAll` wait while more than the stream's high-water mark (64 KiB) is unsent.
+ * - Writing: `write` and `writeAll` wait while more than the stream's high-water mark (64 KiB, if nobody says otherwise) is unsent; what
+ *   the system took at once, of which the stream learns a turn later, may be four times that.
  * - Releasing the writer ends our side (FIN) once all is sent. Releasing the reader destroys the stream once all is sent, or when
  *   the peer has taken nothing of it for 10 seconds, or not all of it in 200, and waits until it is gone.
  * - Writing a `CloseEvent` with another code than 1000 resets the connection (RST), so that the peer learns of it; what has no
@@ -424,7 +425,8 @@ class NodeSocket
 const noBytes = new Uint8Array(0)
 
 /**
- * A `Socket` over an open stream. `head` is what was read of it already, and is read first. The reader may be acquired once.
+ * A `Socket` over an open stream. `head` is what was read of it already, and is read first. The reader may be acquired once. The
+ * memory of what is read is freed with the last use: who listens to `data` beside it must not keep the chunks.
  *
  * @category constructors
  * @since 0.1.0

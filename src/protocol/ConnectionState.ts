@@ -21,7 +21,8 @@ export type State =
 
 /**
  * How a connection ended (section 7.1.5 and 7.1.6). `code` is the one of the Close frame that came, 1005 if that had none,
- * and 1006 if none came. `wasClean` says that both Close frames passed.
+ * and 1006 if none came; of a connection that this side failed or left without waiting it is the code that was sent.
+ * `wasClean` says that both Close frames passed.
  *
  * @category models
  * @since 0.1.0

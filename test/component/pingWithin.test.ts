@@ -28,6 +28,32 @@ describe("Ping within a listener", () => {
     })
   }
 
+  for (const where of ["Connected", "ReadyToSend"] as const) {
+    it(`Ping, DataIn: what is read while ${where} waits for the pong comes behind it, in order and at once`, async () => {
+      await using server = await serving()
+      const seen: Array<string> = []
+      const second = Promise.withResolvers<void>()
+      const third = Promise.withResolvers<void>()
+      server.on(where, (e) => server.ping(e.connectionId))
+      server.on("DataIn", (e) => {
+        seen.push(e.text)
+        if (e.text === "second") second.resolve()
+        if (e.text === "third") third.resolve()
+      })
+      const client = new WebSocket(`ws://127.0.0.1:${server.localPort}`, { autoPong: false })
+      client.once("ping", (payload) => {
+        client.send("first")
+        client.send("second")
+        client.pong(payload)
+      })
+      await second.promise
+      client.send("third")
+      await third.promise
+      assert.deepStrictEqual(seen, ["first", "second", "third"])
+      client.terminate()
+    })
+  }
+
   it("Ping, DataIn: what comes before the pong is given out behind the listener, all of it and in order", async () => {
     await using server = await serving()
     const seen: Array<string> = []

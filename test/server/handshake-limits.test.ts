@@ -4,7 +4,7 @@ import * as Telemetry from "../../src/connection/Telemetry.ts"
 import * as NodeWebSocketServer from "../../src/node/NodeWebSocketServer.ts"
 import { counting, countingLimit } from "../connection/metrics.ts"
 import { ask, connect, upgraded, upgradeRequest } from "./wire.ts"
-import { collectingLogs, drain, serving } from "./serving.ts"
+import { collectingLogs, deciding, drain, serving } from "./serving.ts"
 
 /** Says how often a limit bit and what came of it, by the answer of the last request. */
 const bitten = <A, R>(limit: string, status: number, self: Effect.Effect<A, never, R>) =>
@@ -66,6 +66,10 @@ describe("handshakeTimeout", () => {
       yield* Effect.sleep("400 millis")
       wire.send({ opcode: 9 })
       assert.strictEqual((yield* wire.next).opcode, 10)
+      const slow = yield* deciding((open) => Effect.andThen(Effect.delay(open.accept, "400 millis"), Effect.never), {
+        handshakeTimeout: "100 millis"
+      })
+      yield* upgraded(slow.port)
     })
   )
 

@@ -34,10 +34,12 @@ export class Ahead {
 
   /** Gives out every batch until the end, in order; waits after each for what `give` gives, if that is anything. */
   flow(give: (batch: Batch) => Wait): Effect.Effect<void, WebSocketError> {
-    return this.connection.inbound.flowEvents(this.gathering, (batch) => {
+    const flowing = this.connection.inbound.flowEvents(this.gathering, (batch) => {
       const wait = give(batch)
       return wait === undefined && this.isCaughtUp ? undefined : Effect.andThen(wait ?? Effect.void, this.catchUp(give))
     })
+    // a listener of the beginning may have had something read ahead
+    return Effect.andThen(this.catchUp(give), flowing)
   }
 
   private get isCaughtUp(): boolean {
