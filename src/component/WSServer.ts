@@ -74,6 +74,11 @@ export class WSServer extends withFields(Server, serverProperties) {
    * With Timeout 0 it does not wait, and fails with 10035 when too much waits already; BytesSent has what went out of it, and
    * ReadyToSend fires when there is room. With a Timeout it waits until the system has taken all, and fails with 301 when
    * nothing moved for so many seconds. Fails with 4202 if the connection is closing.
+   *
+   * What becomes of a message that fails with 301 depends on whether a part of it was given to the system, which the error's text says
+   * ("has begun"). If none was, it is taken back: nothing of it is sent, and it can be sent again. If it has begun, it is completed as
+   * soon as the client takes it, from a copy, and must not be sent again; what is sent meanwhile waits behind it, and is taken back
+   * in its turn. The data is the caller's to change when the promise is settled, and not before.
    */
   send(connectionId: string, data: string | Uint8Array, signal?: AbortSignal): Promise<void> {
     return attempt(() => this.link(connectionId).output.send(data, signal))

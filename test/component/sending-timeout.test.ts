@@ -45,7 +45,7 @@ describe.each([{ deflate: false }, { deflate: true }])("with permessage-deflate:
     client.pause()
     const bytes = patternBytes(5, tooMuch)
     const error = await failure(serving.server.sendBytes(id, bytes))
-    expect([error.code, error.message]).toEqual([301, "Operation interrupted (or timeout)."])
+    expect([error.code, error.message]).toEqual([301, expect.stringMatching(/^Operation interrupted \(or timeout\)\./)])
     client.resume()
     await serving.server.sendText(id, "after")
     const messages = await client.messages(2)
@@ -151,7 +151,7 @@ it("Timeout: extended by what the client sends, though it takes nothing", async 
   expect(await codeOf(call)).toBe(301)
 })
 
-it("10054: a client that goes away while a send waits", async () => {
+it("4202: a client that goes away while a send waits, whatever the system says of it", async () => {
   await using serving = await start(20)
   const { client, id } = await serving.raw()
   client.pause()
@@ -159,7 +159,7 @@ it("10054: a client that goes away while a send waits", async () => {
   const behind = codeOf(serving.server.sendText(id, "x"))
   expect(await isSettled(call)).toBe(false)
   client.socket.resetAndDestroy()
-  expect([await call, await behind]).toEqual([10054, 10054])
+  expect([await call, await behind]).toEqual([4202, 4202])
 })
 
 it("301, Interrupt: ends what waits on the connection, and on no other", async () => {

@@ -7,27 +7,27 @@ import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type { Connection } from "../../connection/internal/connection.ts"
-import { Copies } from "../../connection/internal/copies.ts"
 import { whole } from "../../connection/internal/memory.ts"
 import * as Now from "../../connection/internal/now.ts"
 import { type Outgoing, pack } from "../../connection/internal/outbound.ts"
-import type { WebSocketError } from "../../connection/WebSocketError.ts"
+import { bounded } from "../../connection/internal/patience.ts"
+import { peerTimeout, type WebSocketError } from "../../connection/WebSocketError.ts"
 import { Batch, copyThreshold } from "../../protocol/FrameEncoder.ts"
 import type { Message } from "../../protocol/Message.ts"
 import { ComponentError, invalid } from "../ComponentError.ts"
 import { DataFormats } from "../Enums.ts"
+import { copied, Delivery } from "./delivery.ts"
 import { settled } from "./settled.ts"
 import { fits, fragments, Segments, sizeOf } from "./segments.ts"
 import type { WSServerEvents } from "../Events.ts"
 import type { Link } from "./link.ts"
+import type { GoesOn } from "./waiting.ts"
 
 /** What may wait in the process if OutBufferSize says nothing, in bytes. */
 const defaultQueue = 65536
 
 /** RFC 6455 section 5.5. */
 const maxControl = 125
-
-const copies = new Copies()
 
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 const utf8 = new TextEncoder()
@@ -51,6 +51,10 @@ export class Sending {
   private inFlight = 0
   /** The last of that. */
   private landing: Fiber.Fiber<unknown, unknown> | undefined
+  /** Messages that somebody waits for, and the one that nobody does any more. */
+  private deliveries: Set<Fiber.Fiber<unknown, unknown>> | undefined
+  /** The wait of `empty`. */
+  private emptying: Fiber.Fiber<void, WebSocketError> | undefined
   private isScheduled = false
 
   constructor(link: Link<WSServerEvents>, connection: Connection) {
@@ -103,8 +107,8 @@ export class Sending {
     // text that is no UTF-8 would end the connection
     const payload = isText && typeof checked(data) !== "string" ? textOf(data) : checked(data)
     this.mustBeOpen()
+    mustGoOn(signal)
     if (this.isAsync) {
-      mustGoOn(signal)
       this.queue(payload, isText)
       return settled
     }
@@ -112,9 +116,46 @@ export class Sending {
     if (this.segments.isWithin) throw new ComponentError(135)
     this.bytesSent = 0
     this.flush()
-    // of at least one piece
-    const pieces = fragments(payload, isText, this.maxFrameSize) as [Outgoing]
-    return this.wait(Effect.andThen(this.connection.outbound.sendPieces(pieces), this.connection.flushed), signal)
+    const pieces = fragments(payload, isText, this.maxFrameSize)
+    return this.deliver(new Delivery(this.connection, pieces, typeof payload !== "string"), signal)
+  }
+
+  private deliver(delivery: Delivery, signal: AbortSignal | undefined): Promise<void> {
+    if (delivery.isSimple) return this.wait(delivery.step, signal, delivery)
+    const fiber = this.link.host.fork(delivery.run(this.empty))
+    const deliveries = (this.deliveries ??= new Set())
+    deliveries.add(fiber)
+    fiber.addObserver(() => deliveries.delete(fiber))
+    const leave = Effect.suspend(() => {
+      if (!delivery.isBegun) return Fiber.interrupt(fiber)
+      delivery.leave()
+      return Effect.void
+    })
+    return this.wait(
+      Effect.onInterrupt(Fiber.join(fiber), () => leave),
+      signal,
+      delivery
+    )
+  }
+
+  /**
+   * Until nothing is unsent, unlike `flushed` for any number of times that nobody waits to the end of: the transport keeps a wait that
+   * was given up.
+   */
+  get empty(): Effect.Effect<void, WebSocketError> {
+    return Effect.suspend(() =>
+      // more may be sent meanwhile
+      this.connection.unsent === 0 ? Effect.void : Effect.andThen(Fiber.join(this.emptied), this.empty)
+    )
+  }
+
+  private get emptied(): Fiber.Fiber<void, WebSocketError> {
+    const { connection, emptying, link } = this
+    if (emptying !== undefined) return emptying
+    const fiber = link.host.fork(connection.flushed)
+    this.emptying = fiber
+    fiber.addObserver(() => (this.emptying = undefined))
+    return fiber
   }
 
   /** Throws 4202 once the connection closes. */
@@ -124,13 +165,14 @@ export class Sending {
   }
 
   /** Waits for an operation on the connection, for as long as anything moves. */
-  wait<A>(effect: Effect.Effect<A, unknown>, signal: AbortSignal | undefined): Promise<A> {
+  wait<A>(effect: Effect.Effect<A, unknown>, signal: AbortSignal | undefined, goesOn?: GoesOn): Promise<A> {
     const { connection, link } = this
     return link.waiting.run(effect, {
       timeout: link.timeout,
       progress: () => connection.taken + connection.inbound.bytes,
       signal,
-      otherwise: 4202
+      otherwise: 4202,
+      goesOn
     })
   }
 
@@ -225,12 +267,21 @@ export class Sending {
     return connection.outbound.sendPieces(pieces, { waits: false })
   }
 
-  /** Until all that was sent so far is before whatever is sent next, such as a Close frame. A file is not waited for. */
+  /** Until all that was sent so far is before a Close frame, or the client is given up. A file is not waited for. */
   get landed(): Effect.Effect<void> {
-    return Effect.suspend(() => this.land() ?? Effect.void)
+    return Effect.suspend(() => {
+      const { connection } = this
+      const landed = this.land() ?? Effect.void
+      if (this.deliveries === undefined || this.deliveries.size === 0) return landed
+      return Effect.andThen(landed, bounded(connection, this.delivered, connection.abort(peerTimeout("close"))))
+    })
   }
 
-  /** The same, begun: what is to be waited for, if anything. */
+  private get delivered(): Effect.Effect<void> {
+    return Effect.suspend(() => Effect.forEach([...(this.deliveries ?? [])], Fiber.await, { discard: true }))
+  }
+
+  /** Until what does not wait is before whatever is sent next; gives what is to be waited for, if anything. */
   land(): Effect.Effect<void> | undefined {
     this.flush()
     return this.connection.isCompressed ? this.given : undefined
@@ -257,7 +308,7 @@ export class Sending {
     if (!this.readyToSend) return
     this.readyToSend = false
     const { connection, link } = this
-    const fiber = link.host.fork(Effect.andThen(this.given, connection.flushed))
+    const fiber = link.host.fork(this.given.pipe(Effect.andThen(this.delivered), Effect.andThen(connection.flushed)))
     fiber.addObserver((exit) => {
       if (exit._tag === "Failure") return
       this.readyToSend = true
@@ -307,6 +358,3 @@ const textOf = (data: Message): string => {
     throw new ComponentError(10022, { detail: "Data: expected UTF-8, since it is sent as text.", cause })
   }
 }
-
-const copied = (piece: Outgoing): Outgoing =>
-  typeof piece.payload === "string" ? piece : { ...piece, payload: copies.of(piece.payload) }

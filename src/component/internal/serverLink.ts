@@ -54,7 +54,7 @@ export class ServerLink extends Link<WSServerEvents> {
       if (given !== undefined)
         return Effect.andThen(
           Effect.promise(() => given),
-          this.landed
+          Effect.suspend(() => this.sending?.land() ?? Effect.void)
         )
       return this.sending?.land()
     })

@@ -8,7 +8,7 @@ import * as Stream from "effect/Stream"
 import { createReadStream } from "node:fs"
 import { stat } from "node:fs/promises"
 import { Readable } from "node:stream"
-import { connectionClosed } from "../../connection/WebSocketError.ts"
+import { connectionClosed, type WebSocketError } from "../../connection/WebSocketError.ts"
 import type { Message } from "../../protocol/Message.ts"
 import { ComponentError, fromUnknown, invalid } from "../ComponentError.ts"
 import { Cutter, sizeOf } from "./segments.ts"
@@ -72,18 +72,20 @@ export class Transfer {
   async run(output: Sending, signal: AbortSignal | undefined, begins: () => void): Promise<void> {
     const { connection, dataFormat, maxFrameSize } = output
     const cutter = new Cutter(dataFormat, maxFrameSize)
-    const pieces: Stream.Stream<Message, ComponentError> = Stream.suspend(() => {
+    // what is given up before its turn must leave nothing behind that is sent later
+    const turn = Effect.map(output.empty, () => {
       this.isBegun = true
       begins()
       return this.chunks
-    }).pipe(
+    })
+    const pieces: Stream.Stream<Message, ComponentError | WebSocketError> = Stream.unwrap(turn).pipe(
       Stream.mapEffect((chunk) => Effect.try({ try: () => cutter.push(chunk), catch: toError })),
       Stream.concat(Stream.fromEffect(Effect.try({ try: () => cutter.end(), catch: toError }))),
       Stream.flattenIterable,
       Stream.tap((piece) => Effect.sync(() => void (this.bytes += sizeOf(piece))))
     )
     // all are strings if the message is text, and none is if it is not
-    const fragments = pieces as Stream.Stream<string, ComponentError>
+    const fragments = pieces as Stream.Stream<string, ComponentError | WebSocketError>
     const ended = Effect.flatMap(connection.closed, (info) => Effect.fail(connectionClosed(info)))
     try {
       await output.wait(

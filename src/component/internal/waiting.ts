@@ -5,6 +5,7 @@ import type * as Effect from "effect/Effect"
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import { WebSocketError } from "../../connection/WebSocketError.ts"
 import type { Code } from "../ErrorCode.ts"
 import { ComponentError, fromUnknown } from "../ComponentError.ts"
 import { tlsCode } from "./tlsFault.ts"
@@ -18,8 +19,15 @@ export interface Options {
   /** Grows as long as there is progress. */
   readonly progress: () => number
   readonly signal?: AbortSignal | undefined
-  /** The code of a failure that has none of its own. */
+  /** The code of a failure of the connection, and of one that has none of its own. */
   readonly otherwise: Code
+  /** What may go on when nobody waits for it any more. */
+  readonly goesOn?: GoesOn | undefined
+}
+
+/** Of a message, whether a part of it is sent, so that the rest will be. */
+export interface GoesOn {
+  readonly isBegun: boolean
 }
 
 /** How often progress is looked at, in parts of the timeout. */
@@ -74,11 +82,20 @@ const watch = ({ progress, timeout }: Options, stalled: () => void): NodeJS.Time
   )
 }
 
-const conclude = <A, E>(exit: Exit.Exit<A, E>, { otherwise, signal }: Options): Promise<A> => {
+const conclude = <A, E>(exit: Exit.Exit<A, E>, { goesOn, otherwise, signal }: Options): Promise<A> => {
   if (Exit.isSuccess(exit)) return Promise.resolve(exit.value)
   if (Cause.hasInterruptsOnly(exit.cause)) {
-    return Promise.reject(new ComponentError(301, signal?.aborted === true ? { cause: signal.reason } : {}))
+    const detail = goesOn?.isBegun === true ? begun : undefined
+    return Promise.reject(
+      new ComponentError(301, { detail, cause: signal?.aborted === true ? signal.reason : undefined })
+    )
   }
   const error = Cause.squash(exit.cause)
+  // what became of the client is told by Error and Disconnected; the call failed to send, whatever the system says of it
+  if (error instanceof WebSocketError) {
+    return Promise.reject(new ComponentError(tlsCode(error) ?? otherwise, { cause: error }))
+  }
   return Promise.reject(fromUnknown(error, tlsCode(error) ?? otherwise))
 }
+
+const begun = "The message has begun, and is completed when the client takes it."

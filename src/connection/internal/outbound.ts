@@ -16,22 +16,10 @@ import type { Codec, Window } from "../Deflate.ts"
 import type { Prepared, SharedFrame } from "../PreparedMessage.ts"
 import * as Transport from "../Transport.ts"
 import { lost, type WebSocketError } from "../WebSocketError.ts"
+import { makeKey } from "./maskingKeys.ts"
 import * as Now from "./now.ts"
 
 type Wait = Now.Wait<WebSocketError>
-
-const keyPool = new Uint8Array(4096)
-let keyAt = keyPool.length
-
-/** A fresh masking key, from a strong source of entropy (RFC 6455 section 10.3). */
-const makeKey = (): Uint8Array => {
-  if (keyAt === keyPool.length) {
-    crypto.getRandomValues(keyPool)
-    keyAt = 0
-  }
-  keyAt += 4
-  return keyPool.subarray(keyAt - 4, keyAt)
-}
 
 // a batch is filled and taken without an interruption, so all connections of a role share one
 const serverBatch = new FrameEncoder.Batch()
@@ -146,16 +134,36 @@ export class Outbound {
     pieces: NonEmptyReadonlyArray<Outgoing>,
     { waits }: { readonly waits: boolean } = { waits: true }
   ): Effect.Effect<void, WebSocketError> {
-    const { codec, lock } = this
-    const write = Now.make((): Wait => {
-      const { refused } = this.gate
-      if (refused !== undefined) return refused
-      for (const piece of pieces) pack(this.batch, piece)
-      return this.flushData()
-    })
-    if (lock === undefined) return write
-    const give = waits ? identity : launched
-    return this.inTurn(lock, codec === undefined ? give(write) : compressed(this, pieces, codec, give))
+    const { lock } = this
+    if (lock === undefined) return this.givePieces(pieces)
+    return this.inTurn(lock, this.givePieces(pieces, undefined, waits ? identity : launched))
+  }
+
+  /** The same for who has the turn, or finds it free. */
+  givePieces(
+    pieces: NonEmptyReadonlyArray<Outgoing>,
+    owned?: Owned,
+    give: (write: Effect.Effect<void, WebSocketError>) => Effect.Effect<void, WebSocketError> = identity
+  ): Effect.Effect<void, WebSocketError> {
+    if (this.codec !== undefined) return compressed(this, pieces, this.codec, give)
+    return give(
+      Now.make((): Wait => {
+        const { refused } = this.gate
+        if (refused !== undefined) return refused
+        for (const piece of pieces) pack(this.batch, piece)
+        return this.flushData(owned)
+      })
+    )
+  }
+
+  /** Whether nobody has the turn or waits for it. */
+  get isFree(): boolean {
+    return this.turns === 0
+  }
+
+  /** Has the turn until the effect is done: messages that are sent meanwhile come behind. */
+  exclusively<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return this.inTurn((this.lock ??= Semaphore.makeUnsafe(1)), self)
   }
 
   /** The same for pieces that a server, which does not compress, has packed by itself; those that it owns are given away. */
