@@ -34,6 +34,57 @@ describe.each([{ deflate: false }, { deflate: true }])("with permessage-deflate:
     expect(messages).toHaveLength(taken)
   })
 
+  it("SendBytes, SendText, 10035: of an idle connection what is large is taken, as one message or as several", async () => {
+    await using serving = await Serving.start()
+    const { client, connection, id } = await serving.raw({ deflate })
+    const { server } = serving
+    for (const size of [131_072, 131_073, 300_000, 1_000_000]) {
+      client.frames.length = 0
+      const bytes = patternBytes(size, size)
+      await server.sendBytes(id, bytes)
+      expect([connection.bytesSent, connection.readyToSend]).toEqual([size, true])
+      const messages = await client.messages(Math.ceil(size / 131_072))
+      expect(Buffer.concat(messages.map(({ payload }) => payload)).equals(bytes)).toBe(true)
+    }
+    client.frames.length = 0
+    await Promise.all([server.sendText(id, "a".repeat(70_000)), server.sendText(id, "b".repeat(70_000))])
+    expect((await client.messages(2)).map(({ payload }) => payload.length)).toEqual([70_000, 70_000])
+  })
+
+  it("10035, BytesSent, ReadyToSend: sending on from BytesSent delivers each byte once, to a client that takes its time", async () => {
+    await using serving = await Serving.start()
+    const { client, connection, id } = await serving.raw({ deflate })
+    const bytes = patternBytes(6, 16 * megabyte)
+    client.pause()
+    let failures = 0
+    for (let sent = 0; sent < bytes.length;) {
+      const before = serving.readies(id)
+      const call = serving.server.sendBytes(id, bytes.subarray(sent))
+      await call.catch(() => failures++)
+      sent += connection.bytesSent
+      if (connection.bytesSent > 0) continue
+      client.resume()
+      await until("ReadyToSend", () => serving.readies(id) > before)
+    }
+    expect(failures).toBeGreaterThan(0)
+    const messages = await client.messages(bytes.length / 131_072)
+    expect(Buffer.concat(messages.map(({ payload }) => payload)).equals(bytes)).toBe(true)
+  })
+
+  it("10035, SendBytes: what is sent in one turn is taken as far as it may wait, and no further", async () => {
+    await using serving = await Serving.start()
+    const { client, id } = await serving.raw({ deflate })
+    client.pause()
+    const chunk = patternBytes(1, large)
+    const calls = Array.from({ length: 1000 }, () => serving.server.sendBytes(id, chunk))
+    const results = await Promise.allSettled(calls)
+    const taken = results.filter(({ status }) => status === "fulfilled").length
+    // without compression the system takes most of it
+    expect(taken * large).toBeLessThan(16 * megabyte)
+    client.resume()
+    expect(await client.messages(taken)).toHaveLength(taken)
+  })
+
   it("SendBytes, 10022: bytes that were transferred away are refused, and what was sent around them arrives", async () => {
     await using serving = await Serving.start()
     const { client, id } = await serving.raw({ deflate })

@@ -14,9 +14,11 @@ const { dfAutomatic, dfBinary, dfPing, dfPong, dfText } = DataFormats
 const letters = "aé€😀"
 
 describe.each([
-  { way: "Timeout 0", timeout: 0 },
-  { way: "a Timeout", timeout: 5 }
-])("with $way", ({ timeout }) => {
+  { way: "Timeout 0", timeout: 0, deflate: false },
+  { way: "Timeout 0 and permessage-deflate", timeout: 0, deflate: true },
+  { way: "a Timeout", timeout: 5, deflate: false },
+  { way: "a Timeout and permessage-deflate", timeout: 5, deflate: true }
+])("with $way", ({ deflate, timeout }) => {
   const start = () =>
     Serving.start((server) => {
       server.defaultTimeout = timeout
@@ -24,7 +26,7 @@ describe.each([
 
   it("SendText: a message of text, whatever DataFormat says", async () => {
     await using serving = await start()
-    const { connection, id, received } = await serving.ws()
+    const { connection, id, received } = await serving.ws(deflate)
     for (const format of [dfAutomatic, dfText, dfBinary, dfPing, dfPong]) {
       connection.dataFormat = format
       await serving.server.sendText(id, `${letters} ${format}`)
@@ -37,7 +39,7 @@ describe.each([
 
   it("SendBytes: a binary message, whatever DataFormat says", async () => {
     await using serving = await start()
-    const { connection, id, received } = await serving.ws()
+    const { connection, id, received } = await serving.ws(deflate)
     for (const format of [dfAutomatic, dfText, dfBinary, dfPing, dfPong]) {
       connection.dataFormat = format
       await serving.server.sendBytes(id, new Uint8Array([0xff, format]))
@@ -50,7 +52,7 @@ describe.each([
 
   it("Send, DataFormat, dfAutomatic: text for a string, binary for bytes", async () => {
     await using serving = await start()
-    const { connection, id, received } = await serving.ws()
+    const { connection, id, received } = await serving.ws(deflate)
     expect(connection.dataFormat).toBe(dfAutomatic)
     await serving.server.send(id, letters)
     await serving.server.send(id, Buffer.from("abc"))
@@ -63,7 +65,7 @@ describe.each([
 
   it("Send, DataFormat, dfText: all is text, bytes that are UTF-8 already too", async () => {
     await using serving = await start()
-    const { connection, id, received } = await serving.ws()
+    const { connection, id, received } = await serving.ws(deflate)
     connection.dataFormat = dfText
     await serving.server.send(id, letters)
     await serving.server.send(id, Buffer.from(`\ufeff${letters}`))
@@ -76,7 +78,7 @@ describe.each([
 
   it("Send, dfText, 10022: bytes that are no UTF-8 are refused, and nothing of them is sent", async () => {
     await using serving = await start()
-    const { connection, id, received } = await serving.ws()
+    const { connection, id, received } = await serving.ws(deflate)
     connection.dataFormat = dfText
     const error = await failure(serving.server.send(id, new Uint8Array([0x61, 0xff])))
     expect(error.code).toBe(10022)
@@ -88,7 +90,7 @@ describe.each([
 
   it("Send, DataFormat, dfBinary: all is binary, strings as their UTF-8", async () => {
     await using serving = await start()
-    const { connection, id, received } = await serving.ws()
+    const { connection, id, received } = await serving.ws(deflate)
     connection.dataFormat = dfBinary
     await serving.server.send(id, letters)
     await serving.server.send(id, new Uint8Array([0xff]))
@@ -101,7 +103,7 @@ describe.each([
 
   it("Send, DataFormat, dfPing, dfPong: a ping or a pong with the data as its payload, in the order of the messages", async () => {
     await using serving = await start()
-    const { client, connection, id } = await serving.raw()
+    const { client, connection, id } = await serving.raw({ deflate })
     await serving.server.sendText(id, "before")
     connection.dataFormat = dfPing
     await serving.server.send(id, letters)
@@ -122,7 +124,7 @@ describe.each([
 
   it("dfPing, dfPong, 10022: more than 125 bytes are refused", async () => {
     await using serving = await start()
-    const { client, connection, id } = await serving.raw()
+    const { client, connection, id } = await serving.raw({ deflate })
     for (const format of [dfPing, dfPong]) {
       connection.dataFormat = format
       const error = await failure(serving.server.send(id, new Uint8Array(126)))
@@ -135,7 +137,7 @@ describe.each([
 
   it("Send, SendBytes, SendText: nothing at all is a message of no bytes", async () => {
     await using serving = await start()
-    const { client, id } = await serving.raw()
+    const { client, id } = await serving.raw({ deflate })
     await serving.server.sendText(id, "")
     await serving.server.sendBytes(id, new Uint8Array(0))
     await serving.server.send(id, "")
@@ -149,7 +151,7 @@ describe.each([
 
   it("Send, SendBytes, SendText, 10022: what is neither text nor bytes is refused", async () => {
     await using serving = await start()
-    const { client, id } = await serving.raw()
+    const { client, id } = await serving.raw({ deflate })
     // as a program without types would call them
     const { server } = serving
     const untyped = [server.send, server.sendBytes, server.sendText] as unknown as ReadonlyArray<
@@ -167,7 +169,7 @@ describe.each([
 
   it("SendText: bytes are taken as text if they are UTF-8, as no client may be sent other text", async () => {
     await using serving = await start()
-    const { client, id } = await serving.raw()
+    const { client, id } = await serving.raw({ deflate })
     const { server } = serving
     const sendText = server.sendText as unknown as (this: unknown, id: string, data: Uint8Array) => Promise<void>
     expect(await codeOf(sendText.call(server, id, new Uint8Array([0xff])))).toBe(10022)
@@ -178,7 +180,11 @@ describe.each([
 
   it("Send, SendBytes, SendText: sends that nobody waits for arrive in their order, among many connections", async () => {
     await using serving = await start()
-    const opened = [await serving.raw(), await serving.raw({ deflate: true }), await serving.raw()]
+    const opened = [
+      await serving.raw({ deflate }),
+      await serving.raw({ deflate: true }),
+      await serving.raw({ deflate })
+    ]
     const count = 500
     const calls: Array<Promise<void>> = []
     for (let i = 0; i < count; i++) {
@@ -220,7 +226,11 @@ describe.each([
 
   it("SendText, Connections: a broadcast reaches every connection", async () => {
     await using serving = await start()
-    const opened = [await serving.raw(), await serving.raw(), await serving.raw({ deflate: true })]
+    const opened = [
+      await serving.raw({ deflate }),
+      await serving.raw({ deflate }),
+      await serving.raw({ deflate: true })
+    ]
     for (const { connectionId } of serving.server.connections.values()) {
       await serving.server.sendText(connectionId, "to all")
     }
@@ -229,7 +239,7 @@ describe.each([
 
   it("126: of an id that no connection has, and of one that is gone", async () => {
     await using serving = await start()
-    const { client, id } = await serving.raw()
+    const { client, id } = await serving.raw({ deflate })
     const { server } = serving
     client.destroy()
     await until("the end", () => !server.connections.has(id))
@@ -250,7 +260,7 @@ describe.each([
   it("4202: sending while the connection closes", async () => {
     await using serving = await start()
     const { server } = serving
-    const { client, connection, id } = await serving.raw()
+    const { client, connection, id } = await serving.raw({ deflate })
     const closing = server.disconnect(id)
     const calls = [
       server.send(id, "x"),
@@ -276,7 +286,7 @@ describe.each([
         codes.push(await codeOf(server.sendText(connectionId, "too late")))
       })
     })
-    const { client } = await serving.raw()
+    const { client } = await serving.raw({ deflate })
     client.destroy()
     await until("Disconnected", () => codes.length === 1)
     expect(codes).toEqual([4202])
@@ -290,7 +300,7 @@ describe.each([
         for (const call of [server.sendText(id, "too early"), server.ping(id)]) codes.push(await codeOf(call))
       })
     })
-    const { client, id } = await serving.raw()
+    const { client, id } = await serving.raw({ deflate })
     expect(codes).toEqual([10057, 10057])
     await serving.server.sendText(id, "now")
     expect(await client.texts(1)).toEqual(["now"])
@@ -304,7 +314,7 @@ describe.each([
         await server.sendText(e.connectionId, `${e.text} 2`)
       })
     })
-    const { client } = await serving.raw()
+    const { client } = await serving.raw({ deflate })
     client.send(text("a"), text("b"), text("c"))
     expect(await client.texts(6)).toEqual(["a 1", "a 2", "b 1", "b 2", "c 1", "c 2"])
   })

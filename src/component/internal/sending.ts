@@ -26,6 +26,12 @@ import type { GoesOn } from "./waiting.ts"
 /** What may wait in the process if OutBufferSize says nothing, in bytes. */
 const defaultQueue = 65536
 
+/**
+ * What may wait to be compressed, in bytes. It waits for a thread and not for the client, so OutBufferSize says nothing of it: without
+ * compression the system has it at once, and takes about as much of a connection that is idle.
+ */
+const compressing = 4 * 1024 * 1024
+
 /** RFC 6455 section 5.5. */
 const maxControl = 125
 
@@ -223,13 +229,13 @@ export class Sending {
   }
 
   private isFull(): boolean {
-    if (this.pendingBytes + this.waitingBytes < this.limit) return false
+    const { connection, limit } = this
+    if (this.pendingBytes + connection.unsent + this.inFlight < limit) return false
     this.flush()
-    return this.waitingBytes >= this.limit
-  }
-
-  private get waitingBytes(): number {
-    return this.connection.unsent + this.inFlight
+    const { isCompressed, unsent } = connection
+    return isCompressed
+      ? unsent >= limit || this.inFlight >= Math.max(limit, compressing)
+      : unsent + this.inFlight >= limit
   }
 
   /** Gives what waits to the transport, in one write. */
