@@ -87,15 +87,15 @@ abstract class Proxy extends Component<WebSocketProxyEvents, ProxyLink> {
  */
 export class WebSocketProxy extends withFields(Proxy, proxyProperties) {
   /**
-   * Whether it listens. Set it to begin or to end that, which takes a moment; a failure is told by Error and Log. To wait, and to
-   * have the failure, use `setListening`.
+   * Whether it listens. Set it to begin or to end that, which takes a moment; a failure is told by Error and Log, and is a warning of
+   * the process if nobody listens to either. To wait, and to have the failure, use `setListening`.
    */
   get listening(): boolean {
     return this.isListening
   }
   set listening(value: boolean) {
     checkListening(value)
-    this.setListening(value).catch((error: unknown) => this.host.report(undefined, error, 10022))
+    this.setListening(value).catch((error: unknown) => this.host.failed(undefined, error, 10022))
   }
 
   getListening(): boolean {
@@ -158,14 +158,14 @@ export class WebSocketProxy extends withFields(Proxy, proxyProperties) {
         return Effect.andThen(
           Metric.update(dialFailures, error.kind),
           Effect.suspend(() => {
-            void this.host.report(link, why, why.code)
+            this.host.report(link, why, why.code)
             return Effect.fail(error.refusal)
           })
         )
       }),
       // a target or a firewall that cannot be asked for
       Effect.catchDefect((defect) => {
-        void this.host.report(link, fromUnknown(defect, 10022), 10022)
+        this.host.report(link, fromUnknown(defect, 10022), 10022)
         return Effect.fail(badGateway)
       })
     )

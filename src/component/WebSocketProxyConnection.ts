@@ -101,7 +101,7 @@ class View implements HasFields {
     // checked by its kind
     if (key === "timeout") link.timeout = value as number
     else if (value === false)
-      void link.disconnect(undefined).catch((error: unknown) => link.host.report(link, error, 4202))
+      void link.disconnect(undefined).catch((error: unknown) => link.host.failed(link, error, 4202))
   }
 }
 

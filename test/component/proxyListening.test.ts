@@ -1,11 +1,12 @@
 /**
  * Listening of the proxy: by assignment, whose failure is told by Error and Log, and by `setListening`, which has it.
  */
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, vi } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
-import type { WebSocketProxy } from "../../src/component/WebSocketProxy.ts"
+import { ComponentError } from "../../src/component/ComponentError.ts"
+import { WebSocketProxy } from "../../src/component/WebSocketProxy.ts"
 import * as Frames from "../proxy/frames.ts"
 import * as RawClient from "../proxy/rawClient.ts"
 import * as RawTarget from "../proxy/rawTarget.ts"
@@ -133,6 +134,26 @@ describe("Listening", { timeout: 30_000 }, () => {
       proxy.localPort = 0
       yield* call(() => proxy.setListening(true))
       assert.isTrue(proxy.listening)
+    })
+  )
+
+  it.live("10048: what is assigned and fails while nobody listens to Error or Log is a warning of the process", () =>
+    Effect.gen(function* () {
+      const proxy = new WebSocketProxy()
+      yield* Effect.addFinalizer(() => Effect.promise(() => proxy.dispose()))
+      const warn = vi.spyOn(process, "emitWarning").mockImplementation(() => {})
+      yield* Effect.addFinalizer(() => Effect.sync(() => warn.mockRestore()))
+      proxy.localHost = "127.0.0.1"
+      proxy.localPort = yield* taken
+      proxy.listening = true
+      const [warning] = yield* eventually("the warning", () => warn.mock.calls[0])
+      assert.instanceOf(warning, ComponentError)
+      assert.strictEqual(warning.code, 10048)
+      // who listens is told by the event alone
+      const told = new Forwarding.Told(proxy)
+      proxy.listening = true
+      yield* told.until("Error  10048")
+      assert.strictEqual(warn.mock.calls.length, 1)
     })
   )
 

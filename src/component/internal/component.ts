@@ -17,18 +17,18 @@ import type { ClientNames } from "../../server/ClientNames.ts"
 import type { OpenRequest } from "../../server/OpenRequest.ts"
 import type { Peer } from "../../server/UpgradeListener.ts"
 import { ComponentError, fromUnknown } from "../ComponentError.ts"
-import type { Code } from "../ErrorCode.ts"
 import type { CommonEvents, LogEvent } from "../Events.ts"
 import { Store } from "../Settings.ts"
 import { about } from "./about.ts"
 import { Access } from "./access.ts"
-import { type Arrival, Arrivals, idOf, unlinked } from "./arrivals.ts"
+import { type Arrival, Arrivals } from "./arrivals.ts"
 import { Emitter, type Listener } from "./emitter.ts"
 import type { HasFields } from "./fields.ts"
-import type { Host, Logged } from "./host.ts"
+import type { Host } from "./host.ts"
 import { headerText, type Link, plainAddress } from "./link.ts"
 import { type Listening, type Options, start } from "./listening.ts"
 import { type Options as SecurityOptions, tlsOptions } from "./securing.ts"
+import { inWords, Telling } from "./telling.ts"
 import type { Fork } from "./waiting.ts"
 import { whereToListen } from "./where.ts"
 
@@ -37,11 +37,7 @@ const eventPause = 10
 
 const tooMany = new Refusal({ status: 503, reason: "The server has as many connections as it takes." })
 
-/** The values of headers that the log does not tell. */
-const secrets = /^((?:proxy-)?authorization|(?:set-)?cookie)(:[ \t]*).*$/gim
-
 const logTypes: Readonly<Record<string, LogEvent["logType"]>> = { Error: "Error", Fatal: "Error", Warn: "Error" }
-const typeOf = (level: 1 | 2 | 3): LogEvent["logType"] => (level === 1 ? "Info" : level === 2 ? "Verbose" : "Debug")
 
 export abstract class Component<Events extends CommonEvents, L extends Link<Events>> implements HasFields {
   protected readonly links = new Map<string, L>()
@@ -75,22 +71,26 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
       connection: (id) => this.link(id),
       computed: about
     })
-    const emitter = new Emitter<Events>((name, error, event) => this.listenerFailed(name, error, event))
+    const emitter: Emitter<Events> = new Emitter((name, error, event) =>
+      telling.listenerFailed(name, error, event, this.links)
+    )
+    const telling = new Telling(store, emitter)
     // an effect is started at once, and runs until it waits
     const fork: Fork = (effect) => Effect.runForkWith(this.context ?? Context.empty())(effect)
     this.host = {
       store,
       emitter,
       fork,
-      logs: (level) => store.values.LogLevel >= level && emitter.has("Log"),
-      log: (of, level, message, type = typeOf(level)) => this.log(of, level, message, type),
-      report: (of, cause, otherwise) => this.report(of, cause, otherwise)
+      logs: (level) => telling.logs(level),
+      log: (of, level, message, type) => telling.log(of, level, message, type),
+      report: (of, cause, otherwise) => telling.report(of, cause, otherwise),
+      failed: (of, cause, otherwise) => telling.failed(of, cause, otherwise)
     }
     this.access = new Access(store)
     // what the core logs, the Log event tells
     const logger = Logger.make(({ cause, logLevel, message }) => {
       const why = cause.reasons.length === 0 ? "" : `: ${inWords(Cause.squash(cause))}`
-      this.log(undefined, 1, `${String(message)}${why}`, logTypes[logLevel] ?? "Info")
+      this.host.log(undefined, 1, `${String(message)}${why}`, logTypes[logLevel] ?? "Info")
     })
     this.runtime = ManagedRuntime.make(Layer.mergeAll(NodeZlib.layer, NodeClientNames.layer(), Logger.layer([logger])))
   }
@@ -151,33 +151,6 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
     }
   }
 
-  private log(of: Logged | undefined, level: 1 | 2 | 3, message: string, logType: LogEvent["logType"]): void {
-    if (!this.host.logs(level)) return
-    const text = this.host.store.get("MaskSensitiveData") ? message.replace(secrets, "$1$2***") : message
-    const event = { connectionId: of?.connectionId ?? "", logLevel: level, message: text, logType }
-    const emit = () => this.host.emitter.emit("Log", event)
-    if (of === undefined) void emit()
-    else of.turns.offer(emit)
-  }
-
-  private report(of: Logged | undefined, cause: unknown, otherwise: Code): void | Promise<unknown> {
-    const error = fromUnknown(cause, otherwise)
-    const under = error.cause instanceof Error ? error.cause.message : ""
-    const description = under === "" || error.message.includes(under) ? error.message : `${error.message} ${under}`
-    this.log(of, 1, description, "Error")
-    const event = { connectionId: of?.connectionId ?? "", errorCode: error.code, description }
-    const emit = () => this.host.emitter.emit("Error", event)
-    void (of === undefined ? emit() : of.turns.take(emit))
-  }
-
-  private listenerFailed(name: keyof Events, cause: unknown, event: Events[keyof Events]): void {
-    const id = idOf(event)
-    const error = new ComponentError(500, { detail: `${String(name)}: ${inWords(cause)}`, cause })
-    // who listens to no errors still learns of his own; and a listener of errors is not told of itself
-    if (name === "Error" || name === "Log" || !this.host.emitter.has("Error")) process.emitWarning(error)
-    else void this.report(this.links.get(id) ?? unlinked(id), error, 500)
-  }
-
   // ---- connections ---------------------------------------------------------------------------------------------------
 
   protected link(connectionId: string): L {
@@ -202,7 +175,7 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
     return Effect.suspend(() => {
       const { request } = open
       if (this.links.size >= this.host.store.get("MaxConnections")) {
-        this.log(undefined, 1, "A connection was refused: MaxConnections is reached", "Error")
+        this.host.log(undefined, 1, "A connection was refused: MaxConnections is reached", "Error")
         return Effect.fail(tooMany)
       }
       const link = this.makeLink(this.arrivals.of(open.peer), open)
@@ -277,7 +250,7 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
       this.isStarting = false
     }
     if (this.isDisposed) throw disposed()
-    this.log(undefined, 1, `Listening on ${this.current?.host}:${this.current?.port}`, "Info")
+    this.host.log(undefined, 1, `Listening on ${this.current?.host}:${this.current?.port}`, "Info")
   }
 
   private async tryEach(
@@ -346,7 +319,7 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
       this.current = undefined
       this.before.add(current)
       await Effect.runPromise(current.stop)
-      this.log(undefined, 1, "Listening no more", "Info")
+      this.host.log(undefined, 1, "Listening no more", "Info")
       void current.over.then(() => this.before.delete(current))
     })
   }
@@ -380,15 +353,6 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
 }
 
 const disposed = () => new ComponentError(10038, { detail: "The component is disposed." })
-
-/** Anything can be thrown, also what has no words. */
-const inWords = (cause: unknown): string => {
-  try {
-    return String(cause)
-  } catch {
-    return "it threw an object that cannot be shown"
-  }
-}
 
 const aborted = (signal: AbortSignal | undefined): ComponentError | undefined =>
   signal?.aborted === true ? new ComponentError(301, { cause: signal.reason }) : undefined

@@ -69,7 +69,7 @@ export class ProxyLink extends Link<WebSocketProxyEvents> {
   private targetFailed(cause: unknown): void {
     if (isPlainEnd(cause)) return
     const detail = `The connection to ${this.forwardHost}:${this.forwardPort} failed.`
-    void this.host.report(this, new ComponentError(fromUnknown(cause, 10053).code, { detail, cause }), 10053)
+    this.host.report(this, new ComponentError(fromUnknown(cause, 10053).code, { detail, cause }), 10053)
   }
 
   /** Shows what the client sends to DataIn, if anybody listens. */

@@ -41,7 +41,7 @@ const answerOf = <Events extends CommonEvents>(
   const { answer } = event
   if (Result.isSuccess(answer)) return Effect.succeed(answer.success)
   const { error, refusal } = answer.failure
-  if (error !== undefined) void host.report(link, error, error.code)
+  if (error !== undefined) host.report(link, error, error.code)
   host.log(link, 1, `Refused with status ${refusal.status}`)
   return Effect.fail(refusal)
 }
@@ -102,7 +102,7 @@ export const reportEnd = <Events extends CommonEvents>(link: Link<Events>, error
   if (reason._tag === "ConnectionLost" && isPlainEnd(reason.cause)) return
   const code: Code =
     reason._tag === "PeerTimeout" ? 10060 : error.closeCode === 1009 ? 10040 : (tlsCode(error) ?? 10053)
-  void link.host.report(link, error, code)
+  link.host.report(link, error, code)
 }
 
 export const isPlainEnd = (cause: unknown): boolean =>
