@@ -24,6 +24,15 @@ export class ComponentError extends Error {
   }
 }
 
+/**
+ * What a method calls when it is done, if it is given in place of a signal: with the failure, or with nothing. The promise of the
+ * method does not fail then.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Callback = (error?: ComponentError) => void
+
 /** What an error of Node or the system calls itself, here or in what caused it. */
 const errnoOf = (error: unknown): Code | undefined => {
   for (let at = error, depth = 0; at instanceof Error && depth < 8; at = at.cause ?? reasonOf(at), depth++) {

@@ -11,7 +11,8 @@
  * ```
  *
  * Methods give promises and take an `AbortSignal` last, which ends the wait with 301. They fail with a `ComponentError`:
- * 126 for a connection that there is not, and what is said at each.
+ * 126 for a connection that there is not, and what is said at each. A function in the signal's place is called when they are done, with
+ * the failure if there is one.
  *
  * @since 0.1.0
  */
@@ -19,11 +20,13 @@ import * as Effect from "effect/Effect"
 import type { OpenRequest } from "../server/OpenRequest.ts"
 import type { Refusal } from "../protocol/OpeningHandshake.ts"
 import { Certificate } from "./Certificate.ts"
+import type { Callback } from "./ComponentError.ts"
 import { ConnectionMap } from "./ConnectionMap.ts"
 import { WSServerSSLProviders } from "./Enums.ts"
 import type { WSServerEvents } from "./Events.ts"
 import type { Arrival } from "./internal/arrivals.ts"
 import { Component } from "./internal/component.ts"
+import { ended, type Ending } from "./internal/ending.ts"
 import { withFields } from "./internal/fields.ts"
 import { OpenRequested } from "./internal/opening.ts"
 import type { Options as SecurityOptions } from "./internal/securing.ts"
@@ -57,13 +60,13 @@ abstract class Server extends Component<WSServerEvents, ServerLink> {
  */
 export class WSServer extends withFields(Server, serverProperties) {
   /** Begins to listen. Fails with 104 if it does, and with the system's code if it cannot, such as 10048. */
-  async startListening(signal?: AbortSignal): Promise<void> {
-    await this.listen(signal)
+  startListening(ending?: Ending): Promise<void> {
+    return ended(ending, (signal) => this.listen(signal))
   }
 
   /** Listens no more; connections that are open go on. */
-  async stopListening(): Promise<void> {
-    await this.endListening()
+  stopListening(callback?: Callback): Promise<void> {
+    return ended(callback, () => this.endListening())
   }
 
   // ---- sending -------------------------------------------------------------------------------------------------------
@@ -80,23 +83,27 @@ export class WSServer extends withFields(Server, serverProperties) {
    * soon as the client takes it, from a copy, and must not be sent again; what is sent meanwhile waits behind it, and is taken back
    * in its turn. The data is the caller's to change when the promise is settled, and not before.
    */
-  send(connectionId: string, data: string | Uint8Array, signal?: AbortSignal): Promise<void> {
-    return attempt(() => this.link(connectionId).output.send(data, signal))
+  send(connectionId: string, data: string | Uint8Array, ending?: Ending): Promise<void> {
+    return ended(ending, (signal) => this.link(connectionId).output.send(data, signal))
   }
 
   /** Sends a binary message; see `send`. */
-  sendBytes(connectionId: string, data: Uint8Array, signal?: AbortSignal): Promise<void> {
+  sendBytes(connectionId: string, data: Uint8Array, ending?: Ending): Promise<void> {
+    if (ending !== undefined)
+      return ended(ending, (signal) => this.link(connectionId).output.message(data, false, signal))
     try {
-      return this.link(connectionId).output.message(data, false, signal)
+      return this.link(connectionId).output.message(data, false, undefined)
     } catch (error) {
       return Promise.reject(error)
     }
   }
 
   /** Sends a text message; see `send`. */
-  sendText(connectionId: string, text: string, signal?: AbortSignal): Promise<void> {
+  sendText(connectionId: string, text: string, ending?: Ending): Promise<void> {
+    if (ending !== undefined)
+      return ended(ending, (signal) => this.link(connectionId).output.message(text, true, signal))
     try {
-      return this.link(connectionId).output.message(text, true, signal)
+      return this.link(connectionId).output.message(text, true, undefined)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -106,10 +113,12 @@ export class WSServer extends withFields(Server, serverProperties) {
    * Sends a file as one message, however large. Needs a Timeout (135). Fails with 4202, or the system's code, if the file
    * cannot be read.
    */
-  async sendFile(connectionId: string, fileName: string, signal?: AbortSignal): Promise<void> {
-    const link = this.link(connectionId)
-    link.mayTransfer()
-    await link.send(Transfer.file(fileName, this.host.store.get("MaxFrameSize")), signal)
+  sendFile(connectionId: string, fileName: string, ending?: Ending): Promise<void> {
+    return ended(ending, (signal) => {
+      const link = this.link(connectionId)
+      link.mayTransfer()
+      return link.send(Transfer.file(fileName, this.host.store.get("MaxFrameSize")), signal)
+    })
   }
 
   /**
@@ -117,39 +126,41 @@ export class WSServer extends withFields(Server, serverProperties) {
    * (135). With dfAutomatic the message is text if the first that it yields is a string. Fails with 4202 if the stream does; then
    * the connection ends with 1011 if a part of the message was sent.
    */
-  async setUploadStream(connectionId: string, stream: Source, signal?: AbortSignal): Promise<void> {
-    const link = this.link(connectionId)
-    link.mayTransfer()
-    await link.send(Transfer.stream(stream, this.host.store.get("CloseStreamAfterTransfer")), signal)
+  setUploadStream(connectionId: string, stream: Source, ending?: Ending): Promise<void> {
+    return ended(ending, (signal) => {
+      const link = this.link(connectionId)
+      link.mayTransfer()
+      return link.send(Transfer.stream(stream, this.host.store.get("CloseStreamAfterTransfer")), signal)
+    })
   }
 
   /** Ends what waits on a connection, such as `sendFile`, with 301. The connection goes on. */
-  async interrupt(connectionId: string): Promise<void> {
-    this.link(connectionId).waiting.interrupt()
+  interrupt(connectionId: string, callback?: Callback): Promise<void> {
+    return ended(callback, async () => this.link(connectionId).waiting.interrupt())
   }
 
   /**
    * Sends a ping, and waits for the pong as `send` does: with Timeout 0 it does not, and the Ping event tells of it.
    */
-  ping(connectionId: string, signal?: AbortSignal): Promise<void> {
-    return attempt(() => this.link(connectionId).ping(signal))
+  ping(connectionId: string, ending?: Ending): Promise<void> {
+    return ended(ending, (signal) => this.link(connectionId).ping(signal))
   }
 
   // ---- receiving -----------------------------------------------------------------------------------------------------
 
   /** Has DataIn fire for each line, or again for each fragment or message. */
-  async changeLineMode(connectionId: string, lineMode: boolean): Promise<void> {
-    this.link(connectionId).receiving.setLineMode(lineMode)
+  changeLineMode(connectionId: string, lineMode: boolean, callback?: Callback): Promise<void> {
+    return ended(callback, async () => this.link(connectionId).receiving.setLineMode(lineMode))
   }
 
   /** Gives out no more data of a connection; the client is held up. */
-  async pauseData(connectionId: string): Promise<void> {
-    this.link(connectionId).receiving.pause()
+  pauseData(connectionId: string, callback?: Callback): Promise<void> {
+    return ended(callback, async () => this.link(connectionId).receiving.pause())
   }
 
   /** Gives out data again. */
-  async processData(connectionId: string): Promise<void> {
-    this.link(connectionId).receiving.process()
+  processData(connectionId: string, callback?: Callback): Promise<void> {
+    return ended(callback, async () => this.link(connectionId).receiving.process())
   }
 
   // ---- connections ---------------------------------------------------------------------------------------------------
@@ -192,14 +203,5 @@ export class WSServer extends withFields(Server, serverProperties) {
         return live(link, webSocket, body)
       })
     )
-  }
-}
-
-/** What is thrown at once is a promise's failure too. */
-const attempt = (f: () => Promise<void>): Promise<void> => {
-  try {
-    return f()
-  } catch (error) {
-    return Promise.reject(error)
   }
 }

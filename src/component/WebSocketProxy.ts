@@ -33,6 +33,7 @@ import type { WebSocketProxyEvents } from "./Events.ts"
 import { Firewall } from "./Firewall.ts"
 import type { Arrival } from "./internal/arrivals.ts"
 import { Component } from "./internal/component.ts"
+import { ended, type Ending } from "./internal/ending.ts"
 import { withFields } from "./internal/fields.ts"
 import { boolean } from "./internal/kinds.ts"
 import { ForwardRequested } from "./internal/opening.ts"
@@ -106,10 +107,11 @@ export class WebSocketProxy extends withFields(Proxy, proxyProperties) {
    * Begins to listen, or ends it; connections that are open go on. Fails with 104 if it listens already, and with the system's
    * code if it cannot, such as 10048.
    */
-  async setListening(listening: boolean, signal?: AbortSignal): Promise<void> {
-    checkListening(listening)
-    if (listening) await this.listen(signal)
-    else await this.endListening()
+  setListening(listening: boolean, ending?: Ending): Promise<void> {
+    return ended(ending, (signal) => {
+      checkListening(listening)
+      return listening ? this.listen(signal) : this.endListening()
+    })
   }
 
   protected override get compresses(): boolean {

@@ -5,7 +5,7 @@
  * @since 0.1.0
  */
 export { Certificate } from "./Certificate.ts"
-export { ComponentError } from "./ComponentError.ts"
+export { type Callback, ComponentError } from "./ComponentError.ts"
 export { ConnectionMap, ConnectionMap as WSConnectionMap } from "./ConnectionMap.ts"
 export {
   CertStoreTypes,

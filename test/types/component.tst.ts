@@ -1,5 +1,6 @@
 import { describe, expect, test } from "tstyche"
 import {
+  type Callback,
   type ComponentError,
   type ConnectionMap,
   type DataFormats,
@@ -69,7 +70,7 @@ describe("properties", () => {
     expect(server.getListening).type.toBe<() => boolean>()
     expect(server.getUseSSL).type.toBe<() => boolean>()
     expect(server.getConnections).type.toBe<() => ConnectionMap<WSConnection>>()
-    expect(proxy.setListening).type.toBe<(listening: boolean, signal?: AbortSignal) => Promise<void>>()
+    expect(proxy.setListening).type.toBe<(listening: boolean, ending?: AbortSignal | Callback) => Promise<void>>()
     expect(proxy.setFirewall).type.toBe<(value: Firewall) => void>()
     expect(proxy.setLocalPort).type.not.toBeCallableWith("8080")
   })
@@ -159,10 +160,17 @@ describe("methods", () => {
     expect(server).type.toBeAssignableTo<AsyncDisposable & Disposable>()
   })
 
+  test("take a callback in place of a signal", () => {
+    expect(server.doEvents).type.toBeCallableWith((error?: ComponentError) => error?.code)
+    expect(server.sendText).type.toBeCallableWith("1", "text", () => {})
+    expect(server.stopListening).type.not.toBeCallableWith(AbortSignal.abort())
+  })
+
   test("take bytes, text, or both", () => {
     expect(server.sendBytes).type.toBeCallableWith("1", new Uint8Array(1))
     expect(server.sendBytes).type.toBeCallableWith("1", Buffer.from("x"), AbortSignal.abort())
     expect(server.sendBytes).type.not.toBeCallableWith("1", "text")
+    expect(server.sendBytes).type.not.toBeCallableWith("1", new Uint8Array(1), "signal")
     expect(server.sendBytes).type.not.toBeCallableWith(1, new Uint8Array(1))
     expect(server.sendText).type.not.toBeCallableWith("1", new Uint8Array(1))
     expect(server.send).type.toBeCallableWith("1", "text")

@@ -23,6 +23,7 @@ import { about } from "./about.ts"
 import { Access } from "./access.ts"
 import { type Arrival, Arrivals } from "./arrivals.ts"
 import { Emitter, type Listener } from "./emitter.ts"
+import { ended, type Ending } from "./ending.ts"
 import type { HasFields } from "./fields.ts"
 import type { Host } from "./host.ts"
 import { headerText, type Link, plainAddress } from "./link.ts"
@@ -143,12 +144,14 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
   }
 
   /** Lets events happen for a moment. They happen by themselves; this is for loops that were written for the original. */
-  async doEvents(signal?: AbortSignal): Promise<void> {
-    try {
-      await setTimeout(eventPause, undefined, signal === undefined ? {} : { signal })
-    } catch (cause) {
-      throw new ComponentError(301, { cause })
-    }
+  doEvents(ending?: Ending): Promise<void> {
+    return ended(ending, async (signal) => {
+      try {
+        await setTimeout(eventPause, undefined, signal === undefined ? {} : { signal })
+      } catch (cause) {
+        throw new ComponentError(301, { cause })
+      }
+    })
   }
 
   // ---- connections ---------------------------------------------------------------------------------------------------
@@ -163,8 +166,8 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
    * Closes a connection with DisconnectStatusCode and DisconnectStatusDescription, and waits for the client's answer unless
    * WaitForCloseResponse says not to. Fails with 126.
    */
-  async disconnect(connectionId: string, signal?: AbortSignal): Promise<void> {
-    await this.link(connectionId).disconnect(signal)
+  disconnect(connectionId: string, ending?: Ending): Promise<void> {
+    return ended(ending, (signal) => this.link(connectionId).disconnect(signal))
   }
 
   protected abstract makeLink(arrival: Arrival, open: OpenRequest): L
@@ -325,12 +328,14 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
   }
 
   /** Listens no more, and disconnects every client. */
-  async shutdown(signal?: AbortSignal): Promise<void> {
-    const error = aborted(signal)
-    if (error !== undefined) throw error
-    await this.endListening()
-    const closing = await Promise.allSettled([...this.links.values()].map((link) => link.disconnect(signal)))
-    for (const result of closing) if (result.status === "rejected") throw result.reason
+  shutdown(ending?: Ending): Promise<void> {
+    return ended(ending, async (signal) => {
+      const error = aborted(signal)
+      if (error !== undefined) throw error
+      await this.endListening()
+      const closing = await Promise.allSettled([...this.links.values()].map((link) => link.disconnect(signal)))
+      for (const result of closing) if (result.status === "rejected") throw result.reason
+    })
   }
 
   /** Ends everything at once: clients are told that the server goes away (1001). Nothing is left, and nothing works after it. */
