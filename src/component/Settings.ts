@@ -48,6 +48,7 @@ export class Store {
   /** The values by name. */
   readonly values: Readonly<Values>
   private readonly writable: Record<string, unknown> = {}
+  private readonly written = new Set<string>()
 
   constructor(owner: Owner) {
     this.owner = owner
@@ -63,6 +64,11 @@ export class Store {
 
   get<N extends keyof Values>(name: N): Values[N] {
     return this.values[name]
+  }
+
+  /** Whether somebody has set it, be it to its default. */
+  isSet(name: keyof Values): boolean {
+    return this.written.has(name)
   }
 
   config(text: string): string {
@@ -93,8 +99,9 @@ export class Store {
     const value = kind.parse(text)
     if (value === undefined) throw invalid(name, kind.acceptsText ?? kind.accepts, text)
     if (setting.change === "notListening" && this.owner.isListening()) throw new ComponentError(108)
-    if (connection === undefined) this.writable[name] = value
-    else connection.writeSetting(name, value)
+    if (connection !== undefined) return connection.writeSetting(name, value)
+    this.writable[name] = value
+    this.written.add(name)
   }
 
   private unknown(name: string): ComponentError {

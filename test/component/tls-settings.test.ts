@@ -111,6 +111,17 @@ describe.each(both)("%s", (_, make) => {
     assert.notMatch(await secured.sClient("-tls1_2", "-curves", "P-256", "-cipher", "ECDHE"), /Server Temp Key/)
   })
 
+  it("TLS12SupportedGroups: set to its default it holds; as long as it is not set others are spoken too", async () => {
+    const others = ["-tls1_2", "-curves", "X25519", "-cipher", "ECDHE"]
+    await using free = await startRsa()
+    assert.match(await free.sClient(...others), /Server Temp Key: X25519/)
+    for (const names of [free.component.config("TLS12SupportedGroups"), "ecdhe_secp256r1, ecdhe_secp384r1"]) {
+      await using secured = await startRsa(`TLS12SupportedGroups=${names}`)
+      assert.notMatch(await secured.sClient(...others), /Server Temp Key/)
+      assert.match(await secured.sClient("-tls1_2", "-curves", "P-256", "-cipher", "ECDHE"), /Server Temp Key/)
+    }
+  })
+
   it("TLS13SupportedGroups: groups of TLS 1.3", async () => {
     await using secured = await start("SSLEnabledProtocols=12288", "TLS13SupportedGroups=ecdhe_x448,ffdhe_3072")
     assert.match(await secured.sClient("-groups", "X25519:X448"), /Server Temp Key: X448, 448 bits/)

@@ -6,7 +6,7 @@ import { readdirSync, readFileSync, statSync } from "node:fs"
 import { join } from "node:path"
 import type * as TlsSettings from "../../tls/TlsSettings.ts"
 import { ComponentError } from "../ComponentError.ts"
-import { settings, type Store } from "../Settings.ts"
+import type { Store } from "../Settings.ts"
 
 /** The bits of SSLEnabledProtocols: one for servers and one for clients, which are taken for the same. */
 const protocolBits: ReadonlyArray<readonly [TlsSettings.Version, number]> = [
@@ -33,14 +33,11 @@ const versionsOf = (mask: number): Pick<TlsSettings.Options, "minVersion" | "max
 const split = (text: string, separator: string): ReadonlyArray<string> =>
   text.split(separator).flatMap((name) => name.trim() || [])
 
-/** Names of a setting, if somebody has set it: the documented default is left to OpenSSL, which knows newer ones too. */
-const changed = (
+/** Names of a setting, if somebody has set it: the default of the documents is left to OpenSSL, which knows newer ones too. */
+const chosen = (
   store: Store,
   name: "TLS12SignatureAlgorithms" | "TLS13SignatureAlgorithms" | "TLS12SupportedGroups" | "TLS13SupportedGroups"
-) => {
-  const value = store.values[name]
-  return value === settings[name].default || value.trim() === "" ? [] : split(value, ",")
-}
+) => (store.isSet(name) ? split(store.values[name], ",") : [])
 
 /** Those of two versions, as far as they are spoken. */
 const both = (mask: number, tls12: ReadonlyArray<string>, tls13: ReadonlyArray<string>) => {
@@ -61,11 +58,11 @@ export const settingsOf = (store: Store, component: "WSServer" | "WebSocketProxy
     dhGroupBits: values.PreferredDHGroupBits,
     cipherSuites: suites.length === 0 || suites.includes("*") ? undefined : suites,
     minCipherStrength: values.SSLCipherStrength === 0 ? undefined : values.SSLCipherStrength,
-    groups: both(mask, changed(store, "TLS12SupportedGroups"), changed(store, "TLS13SupportedGroups")),
+    groups: both(mask, chosen(store, "TLS12SupportedGroups"), chosen(store, "TLS13SupportedGroups")),
     signatureAlgorithms: both(
       mask,
-      changed(store, "TLS12SignatureAlgorithms"),
-      changed(store, "TLS13SignatureAlgorithms")
+      chosen(store, "TLS12SignatureAlgorithms"),
+      chosen(store, "TLS13SignatureAlgorithms")
     ),
     sessionTickets: values.ReuseSSLSession,
     keyLogFile: values.SSLKeyLogFile || undefined
