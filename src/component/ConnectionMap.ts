@@ -5,21 +5,30 @@
  */
 import { ComponentError } from "./ComponentError.ts"
 
+interface Linked<V> {
+  readonly view: V
+  /** Whether the client was answered, so that data can be sent. */
+  readonly isOpened: boolean
+}
+
 /**
- * `get` gives `undefined` for an id that there is not; `item` throws 126.
+ * `get` gives `undefined` for an id that there is not; `item` throws 126. Both find a connection from WebSocketOpenRequest on. Those
+ * whose request is still being decided are not counted, and not gone through: to send to each of the others would fail with them.
  *
  * @category models
  * @since 0.1.0
  */
 export class ConnectionMap<V> implements Iterable<[string, V]> {
-  readonly #links: ReadonlyMap<string, { readonly view: V }>
+  readonly #links: ReadonlyMap<string, Linked<V>>
 
-  constructor(links: ReadonlyMap<string, { readonly view: V }>) {
+  constructor(links: ReadonlyMap<string, Linked<V>>) {
     this.#links = links
   }
 
   get size(): number {
-    return this.#links.size
+    let size = 0
+    for (const { isOpened } of this.#links.values()) if (isOpened) size++
+    return size
   }
   has(connectionId: string): boolean {
     return this.#links.has(connectionId)
@@ -32,14 +41,14 @@ export class ConnectionMap<V> implements Iterable<[string, V]> {
     if (link === undefined) throw new ComponentError(126)
     return link.view
   }
-  keys(): IterableIterator<string> {
-    return this.#links.keys()
+  *keys(): IterableIterator<string> {
+    for (const [id, { isOpened }] of this.#links) if (isOpened) yield id
   }
   *values(): IterableIterator<V> {
-    for (const { view } of this.#links.values()) yield view
+    for (const { isOpened, view } of this.#links.values()) if (isOpened) yield view
   }
   *entries(): IterableIterator<[string, V]> {
-    for (const [id, { view }] of this.#links) yield [id, view]
+    for (const [id, { isOpened, view }] of this.#links) if (isOpened) yield [id, view]
   }
   [Symbol.iterator](): IterableIterator<[string, V]> {
     return this.entries()

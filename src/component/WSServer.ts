@@ -40,7 +40,7 @@ import type { WSConnection } from "./WSConnection.ts"
 const defaultPiece = 131072
 
 abstract class Server extends Component<WSServerEvents, ServerLink> {
-  /** The connections by their ids, from WebSocketOpenRequest to Disconnected. */
+  /** The connections by their ids: found from WebSocketOpenRequest to Disconnected, gone through once they are open. */
   readonly connections: ConnectionMap<WSConnection> = new ConnectionMap(this.links)
 
   constructor() {

@@ -53,7 +53,7 @@ const certificateField = (key: string): string | undefined =>
   key.startsWith("sslCert") ? `${key.charAt(7).toLowerCase()}${key.slice(8)}` : undefined
 
 abstract class Proxy extends Component<WebSocketProxyEvents, ProxyLink> {
-  /** The connections by their ids, from WebSocketOpenRequest to Disconnected. */
+  /** The connections by their ids: found from WebSocketOpenRequest to Disconnected, gone through once they are open. */
   readonly connections: ConnectionMap<WebSocketProxyConnection> = new ConnectionMap(this.links)
 
   constructor() {

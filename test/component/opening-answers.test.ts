@@ -27,7 +27,7 @@ const answer = async (statusCode: number, responseHeaders = "") => {
     line.slice(line.indexOf(":") + 2)
   ])
   const all = (name: string) => headers.filter(([key]) => key === name).map(([, value]) => value)
-  await eventually("a decision", () => client.status === 101 || it.server.connections.size === 0)
+  await eventually("a decision", () => client.status === 101 || it.found === 0)
   return { status: client.status, first, all, body, errors: it.of("Error"), events: it.events }
 }
 
@@ -80,6 +80,20 @@ describe("a refusal", () => {
       assert.deepStrictEqual([answered, errors], [500, ["Error 10022"]], String(status))
     }
   })
+})
+
+describe("an answer of another type", () => {
+  for (const field of ["responseHeaders", "subProtocols", "statusCode"]) {
+    it(`WebSocketOpenRequest, 10022: in ${field} it becomes 500, and Error tells of it`, async () => {
+      for (const value of [5, null, ["X-A: 1"], {}, true]) {
+        await using it = await serving({
+          on: (server) => server.on("WebSocketOpenRequest", (e) => void Reflect.set(e, field, value))
+        })
+        assert.strictEqual((await refused(it.url)).status, 500)
+        assert.deepStrictEqual(it.events, ["ConnectionRequest", "WebSocketOpenRequest", "Error 10022"])
+      }
+    })
+  }
 })
 
 describe("ResponseHeaders", () => {

@@ -4,7 +4,7 @@
 import { assert, describe, it } from "vitest"
 import { DataFormats } from "../../src/component/Enums.ts"
 import { WSConnection } from "../../src/component/WSConnection.ts"
-import { connect, idOf, rawClient, run, serving } from "./server.ts"
+import { connect, eventually, gate, idOf, rawClient, rawRequest, run, serving } from "./server.ts"
 
 /** The documented name of a field. */
 const named = (key: string): string => key[0]!.toUpperCase() + key.slice(1)
@@ -170,6 +170,36 @@ describe("WSConnection", () => {
 })
 
 describe("Connections", () => {
+  it("Connections, WebSocketOpenRequest: while a request is decided its connection is found, and a loop over all does not come to it", async () => {
+    const door = gate()
+    await using it = await serving({
+      on: (server) =>
+        server
+          .on("WebSocketOpenRequest", (e) => (e.requestURI === "/slow" ? door.opened : undefined))
+          .on("DataIn", async (e) => {
+            for (const { connectionId } of server.connections.values()) await server.sendText(connectionId, e.text)
+          })
+    })
+    const { connections } = it.server
+    await using client = await connect(it.url)
+    await it.until("ReadyToSend")
+    const id = idOf(it)
+    await using _ = await rawRequest(it.port, { path: "/slow" })
+    await it.until("WebSocketOpenRequest", 2)
+    const [slow = ""] = [...it.byId.keys()].filter((other) => other !== id && other !== "")
+    assert.deepStrictEqual([connections.has(slow), connections.item(slow).requestURI], [true, "/slow"])
+    assert.deepStrictEqual(
+      [connections.size, [...connections.keys()], [...connections].map(([key]) => key)],
+      [1, [id], [id]]
+    )
+    client.socket.send("to all")
+    await eventually("the broadcast", () => client.messages.length === 1)
+    assert.deepStrictEqual([client.messages, it.of("Error")], [["to all"], []])
+    door.open()
+    await it.until("ReadyToSend", 2)
+    assert.deepStrictEqual([...connections.keys()], [id, slow])
+  })
+
   it("Connections, 126: a map by ConnectionId that is read and follows what happens; item fails for an id that there is not", async () => {
     await using it = await serving()
     const { connections } = it.server

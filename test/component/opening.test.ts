@@ -177,7 +177,7 @@ describe("the decision", () => {
     await using it = await serving({ on: (server) => server.on("WebSocketOpenRequest", () => go.opened) })
     await using client = await rawRequest(it.port)
     await it.until("WebSocketOpenRequest")
-    assert.strictEqual(it.server.connections.size, 1)
+    assert.deepStrictEqual([it.found, it.server.connections.size], [1, 0])
     await run(client.reset())
     await it.left(0)
     go.open()

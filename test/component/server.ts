@@ -110,9 +110,14 @@ export class Serving implements AsyncDisposable {
     await run(this.watch.until<true>(what, () => this.of(prefix).length >= count, 20_000))
   }
 
+  /** How many connections can be found, those that are still decided about as well. */
+  get found(): number {
+    return [...this.byId.keys()].filter((id) => this.server.connections.has(id)).length
+  }
+
   /** Waits until so many connections are left. */
   async left(count: number): Promise<void> {
-    await eventually(`${count} connections`, () => this.server.connections.size === count)
+    await eventually(`${count} connections`, () => this.found === count)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -100,12 +100,14 @@ export class Serving {
     const connection = this.server.connections.item(id)
     // what cannot be compressed
     const chunk = Pattern.bytes(1, size)
+    // what is so large may have to be compressed first, with all that waits for that before it
+    const looks = size > 65536 ? 200 : 30
     for (let count = 0; ;) {
       try {
         await this.server.sendBytes(id, chunk)
       } catch {
         // the system may still find room, or what was compressed meanwhile may be small
-        for (let i = 0; i < 30 && !connection.readyToSend; i++) await setTimeout(5)
+        for (let i = 0; i < looks && !connection.readyToSend; i++) await setTimeout(5)
         if (!connection.readyToSend) return count
         continue
       }

@@ -77,8 +77,13 @@ export abstract class Link<Events extends CommonEvents = CommonEvents> implement
     this.waiting = new Waiting(host.fork)
   }
 
+  /** The client was answered. */
+  get isOpened(): boolean {
+    return this.webSocket !== undefined
+  }
+
   get isConnected(): boolean {
-    return this.webSocket !== undefined && !this.isDisconnected
+    return this.isOpened && !this.isDisconnected
   }
 
   /** The connection, which must be open. */

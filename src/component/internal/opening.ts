@@ -46,21 +46,28 @@ export class OpenRequested implements WebSocketOpenRequestEvent {
 
   /** What becomes of the request. */
   get answer(): Result.Result<Answer, Decline> {
-    const headers = parseHeaders(this.responseHeaders)
+    const { chosen, responseHeaders, statusCode } = this
+    // not every listener has types
+    if (chosen !== undefined && typeof chosen !== "string") {
+      return Result.fail(failed(invalid("SubProtocols", "text", chosen)))
+    }
+    if (typeof responseHeaders !== "string") {
+      return Result.fail(failed(invalid("ResponseHeaders", "lines of NAME: VALUE", responseHeaders)))
+    }
+    const headers = parseHeaders(responseHeaders)
     if (Result.isFailure(headers)) return Result.fail(failed(headers.failure))
-    const { statusCode } = this
     if (statusCode !== 101) {
       return Number.isInteger(statusCode) && statusCode >= 200 && statusCode <= 599
         ? Result.fail({ refusal: refusalOf(statusCode, headers.success), error: undefined })
         : Result.fail(failed(invalid("StatusCode", "101, or an HTTP status from 200 to 599", statusCode)))
     }
-    return Result.succeed({ subprotocol: this.chosen?.trim(), headers: headers.success })
+    return Result.succeed({ subprotocol: chosen?.trim(), headers: headers.success })
   }
 
   /** A subprotocol was chosen that the client does not offer; it is left out (RFC 6455 section 4.2.2). */
   get strayProtocol(): string | undefined {
-    const chosen = this.chosen?.trim()
-    return chosen === undefined || chosen === "" || this.request.subprotocols.includes(chosen) ? undefined : chosen
+    const chosen = typeof this.chosen === "string" ? this.chosen.trim() : ""
+    return chosen === "" || this.request.subprotocols.includes(chosen) ? undefined : chosen
   }
 }
 
