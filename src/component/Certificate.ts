@@ -15,7 +15,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Core from "../tls/Certificate.ts"
 import * as CertificateStore from "../tls/CertificateStore.ts"
-import { ComponentError, fromStore } from "./ComponentError.ts"
+import { ComponentError, fromStore, invalid } from "./ComponentError.ts"
 import { CertStoreTypes } from "./Enums.ts"
 import { field, type HasFields, withFields } from "./internal/fields.ts"
 import { boolean, instanceOf, integer, oneOf, text } from "./internal/kinds.ts"
@@ -75,7 +75,13 @@ export const certificateFields = {
     "Whose it is. Set it to select one of the store; empty if there is none.",
     store
   ),
-  encoded: field("Encoded", text, "write", "It in PEM. Set it to have its private key looked for in the store.", store),
+  encoded: field(
+    "Encoded",
+    text,
+    "write",
+    "It in PEM. Set it to have its private key looked for in the store; without one it has no Subject. Empty: none.",
+    store
+  ),
   encodedB: field("EncodedB", instanceOf<Uint8Array>(Uint8Array, "bytes"), "write", "The same as bytes.", store)
 } as const
 
@@ -102,7 +108,6 @@ const readers: Readonly<Record<string, (certificate: Core.Certificate) => unknow
   usage: (certificate) => certificate.usage.join(","),
   usageFlags: (certificate) => certificate.usageFlags,
   version: (certificate) => certificate.version,
-  subject: (certificate) => certificate.subject,
   encoded: (certificate) => certificate.pem,
   encodedB: (certificate) => utf8.encode(certificate.pem)
 }
@@ -135,17 +140,27 @@ type Arguments =
 class Loaded implements HasFields {
   /** What it is to the core. */
   #certificate: Core.Certificate = nothing
+  /** It was set as Encoded, and the store does not have its private key: then it has no Subject. */
+  #isKeyless = false
   #type: CertStoreTypes = CertStoreTypes.cstUser
   #store: string | Uint8Array = "MY"
   #password = ""
 
   constructor(...args: Arguments) {
+    // not every caller has types
     if (args.length === 0) return
     if (args.length === 1) {
-      this.#certificate = publicOne(args[0])
+      const [source] = args
+      if (typeof source !== "string" && !(source instanceof Uint8Array)) {
+        throw invalid("Certificate", "the name of a file, or bytes", source)
+      }
+      this.#certificate = publicOne(source)
       return
     }
     const [type, store, password, which, configuration = ""] = args
+    if (typeof which !== "string" && !(which instanceof Uint8Array)) {
+      throw invalid("Certificate", "a subject, or a certificate in bytes", which)
+    }
     this.#type = type
     this.#store = store
     this.#password = password
@@ -177,6 +192,8 @@ class Loaded implements HasFields {
         return this.#password
       case "storeType":
         return this.#type
+      case "subject":
+        return this.#isKeyless ? "" : this.#certificate.subject
       default:
         return readers[key]!(this.#certificate)
     }
@@ -187,20 +204,35 @@ class Loaded implements HasFields {
     if (key === "store" || key === "storeB") this.#store = value as string | Uint8Array
     else if (key === "storePassword") this.#password = value as string
     else if (key === "storeType") this.#type = value as CertStoreTypes
-    else if (key === "subject") this.#certificate = this.#select(value as string)
-    else this.#certificate = this.#select(value as string | Uint8Array, true)
+    else if (key === "subject") this.#select(value as string)
+    else this.#encode(value as string | Uint8Array)
   }
 
   /** What there is not leaves nothing; a store that cannot be opened is an error. */
-  #select(which: string | Uint8Array, isEncoded = false): Core.Certificate {
-    try {
-      return isEncoded || typeof which !== "string"
-        ? this.#search(which)
-        : run(CertificateStore.load({ ...this.#open, subject: which }))
-    } catch (error) {
-      if (error instanceof ComponentError && error.code !== 271) return nothing
-      throw error
-    }
+  #select(subject: string): void {
+    this.#certificate = found(() => run(CertificateStore.load({ ...this.#open, subject }))) ?? nothing
+    this.#isKeyless = false
+  }
+
+  /** A certificate stays without its private key; that of nothing is none. */
+  #encode(encoded: string | Uint8Array): void {
+    const certificate =
+      encoded.length === 0 ? nothing : publicOne(typeof encoded === "string" ? utf8.encode(encoded) : encoded)
+    // the stores of Windows, of which one is the default, have no keys here
+    const isWindows = this.#type === CertStoreTypes.cstUser || this.#type === CertStoreTypes.cstMachine
+    const whole = isWindows || certificate === nothing ? undefined : found(() => this.#search(encoded))
+    this.#certificate = whole ?? certificate
+    this.#isKeyless = whole === undefined
+  }
+}
+
+/** What a store has; a store that cannot be opened is an error. */
+const found = (look: () => Core.Certificate): Core.Certificate | undefined => {
+  try {
+    return look()
+  } catch (error) {
+    if (error instanceof ComponentError && error.code !== 271) return undefined
+    throw error
   }
 }
 

@@ -5,7 +5,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { createPrivateKey, X509Certificate } from "node:crypto"
 import { inspect } from "node:util"
-import { Certificate, CertStoreTypes, ComponentError } from "../../src/component/index.ts"
+import { Certificate, CertStoreTypes, ComponentError, WebSocketProxy } from "../../src/component/index.ts"
 import * as PPK from "../tls/ppk.ts"
 import { certificate, openssl, path, read, text, write } from "../tls/openssl.ts"
 
@@ -196,8 +196,52 @@ describe("selection", () => {
     it.store = path("both.pem")
     it.encoded = text("one.crt")
     assert.isTrue(it.privateKeyAvailable)
+    assert.match(it.subject, /^CN=one/)
+    // without its key it is what was set, but for its subject
     it.encodedB = read("two.crt")
-    assert.strictEqual(it.subject, "")
+    assert.deepStrictEqual([it.subject, it.encoded.trim(), it.privateKeyAvailable], ["", text("two.crt").trim(), false])
+    assert.match(it.fingerprintSHA256, /:/)
+    it.subject = "one"
+    assert.match(it.subject, /^CN=one/)
+    it.encoded = ""
+    assert.deepStrictEqual([it.subject, it.encoded, it.privateKeyAvailable], ["", "", false])
+  })
+
+  it("Encoded, EncodedB, 271: can be set and cleared where no store was chosen, but not to what is no certificate", () => {
+    for (const it of [new Certificate(), new Certificate(CertStoreTypes.cstPEMKeyFile, path("both.pem"), "", "*")]) {
+      if (it.privateKeyAvailable) it.storeType = CertStoreTypes.cstMachine
+      it.encoded = text("one.crt")
+      assert.deepStrictEqual(
+        [it.subject, it.encoded.trim(), it.privateKeyAvailable],
+        ["", text("one.crt").trim(), false]
+      )
+      assert.strictEqual(
+        code(() => (it.encoded = "nonsense")),
+        271
+      )
+      assert.strictEqual(it.encoded.trim(), text("one.crt").trim())
+      it.encodedB = new Uint8Array()
+      assert.deepStrictEqual([it.subject, it.encoded], ["", ""])
+    }
+    const proxy = new WebSocketProxy()
+    proxy.sslCertEncoded = text("one.crt")
+    assert.deepStrictEqual([proxy.sslCertSubject, proxy.sslCertEncoded.trim()], ["", text("one.crt").trim()])
+    proxy.sslCertEncoded = ""
+    assert.strictEqual(proxy.sslCertEncoded, "")
+  })
+
+  it("10022: of what is neither the name of a file nor bytes", () => {
+    for (const wrong of [undefined, null, 5, {}]) {
+      assert.strictEqual(
+        // as a caller without types gives it
+        code(() => new Certificate(wrong as unknown as string)),
+        10022
+      )
+      assert.strictEqual(
+        code(() => new Certificate(CertStoreTypes.cstPFXFile, path("one.pfx"), "secret", wrong as unknown as string)),
+        10022
+      )
+    }
   })
 
   it("271: a store that cannot be opened fails at once", () => {

@@ -186,7 +186,7 @@ describe("Connections", () => {
     const id = idOf(it)
     await using _ = await rawRequest(it.port, { path: "/slow" })
     await it.until("WebSocketOpenRequest", 2)
-    const [slow = ""] = [...it.byId.keys()].filter((other) => other !== id && other !== "")
+    const slow = [...it.byId.keys()].find((other) => other !== id && other !== "") ?? ""
     assert.deepStrictEqual([connections.has(slow), connections.item(slow).requestURI], [true, "/slow"])
     assert.deepStrictEqual(
       [connections.size, [...connections.keys()], [...connections].map(([key]) => key)],
