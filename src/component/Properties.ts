@@ -53,14 +53,14 @@ export const commonProperties = {
     "SSLAuthenticateClients",
     boolean,
     "write",
-    "Whether clients are asked for a certificate.",
+    "Whether clients are asked for a certificate. Read when listening starts.",
     tls("both", "`NodeTls.Options.clientCertificates`")
   ),
   useSSL: field(
     "UseSSL",
     boolean,
     "write",
-    "Whether TLS is spoken with all clients.",
+    "Whether TLS is spoken with all clients. Read when listening starts.",
     tls("both", "`NodeUpgradeListener.Options.tls`")
   )
 } as const
@@ -91,7 +91,7 @@ export const serverProperties = {
     "SSLProvider",
     oneOf(Object.values(WSServerSSLProviders), "0 (automatic), 1 (platform) or 2 (internal)"),
     "write",
-    "The TLS implementation.",
+    "The TLS implementation. Read when listening starts.",
     tls(
       "server",
       "there is one implementation, which counts as internal; with Platform, SSLConnectionRequest does not fire and LogSSLPackets does nothing"
@@ -123,35 +123,35 @@ export const proxyProperties = {
     "SSLCertEncoded",
     text,
     "write",
-    "The certificate, in PEM. Set it to have its private key looked for in the store.",
+    "The certificate, in PEM. Set it to have its private key looked for in the store. Read when listening starts.",
     tls("proxy", "`tls/CertificateStore`")
   ),
   sslCertStore: field(
     "SSLCertStore",
     text,
     "write",
-    "The store of the certificate.",
+    "The store of the certificate. Read when listening starts.",
     tls("proxy", "`tls/CertificateStore`")
   ),
   sslCertStorePassword: field(
     "SSLCertStorePassword",
     text,
     "write",
-    "Its password.",
+    "Its password. Read when listening starts.",
     tls("proxy", "`tls/CertificateStore`")
   ),
   sslCertStoreType: field(
     "SSLCertStoreType",
     oneOf(Object.values(CertStoreTypes), "a value of CertStoreTypes"),
     "write",
-    "What kind of store it is.",
+    "What kind of store it is. Read when listening starts.",
     tls("proxy", "`tls/CertificateStore`")
   ),
   sslCertSubject: field(
     "SSLCertSubject",
     text,
     "write",
-    "The subject of the certificate. Set it to select one of the store; empty if there is none.",
+    "The subject of the certificate. Set it to select one of the store; empty if there is none. Read when listening starts.",
     tls("proxy", "`tls/CertificateStore`")
   ),
   firewall: field(

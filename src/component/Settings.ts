@@ -33,6 +33,8 @@ export interface ConnectionSettings {
 export interface Owner {
   readonly name: "WSServer" | "WebSocketProxy"
   readonly isListening: () => boolean
+  /** A setting that is read when listening starts was set. */
+  readonly comesLate: (name: string) => void
   /** The connection with this id; throws 126 if there is none. */
   readonly connection: (id: string) => ConnectionSettings
   /** Values that are made up when they are asked for. */
@@ -102,6 +104,7 @@ export class Store {
     if (connection !== undefined) return connection.writeSetting(name, value)
     this.writable[name] = value
     this.written.add(name)
+    if (setting.change === "nextListening") this.owner.comesLate(name)
   }
 
   private unknown(name: string): ComponentError {

@@ -75,8 +75,9 @@ abstract class Proxy extends Component<WebSocketProxyEvents, ProxyLink> {
   /** @internal */
   override writeField(key: string, value: unknown): void {
     const field = certificateField(key)
-    if (field === undefined) super.writeField(key, value)
-    else this.certificate.writeField(field, value)
+    if (field === undefined) return super.writeField(key, value)
+    this.certificate.writeField(field, value)
+    this.comesLate(key.replace("ssl", "SSL"))
   }
 }
 

@@ -54,6 +54,33 @@ const visit = async (component: Either, log: ReadonlyArray<LogEvent>): Promise<s
 const messages = (log: ReadonlyArray<LogEvent>) => log.map(({ message }) => message)
 
 describe.each(both)("%s", (_, make) => {
+  it("UseSSL, ConnectionBacklog, SSLEnabledProtocols, TcpNoDelay: that they come too late for this time is told while it listens", async () => {
+    const component = make()
+    const set = () => {
+      component.useSSL = false
+      component.connectionBacklog = 7
+      component.config("SSLEnabledProtocols=3072")
+      component.config("TcpNoDelay=True")
+      component.config("MaxFrameSize=1000")
+      component.defaultTimeout = 0
+    }
+    const log = logOf(component)
+    set()
+    await using _component = await answering(() => component)
+    const before = log.length
+    set()
+    assert.deepStrictEqual(
+      messages(log.slice(before)),
+      ["UseSSL", "ConnectionBacklog", "SSLEnabledProtocols", "TcpNoDelay"].map(
+        (name) => `${name} is read when listening starts: it holds from the next time on`
+      )
+    )
+    assert.deepStrictEqual(
+      messages(log.slice(0, before)).filter((message) => message.includes("next time")),
+      []
+    )
+  })
+
   it("Log.LogLevel, Log.LogType, Log.Message, Log.ConnectionId: at level 1, the default, the URL, the version of HTTP and the status", async () => {
     const component = make()
     const log = logOf(component)

@@ -108,9 +108,13 @@ describe.each(both)("%s", (_, make) => {
     assert.deepStrictEqual(await told(component, "setNoDelay"), [[true]])
   })
 
-  it("KeepAliveTime: 0 sends no probes", async () => {
-    await using component = await answering(make, "KeepAliveInterval=5000")
-    assert.deepStrictEqual(await told(component, "setKeepAlive"), [])
+  it("KeepAliveTime, KeepAliveInterval: 0 leaves both to the system", async () => {
+    await using component = await answering(make)
+    const calls = await told(component, "setKeepAlive")
+    assert.deepStrictEqual(
+      calls.map((args) => args.slice(0, 2)),
+      [[true, 0]]
+    )
   })
 
   const hasInterval = Number(process.versions.node.split(".")[0]) >= 26
@@ -121,6 +125,7 @@ describe.each(both)("%s", (_, make) => {
       return calls.map((args) => args.slice(0, 3))
     }
     assert.deepStrictEqual(await times(60_000, 5000), [[true, 60, 5]])
+    assert.deepStrictEqual(await times(0, 5000), [[true, 7200, 5]])
     // one second is the documented default
     assert.deepStrictEqual(await times(7_200_000, 0), [[true, 7200, 1]])
     // what is less than a second is not none, and what is more than the system takes is the most of it
@@ -131,7 +136,9 @@ describe.each(both)("%s", (_, make) => {
   it("KeepAliveTime: has the system probe the client", { skip: !hasSs }, async () => {
     for (const [time, bound] of [
       [3_600_000, 3600],
-      [300, 1]
+      [300, 1],
+      // the system's, of 2 hours unless somebody has changed that
+      [0, Infinity]
     ] as const) {
       await using component = await answering(make, `KeepAliveTime=${time}`)
       const client = Net.connect({ host: "127.0.0.1", port: component.localPort })

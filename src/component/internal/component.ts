@@ -40,6 +40,9 @@ const tooMany = new Refusal({ status: 503, reason: "The server has as many conne
 
 const logTypes: Readonly<Record<string, LogEvent["logType"]>> = { Error: "Error", Fatal: "Error", Warn: "Error" }
 
+/** Properties that are not looked at while it listens. */
+const readAtStart = new Set(["connectionBacklog", "sslAuthenticateClients", "sslCert", "sslProvider", "useSSL"])
+
 export abstract class Component<Events extends CommonEvents, L extends Link<Events>> implements HasFields {
   protected readonly links = new Map<string, L>()
   protected readonly values: Record<string, unknown>
@@ -69,6 +72,7 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
     const store = new Store({
       name,
       isListening: () => this.isListening,
+      comesLate: (setting) => this.comesLate(setting),
       connection: (id) => this.link(id),
       computed: about
     })
@@ -113,8 +117,15 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
     if (this.isListening || this.isStarting) {
       if (key === "localPort") throw new ComponentError(106)
       if (key === "localHost") throw new ComponentError(107)
+      if (readAtStart.has(key)) this.comesLate(key.replace(/^ssl|^./, (start) => start.toUpperCase()))
     }
     this.values[key] = value
+  }
+
+  /** What is read when listening starts was set too late for this time. */
+  protected comesLate(name: string): void {
+    if (this.isListening)
+      this.host.log(undefined, 1, `${name} is read when listening starts: it holds from the next time on`)
   }
 
   /**
@@ -273,7 +284,6 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
 
   private listenOptions(where: { readonly host: string; readonly ipv6Only: boolean }): Options {
     const { store } = this.host
-    const keepAliveTime = store.get("KeepAliveTime")
     const context = this.context!
     return {
       listener: {
@@ -283,8 +293,7 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
         backlog: this.values["connectionBacklog"] as number,
         reusePort: !store.get("BindExclusively"),
         noDelay: store.get("TcpNoDelay"),
-        keepAlive:
-          keepAliveTime === 0 ? undefined : { time: keepAliveTime, interval: store.get("KeepAliveInterval") || 1000 },
+        keepAlive: keepAlive(store.get("KeepAliveTime"), store.get("KeepAliveInterval")),
         highWaterMark: store.get("InBufferSize") || undefined,
         handshakeTimeout: store.get("HandshakeTimeout") * 1000,
         keepRawHeaders: true,
@@ -356,6 +365,13 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
     void this.dispose()
   }
 }
+
+/** What the system waits before a probe if nobody says how long, in milliseconds: it takes no interval without a time. */
+const keepAliveTime = 7_200_000
+
+/** Of the two settings, 0 is what the system does; between probes that is a second where a time is set, as the documents have it. */
+const keepAlive = (time: number, interval: number) =>
+  time === 0 && interval === 0 ? {} : { time: time || keepAliveTime, interval: interval || 1000 }
 
 const disposed = () => new ComponentError(10038, { detail: "The component is disposed." })
 

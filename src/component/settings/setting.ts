@@ -4,8 +4,11 @@
 import type { TextKind } from "../internal/kinds.ts"
 import type { Row } from "../internal/row.ts"
 
-/** When a setting may be given another value: always, not while the component listens (with the error code for it), or never. */
-export type Change = "always" | "notListening" | "never"
+/**
+ * When a setting may be given another value: always, also where it is read when listening starts, not while the component listens (with
+ * the error code for it), or never.
+ */
+export type Change = "always" | "nextListening" | "notListening" | "never"
 
 /** A setting but for its name, which is its key in the table. */
 export interface Entry<A> extends Omit<Row, "name"> {

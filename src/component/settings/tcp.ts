@@ -22,6 +22,7 @@ export const tcpSettings = named({
   BindExclusively: setting(boolean, true, {
     documents: "both",
     status: "works",
+    change: "nextListening",
     what: "Whether the port is this component's alone. Read when listening starts.",
     note: "`NodeUpgradeListener.Options.reusePort`: False lets other sockets share the port, where the system can"
   }),
@@ -40,25 +41,29 @@ export const tcpSettings = named({
   DefaultConnectionTimeout: setting(integer(0, 86400, " of seconds"), 0, {
     documents: "both",
     status: "works",
-    what: "How long a client may be silent in the TLS handshake. 0: no limit but HandshakeTimeout.",
+    change: "nextListening",
+    what: "How long a client may be silent in the TLS handshake. 0: no limit but HandshakeTimeout. Read when listening starts.",
     note: "`NodeTls.Options.inactivityTimeout`"
   }),
   InBufferSize: setting(integer(0, 2 ** 30, " of bytes"), 0, {
     documents: "both",
     status: "partly",
+    change: "nextListening",
     what: "How much is read ahead, and the largest piece that DataIn gives of a larger frame. 0: 64 KiB and 128 KiB. Of connections to come; the former is read when listening starts.",
     note: "the buffer of the process, which is all that Node lets one set of a listening socket; the system sizes its own by itself"
   }),
   KeepAliveInterval: setting(integer(0, maxInt, " of milliseconds"), 0, {
     documents: "both",
     status: "works",
-    what: "The time between TCP keep-alive probes, if KeepAliveTime is set. 0: 1 second. Read when listening starts.",
+    change: "nextListening",
+    what: "The time between TCP keep-alive probes. 0: 1 second, or the system's where KeepAliveTime is 0 too. Read when listening starts.",
     note: "`NodeUpgradeListener.Options.keepAlive`; rounded up to whole seconds, and Node 26 or later"
   }),
   KeepAliveTime: setting(integer(0, maxInt, " of milliseconds"), 0, {
     documents: "both",
     status: "works",
-    what: "The idle time before a TCP keep-alive probe. 0: no probes. Read when listening starts.",
+    change: "nextListening",
+    what: "The idle time before a TCP keep-alive probe. 0: the system's, which is 2 hours as a rule. Read when listening starts.",
     note: "`NodeUpgradeListener.Options.keepAlive`; rounded up to whole seconds"
   }),
   MaxConnections: setting(integer(1, 100_000), 1000, {
@@ -77,12 +82,14 @@ export const tcpSettings = named({
   PreferredDHGroupBits: setting(integer(1024, 16384, " of bits"), 2048, {
     documents: "server",
     status: "works",
-    what: "The size of the Diffie-Hellman group.",
+    change: "nextListening",
+    what: "The size of the Diffie-Hellman group. Read when listening starts.",
     note: "`TlsSettings.Options.dhGroupBits`: the next larger group of RFC 3526"
   }),
   TcpNoDelay: setting(boolean, false, {
     documents: "both",
     status: "works",
+    change: "nextListening",
     what: "Whether small writes are sent at once, or gathered by Nagle's algorithm. Read when listening starts.",
     note: "`NodeUpgradeListener.Options.noDelay`"
   }),
@@ -95,6 +102,7 @@ export const tcpSettings = named({
   UseIPv6: setting(oneOf([0, 1, 2], "0 (IPv4), 1 (IPv6) or 2 (both)"), 0, {
     documents: "both",
     status: "works",
+    change: "nextListening",
     what: "0 listens for IPv4 alone, 1 for IPv6 alone, 2 for both, or IPv4 where the system has no IPv6. Read when listening starts.",
     note: "`NodeUpgradeListener.Options.host` and `ipv6Only`"
   })

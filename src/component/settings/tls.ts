@@ -29,32 +29,37 @@ export const tlsSettings = named({
     {
       documents: "server",
       status: "works",
-      what: "Files of certificate authorities, separated by semicolons: those of the system.",
+      change: "nextListening",
+      what: "Files of certificate authorities, separated by semicolons: those of the system. Read when listening starts.",
       note: "the first that exists is read, for client certificates"
     }
   ),
   LogSSLPackets: setting(boolean, false, {
     documents: "both",
     status: "works",
-    what: "Whether the SSLStatus event tells of each TLS record.",
+    change: "nextListening",
+    what: "Whether the SSLStatus event tells of each TLS record. Read when listening starts.",
     note: "`NodeTls.Options.records`"
   }),
   OpenSSLCADir: setting(text, "", {
     documents: "proxy",
     status: "works",
-    what: "A folder of certificates of authorities.",
+    change: "nextListening",
+    what: "A folder of certificates of authorities. Read when listening starts.",
     note: "`NodeTls.ClientCertificates.ca`"
   }),
   OpenSSLCAFile: setting(text, "", {
     documents: "proxy",
     status: "works",
-    what: "A file of certificates of authorities.",
+    change: "nextListening",
+    what: "A file of certificates of authorities. Read when listening starts.",
     note: "`NodeTls.ClientCertificates.ca`"
   }),
   OpenSSLCipherList: setting(text, "", {
     documents: "proxy",
     status: "works",
-    what: "The cipher suites, as OpenSSL writes them.",
+    change: "nextListening",
+    what: "The cipher suites, as OpenSSL writes them. Read when listening starts.",
     note: "`TlsSettings.Options.cipherList`"
   }),
   OpenSSLPrngSeedData: setting(text, "", {
@@ -66,49 +71,57 @@ export const tlsSettings = named({
   ReuseSSLSession: setting(boolean, true, {
     documents: "both",
     status: "works",
-    what: "Whether TLS sessions are resumed.",
+    change: "nextListening",
+    what: "Whether TLS sessions are resumed. Read when listening starts.",
     note: "`TlsSettings.Options.sessionTickets`"
   }),
   SSLCACerts: setting(text, "", {
     documents: "both",
     status: "works",
-    what: "Certificates, in PEM: on the server, those sent with its own; on the proxy, the authorities for client certificates.",
+    change: "nextListening",
+    what: "Certificates, in PEM: on the server, those sent with its own; on the proxy, the authorities for client certificates. Read when listening starts.",
     note: "the chain of the certificate, or `NodeTls.ClientCertificates.ca`"
   }),
   SSLCheckCRL: setting(oneOf([0, 1, 2], "0 (no), 1 (if there is one) or 2 (yes)"), 0, {
     documents: "both",
     status: "works",
-    what: "Whether certificates are held against revocation lists.",
+    change: "nextListening",
+    what: "Whether certificates are held against revocation lists. Read when listening starts.",
     note: "`tls/Revocation`, of client certificates: there are no servers to verify here"
   }),
   SSLCheckOCSP: setting(oneOf([0, 1, 2], "0 (no), 1 (if there is one) or 2 (yes)"), 0, {
     documents: "server",
     status: "works",
-    what: "Whether certificates are asked about by OCSP.",
+    change: "nextListening",
+    what: "Whether certificates are asked about by OCSP. Read when listening starts.",
     note: "`tls/Revocation`, of client certificates: there are no servers to verify here"
   }),
   SSLCipherStrength: setting(integer(0, 256, " of bits"), 0, {
     documents: "both",
     status: "works",
-    what: "The least strength of a cipher. 0: any.",
+    change: "nextListening",
+    what: "The least strength of a cipher. 0: any. Read when listening starts.",
     note: "`TlsSettings.Options.minCipherStrength`"
   }),
   SSLClientCACerts: setting(text, "", {
     documents: "server",
     status: "works",
-    what: "Authorities for client certificates, in PEM, besides those of the system.",
+    change: "nextListening",
+    what: "Authorities for client certificates, in PEM, besides those of the system. Read when listening starts.",
     note: "`NodeTls.ClientCertificates.ca`"
   }),
   SSLEnabledCipherSuites: setting(text, "*", {
     documents: "both",
     status: "works",
-    what: "The cipher suites, separated by semicolons, or *.",
+    change: "nextListening",
+    what: "The cipher suites, separated by semicolons, or *. Read when listening starts.",
     note: "`TlsSettings.Options.cipherSuites`; the names of Windows (CALG_…) say nothing here"
   }),
   SSLEnabledProtocols: setting(integer(0, 16380), 3072, {
     documents: "both",
     status: "works",
-    what: "The protocols, added up: TLS 1.3 12288, TLS 1.2 3072, TLS 1.1 768, TLS 1.0 192.",
+    change: "nextListening",
+    what: "The protocols, added up: TLS 1.3 12288, TLS 1.2 3072, TLS 1.1 768, TLS 1.0 192. Read when listening starts.",
     note: "`TlsSettings.Options`; SSL 2 and 3 are in no OpenSSL of today"
   }),
   SSLEnableRenegotiation: setting(boolean, false, {
@@ -126,7 +139,8 @@ export const tlsSettings = named({
   SSLKeyLogFile: setting(text, "", {
     documents: "server",
     status: "works",
-    what: "A file that the secrets of sessions are appended to, for debugging.",
+    change: "nextListening",
+    what: "A file that the secrets of sessions are appended to, for debugging. Read when listening starts.",
     note: "`TlsSettings.Options.keyLogFile`"
   }),
   SSLNegotiatedCipher: negotiated("The cipher suite that was agreed on."),
@@ -159,14 +173,16 @@ export const tlsSettings = named({
     {
       documents: "both",
       status: "works",
-      what: "The signature algorithms of TLS 1.2.",
+      change: "nextListening",
+      what: "The signature algorithms of TLS 1.2. Read when listening starts.",
       note: "`TlsSettings.Options.signatureAlgorithms`; the default leaves it to OpenSSL"
     }
   ),
   TLS12SupportedGroups: setting(text, "ecdhe_secp256r1,ecdhe_secp384r1,ecdhe_secp521r1", {
     documents: "both",
     status: "works",
-    what: "The groups of TLS 1.2.",
+    change: "nextListening",
+    what: "The groups of TLS 1.2. Read when listening starts.",
     note: "`TlsSettings.Options.groups`; the default leaves it to OpenSSL"
   }),
   TLS13KeyShareGroups: setting(text, "ecdhe_x25519,ecdhe_secp256r1,ecdhe_secp384r1,ffdhe_2048,ffdhe_3072", {
@@ -181,7 +197,8 @@ export const tlsSettings = named({
     {
       documents: "both",
       status: "works",
-      what: "The signature algorithms of TLS 1.3.",
+      change: "nextListening",
+      what: "The signature algorithms of TLS 1.3. Read when listening starts.",
       note: "`TlsSettings.Options.signatureAlgorithms`; the default leaves it to OpenSSL"
     }
   ),
@@ -191,7 +208,8 @@ export const tlsSettings = named({
     {
       documents: "both",
       status: "works",
-      what: "The groups of TLS 1.3.",
+      change: "nextListening",
+      what: "The groups of TLS 1.3. Read when listening starts.",
       note: "`TlsSettings.Options.groups`; the default leaves it to OpenSSL"
     }
   )

@@ -48,6 +48,7 @@ export const webSocketSettings = named({
   EnablePermessageDeflate: setting(boolean, true, {
     documents: "server",
     status: "works",
+    change: "nextListening",
     what: "Whether permessage-deflate is agreed on with a client that offers it. Read when listening starts.",
     note: "`WebSocketServer.Options.compression`"
   }),
@@ -89,24 +90,28 @@ export const ownSettings = named({
   MaxMessageSize: setting(integer(1, 2 ** 30, " of bytes"), 16 * 1024 * 1024, {
     documents: "none",
     status: "works",
+    change: "nextListening",
     what: "The largest message that is put together or inflated; Close 1009 beyond it. Read when listening starts.",
     note: "`Limits.Options.maxMessageSize`"
   }),
   PingInterval: setting(integer(0, 86400, " of seconds"), 30, {
     documents: "none",
     status: "works",
+    change: "nextListening",
     what: "A client that is silent for so long is pinged, and given up if it does not answer in 20 seconds. 0: never. Read when listening starts.",
     note: "`Limits.Options.pingInterval`"
   }),
   HandshakeTimeout: setting(integer(1, 3600, " of seconds"), 10, {
     documents: "none",
     status: "works",
+    change: "nextListening",
     what: "The time that a client has for its opening handshake; 408. Read when listening starts.",
     note: "`NodeUpgradeListener.Options.handshakeTimeout`"
   }),
   CloseTimeout: setting(integer(1, 3600, " of seconds"), 10, {
     documents: "none",
     status: "works",
+    change: "nextListening",
     what: "The time that the end of a connection may take, each step of it. Read when listening starts.",
     note: "`Limits.Options.closeTimeout`"
   })
