@@ -28,23 +28,31 @@ const model = (messages: ReadonlyArray<Message>, limit: number): ReadonlyArray<L
   let line: Array<number> = []
   const end = (bytes: ReadonlyArray<number>, eol: boolean, eom: boolean) =>
     lines.push({ bytes: Uint8Array.from(bytes), eol, eom })
+  const add = (byte: number, isText: boolean, eom: boolean) => {
+    line.push(byte)
+    if (line.length < limit) return
+    const kept = isText && !eom ? cutOff(line) % line.length : 0
+    end(line.slice(0, line.length - kept), false, eom)
+    line = line.slice(line.length - kept)
+  }
+  // whether it is data is known by what comes behind it
+  let hasCr = false
   for (const { isText, pieces } of messages) {
     pieces.forEach((piece, i) => {
       piece.forEach((byte, at) => {
         const eom = i === pieces.length - 1 && at === piece.length - 1
         if (byte === 10) {
-          end(line.at(-1) === 13 ? line.slice(0, -1) : line, true, eom)
+          end(line, true, eom)
           line = []
-          return
+        } else {
+          if (hasCr) add(13, isText, false)
+          if (byte !== 13) add(byte, isText, eom)
         }
-        line.push(byte)
-        if (line.length < limit) return
-        const kept = isText && !eom ? cutOff(line) % line.length : 0
-        end(line.slice(0, line.length - kept), false, eom)
-        line = line.slice(line.length - kept)
+        hasCr = byte === 13
       })
     })
   }
+  if (hasCr) line.push(13)
   if (line.length > 0) end(line, false, false)
   return lines
 }
@@ -97,6 +105,22 @@ describe("lines", () => {
       const all = rest === undefined ? found : [...found, rest]
       assert.deepStrictEqual(shown(all), shown(model(messages, limit)), `seed ${seed}, limit ${limit}`)
       assert.isUndefined(lines.flush())
+    }
+  })
+
+  it("MaxLineLength, DataIn.EOL: the CR of CR LF is no data, wherever the limit falls", () => {
+    for (const limit of [1, 4, 5, 6, 7]) {
+      for (const size of [1, 3, 6, 7, 14]) {
+        const lines = new Lines()
+        const bytes = new TextEncoder().encode("12345\r\nabcd\r\n")
+        let text = ""
+        for (let at = 0; at < bytes.length; at += size) {
+          for (const line of lines.push(bytes.subarray(at, at + size), limit, true, false)) {
+            text += `${new TextDecoder().decode(line.bytes)}${line.eol ? "|" : ""}`
+          }
+        }
+        assert.strictEqual(text, "12345|abcd|", `${limit} ${size}`)
+      }
     }
   })
 

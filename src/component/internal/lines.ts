@@ -25,10 +25,13 @@ const partial = (bytes: Uint8Array, length: number): number => {
 
 const lf = 0x0a
 const cr = 0x0d
+const crAlone = new Uint8Array([cr])
 
 export class Lines {
   private held = new Uint8Array(0)
   private length = 0
+  /** A CR came last, which is held apart: it is data only if no LF comes behind it. */
+  private endsWithCr = false
 
   /** Takes a piece, of text if `isText`; `eom` says whether the message ends with it. */
   push(piece: Uint8Array, limit: number, isText: boolean, eom: boolean): ReadonlyArray<Line> {
@@ -39,18 +42,28 @@ export class Lines {
     while (at < piece.length) {
       const end = piece.indexOf(lf, at)
       const until = end === -1 ? piece.length : end
-      while (at < until) {
-        const take = Math.min(until - at, limit - this.length)
-        this.hold(piece.subarray(at, at + take), limit)
-        at += take
-        if (this.length >= limit) lines.push(this.full(isText, eom && at === piece.length))
+      if (until > at) {
+        if (this.endsWithCr) this.add(crAlone, limit, isText, false, lines)
+        this.endsWithCr = piece[until - 1] === cr
+        const data = piece.subarray(at, this.endsWithCr ? until - 1 : until)
+        this.add(data, limit, isText, eom && at + data.length === piece.length, lines)
       }
       if (end === -1) break
-      at++
-      if (this.length > 0 && this.held[this.length - 1] === cr) this.length--
+      at = end + 1
+      this.endsWithCr = false
       lines.push({ bytes: this.take(), eol: true, eom: eom && at === piece.length })
     }
     return lines
+  }
+
+  /** Adds what has no end of line; `eom` says whether the message ends with it. */
+  private add(data: Uint8Array, limit: number, isText: boolean, eom: boolean, lines: Array<Line>): void {
+    for (let at = 0; at < data.length;) {
+      const take = Math.min(data.length - at, limit - this.length)
+      this.hold(data.subarray(at, at + take), limit)
+      at += take
+      if (this.length >= limit) lines.push(this.full(isText, eom && at === data.length))
+    }
   }
 
   /** The limit is reached. The beginning of a code point that is not whole stays. */
@@ -66,6 +79,8 @@ export class Lines {
 
   /** What is held of a line that has not ended. */
   flush(): Line | undefined {
+    if (this.endsWithCr) this.hold(crAlone, this.length + 1)
+    this.endsWithCr = false
     return this.length === 0 ? undefined : { bytes: this.take(), eol: false, eom: false }
   }
 
