@@ -98,7 +98,7 @@ interface Source extends Link<WSServerEvents> {
   readonly receiving: Receiving
   readonly sending: Sending | undefined
   readonly transfer: Transfer | undefined
-  readonly output: Sending
+  dataFormat: DataFormats
 }
 
 const defaults: Readonly<Record<keyof typeof connectionFields, unknown>> = {
@@ -127,7 +127,7 @@ const readers: { readonly [K in keyof typeof connectionFields]: (link: Source) =
   bytesSent: (link) => link.sending?.bytesSent ?? 0,
   connected: (link) => link.isConnected,
   connectionId: (link) => link.connectionId,
-  dataFormat: (link) => link.sending?.dataFormat ?? DataFormats.dfAutomatic,
+  dataFormat: (link) => link.dataFormat,
   host: (link) => link.request.headers["host"] ?? "",
   lineMode: (link) => link.receiving.lineMode,
   localAddress: (link) => link.localAddress,
@@ -162,7 +162,7 @@ class View implements HasFields {
     if (link === undefined) this.#values[key] = value
     // checked by their kinds
     else if (key === "timeout") link.timeout = value as number
-    else link.output.dataFormat = value as DataFormats
+    else link.dataFormat = value as DataFormats
   }
 }
 

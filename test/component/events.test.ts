@@ -229,6 +229,24 @@ describe("adding and taking away", () => {
     assert.deepStrictEqual(seen, ["again", "last", "last", "new"])
   })
 
+  it("10022: what is no function is no listener; a name that nobody fires is one as any other", async () => {
+    await using it = await serving()
+    for (const wrong of [undefined, null, "listener", {}]) {
+      // as a caller without types gives it
+      const listener = wrong as unknown as () => void
+      assert.throws(() => it.server.on("DataIn", listener), /^\[10022\].*Listener of DataIn/)
+      assert.throws(() => it.server.once("DataIn", listener), /^\[10022\].*Listener of DataIn/)
+    }
+    assert.strictEqual(
+      it.server.on("PITrail" as "DataIn", () => {}),
+      it.server
+    )
+    await using client = await connect(it.url)
+    client.socket.send("x")
+    await it.until("DataIn")
+    assert.deepStrictEqual(it.of("Error"), [])
+  })
+
   it("DataIn: what came while nobody listened is nobody's; listeners may be added while it listens", async () => {
     await using it = await serving({ record: ["ReadyToSend", "Ping"] })
     await using client = await connect(it.url)

@@ -177,6 +177,20 @@ describe("ChangeLineMode", () => {
     assert.deepStrictEqual(it.events.slice(-3), ['DataIn 0 "line" EOL', 'DataIn 0 "no end"', 'Disconnected 1000 ""'])
   })
 
+  it("ChangeLineMode, 10022: what is neither true nor false is refused, and changes nothing", async () => {
+    await using it = await serving()
+    await using _ = await connect(it.url)
+    await it.until("ReadyToSend")
+    for (const wrong of ["false", 0, undefined]) {
+      // as a caller without types gives it
+      const error = await it.server
+        .changeLineMode(idOf(it), wrong as unknown as boolean)
+        .catch((error: unknown) => error)
+      assert.propertyVal(error, "code", 10022)
+    }
+    assert.isFalse(it.server.connections.item(idOf(it)).lineMode)
+  })
+
   it("ChangeLineMode: back to messages gives what is held, and then messages with their formats", async () => {
     await using it = await serving({ on: byLines })
     await using client = await connect(it.url)

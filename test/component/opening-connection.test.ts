@@ -92,6 +92,31 @@ describe("WSConnection", () => {
     assert.deepStrictEqual([two!.timeout, two!.dataFormat], [0, 0])
   })
 
+  it("WSConnection.DataFormat, WSConnection.Timeout, MessageLength: may be set while the request is decided, for the time after", async () => {
+    const seen: Array<unknown> = []
+    await using it = await serving({
+      on: (server) =>
+        server
+          .on("WebSocketOpenRequest", ({ connectionId }) => {
+            const connection = server.connections.item(connectionId)
+            connection.dataFormat = DataFormats.dfText
+            server.config(`MessageLength[${connectionId}]=4`)
+            seen.push(connection.dataFormat, server.config(`MessageLength[${connectionId}]`))
+          })
+          .on("Connected", async ({ connectionId }) => {
+            await server.send(connectionId, new TextEncoder().encode("ab"))
+            await server.send(connectionId, new TextEncoder().encode("cd"))
+            seen.push(server.config(`MessageLength[${connectionId}]`))
+            server.connections.item(connectionId).dataFormat = DataFormats.dfBinary
+            await server.send(connectionId, "e")
+          })
+    })
+    await using client = await connect(it.url)
+    await eventually("both", () => client.messages.length === 2)
+    assert.deepStrictEqual(client.messages, ["abcd", Buffer.from("e")])
+    assert.deepStrictEqual(seen, [1, "4", "0"])
+  })
+
   it("10022: a field takes no value that it cannot have, and keeps the one it has", async () => {
     await using it = await serving()
     await using _ = await connect(it.url)

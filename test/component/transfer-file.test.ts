@@ -108,6 +108,8 @@ it("SendFile, 4202: a file that is not there, and a folder; the connection goes 
   const { client, id } = await serving.raw()
   const missing = await failure(serving.server.sendFile(id, join(folder, "missing")))
   expect([missing.code, missing.cause]).toEqual([4202, expect.objectContaining({ code: "ENOENT" })])
+  // which it is, and why
+  expect(missing.message).toContain(`ENOENT: no such file or directory, stat '${join(folder, "missing")}'`)
   const none = await failure(serving.server.sendFile(id, folder))
   expect([none.code, none.message]).toEqual([4202, expect.stringContaining(folder)])
   expect(await codeOf(serving.server.sendFile(id, ""))).toBe(4202)

@@ -3,6 +3,7 @@
  * its promise if it returned one. A listener that fails is reported, and the next is called.
  */
 
+import { invalid } from "../ComponentError.ts"
 import { settled } from "./settled.ts"
 
 /** Does with an event what it likes; a promise is waited for. */
@@ -16,11 +17,14 @@ export class Emitter<Events> {
     this.failed = failed
   }
 
+  /** A name that nobody fires is taken, as Node's emitters take it: editions of the original differ in their events. */
   on<N extends keyof Events>(name: N, listener: Listener<Events[N]>): void {
+    checkListener(name, listener)
     this.listeners.set(name, [...(this.listeners.get(name) ?? []), listener])
   }
 
   once<N extends keyof Events>(name: N, listener: Listener<Events[N]>): void {
+    checkListener(name, listener)
     const first: Listener<Events[N]> = (event) => {
       this.remove(name, first)
       return listener(event)
@@ -87,6 +91,11 @@ export class Emitter<Events> {
 
 /** What `once` was given, so that `off` finds it. */
 const originals = new WeakMap<Listener<never>, Listener<never>>()
+
+/** Not every caller has types. */
+const checkListener = (name: PropertyKey, listener: unknown): void => {
+  if (typeof listener !== "function") throw invalid(`Listener of ${String(name)}`, "a function", listener)
+}
 
 const isThenable = (value: unknown): value is PromiseLike<unknown> =>
   typeof value === "object" && value !== null && "then" in value && typeof value.then === "function"

@@ -5,8 +5,9 @@
 import type { Connection, Settling } from "../../connection/internal/connection.ts"
 import { isControlFrame, type MessageEvent, type Piece } from "../../protocol/MessageEvent.ts"
 import * as Opcode from "../../protocol/Opcode.ts"
-import { ComponentError } from "../ComponentError.ts"
+import { ComponentError, invalid } from "../ComponentError.ts"
 import { DataIn, Ping } from "./dataIn.ts"
+import { boolean } from "./kinds.ts"
 import { type Line, Lines } from "./lines.ts"
 import type { WSServerEvents } from "../Events.ts"
 import type { Link } from "./link.ts"
@@ -34,6 +35,8 @@ export class Receiving implements Settling {
   }
 
   setLineMode(lineMode: boolean): void {
+    // not every caller has types
+    if (typeof lineMode !== "boolean") throw invalid("LineMode", boolean.accepts, lineMode)
     if (lineMode) {
       this.lines ??= this.left ?? new Lines()
       this.left = undefined

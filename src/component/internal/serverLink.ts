@@ -8,6 +8,7 @@ import type { WebSocketError } from "../../connection/WebSocketError.ts"
 import type { Gathering } from "../../protocol/MessageEvent.ts"
 import type { Session } from "../../tls/TlsSession.ts"
 import { ComponentError } from "../ComponentError.ts"
+import { DataFormats } from "../Enums.ts"
 import type { WSServerEvents } from "../Events.ts"
 import { WSConnection } from "../WSConnection.ts"
 import { Ahead } from "./ahead.ts"
@@ -22,6 +23,8 @@ export class ServerLink extends Link<WSServerEvents> {
   sending: Sending | undefined
   transfer: Transfer | undefined
   private ahead: Ahead | undefined
+  /** What was set while the request was decided, for when the connection is open. */
+  private early: { readonly dataFormat?: DataFormats; readonly messageLength?: number } | undefined
 
   /** The connection is open. */
   opened(webSocket: WebSocket, gathering: Gathering): Ahead {
@@ -29,6 +32,10 @@ export class ServerLink extends Link<WSServerEvents> {
     if (!(webSocket instanceof Connection)) throw new TypeError("expected a WebSocket of this package")
     this.webSocket = webSocket
     this.sending = new Sending(this, webSocket)
+    const { early } = this
+    this.early = undefined
+    this.sending.dataFormat = early?.dataFormat ?? DataFormats.dfAutomatic
+    this.sending.segments.begin(early?.messageLength ?? 0)
     this.receiving.attach(webSocket)
     this.ahead = new Ahead(webSocket, gathering, this.host.fork)
     return this.ahead
@@ -44,6 +51,22 @@ export class ServerLink extends Link<WSServerEvents> {
   get output(): Sending {
     if (this.sending === undefined) throw new ComponentError(10057)
     return this.sending
+  }
+
+  get dataFormat(): DataFormats {
+    return this.sending?.dataFormat ?? this.early?.dataFormat ?? DataFormats.dfAutomatic
+  }
+  set dataFormat(dataFormat: DataFormats) {
+    if (this.sending === undefined) this.early = { ...this.early, dataFormat }
+    else this.sending.dataFormat = dataFormat
+  }
+
+  private get messageLength(): number {
+    return this.sending?.segments.remaining ?? this.early?.messageLength ?? 0
+  }
+  private set messageLength(messageLength: number) {
+    if (this.sending === undefined) this.early = { ...this.early, messageLength }
+    else this.sending.segments.begin(messageLength)
   }
 
   /** Gives out what comes, until the end. */
@@ -85,14 +108,14 @@ export class ServerLink extends Link<WSServerEvents> {
 
   readSetting(name: string): unknown {
     if (name === "MaxLineLength") return this.receiving.maxLineLength
-    if (name === "MessageLength") return this.sending?.segments.remaining ?? 0
+    if (name === "MessageLength") return this.messageLength
     return negotiated(name, this.session)
   }
 
   writeSetting(name: string, value: unknown): void {
     // of the kind that their settings have checked
     if (name === "MaxLineLength") this.receiving.setMaxLineLength(value as number)
-    if (name === "MessageLength") this.output.segments.begin(value as number)
+    if (name === "MessageLength") this.messageLength = value as number
   }
 }
 

@@ -24,6 +24,17 @@ type Chunks = Stream.Stream<unknown, ComponentError>
 
 const toError = (cause: unknown): ComponentError => fromUnknown(cause, 4202)
 
+/** What is wrong with a file, in the system's words. */
+const fileError =
+  (path: string) =>
+  (cause: unknown): ComponentError => {
+    const error = toError(cause)
+    if (error === cause) return error
+    const why = cause instanceof Error ? cause.message : String(cause)
+    const detail = why.includes(path) ? `FileName: ${why}.` : `FileName: ${path}: ${why}.`
+    return new ComponentError(error.code, { detail, cause })
+  }
+
 export class Transfer {
   /** How many bytes are on their way. */
   bytes = 0
@@ -52,9 +63,10 @@ export class Transfer {
               const info = await stat(path)
               if (!info.isFile()) throw new ComponentError(4202, { detail: `FileName: expected a file, got ${path}.` })
               transfer.length = info.size
-              return ofReadable(() => createReadStream(path, { highWaterMark: Math.min(size, maxRead) }), true)
+              const read = () => createReadStream(path, { highWaterMark: Math.min(size, maxRead) })
+              return ofReadable(read, true, fileError(path))
             },
-            catch: toError
+            catch: fileError(path)
           })
         ),
       undefined,
@@ -131,8 +143,8 @@ const chunksOf = (source: Source, closes: boolean): Chunks => {
 }
 
 /** One read at a time: a stream that fills itself as fast as it is read would be held whole. */
-const ofReadable = (evaluate: () => Readable, closeOnDone: boolean): Chunks =>
-  NodeStream.fromReadable<unknown, ComponentError>({ evaluate, onError: toError, chunkSize: 1, closeOnDone })
+const ofReadable = (evaluate: () => Readable, closeOnDone: boolean, onError = toError): Chunks =>
+  NodeStream.fromReadable<unknown, ComponentError>({ evaluate, onError, chunkSize: 1, closeOnDone })
 
 /** Iterators without `return` are not told that they are left. */
 const kept = (source: AsyncIterable<unknown>): AsyncIterable<unknown> => ({
