@@ -112,6 +112,56 @@ describe("WaitForCloseResponse", () => {
   })
 })
 
+describe("a listener that does not end", () => {
+  it("Disconnect, CloseTimeout: is not waited for longer than a client may be, and a signal ends the wait before", async () => {
+    const told = gate()
+    await using it = await serving({
+      config: ["CloseTimeout=1"],
+      on: (server) =>
+        server.on("Disconnected", () => {
+          told.open()
+          return new Promise(() => {})
+        })
+    })
+    const both = [await connect(it.url), await connect(it.url)]
+    await it.until("ReadyToSend", 2)
+    const [one = "", two = ""] = it.server.connections.keys()
+    const aborter = new AbortController()
+    const ended = failure(it.server.disconnect(one, aborter.signal))
+    await told.opened
+    aborter.abort()
+    assert.propertyVal(await ended, "code", 301)
+    await it.server.disconnect(two)
+    assert.deepStrictEqual(it.of("Disconnected").length, 2)
+    for (const client of both) await client[Symbol.asyncDispose]()
+  })
+
+  it("WSConnection.Connected, WSConnection.ReadyToSend: false when the client is gone, though its end is not read", async () => {
+    await using it = await serving({ on: (server) => server.on("DataIn", () => new Promise(() => {})) })
+    await using client = await rawClient(it.port)
+    await it.until("ReadyToSend")
+    const connection = it.server.connections.item(idOf(it))
+    await run(client.send(Frames.text, "x"))
+    await it.until("DataIn")
+    assert.deepStrictEqual([connection.connected, connection.readyToSend], [true, true])
+    await run(client.reset())
+    await eventually("the end", () => !connection.connected)
+    assert.deepStrictEqual([connection.readyToSend, it.of("Disconnected")], [false, []])
+    await it.server.disconnect(connection.connectionId)
+  })
+
+  it("WSConnection.Connected: false when it was disconnected", async () => {
+    await using it = await serving({ on: (server) => server.on("DataIn", () => new Promise(() => {})) })
+    await using client = await connect(it.url)
+    await it.until("ReadyToSend")
+    const connection = it.server.connections.item(idOf(it))
+    client.socket.send("x")
+    await it.until("DataIn")
+    await it.server.disconnect(connection.connectionId)
+    assert.isFalse(connection.connected)
+  })
+})
+
 describe("Disconnect", () => {
   it("126: Disconnect of a connection that there is not, or is no more", async () => {
     await using it = await serving()

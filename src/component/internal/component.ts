@@ -175,7 +175,7 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
 
   /**
    * Closes a connection with DisconnectStatusCode and DisconnectStatusDescription, and waits for the client's answer unless
-   * WaitForCloseResponse says not to. Fails with 126.
+   * WaitForCloseResponse says not to, and then for the listeners of its events, each at most CloseTimeout. Fails with 126.
    */
   disconnect(connectionId: string, ending?: Ending): Promise<void> {
     return ended(ending, (signal) => this.link(connectionId).disconnect(signal))

@@ -3,6 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import { Connection } from "../../connection/internal/connection.ts"
 import type { WebSocket } from "../../connection/WebSocket.ts"
 import type { CloseInfo } from "../../protocol/ConnectionState.ts"
 import type { Request } from "../../protocol/OpeningHandshake.ts"
@@ -82,8 +83,11 @@ export abstract class Link<Events extends CommonEvents = CommonEvents> implement
     return this.webSocket !== undefined
   }
 
+  /** As far as it is known: while a listener holds the reading up, that the client has ended its side is not. */
   get isConnected(): boolean {
-    return this.isOpened && !this.isDisconnected
+    const { isDisconnected, webSocket } = this
+    // every WebSocket that this package makes is a Connection
+    return webSocket instanceof Connection && !isDisconnected && !webSocket.isOver
   }
 
   /** The connection, which must be open. */
@@ -97,7 +101,10 @@ export abstract class Link<Events extends CommonEvents = CommonEvents> implement
   /** Until what was sent is on its way, before what is sent next. */
   abstract get landed(): Effect.Effect<void>
 
-  /** Disconnect. It is done when the connection is, and its events too unless one of them is what calls. */
+  /**
+   * Disconnect. It is done when the connection is, and its events too unless one of them is what calls; a listener that does not end is
+   * not waited for longer than the client may be.
+   */
   async disconnect(signal: AbortSignal | undefined): Promise<void> {
     // nothing is begun then: what comes is still given out
     if (signal?.aborted === true) throw new ComponentError(301, { cause: signal.reason })
@@ -107,7 +114,7 @@ export abstract class Link<Events extends CommonEvents = CommonEvents> implement
     const isWithinEvent = this.turns.busy
     if (webSocket === undefined) {
       this.wake()
-      if (!isWithinEvent) await this.over
+      if (!isWithinEvent) await this.overInTime(signal)
       return
     }
     const { store } = this.host
@@ -123,7 +130,23 @@ export abstract class Link<Events extends CommonEvents = CommonEvents> implement
       signal,
       otherwise: 4202
     })
-    if (!isWithinEvent) await this.over
+    if (!isWithinEvent) await this.overInTime(signal)
+  }
+
+  private overInTime(signal: AbortSignal | undefined): Promise<void> {
+    const tooLong = Effect.sleep(this.host.store.get("CloseTimeout") * 1000)
+    return this.waiting.run(
+      Effect.raceFirst(
+        Effect.promise(() => this.over),
+        tooLong
+      ),
+      {
+        timeout: 0,
+        progress: () => 0,
+        signal,
+        otherwise: 4202
+      }
+    )
   }
 
   /** Lets go of whatever holds the connection up. */

@@ -201,6 +201,11 @@ export class Connection implements Owner, Gate, Slow {
     return !this.transportLost && this.transport.reader.isGone === true && !this.inbound.reading
   }
 
+  /** It has ended, or cannot but end: nothing goes out any more, whatever is still to be read. */
+  get isOver(): boolean {
+    return this.info !== undefined || this.transport.reader.isGone === true
+  }
+
   get hasUnread(): boolean {
     return this.transport.reader.hasUnread === true
   }
