@@ -217,10 +217,12 @@ describe("dispose", { timeout: 60_000 }, () => {
           proxy.firewall.port = firewall.port
           const dialling = yield* RawClient.request(proxy.localPort)
           yield* firewall.accept
-          assert.strictEqual(proxy.connections.size, 9)
+          const found = () => ["1", "2", "3", "4", "5", "6", "7", "8", "9"].filter((id) => proxy.connections.has(id))
+          // two of them are still decided about
+          assert.deepStrictEqual([proxy.connections.size, found().length], [7, 9])
 
           yield* call(() => proxy.dispose())
-          assert.deepStrictEqual([proxy.connections.size, proxy.listening], [0, false])
+          assert.deepStrictEqual([found(), proxy.listening], [[], false])
           // but for those two whose listeners have not come back
           assert.strictEqual(told.count("Disconnected"), told.count("Connected") - 2)
           down.client.resume()

@@ -142,9 +142,10 @@ describe("a forward host that cannot be reached", { timeout: 30_000 }, () => {
         proxy.defaultForwardPort = port
         const client = yield* RawClient.request(proxy.localPort)
         yield* told.until("WebSocketOpenRequest 1")
-        assert.strictEqual(proxy.connections.size, 1)
+        // found, and not open
+        assert.deepStrictEqual([proxy.connections.has("1"), proxy.connections.size], [true, 0])
         yield* client.reset()
-        yield* Forwarding.idle(proxy)
+        yield* Forwarding.gone(proxy, "1")
         assert.deepStrictEqual(told.lines, ["WebSocketOpenRequest 1"])
       })
   )
