@@ -11,6 +11,10 @@ import { whole } from "../../connection/internal/memory.ts"
 import type { Outgoing } from "../../connection/internal/outbound.ts"
 import type { WebSocketError } from "../../connection/WebSocketError.ts"
 import { copyThreshold } from "../../protocol/FrameEncoder.ts"
+import { fits } from "./segments.ts"
+
+/** What is larger is compressed elsewhere (`NodeZlib`), and not in one step. */
+const compressedAtOnce = 65536
 
 const copies = new Copies()
 
@@ -46,12 +50,16 @@ export class Delivery {
   /** Whether it can begin at once, and is written in one step then. */
   get isSimple(): boolean {
     const { isCompressed, outbound, unsent } = this.connection
-    return this.pieces.length === 1 && !isCompressed && outbound.isFree && unsent === 0
+    const { length, 0: piece } = this.pieces
+    return length === 1 && outbound.isFree && unsent === 0 && (!isCompressed || fits(piece!.payload, compressedAtOnce))
   }
 
   /** The same as `run` for one that is simple, which nobody needs to go on with. */
   get step(): Effect.Effect<void, WebSocketError> {
-    return Effect.andThen(this.give(this.pieces[0]!), this.connection.flushed)
+    const { connection } = this
+    const sent = this.give(this.pieces[0]!)
+    // what is compressed has its turn, however short
+    return Effect.andThen(connection.isCompressed ? connection.outbound.exclusively(sent) : sent, connection.flushed)
   }
 
   private give(piece: Outgoing): Effect.Effect<void, WebSocketError> {
