@@ -6,18 +6,8 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
 import type * as Socket from "effect/socket/Socket"
 import type * as Transport from "../../connection/Transport.ts"
-import {
-  type Gathering,
-  isControlFrame,
-  type MessageEvent,
-  type Piece,
-  type Watching
-} from "../../protocol/MessageEvent.ts"
-
-/** See `WebSocketProxy.Observer`. */
-interface Observer extends Watching {
-  readonly onPiece: (piece: Piece) => Effect.Effect<void>
-}
+import { type Gathering, isControlFrame, type MessageEvent, type Watching } from "../../protocol/MessageEvent.ts"
+import type { Observer } from "./pipeOptions.ts"
 
 const nothing: ReadonlyArray<never> = []
 

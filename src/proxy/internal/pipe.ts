@@ -1,0 +1,272 @@
+/**
+ * The pipe itself: a client's connection, the transport of its target, and the bytes between them, by the table at the head of
+ * `WebSocketProxy.ts`.
+ */
+import * as Arr from "effect/Array"
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Cause from "effect/Cause"
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Result from "effect/Result"
+import type * as Socket from "effect/socket/Socket"
+import type { Connection, Settling } from "../../connection/internal/connection.ts"
+import * as Now from "../../connection/internal/now.ts"
+import * as Transport from "../../connection/Transport.ts"
+import type { WebSocketError } from "../../connection/WebSocketError.ts"
+import * as CloseCode from "../../protocol/CloseCode.ts"
+import { pieces } from "./cutting.ts"
+import { Observed } from "./observed.ts"
+import type { PipeOptions } from "./pipeOptions.ts"
+
+const utf8 = { ignoreBOM: true } as const
+
+/** Whether the target ended its side in order, as against a reset or a failure. */
+const isEnd = (error: Socket.SocketError): boolean =>
+  error.reason._tag === "SocketCloseError" && error.reason.code === 1000
+
+const targetFailed: CloseCode.CloseStatus = { code: CloseCode.internalError, reason: "the target failed" }
+const goingAway: CloseCode.CloseStatus = { code: CloseCode.goingAway, reason: "" }
+const targetEnded: CloseCode.CloseStatus = { code: CloseCode.normal, reason: "" }
+
+const encoder = new TextEncoder()
+
+/** Most often they are, and then no array is made of them. */
+const areBytes = (chunks: NonEmptyReadonlyArray<Uint8Array | string>): chunks is NonEmptyReadonlyArray<Uint8Array> =>
+  chunks.every((chunk) => typeof chunk !== "string")
+
+/** How often in the close timeout is looked whether a target takes what it is to get, so that it is at most so much longer. */
+const looks = 4
+
+/**
+ * A client, a target, and the two directions between them: up in the fiber that runs the pipe, down without one, as long as there is
+ * nothing to be waited for.
+ */
+export class Pipe implements Settling, Transport.Taker<never, WebSocketError | Socket.SocketError, never> {
+  private readonly client: Connection
+  private readonly target: Transport.Transport
+  private readonly text: TextDecoder | undefined
+  private readonly observed: Observed | undefined
+  private readonly segment: PipeOptions["segment"]
+  private onFailure: PipeOptions["onFailure"]
+  private down: Fiber.Fiber<void> | undefined = undefined
+  /** The target's writer has all that the client sent. */
+  private isDelivered = false
+  private warden: Fiber.Fiber<void> | undefined = undefined
+  private readonly context: Context.Context<never>
+
+  constructor(client: Connection, target: Transport.Transport, options: PipeOptions, context: Context.Context<never>) {
+    this.context = context
+    this.client = client
+    this.target = target
+    this.text = options.messages === "text" ? new TextDecoder("utf-8", utf8) : undefined
+    this.observed = options.observer && new Observed(options.observer, target.writer)
+    this.segment = options.segment
+    this.onFailure = options.onFailure
+  }
+
+  /** Begins both directions; to be called once, in the fiber that goes on with what it gives. */
+  run(): Effect.Effect<void, Socket.SocketError> {
+    const { reader } = this.target
+    if (reader.flowNow === undefined) this.goDown(this.fromTarget)
+    else reader.flowNow(this, (next) => void this.goDown(Effect.flatten(next)))
+    this.client.keepsReading = true
+    return Effect.flatMap(Effect.result(this.fromClient), (result) => this.clientEnded(result))
+  }
+
+  private clientEnded(
+    result: Result.Result<void, WebSocketError | Socket.SocketError>
+  ): Effect.Effect<void, Socket.SocketError> {
+    // it closed: what it sent is with the target, which may finish what it has to say
+    if (Result.isSuccess(result)) return Effect.andThen(this.delivered, this.targetSaid)
+    const error = result.failure
+    // what came before is the target's still, and then it is ended
+    if (this.client.hasLeft && error._tag === "WebSocketError") return Effect.void
+    this.tell(error)
+    return Effect.andThen(error._tag === "SocketError" ? this.failClient : Effect.void, this.reset)
+  }
+
+  /** The rest of the way down, which has a fiber from now on. */
+  private goDown(rest: Effect.Effect<void, WebSocketError | Socket.SocketError>): Fiber.Fiber<void> {
+    const down = Effect.catchCause(
+      Effect.catch(rest, (error) => this.downEnded(error)),
+      // nobody else would learn of a defect here, and the client would wait for ever
+      (cause) =>
+        Cause.hasInterruptsOnly(cause)
+          ? Effect.void
+          : Effect.andThen(Effect.logError("A pipe failed", cause), this.closeClient(targetFailed))
+    )
+    const fiber = Effect.runForkWith(this.context)(down)
+    this.down = fiber
+    return fiber
+  }
+
+  /** Waits until the target has said all, in a fiber that can be interrupted when this takes too long. */
+  private get targetSaid(): Effect.Effect<void> {
+    return Effect.suspend(() => Effect.asVoid(Fiber.await(this.down ?? this.goDown(this.fromTarget))))
+  }
+
+  /** What fails after the first failure fails because of it. */
+  private tell(error: WebSocketError | Socket.SocketError): void {
+    const { onFailure } = this
+    this.onFailure = undefined
+    onFailure?.(error)
+  }
+
+  /** The target takes no more: nothing reads on for it. */
+  private get failClient(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.client.keepsReading = false
+      return this.client.shutdown(targetFailed)
+    })
+  }
+
+  release(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
+    const { client, down, target, warden } = this
+    // what follows has bounds of its own, and the client may end in the midst of it, or after
+    client.onSettled(undefined)
+    if (down === undefined) target.reader.forget?.()
+    const isDone = down === undefined || down.pollUnsafe() !== undefined
+    return (warden === undefined ? Effect.void : Fiber.interrupt(warden)).pipe(
+      Effect.andThen(isDone ? Effect.void : Fiber.interrupt(down)),
+      Effect.andThen(this.leave(exit)),
+      Effect.andThen(target.ends.destroy(client.limits.closeTimeout))
+    )
+  }
+
+  /** An interruption tells the client that it is over, and lets what it has sent by then go its way. */
+  private leave(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
+    const { client, target } = this
+    if (Exit.isSuccess(exit) || !Cause.hasInterruptsOnly(exit.cause)) return Effect.void
+    // the observer may be what is waited for
+    this.observed?.leaveOut()
+    const { closeTimeout } = client.limits
+    const bounded = (self: Effect.Effect<unknown, unknown>) =>
+      Effect.ignore(Effect.timeoutOption(Effect.interruptible(self), closeTimeout))
+    const deliver = Effect.andThen(this.fromClient, this.delivered)
+    return (this.isDelivered ? Effect.void : Effect.andThen(client.beginClose(goingAway), bounded(deliver))).pipe(
+      Effect.andThen(target.ends.end),
+      // to leave unread what the target sends would be a reset, and destroy what it has not read
+      Effect.andThen(bounded(this.discard))
+    )
+  }
+
+  /** What the client sent is with the target, which has its end. */
+  private get delivered(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.isDelivered = true
+      return this.target.ends.end
+    })
+  }
+
+  /**
+   * When the client is gone, a target does not hold the end up that takes nothing for the close timeout, or that has all and does
+   * not end for as long. One fiber sees to both, where each bounded wait would take two.
+   */
+  watch(): void {
+    this.client.onSettled(this)
+  }
+
+  settled(): void {
+    // in the next turn: most often the target has all by then
+    this.warden = Effect.runForkWith(this.context)(
+      Effect.flatMap(Effect.yieldNow, () => this.guard(this.progress, looks))
+    )
+  }
+
+  private get progress(): number {
+    return this.isDelivered ? -1 : (this.target.writer.taken ?? 0)
+  }
+
+  /** Looks several times in the close timeout whether anything has moved. */
+  private guard(before: number, left: number): Effect.Effect<void> {
+    const look = Effect.suspend(() => {
+      const { progress } = this
+      if (progress !== before) return this.guard(progress, looks)
+      if (left > 1) return this.guard(progress, left - 1)
+      if (!this.isDelivered) return this.reset
+      return this.down === undefined ? Effect.void : Effect.asVoid(Fiber.interrupt(this.down))
+    })
+    return Effect.delay(look, this.client.limits.closeTimeout / looks)
+  }
+
+  private get reset(): Effect.Effect<void> {
+    return Transport.reset(this.target)
+  }
+
+  private get fromClient(): Effect.Effect<void, WebSocketError | Socket.SocketError> {
+    const { observed } = this
+    const { inbound } = this.client
+    if (observed === undefined) return inbound.flowPayloads((chunks) => this.toTarget(chunks))
+    return Effect.andThen(
+      observed.rest,
+      inbound.flowWatched(observed, (items) => {
+        const first = items[0]
+        return items.length === 1 && first instanceof Uint8Array ? this.toTarget([first]) : observed.pass(items)
+      })
+    )
+  }
+
+  private toTarget(chunks: NonEmptyReadonlyArray<Uint8Array>): Effect.Effect<void, Socket.SocketError> | undefined {
+    const isOwn = chunks.length === 1 && this.client.inbound.owns(chunks[0])
+    return Transport.write(this.target.writer, chunks, isOwn ? chunks : undefined)
+  }
+
+  /** What the target sends, to its end, which is a failure. */
+  private get fromTarget(): Effect.Effect<never, WebSocketError | Socket.SocketError> {
+    return Effect.flatten(Transport.flow(this.target.reader, this))
+  }
+
+  take(
+    chunks: NonEmptyReadonlyArray<Uint8Array | string>
+  ): Effect.Effect<never, WebSocketError | Socket.SocketError> | undefined {
+    const wait = Now.begin(this.toClient(chunks))
+    return wait === undefined ? undefined : Effect.andThen(wait, this.fromTarget)
+  }
+
+  onEnd(error: Socket.SocketError): Effect.Effect<never, Socket.SocketError> {
+    return Effect.fail(error)
+  }
+
+  /** The target's end closes the client; once the client takes no more, the target is read on for nobody to its end. */
+  private downEnded(error: WebSocketError | Socket.SocketError): Effect.Effect<void> {
+    if (error._tag !== "SocketError") return this.discard
+    if (isEnd(error)) return this.closeClient(targetEnded)
+    // to who has closed it is no failure
+    if (this.client.isOpen) this.tell(error)
+    return this.closeClient(targetFailed)
+  }
+
+  private get discard(): Effect.Effect<void> {
+    return Effect.ignore(Effect.forever(this.target.reader.pull, { disableYield: true }))
+  }
+
+  private toClient(chunks: NonEmptyReadonlyArray<Uint8Array | string>): Effect.Effect<void, WebSocketError> {
+    const { client, segment, target, text } = this
+    if (text !== undefined) {
+      let out = ""
+      for (const chunk of chunks) out += typeof chunk === "string" ? chunk : text.decode(chunk, { stream: true })
+      return out === "" ? Effect.void : client.send(out)
+    }
+    const all = areBytes(chunks)
+      ? chunks
+      : Arr.map(chunks, (chunk) => (typeof chunk === "string" ? encoder.encode(chunk) : chunk))
+    const cut = segment === undefined ? undefined : pieces(all, segment)
+    if (cut !== undefined) return client.outbound.sendPieces(cut)
+    return chunks.length === 1 && target.reader.isExclusive?.(all[0]) === true
+      ? client.outbound.sendOwned(all[0])
+      : client.sendAll(all)
+  }
+
+  /** Says that there is no more, and gives the client its time to say the same. */
+  private closeClient(status: CloseCode.CloseStatus): Effect.Effect<void> {
+    const { client, text } = this
+    const rest = text?.decode() ?? ""
+    return Effect.ignore(rest === "" ? Effect.void : client.send(rest)).pipe(
+      Effect.andThen(client.beginClose(status)),
+      // `run` goes on reading what the client still sends
+      Effect.andThen(client.awaitClose(Effect.never))
+    )
+  }
+}

@@ -1,0 +1,41 @@
+/** How a pipe between a WebSocket and a target is to be, and who sees what passes. */
+import type * as Effect from "effect/Effect"
+import type * as Socket from "effect/socket/Socket"
+import type { WebSocketError } from "../../connection/WebSocketError.ts"
+import type { Piece, Watching } from "../../protocol/MessageEvent.ts"
+import type { Cut } from "./cutting.ts"
+
+/**
+ * How bytes of the target become messages.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PipeOptions {
+  /**
+   * `"binary"`, or `"text"` for a target that speaks UTF-8: its bytes are then split between code points, and what is not
+   * UTF-8 becomes U+FFFD. From the client both kinds are taken. Default: `"binary"`.
+   */
+  readonly messages?: "binary" | "text" | undefined
+  /**
+   * Cuts a chunk of the target's bytes, or does not, which leaves it one binary message.
+   *
+   * @internal
+   */
+  readonly segment?: Cut | undefined
+  /** Who sees what the client sends, before the target gets it. Default: nobody. */
+  readonly observer?: Observer | undefined
+  /** Told why the connection failed, if it did: a `WebSocketError` is the client's, a `SocketError` the target's. */
+  readonly onFailure?: ((error: WebSocketError | Socket.SocketError) => void) | undefined
+}
+
+/**
+ * Sees what the client of a pipe sends. The pipe waits for it, and so does the client.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Observer extends Watching {
+  /** Called with each piece of a message that is watched. What nobody watches takes the short way. */
+  readonly onPiece: (piece: Piece) => Effect.Effect<void>
+}
