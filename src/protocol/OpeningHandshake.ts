@@ -141,7 +141,10 @@ export type ResponseHeaders = typeof ResponseHeaders.Type
 export class Refusal extends Schema.TaggedError<Refusal>()("Refusal", {
   /** The HTTP status, 200 to 599: mostly 400 and above, but a redirect is an answer too. */
   status: Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 200, maximum: 599 }))),
-  /** What was expected and what came, for the person at the other end; sent as the body. */
+  /**
+   * What was expected and what came, for the person at the other end; sent as the body, a line of plain text. With a `content-type`
+   * among the headers it is the body to the letter.
+   */
   reason: Schema.String,
   headers: ResponseHeaders.pipe(Schema.withConstructorDefault(Effect.succeed({})))
 }) {

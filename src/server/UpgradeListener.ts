@@ -83,7 +83,7 @@ export interface Upgrade {
   readonly peer?: Peer | undefined
   /** Sends 101 with these headers and gives the byte stream behind it, from its very first byte. */
   accept(acceptance: OpeningHandshake.Acceptance): Effect.Effect<Socket.Socket, Socket.SocketError>
-  /** Sends the refusal as an HTTP response and ends the connection. */
+  /** Sends the refusal as an HTTP response and ends the connection. One that cannot be sent is a defect, and nothing is sent. */
   refuse(refusal: OpeningHandshake.Refusal): Effect.Effect<void>
 }
 

@@ -132,9 +132,17 @@ export const make = Effect.fnUntraced(function* (
         : Deflate.make({ zlib: zlib.value, role: "server", agreement, policy: compression })
   }
 
-  /** Says no, for a reason that is the client's or ours. */
-  const refuse = (upgrade: Upgrade, refusal: OpeningHandshake.Refusal): Effect.Effect<void> =>
+  const sayNo = (upgrade: Upgrade, refusal: OpeningHandshake.Refusal): Effect.Effect<void> =>
     Effect.andThen(Metric.update(Telemetry.refusals, String(refusal.status)), upgrade.refuse(refusal))
+
+  /** Says no, for a reason that is the client's or ours; what cannot be said, such as a header of two lines, is a defect. */
+  const refuse = (upgrade: Upgrade, refusal: OpeningHandshake.Refusal): Effect.Effect<void> =>
+    Effect.catchDefect(sayNo(upgrade, refusal), (defect) =>
+      Effect.andThen(
+        Effect.logError("A refusal could not be sent", Cause.die(defect)),
+        refusal === internalError ? Effect.void : sayNo(upgrade, internalError)
+      )
+    )
 
   const turnAway = (upgrade: Upgrade, denial: Denial): Effect.Effect<void> =>
     Effect.flatMap(judge.refuse(denial, upgrade.remoteAddress), (refusal) => refuse(upgrade, refusal))

@@ -6,7 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { Refusal } from "../../src/server/OpenRequest.ts"
 import { connect, upgraded, upgradeRequest } from "./wire.ts"
-import { deciding, echo, eventually, noneOpen, serving } from "./serving.ts"
+import { collectingLogs, deciding, echo, eventually, noneOpen, serving } from "./serving.ts"
 
 const opened = Effect.fnUntraced(function* (port: number, headers: Record<string, string> = {}) {
   const wire = yield* connect(port)
@@ -73,6 +73,59 @@ describe("acceptWith", () => {
       )
       const { response } = yield* opened(port)
       assert.deepStrictEqual([response.status, response.headers["location"]], [302, "/other"])
+    })
+  )
+
+  it.live("a refusal that cannot be sent is a defect of ours: 500, a line in the log, and nothing is left", () =>
+    collectingLogs((logs) =>
+      Effect.gen(function* () {
+        const bad: ReadonlyArray<Record<string, string | ReadonlyArray<string>>> = [
+          { location: "日" },
+          { "x-one": "1\r\nx-two: 2" },
+          { "set-cookie": ["a=1", "b=2\r\nx-two: 2"] },
+          { "x one": "1" }
+        ]
+        const { port, server } = yield* deciding((open) =>
+          Effect.fail(
+            new Refusal({ status: 302, reason: "Elsewhere.", headers: bad[Number(open.request.path.slice(1))]! })
+          )
+        )
+        for (const index of bad.keys()) {
+          const wire = yield* connect(port)
+          wire.write(upgradeRequest({}, `/${index}`))
+          const response = yield* wire.response
+          assert.strictEqual(response.status, 500)
+          assert.isUndefined(response.headers["x-two"])
+          assert.strictEqual(logs.filter(({ level }) => level === "Error").length, index + 1)
+          // a connection that is not ended keeps the server, which has nobody left to tell it
+          assert.strictEqual(yield* wire.ended, "FIN")
+          wire.end()
+        }
+        assert.match(logs[0]!.text, /ERR_INVALID_CHAR/)
+        yield* eventually("no connection is left", noneOpen(server))
+      })
+    )
+  )
+
+  it.live("a refusal with a type of its own has it once, and its reason goes out as it is", () =>
+    Effect.gen(function* () {
+      const reason = JSON.stringify({ error: "日" })
+      for (const name of ["content-type", "Content-Type"]) {
+        const { port } = yield* deciding(() =>
+          Effect.fail(
+            new Refusal({
+              status: 402,
+              reason,
+              headers: { [name]: "application/json", "Content-Length": "1", "transfer-encoding": "chunked" }
+            })
+          )
+        )
+        const { response } = yield* opened(port)
+        assert.deepStrictEqual([response.status, response.body], [402, reason])
+        assert.strictEqual(response.headers["content-type"], "application/json")
+        assert.strictEqual(response.headers["connection"], "close")
+        assert.isUndefined(response.headers["transfer-encoding"])
+      }
     })
   )
 

@@ -22,16 +22,21 @@ export const notPlain = refusal(400, "This port speaks TLS: connect with wss or 
 /** A refusal may linger this long for the client to read it and end the connection. */
 const lingerMillis = 2000
 
-/** The whole of an answer. */
+/** How an answer is delimited is ours to say. */
+const framing = /^(?:content-length|transfer-encoding)$/i
+
+/** The whole of an answer. A reason that has a type of its own is sent as it is, and others as a line of text. */
 export const response = ({ headers, reason, status }: OpeningHandshake.Refusal): string => {
   // RFC 9110 sections 15.3.5 and 15.4.5: these have no body
-  const body = status === 204 || status === 304 ? "" : `${reason}\n`
+  const hasBody = status !== 204 && status !== 304
+  const given = new Set(Object.keys(headers).map((name) => name.toLowerCase()))
+  const body = !hasBody ? "" : given.has("content-type") ? reason : `${reason}\n`
+  const own = Object.fromEntries(Object.entries(headers).filter(([name]) => !framing.test(name)))
   const lines = headerLines({
-    connection: "close",
-    ...headers,
-    ...(body === ""
-      ? {}
-      : { "content-type": "text/plain; charset=utf-8", "content-length": String(Buffer.byteLength(body)) })
+    ...(given.has("connection") ? {} : { connection: "close" }),
+    ...own,
+    ...(given.has("content-type") || !hasBody ? {} : { "content-type": "text/plain; charset=utf-8" }),
+    ...(hasBody ? { "content-length": String(Buffer.byteLength(body)) } : {})
   })
   return `HTTP/1.1 ${status} ${NodeHttp.STATUS_CODES[status] ?? "Refused"}\r\n${lines}\r\n${body}`
 }
@@ -120,8 +125,10 @@ export class NodeUpgrade implements Upgrade {
 
   refuse(why: OpeningHandshake.Refusal): Effect.Effect<void> {
     return Effect.suspend(() => {
+      // it may be no answer that can be sent, and then there is none yet
+      const word = response(why)
       this.answered()
-      return refuse(this.socket, why)
+      return endWith(this.socket, word)
     })
   }
 
