@@ -43,7 +43,7 @@ export interface Owner {
 
 const syntax = /^\s*(\w+)\s*(?:\[([^\]]*)\])?\s*(?:=([\s\S]*))?$/
 
-/** @internal */
+/** The settings of one component, by their names. */
 export class Store {
   private readonly owner: Owner
   private readonly byName = new Map<string, Setting<unknown>>()

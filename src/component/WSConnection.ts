@@ -15,7 +15,7 @@ import type { WSServerEvents } from "./Events.ts"
 const works = (note: string) => ({ documents: "server", status: "works", note }) as const
 const request = works("`OpeningHandshake.Request`")
 
-/** @internal */
+/** Its properties, from which its declarations are made. */
 export const connectionFields = {
   acceptData: field(
     "AcceptData",

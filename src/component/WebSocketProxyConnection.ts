@@ -13,7 +13,7 @@ import { headerText, type Link } from "./internal/link.ts"
 const works = (note: string) => ({ documents: "none", status: "works", note }) as const
 const request = works("`OpeningHandshake.Request`")
 
-/** @internal */
+/** Its properties, from which its declarations are made. */
 export const proxyConnectionFields = {
   connected: field(
     "Connected",

@@ -61,11 +61,7 @@ export const prepare = (message: Message | PreparedMessage): Prepared =>
   // a prepared message has no other maker than `make`
   isPreparedMessage(message) ? (message as Prepared) : new Prepared(message)
 
-/**
- * A whole unmasked frame, and if it is compressed the window that it leaves, as far as we keep it.
- *
- * @internal
- */
+/** A whole unmasked frame, and if it is compressed the window that it leaves, as far as we keep it. */
 export interface SharedFrame {
   readonly bytes: Uint8Array
   readonly window: Window | undefined
@@ -73,7 +69,7 @@ export interface SharedFrame {
 
 const utf8 = new TextEncoder()
 
-/** @internal */
+/** A prepared message as a connection has it. */
 export class Prepared implements PreparedMessage {
   declare readonly [TypeId]: typeof TypeId
   static {

@@ -146,11 +146,7 @@ class Accumulator {
   }
 }
 
-/**
- * What all sinks that deliver share: the kind of the open message, its size, and its compressed bytes.
- *
- * @internal
- */
+/** What all sinks that deliver share: the kind of the open message, its size, and its compressed bytes. */
 export abstract class Base<Item> implements Sink {
   /** What is ready. */
   out: Array<Item> = []

@@ -1,9 +1,9 @@
 /**
- * What a user gets: the packed package, installed in an empty project, runs under every Node that it is made for. Each Node is
- * an npm package of its own; where there is none for this platform, only the Node at hand is tried.
+ * What a user gets: the packed package, installed in an empty project, has types that compile, and runs under every Node that it is
+ * made for. Each Node is an npm package of its own; where there is none for this platform, only the Node at hand is tried.
  */
 import { execFileSync, spawn } from "node:child_process"
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
+import { globSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
@@ -91,13 +91,56 @@ const command = async (node: string, cwd: string): Promise<void> => {
   if (code !== 0) throw new Error(`expected exit code 0 after SIGTERM, got ${code}`)
 }
 
+/** A user's TypeScript that imports every entry. */
+const typed = `
+import type { Effect } from "effect"
+import { WebSocketServer } from "effect-websocket"
+import type * as Frame from "effect-websocket/protocol/Frame"
+import type * as node from "effect-websocket/node"
+import type * as tls from "effect-websocket/tls"
+import { type WSConnection, WSServer } from "effect-websocket/component"
+
+export const server: Effect.Effect<unknown, never, unknown> = WebSocketServer.make()
+export const hostOf = (connection: WSConnection): string => connection.remoteHost
+export const component = new WSServer()
+export type { Frame, node, tls }
+`
+
+/** Every declaration is looked at, too, as those do who do not set \`skipLibCheck\`: one may name what \`stripInternal\` took away. */
+const checkTypes = (cwd: string): void => {
+  writeFileSync(join(cwd, "typed.ts"), typed)
+  const declarations = globSync("node_modules/effect-websocket/dist/**/*.d.ts", { cwd })
+  if (declarations.length === 0) throw new Error("the package has no declarations")
+  for (const [module, moduleResolution] of [
+    ["nodenext", "nodenext"],
+    ["esnext", "bundler"]
+  ]) {
+    const compilerOptions = {
+      target: "es2024",
+      lib: ["es2024", "esnext.disposable", "dom"],
+      module,
+      moduleResolution,
+      types: ["node"],
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      skipLibCheck: false,
+      noEmit: true
+    }
+    const project = join(cwd, `tsconfig.${moduleResolution}.json`)
+    writeFileSync(project, JSON.stringify({ compilerOptions, files: ["typed.ts", ...declarations] }))
+    execFileSync(join(root, "node_modules", ".bin", "tsc"), ["--project", project], { cwd, stdio: "inherit" })
+    console.log(`the types compile with moduleResolution ${moduleResolution}`)
+  }
+}
+
 const scratch = mkdtempSync(join(tmpdir(), "effect-websocket-package-"))
 try {
   npm(root, "pack", "--pack-destination", scratch)
   const tarball = readdirSync(scratch).find((name) => name.endsWith(".tgz"))
   if (tarball === undefined) throw new Error("npm pack left no tarball")
   writeFileSync(join(scratch, "package.json"), `{ "name": "empty", "private": true, "type": "module" }\n`)
-  npm(scratch, "install", `./${tarball}`, "effect@4", "@effect/platform-node@4")
+  npm(scratch, "install", `./${tarball}`, "effect@4", "@effect/platform-node@4", "@types/node@26")
+  checkTypes(scratch)
   writeFileSync(join(scratch, "program.mjs"), program)
 
   const nodes: Array<readonly [string, string]> = []
