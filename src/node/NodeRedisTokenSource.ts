@@ -102,22 +102,21 @@ export const make = Effect.fnUntraced(function* (
       reconnectStrategy: (attempt, cause) => (isConnected && !ending.signal.aborted ? wait(attempt) : cause)
     }
   })
-  // connecting cannot be interrupted, but it can be cut
-  const late = yield* Effect.forkChild(
-    Effect.delay(
-      Effect.sync(() => ending.abort()),
-      timeout
-    )
-  )
-  const context = yield* Layer.buildWithScope(client, scope).pipe(
+  // connecting cannot be interrupted, so that it has a fiber that can be left, and is cut
+  const connecting = yield* Layer.buildWithScope(client, scope).pipe(
     // its client logs each attempt with a stack; a look-up that fails tells enough
     Effect.provideService(References.MinimumLogLevel, "None"),
+    Effect.forkDetach({ startImmediately: true })
+  )
+  const cut = Effect.sync(() => ending.abort())
+  const context = yield* Fiber.join(connecting).pipe(
+    Effect.timeoutOrElse({ duration: timeout, orElse: () => Effect.andThen(cut, Fiber.join(connecting)) }),
     Effect.catchTag("RedisError", ({ cause }) =>
       Effect.fail(
         ending.signal.aborted ? failed("it does not answer in time") : because("it cannot be connected to", cause)
       )
     ),
-    Effect.ensuring(Fiber.interrupt(late))
+    Effect.onInterrupt(() => cut)
   )
   isConnected = true
   const redis = Context.get(context, Redis.Redis)

@@ -3,6 +3,7 @@ import { assert, beforeEach, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
 import * as Scope from "effect/Scope"
 import { execFileSync } from "node:child_process"
@@ -30,6 +31,32 @@ const filling = (port: number) =>
     }),
     (client) => Effect.sync(() => client.destroy())
   )
+
+/** A server that accepts and says nothing, and what tells that it was asked, and that whoever asked is gone. */
+const silent = Effect.gen(function* () {
+  const asked = Deferred.makeUnsafe<void>()
+  const left = Deferred.makeUnsafe<void>()
+  const sockets = new Set<Net.Socket>()
+  const server = yield* Effect.acquireRelease(
+    Effect.callback<Net.Server>((resume) => {
+      const server = Net.createServer((socket) => {
+        sockets.add(socket)
+        socket
+          .on("error", () => {})
+          .on("data", () => Deferred.doneUnsafe(asked, Exit.void))
+          .on("close", () => Deferred.doneUnsafe(left, Exit.void))
+      }).listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+    }),
+    (server) =>
+      Effect.sync(() => {
+        server.close()
+        for (const socket of sockets) socket.destroy()
+      })
+  )
+  // net.Server gives an AddressInfo for a port
+  const { port } = server.address() as Net.AddressInfo
+  return { url: `redis://127.0.0.1:${port}`, asked: Deferred.await(asked), left: Deferred.await(left) }
+})
 
 describe("Redis as a source of tokens", { timeout: 60_000 }, () => {
   beforeEach(needs("redis-server"))
@@ -122,33 +149,6 @@ describe("Redis as a source of tokens", { timeout: 60_000 }, () => {
     })
   )
 
-  it.live("is not waited for longer than it is said", () =>
-    Effect.gen(function* () {
-      const asked = yield* Deferred.make<void>()
-      const server = yield* Effect.acquireRelease(
-        Effect.callback<Net.Server>((resume) => {
-          const sockets = new Set<Net.Socket>()
-          const server = Net.createServer((socket) => {
-            sockets.add(socket)
-            socket.on("error", () => {}).on("data", () => Deferred.doneUnsafe(asked, Exit.void))
-          })
-            .on("close", () => sockets.clear())
-            .listen(0, "127.0.0.1", () => resume(Effect.succeed(Object.assign(server, { sockets }))))
-        }),
-        (server) =>
-          Effect.sync(() => {
-            server.close()
-            for (const socket of (server as Net.Server & { readonly sockets: Set<Net.Socket> }).sockets)
-              socket.destroy()
-          })
-      )
-      const { port } = server.address() as Net.AddressInfo
-      const error = yield* Effect.flip(make({ url: `redis://127.0.0.1:${port}`, timeout: "300 millis" }))
-      assert.match(error.message, /does not answer in time$/)
-      yield* Deferred.await(asked)
-    })
-  )
-
   it.live("stands behind a proxy", () =>
     Effect.gen(function* () {
       const { port } = yield* redis()
@@ -160,6 +160,27 @@ describe("Redis as a source of tokens", { timeout: 60_000 }, () => {
       yield* RawClient.open(proxy.port, { path: "/?token=ann" })
       yield* listener.accept
       yield* (yield* RawClient.request(proxy.port, { path: "/?token=bob" })).until("404")
+    })
+  )
+})
+
+describe("a Redis that accepts and says nothing", { timeout: 60_000 }, () => {
+  it.live("is not waited for longer than it is said", () =>
+    Effect.gen(function* () {
+      const { asked, url } = yield* silent
+      const error = yield* Effect.flip(make({ url, timeout: "300 millis" }))
+      assert.match(error.message, /does not answer in time$/)
+      yield* asked
+    })
+  )
+
+  it.live("is not waited for by who gives up before", () =>
+    Effect.gen(function* () {
+      const { asked, left, url } = yield* silent
+      const connecting = yield* Effect.forkChild(make({ url, timeout: "1 hour" }))
+      yield* asked
+      yield* Fiber.interrupt(connecting)
+      yield* left
     })
   )
 })
