@@ -4,14 +4,13 @@
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { readFileSync } from "node:fs"
 import * as NodeRevocation from "../node/NodeRevocation.ts"
 import * as Revocation from "../tls/Revocation.ts"
 import { follow } from "../tls/internal/follow.ts"
 import type { RevocationError } from "../tls/RevocationError.ts"
 import type { UsageError } from "./Address.ts"
 import type { ServerFlags } from "./tls.ts"
-import { usage } from "./typed.ts"
+import { readBytes, usage } from "./typed.ts"
 
 type Service = Revocation.Revocation["Service"]
 
@@ -36,12 +35,7 @@ const noFetch: Revocation.Fetch = () =>
   Effect.fail(new Revocation.FetchError({ message: "only the lists of --client-crl count" }))
 
 const read = (paths: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<Buffer>, UsageError> =>
-  Effect.forEach(paths, (path) =>
-    Effect.try({
-      try: () => readFileSync(path),
-      catch: (cause) => usage(`--client-crl cannot be read: ${String(cause)}`)
-    })
-  )
+  Effect.forEach(paths, (path) => readBytes("client-crl", path))
 
 const lists = (crls: ReadonlyArray<Buffer>): Effect.Effect<Service, RevocationError> =>
   Revocation.make({ crl: "required", crls }, noFetch)

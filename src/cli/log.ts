@@ -9,12 +9,12 @@ import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import * as References from "effect/References"
-import { appendFileSync } from "node:fs"
+import { appendFileSync, closeSync } from "node:fs"
 import { codeOf } from "../node/internal/codeOf.ts"
 import type { OpenRequest } from "../server/OpenRequest.ts"
 import { WebSocketServer } from "../server/WebSocketServer.ts"
 import type { UsageError } from "./Address.ts"
-import { optional, usage } from "./typed.ts"
+import { openToAppend, optional, usage } from "./typed.ts"
 
 /** The flags of a command that logs. */
 export const server = {
@@ -28,7 +28,14 @@ export interface LogFlags {
 
 const append = (path: string, lines: string): Effect.Effect<void, UsageError> =>
   Effect.try({
-    try: () => appendFileSync(path, lines, { mode: 0o600 }),
+    try: () => {
+      const file = openToAppend(path)
+      try {
+        appendFileSync(file, lines)
+      } finally {
+        closeSync(file)
+      }
+    },
     catch: (cause) => usage(`--log-file expects a file that can be written; ${path}: ${codeOf(cause)}`)
   })
 

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
-import { closeSync, openSync } from "node:fs"
+import { closeSync } from "node:fs"
 import { codeOf } from "../node/internal/codeOf.ts"
 import type * as NodeTls from "../node/NodeTls.ts"
 import type { Peer } from "../server/UpgradeListener.ts"
@@ -16,7 +16,7 @@ import * as TlsSettings from "../tls/TlsSettings.ts"
 import type { UsageError } from "./Address.ts"
 import * as ClientRevocation from "./clientRevocation.ts"
 import { flagOf, type ServerFlags } from "./tls.ts"
-import { isGiven, readFile, usage, variable } from "./typed.ts"
+import { isGiven, openToAppend, readFile, usage, variable } from "./typed.ts"
 
 /** The versions of TLS as they are typed. */
 const versions = {
@@ -124,7 +124,7 @@ const flagOfSetting: { readonly [K in keyof TlsSettings.Options]?: string } = {
 const checkKeyLog = (path: string): Effect.Effect<void, UsageError> =>
   Effect.andThen(
     Effect.try({
-      try: () => closeSync(openSync(path, "a", 0o600)),
+      try: () => closeSync(openToAppend(path)),
       catch: (cause) => usage(`--key-log expects a file that can be written; ${path}: ${codeOf(cause)}`)
     }),
     Effect.logWarning(`The secrets of all TLS connections are written to ${path}: whoever has it can read them`)

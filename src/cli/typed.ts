@@ -4,7 +4,7 @@
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { readFileSync } from "node:fs"
+import { constants, openSync, readFileSync, statSync } from "node:fs"
 import { codeOf } from "../node/internal/codeOf.ts"
 import { UsageError } from "./Address.ts"
 
@@ -33,12 +33,26 @@ export const isGiven = (value: boolean | Option.Option<string> | ReadonlyArray<s
 
 export const usage = (message: string) => new UsageError({ message })
 
-/** The file that a flag names, a character for each byte. */
-export const readFile = (flag: string, path: string): Effect.Effect<string, UsageError> =>
-  Effect.try({
-    try: () => readFileSync(path, "latin1"),
-    catch: (cause) => usage(`--${flag} expects a file that can be read; ${path}: ${codeOf(cause)}`)
+/** The bytes of the file that a flag names. A pipe would be waited for by all, and has its content once: files are read again. */
+export const readBytes = (flag: string, path: string): Effect.Effect<Buffer, UsageError> =>
+  Effect.suspend(() => {
+    try {
+      if (statSync(path).isFile()) return Effect.succeed(readFileSync(path))
+    } catch (cause) {
+      return Effect.fail(usage(`--${flag} expects a file that can be read; ${path}: ${codeOf(cause)}`))
+    }
+    return Effect.fail(usage(`--${flag} expects a file that can be read; ${path}: it is no regular file`))
   })
+
+/** The same, a character for each byte. */
+export const readFile = (flag: string, path: string): Effect.Effect<string, UsageError> =>
+  Effect.map(readBytes(flag, path), (bytes) => bytes.toString("latin1"))
+
+// Windows does not have the last
+const { O_APPEND, O_CREAT, O_NONBLOCK = 0, O_WRONLY } = constants
+
+/** Opens a file to write at its end; a pipe that nobody reads is an error, and not waited for. */
+export const openToAppend = (path: string): number => openSync(path, O_APPEND | O_CREAT | O_WRONLY | O_NONBLOCK, 0o600)
 
 /** The environment variable that a flag names. */
 export const variable = (flag: string, name: string): Effect.Effect<string, UsageError> => {

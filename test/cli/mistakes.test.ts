@@ -1,7 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { execFileSync } from "node:child_process"
 import { once } from "node:events"
+import { mkdtempSync, rmSync } from "node:fs"
 import * as Net from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { run } from "./command.ts"
 import { type Mistake, untold } from "./mistake.ts"
@@ -159,6 +163,29 @@ describe("a mistake of the user", () => {
         assert.strictEqual(yield* untold(all), "")
       }),
     120_000
+  )
+})
+
+describe("a pipe that nobody writes to, or reads", () => {
+  it.live(
+    "is a mistake at once, and nothing to wait for",
+    () =>
+      Effect.gen(function* () {
+        const folder = mkdtempSync(join(tmpdir(), "effect-websocket-pipe-"))
+        yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(folder, { recursive: true })))
+        const pipe = join(folder, "pipe")
+        execFileSync("mkfifo", [pipe])
+        const echo = ["htpasswd", "bearer-file", "jwt-key", "jwt-secret", "cert"].map((flag): Mistake => [
+          ["echo", "0", `--${flag}`, pipe],
+          [`--${flag}`, pipe, "no regular file"]
+        ])
+        const proxy = ["target-config", "log-file"].map((flag): Mistake => [
+          ["proxy", "0", `--${flag}`, pipe, ...(flag === "log-file" ? ["a:1"] : [])],
+          [`--${flag}`, pipe]
+        ])
+        assert.strictEqual(yield* untold([...echo, ...proxy]), "")
+      }),
+    60_000
   )
 })
 

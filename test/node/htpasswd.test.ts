@@ -101,7 +101,7 @@ describe.skipIf(missing !== undefined)(`NodeHtpasswd${missing === undefined ? ""
         ["plain", "not at all"],
         ["latin1", "UTF-8"],
         ["none", "ENOENT"],
-        [".", "no file"]
+        [".", "no regular file"]
       ] as const) {
         const { message } = yield* Effect.flip(NodeHtpasswd.make({ file: path(file) }))
         assert.include(message, says)

@@ -6,6 +6,7 @@ import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { constants } from "node:fs"
 import { open } from "node:fs/promises"
 import { follow } from "../../tls/internal/follow.ts"
 
@@ -33,11 +34,15 @@ export interface Watched<A> {
 /** The largest file, in bytes. */
 const maxSize = 16 * 1024 * 1024
 
+// Windows does not have the second
+const { O_NONBLOCK = 0, O_RDONLY } = constants
+
 const readText = async (file: string): Promise<string> => {
-  const handle = await open(file)
+  // a pipe that nobody writes to would hold up whoever opens it, and the end of the process
+  const handle = await open(file, O_RDONLY | O_NONBLOCK)
   try {
     const stat = await handle.stat()
-    if (!stat.isFile()) throw new Error("it is no file")
+    if (!stat.isFile()) throw new Error("it is no regular file")
     if (stat.size > maxSize) throw new Error(`it has more than ${maxSize} bytes`)
     return new TextDecoder("utf-8", { fatal: true }).decode(await handle.readFile())
   } finally {
