@@ -22,6 +22,7 @@ import * as Jwt from "../server/Jwt.ts"
 import * as JwtKeys from "../server/JwtKeys.ts"
 import type { UsageError } from "./Address.ts"
 import type { Flags } from "./admission.ts"
+import * as HangUp from "./hangUp.ts"
 import { usage } from "./typed.ts"
 
 /** What a file or a key says is told behind the flag that names it. */
@@ -106,6 +107,7 @@ const credentials = Effect.fnUntraced(function* (
   }
   if (Option.isSome(bearerFile)) {
     const tokens = yield* Effect.mapError(NodeBearerTokens.make({ file: bearerFile.value }), toldBy("bearer-file"))
+    yield* HangUp.reads(tokens.reload)
     policies.push(AccessPolicy.bearer({ verify: tokens.verify, realm, from }))
   }
   if (from !== undefined && policies.length === 0) {
@@ -113,6 +115,7 @@ const credentials = Effect.fnUntraced(function* (
   }
   if (Option.isSome(htpasswd)) {
     const users = yield* Effect.mapError(NodeHtpasswd.make({ file: htpasswd.value }), toldBy("htpasswd"))
+    yield* HangUp.reads(users.reload)
     policies.push(AccessPolicy.basic({ verify: users.verify, realm }))
   }
   return policies

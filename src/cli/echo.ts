@@ -11,6 +11,7 @@ import * as Address from "./Address.ts"
 import * as Admission from "./admission.ts"
 import * as flags from "./flags.ts"
 import * as Forwarding from "./forwarding.ts"
+import * as HangUp from "./hangUp.ts"
 import { printReady } from "./ready.ts"
 import * as Tls from "./tls.ts"
 import * as Workers from "./workers.ts"
@@ -34,6 +35,7 @@ export const echo = Command.make(
   },
   Effect.fnUntraced(function* ({ addresses, ...rest }) {
     const listen = yield* Address.parseListen(addresses[0] ?? Address.defaultListen, rest.preferIpv6)
+    yield* HangUp.take
     // an echo has nothing that a page could take
     const place = yield* Workers.make(rest, yield* flags.serverOptions(listen, rest, "any"))
     if (place.options === undefined) return yield* place.lead

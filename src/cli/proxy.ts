@@ -10,6 +10,7 @@ import * as Address from "./Address.ts"
 import * as Admission from "./admission.ts"
 import * as flags from "./flags.ts"
 import * as Forwarding from "./forwarding.ts"
+import * as HangUp from "./hangUp.ts"
 import * as Life from "./life.ts"
 import * as Log from "./log.ts"
 import { printReady } from "./ready.ts"
@@ -49,6 +50,7 @@ export const proxy = Command.make(
   Effect.fnUntraced(
     function* ({ addresses, compress, text, ...rest }) {
       const [listen, to] = yield* Routing.addresses(addresses, rest)
+      yield* HangUp.take
       const place = yield* Workers.make(
         rest,
         yield* flags.serverOptions(yield* Address.parseListen(listen, rest.preferIpv6), rest, "same-origin")

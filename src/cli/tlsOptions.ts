@@ -15,6 +15,7 @@ import * as Identities from "../tls/Identities.ts"
 import * as TlsSettings from "../tls/TlsSettings.ts"
 import type { UsageError } from "./Address.ts"
 import * as ClientRevocation from "./clientRevocation.ts"
+import * as HangUp from "./hangUp.ts"
 import { flagOf, type ServerFlags } from "./tls.ts"
 import { isGiven, openToAppend, readFile, usage, variable } from "./typed.ts"
 
@@ -181,7 +182,7 @@ export const serverOptions = Effect.fnUntraced(function* (
     sources: flags.cert.map((store, i) => ({ type: CertStoreType.cstAuto, store, password, keyFile: keys[i] })),
     otherNames: flags.strictSni ? "refuse" : "choose"
   }).pipe(Effect.mapError((error) => usage(error.message)))
-  yield* reloadOnHangUp(identities)
+  yield* HangUp.reads(identities.reload)
   if (Option.isSome(flags.keyLog)) yield* checkKeyLog(flags.keyLog.value)
   return {
     identities,
@@ -191,13 +192,3 @@ export const serverOptions = Effect.fnUntraced(function* (
     ...(yield* loggingOf(flags.tlsLog))
   }
 })
-
-const reloadOnHangUp = (identities: Identities.Identities["Service"]) =>
-  Effect.gen(function* () {
-    const runFork = Effect.runForkWith(yield* Effect.context<never>())
-    const onHangUp = () => void runFork(Effect.catch(identities.reload, (error) => Effect.logError(error.message)))
-    yield* Effect.acquireRelease(
-      Effect.sync(() => void process.on("SIGHUP", onHangUp)),
-      () => Effect.sync(() => void process.off("SIGHUP", onHangUp))
-    )
-  })

@@ -39,7 +39,6 @@ export const server = {
 export interface WorkersFlags {
   readonly metrics: Option.Option<string>
   readonly workers: Option.Option<string>
-  readonly cert: ReadonlyArray<string>
   readonly runOnce?: boolean
   readonly runFor?: Option.Option<string>
   readonly runUntilIdle?: Option.Option<string>
@@ -121,8 +120,7 @@ export const make = Effect.fnUntraced(function* (
       workers,
       maxConnections,
       options,
-      hasMetrics: Option.isSome(flags.metrics),
-      hasCertificates: flags.cert.length > 0
+      hasMetrics: Option.isSome(flags.metrics)
     })
     yield* serveMetrics(flags, first.snapshot)
     return yield* first.run

@@ -1,7 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect } from "effect"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import * as Opcode from "../../src/protocol/Opcode.ts"
 import { close, shown } from "../connection/connected.ts"
+import { eventually } from "../server/serving.ts"
 import { ask, connect, upgraded, upgradeRequest } from "../server/wire.ts"
 import { listening, type Running } from "./command.ts"
 
@@ -88,6 +92,63 @@ describe.concurrent("SIGTERM and SIGINT", () => {
         wire.send(close(1001))
         wire.end()
         assert.deepStrictEqual((yield* ending(running)).end, inOrder)
+      }),
+    20_000
+  )
+})
+
+describe.concurrent("SIGHUP", () => {
+  const times = (log: string) => log.split("SIGHUP: there is nothing").length - 1
+
+  for (const [who, flags] of [
+    ["a process alone", []],
+    ["workers", ["--workers", "2"]]
+  ] as const) {
+    it.live(
+      `ends nothing of ${who} where nothing is read again, and is told once`,
+      () =>
+        Effect.gen(function* () {
+          const running = yield* listening("echo", "0", ...flags)
+          const wire = yield* upgraded(running.port)
+          yield* running.kill("SIGHUP")
+          yield* eventually(
+            "it is told",
+            Effect.sync(() => times(running.stderr()) > 0)
+          )
+          wire.send({ opcode: Opcode.text, payload: Buffer.from("still served") })
+          assert.deepStrictEqual(shown(yield* wire.next), [Opcode.text, "still served"])
+          wire.socket.destroy()
+          yield* running.kill("SIGTERM")
+          const { code, stderr } = yield* running.ended
+          assert.deepStrictEqual([code, times(stderr)], [0, 1])
+        }),
+      20_000
+    )
+  }
+
+  it.live(
+    "has passwords and tokens read again",
+    () =>
+      Effect.gen(function* () {
+        const folder = mkdtempSync(join(tmpdir(), "effect-websocket-hang-up-"))
+        yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(folder, { recursive: true })))
+        const file = join(folder, "tokens")
+        writeFileSync(file, "first-token-1234567890 ann\n")
+        const running = yield* listening("echo", "0", "--bearer-file", file)
+        const statusOf = (token: string) =>
+          Effect.map(
+            ask(running.port, upgradeRequest({ Authorization: `Bearer ${token}` })),
+            (response) => response.status
+          )
+        assert.strictEqual(yield* statusOf("first-token-1234567890"), 101)
+        writeFileSync(file, "other-token-1234567890 ann\n")
+        yield* running.kill("SIGHUP")
+        yield* eventually(
+          "the new token is known",
+          Effect.map(statusOf("other-token-1234567890"), (status) => status === 101)
+        )
+        assert.strictEqual(yield* statusOf("first-token-1234567890"), 401)
+        assert.strictEqual(times(running.stderr()), 0)
       }),
     20_000
   )

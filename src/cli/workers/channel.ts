@@ -9,7 +9,7 @@ import type * as Metric from "effect/Metric"
 export type ToWorker =
   /** Comes with a socket, unless its client was faster to go. */
   | { readonly kind: "connection" }
-  /** Read the certificates again. */
+  /** Read again what is read again. */
   | { readonly kind: "reload" }
   /** Say what was counted. */
   | { readonly kind: "metrics" }

@@ -22,6 +22,7 @@ import { ignoreError } from "../../node/internal/upgrade.ts"
 import type * as NodeWebSocketServer from "../../node/NodeWebSocketServer.ts"
 import type { ListenError } from "../../server/UpgradeListener.ts"
 import { type Task, type ToFirst, type ToWorker, variable, WorkersError } from "./channel.ts"
+import * as HangUp from "../hangUp.ts"
 import { print } from "../ready.ts"
 import * as Series from "../series.ts"
 import { Spread, type Taker } from "./spread.ts"
@@ -52,7 +53,6 @@ export interface Plan {
   readonly maxConnections: number
   readonly options: NodeWebSocketServer.Options
   readonly hasMetrics: boolean
-  readonly hasCertificates: boolean
 }
 
 type Announcement = Extract<ToFirst, { readonly kind: "ready" }>
@@ -318,15 +318,12 @@ export const make = Effect.fnUntraced(function* (plan: Plan): Effect.fn.Return<F
   const runFork = Effect.runForkWith(yield* Effect.context<never>())
   server.on("error", (error) => runFork(Effect.logWarning(`A connection could not be accepted: ${error.message}`)))
 
-  const onHangUp = () => children.forEach((child) => child.say({ kind: "reload" }))
+  yield* HangUp.reads(Effect.sync(() => children.forEach((child) => child.say({ kind: "reload" }))))
   // a second signal leaves nobody behind
   const onExit = () => children.forEach((child) => child.process.kill("SIGKILL"))
   yield* Effect.acquireRelease(
-    Effect.sync(() => {
-      process.on("exit", onExit)
-      if (plan.hasCertificates) process.on("SIGHUP", onHangUp)
-    }),
-    () => Effect.sync(() => void process.off("exit", onExit).off("SIGHUP", onHangUp))
+    Effect.sync(() => void process.on("exit", onExit)),
+    () => Effect.sync(() => void process.off("exit", onExit))
   )
   return new First(address, plan, spread, children)
 })

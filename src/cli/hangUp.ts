@@ -1,0 +1,38 @@
+/**
+ * SIGHUP, which has files read again. Whoever has something to read says so; where nobody has, it is told and ends nothing, so that
+ * one `kill -HUP` is right for every server.
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { task } from "./workers/channel.ts"
+
+const readers = new Set<() => void>()
+
+/** Reads again at each signal, until the scope ends. A failure is told, and what was before goes on. */
+export const reads = (
+  again: Effect.Effect<void, { readonly message: string }>
+): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const runFork = Effect.runForkWith(yield* Effect.context<never>())
+    const reader = () => void runFork(Effect.catch(again, ({ message }) => Effect.logError(message)))
+    yield* Effect.acquireRelease(
+      Effect.sync(() => void readers.add(reader)),
+      () => Effect.sync(() => void readers.delete(reader))
+    )
+  })
+
+/** Takes the signal, until the scope ends. */
+export const take: Effect.Effect<void, never, Scope.Scope> = Effect.gen(function* () {
+  const runFork = Effect.runForkWith(yield* Effect.context<never>())
+  const onHangUp = () => {
+    for (const reader of readers) reader()
+    // of several workers the first says it for all
+    if (readers.size === 0 && (task === undefined || task.index === 0)) {
+      runFork(Effect.logInfo("SIGHUP: there is nothing that is read again"))
+    }
+  }
+  yield* Effect.acquireRelease(
+    Effect.sync(() => void process.on("SIGHUP", onHangUp)),
+    () => Effect.sync(() => void process.off("SIGHUP", onHangUp))
+  )
+})
