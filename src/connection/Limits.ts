@@ -4,8 +4,9 @@
  *
  * @since 0.1.0
  */
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import type * as Message from "../protocol/Message.ts"
+import { duration, number } from "./internal/option.ts"
 
 /**
  * @category models
@@ -63,19 +64,22 @@ export interface Limits extends Message.Limits {
 }
 
 /**
+ * An option that cannot be one, such as `NaN` or a negative duration, is thrown.
+ *
  * @category constructors
  * @since 0.1.0
  */
 export const make = (options: Options = {}): Limits => ({
-  maxFrameSize: Math.min(options.maxFrameSize ?? Infinity, Number.MAX_SAFE_INTEGER),
-  maxMessageSize: options.maxMessageSize ?? 1024 * 1024,
-  maxFragments: options.maxFragments ?? 65536,
-  maxControlFrameRate: options.maxControlFrameRate ?? 1000,
-  pingInterval: Duration.toMillis(options.pingInterval ?? "30 seconds"),
-  pongTimeout: Duration.toMillis(options.pongTimeout ?? "20 seconds"),
-  idleTimeout: Duration.toMillis(options.idleTimeout ?? Duration.infinity),
-  maxLifetime: Duration.toMillis(options.maxLifetime ?? Duration.infinity),
-  closeTimeout: Duration.toMillis(options.closeTimeout ?? "10 seconds")
+  maxFrameSize: Math.min(number("maxFrameSize", options.maxFrameSize, Infinity), Number.MAX_SAFE_INTEGER),
+  maxMessageSize: number("maxMessageSize", options.maxMessageSize, 1024 * 1024),
+  maxFragments: number("maxFragments", options.maxFragments, 65536),
+  maxControlFrameRate: number("maxControlFrameRate", options.maxControlFrameRate, 1000),
+  // what is over at once would ping without end, or leave no connection open
+  pingInterval: duration("pingInterval", options.pingInterval, "30 seconds", "above 0"),
+  pongTimeout: duration("pongTimeout", options.pongTimeout, "20 seconds", "above 0"),
+  idleTimeout: duration("idleTimeout", options.idleTimeout, "Infinity", "above 0"),
+  maxLifetime: duration("maxLifetime", options.maxLifetime, "Infinity", "above 0"),
+  closeTimeout: duration("closeTimeout", options.closeTimeout, "10 seconds")
 })
 
 /**

@@ -15,6 +15,7 @@ import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import type * as Net from "node:net"
+import { duration } from "../connection/internal/option.ts"
 import { type Client, DialError, Dialer } from "../proxy/Dialer.ts"
 import { type Firewall, isPresent, none, type Present } from "../proxy/Firewall.ts"
 import { type AnyTarget, ClientTarget, type Target, UnixTarget } from "../proxy/Target.ts"
@@ -166,7 +167,7 @@ const retry = ({ retries = 0, retryDelay = "100 millis" }: Options) => {
  * @since 0.1.0
  */
 export const make = (options: Options = {}): Dialer["Service"] => {
-  const patience = Duration.toMillis(options.dialTimeout ?? "10 seconds")
+  const patience = duration("dialTimeout", options.dialTimeout, "10 seconds", "above 0")
   const { dns: resolver = systemDns, firewall = none, firewallTls = byDefault } = options
   const { policy = byOrigin, proxyProtocol, tls } = options
   const attemptDelay = Math.max(10, Duration.toMillis(options.attemptDelay ?? "250 millis"))

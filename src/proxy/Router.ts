@@ -150,7 +150,7 @@ export const when = <E = never, R = never>(
  * By the path of the request. A segment `:name` of the pattern takes any one segment, and `*` at its end takes the rest,
  * which may be none: `/db/*` is `/db` and whatever is below it. All else is compared exactly, case included and the
  * request's percent encoding taken away. The last argument may be a function, which is told what was found by the name, and
- * by `*` the rest.
+ * by `*` the rest. A pattern that cannot be one, with `*` before its end, is thrown.
  *
  * **Example** (A name for each machine)
  *

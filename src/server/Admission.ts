@@ -12,6 +12,7 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import { number } from "../connection/internal/option.ts"
 import { Denial } from "./Denial.ts"
 import * as Bucket from "./internal/bucket.ts"
 
@@ -103,16 +104,19 @@ export const keyOf = (address: string): string => {
 export const defaultMaxConnections = 10_000
 
 /**
+ * An option that cannot be one, such as `NaN` or a negative number, is a defect.
+ *
  * @category constructors
  * @since 0.1.0
  */
 export const make = (options: Options): Effect.Effect<Admission> =>
   Effect.map(Clock.Clock, (clock) => {
-    const maxConnections = options.maxConnections ?? defaultMaxConnections
-    const perAddress = options.maxConnectionsPerAddress ?? Infinity
-    const perSecond = options.maxHandshakeRatePerAddress ?? Infinity
-    const rate = { perSecond, burst: Math.max(1, options.maxHandshakeBurstPerAddress ?? perSecond) }
-    const maxAddresses = Math.max(1, options.maxAddresses ?? 16_384)
+    const maxConnections = number("maxConnections", options.maxConnections, defaultMaxConnections)
+    const perAddress = number("maxConnectionsPerAddress", options.maxConnectionsPerAddress, Infinity)
+    const perSecond = number("maxHandshakeRatePerAddress", options.maxHandshakeRatePerAddress, Infinity, "above 0")
+    const burst = number("maxHandshakeBurstPerAddress", options.maxHandshakeBurstPerAddress, perSecond)
+    const rate = { perSecond, burst: Math.max(1, burst) }
+    const maxAddresses = Math.max(1, number("maxAddresses", options.maxAddresses, 16_384))
     const byAddress = perAddress !== Infinity || perSecond !== Infinity
     /** Those with connections, of whom there are no more than connections. */
     const present = new Map<string, Visitor>()

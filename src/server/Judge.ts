@@ -7,6 +7,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
+import { duration } from "../connection/internal/option.ts"
 import * as Telemetry from "../connection/Telemetry.ts"
 import type { Refusal } from "../protocol/OpeningHandshake.ts"
 import type { Client, Policy } from "./AccessPolicy.ts"
@@ -42,7 +43,7 @@ export interface Judge {
  */
 export const make = (options: Options = {}): Effect.Effect<Judge> =>
   Effect.sync(() => {
-    const timeout = Duration.fromInputUnsafe(options.accessTimeout ?? "10 seconds")
+    const timeout = Duration.millis(duration("accessTimeout", options.accessTimeout, "10 seconds"))
     const tell = Lines.make()
 
     const line = ({ kind, policy, reason }: Denial, remoteAddress: string | undefined): Effect.Effect<void> =>

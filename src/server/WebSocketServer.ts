@@ -36,6 +36,7 @@ import * as Deflate from "../connection/Deflate.ts"
 import * as KeepAlive from "../connection/KeepAlive.ts"
 import * as Limits from "../connection/Limits.ts"
 import * as Telemetry from "../connection/Telemetry.ts"
+import { wrong } from "../connection/internal/option.ts"
 import type * as WebSocket from "../connection/WebSocket.ts"
 import { WebSocketError } from "../connection/WebSocketError.ts"
 import * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
@@ -94,7 +95,23 @@ export class WebSocketServer extends Context.Service<
   }
 >()("effect-websocket/server/WebSocketServer") {}
 
+// RFC 6455 section 4.1: an element of the list of offers, and so without a blank or a comma
+const subprotocolName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
+
+/** What nobody could ask for, or come from, is a slip of the pen. */
+const checkPolicy = ({ origin, subprotocols }: OpeningHandshake.Policy): void => {
+  const stray =
+    subprotocols === undefined || subprotocols === "first"
+      ? undefined
+      : subprotocols.find((name) => !subprotocolName.test(name))
+  if (stray !== undefined) throw wrong("subprotocols", "names without blanks or commas", stray)
+  if (origin === undefined || origin === "any" || origin === "same-origin" || Array.isArray(origin)) return
+  throw wrong("origin", '"same-origin", "any" or a list of origins', origin)
+}
+
 /**
+ * An option that cannot be one, such as a negative duration, is a defect that names it.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -103,6 +120,7 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<WebSocketServer["Service"], never, UpgradeListener | Scope.Scope> {
   const listener = yield* UpgradeListener
   const zlib = yield* Effect.serviceOption(Deflate.Zlib)
+  checkPolicy(options)
   const limits = Limits.make(options)
   const keepAlive = yield* KeepAlive.make(limits)
   const admission = options.admission ?? (yield* Admission.make(options))

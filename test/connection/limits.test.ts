@@ -81,6 +81,26 @@ describe("the defaults", () => {
     )
   })
 
+  it("are not what NaN, a negative number or no duration stands for: that is thrown, with the name of the option", () => {
+    // as a program without types has them
+    const wrong = [
+      [{ maxFrameSize: Number.NaN }, "maxFrameSize: expected a number from 0 on; got NaN"],
+      [{ maxMessageSize: Number.NaN }, "maxMessageSize: expected a number from 0 on; got NaN"],
+      [{ maxMessageSize: "1 MiB" }, 'maxMessageSize: expected a number from 0 on; got "1 MiB"'],
+      [{ maxFragments: -1 }, "maxFragments: expected a number from 0 on; got -1"],
+      [{ maxControlFrameRate: -Infinity }, "maxControlFrameRate: expected a number from 0 on; got -Infinity"],
+      [{ pingInterval: "abc" }, /^pingInterval: expected a duration above 0, such as "30 seconds".*; got "abc"$/],
+      [{ pongTimeout: Number.NaN }, /^pongTimeout: expected a duration.*; got NaN$/],
+      [{ idleTimeout: 0 }, /^idleTimeout: expected a duration above 0.*; got 0$/],
+      [{ maxLifetime: "-1 seconds" }, /^maxLifetime: .*; got "-1 seconds"$/],
+      [{ closeTimeout: -1 }, /^closeTimeout: expected a duration that is not negative.*; got -1$/]
+    ] as ReadonlyArray<readonly [Limits.Options, string | RegExp]>
+    for (const [options, message] of wrong) {
+      assert.throws(() => Limits.make(options), message)
+    }
+    assert.strictEqual(Limits.make({ closeTimeout: 0, maxMessageSize: Infinity }).closeTimeout, 0)
+  })
+
   it.effect("bite: a message over 1 MiB, 65,537 fragments, 1,001 control frames", () =>
     Effect.gen(function* () {
       const mebibyte: FrameParts = { opcode: Opcode.binary, payload: new Uint8Array(1024 * 1024) }

@@ -45,6 +45,14 @@ describe("a route by path", () => {
     })
   )
 
+  it.each([
+    ["db", /Router\.path: expected a path, which begins with \/; got "db"/],
+    ["/a/*/b", /\* at its end alone; got "\/a\/\*\/b"/],
+    ["/:a/:a", /names differ/]
+  ])("%s is no pattern, and thrown", (pattern, message) => {
+    assert.throws(() => Router.path(pattern as `/${string}`, a), message)
+  })
+
   it.effect("tells what it found, decoded", () =>
     Effect.gen(function* () {
       const found: Array<unknown> = []
