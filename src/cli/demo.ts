@@ -96,10 +96,13 @@ const serveIndex = Effect.map(HttpServerRequest.HttpServerRequest, (request) =>
       : HttpServerResponse.text("There is only the page at /.\n", { status: 404 })
 )
 
+/** This command as whoever reads it can type it: in a clone, where it runs from its sources, or where it is installed. */
+const self = import.meta.url.endsWith(".ts") ? "npm start --" : "npx effect-websocket"
+
 const announce = Effect.flatMap(serverAddress, (address) =>
   Console.log(
     `open http://${address} to talk to a TCP service through the WebSocket at ws://${address}\n` +
-      "next: npm start -- proxy 6080 localhost:5900 puts a WebSocket in front of a TCP service of yours"
+      `next: ${self} proxy 6080 localhost:5900 puts a WebSocket in front of a TCP service of yours`
   )
 )
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * The command line. Results go to stdout and everything else to stderr; a mistake of the user is one line and a non-zero
- * exit. SIGTERM and SIGINT close all connections in order and exit with 0; a second one exits at once. SIGHUP ends nothing: see
+ * The command line. Results go to stdout and everything else to stderr; a mistake of the user is one line and the exit code 1, and
+ * one of ours a trace and 2. SIGTERM and SIGINT close all connections in order and exit with 0; a second one exits at once. SIGHUP ends nothing: see
  * `hangUp.ts`.
  */
 import "./compiler.ts"
@@ -96,9 +96,12 @@ run.pipe(
     teardown: (exit, onExit) => {
       // an end that was asked for by a signal is a success
       if (Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)) return onExit(0)
-      const defect = Cause.squash(exit.cause)
-      if (Cause.hasDies(exit.cause)) process.stderr.write(`${name}: internal error: ${Cause.pretty(exit.cause)}\n`)
-      onExit(defect instanceof WorkersError ? defect.code : defect === failed ? 1 : 2)
+      if (Cause.hasDies(exit.cause)) {
+        process.stderr.write(`${name}: internal error: ${Cause.pretty(exit.cause)}\n`)
+        return onExit(2)
+      }
+      const failure = Cause.squash(exit.cause)
+      onExit(failure instanceof WorkersError ? failure.code : 1)
     }
   })
 )

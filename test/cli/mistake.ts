@@ -15,8 +15,7 @@ export const untold = (mistakes: ReadonlyArray<Mistake>): Effect.Effect<string> 
         Effect.map(run(...args), ({ code, stderr, stdout }) => {
           const lines = stderr.split("\n")
           const fine =
-            code !== 0 &&
-            code !== null &&
+            code === 1 &&
             stdout === "" &&
             lines.length === 2 &&
             lines[1] === "" &&

@@ -89,6 +89,14 @@ const command = async (node: string, cwd: string): Promise<void> => {
   child.kill("SIGTERM")
   const code = await exit
   if (code !== 0) throw new Error(`expected exit code 0 after SIGTERM, got ${code}`)
+
+  const demo = spawn(node, [bin], { stdio: ["ignore", "pipe", "inherit"] })
+  const lines = createInterface({ input: demo.stdout })[Symbol.asyncIterator]()
+  await lines.next()
+  const { value: next } = await lines.next()
+  demo.kill("SIGTERM")
+  // there is no clone to type `npm start` in
+  if (!String(next).startsWith("next: npx effect-websocket proxy ")) throw new Error(`expected npx, got ${next}`)
 }
 
 /** A user's TypeScript that imports every entry. */
