@@ -192,6 +192,11 @@ export const serverOptions = Effect.fnUntraced(function* (
   const plugin = yield* pluginOf(flags)
   const secrets = yield* credentials(flags)
   if (plugin?.kind === "credentials") secrets.push(plugin.policy)
+  if (Option.isSome(flags.realm) && secrets.length === 0) {
+    return yield* usage(
+      "--auth-realm is told to who is asked for a password or token, and needs what asks, such as --htpasswd"
+    )
+  }
   const subjects = flags.clientCertSubject
   const certificates = [
     ...(subjects.length === 0 ? [] : [AccessPolicy.clientCertificate({ subjects })]),

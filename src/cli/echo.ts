@@ -65,4 +65,9 @@ export const echo = Command.make(
     )
     return yield* place.run(running)
   }, Effect.scoped)
-).pipe(Command.withDescription("Send every message back: to test clients and networks with"))
+).pipe(
+  Command.withDescription(
+    `Send every message back, to test clients and networks with; compressed for clients that offer it. ${flags.durations}`
+  ),
+  Command.withShortDescription("Send every message back: to test clients and networks with")
+)

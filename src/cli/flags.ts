@@ -30,6 +30,9 @@ const limitFlag = (limit: Limit) => {
   return optional(name, metavar, description)
 }
 
+/** What may be done at once. */
+const instant: ReadonlySet<Limit> = new Set(["closeTimeout", "drainTimeout"])
+
 /** The flags of every command that listens. */
 export const server = {
   origin: repeated(
@@ -81,6 +84,17 @@ export const parseDuration = (flag: string, text: string): Effect.Effect<Duratio
   })
 }
 
+/** One that has to pass before something is given up or closed: without any, it would be so at once. */
+export const parseTime = (flag: string, text: string): Effect.Effect<Duration.Duration, UsageError> =>
+  Effect.filterOrFail(
+    parseDuration(flag, text),
+    (duration) => Duration.toMillis(duration) > 0,
+    () => usage(`--${flag} expects more than no time, and infinity for no limit; got ${JSON.stringify(text)}`)
+  )
+
+/** What a DURATION is, for the help of a command that has some. */
+export const durations = "A DURATION is in seconds, or has its unit: 500ms, 30s, 5m, 1h or infinity."
+
 const parseCount = (flag: string, text: string): Effect.Effect<number, UsageError> =>
   /^[1-9]\d{0,8}$/.test(text)
     ? Effect.succeed(Number(text))
@@ -129,13 +143,17 @@ export const serverOptions = Effect.fnUntraced(function* (
     const limit = name as Limit
     const text = flags[limit]
     if (Option.isNone(text)) continue
-    given[limit] = yield* metavar === "N" ? parseCount(flag, text.value) : parseDuration(flag, text.value)
+    const parse = metavar === "N" ? parseCount : instant.has(limit) ? parseDuration : parseTime
+    given[limit] = yield* parse(flag, text.value)
   }
   const { origin } = flags
   const wrong = origin.find((value) => value !== "any" && !/^[a-z][a-z0-9+.-]*:\/\/[^/\s]+$/i.test(value))
   if (wrong !== undefined) {
     const message = `--origin expects an origin, such as https://app.example, or any; got ${JSON.stringify(wrong)}`
     return yield* usage(message)
+  }
+  if (origin.includes("any") && origin.some((value) => value !== "any")) {
+    return yield* usage("--origin any is for all pages, which makes nothing of the others: leave it out, or them")
   }
   return {
     ...(yield* withMode(listen, flags.unixListenMode)),

@@ -28,7 +28,7 @@ export const take: Effect.Effect<void, never, Scope.Scope> = Effect.gen(function
     for (const reader of readers) reader()
     // of several workers the first says it for all
     if (readers.size === 0 && (task === undefined || task.index === 0)) {
-      runFork(Effect.logInfo("SIGHUP: there is nothing that is read again"))
+      runFork(Effect.logInfo("SIGHUP: there is nothing that it has read again"))
     }
   }
   yield* Effect.acquireRelease(

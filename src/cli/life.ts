@@ -15,8 +15,8 @@ import { Refusal } from "../protocol/OpeningHandshake.ts"
 import type { OpenRequest } from "../server/OpenRequest.ts"
 import { WebSocketServer } from "../server/WebSocketServer.ts"
 import type { UsageError } from "./Address.ts"
-import { parseDuration } from "./flags.ts"
-import { given, optional, usage } from "./typed.ts"
+import { parseTime } from "./flags.ts"
+import { given, optional } from "./typed.ts"
 
 /** The flags of a command that may end by itself. */
 export const server = {
@@ -139,8 +139,7 @@ export const make = Effect.fnUntraced(function* (flags: LifeFlags): Effect.fn.Re
 > {
   const millis = Effect.fnUntraced(function* (flag: string, text: Option.Option<string>) {
     if (Option.isNone(text)) return undefined
-    const millis = Duration.toMillis(yield* parseDuration(flag, text.value))
-    if (millis === 0) return yield* usage(`--${flag} expects more than no time`)
+    const millis = Duration.toMillis(yield* parseTime(flag, text.value))
     return millis === Infinity ? undefined : millis
   })
   const life: Life = {

@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 /**
- * The command line. Results go to stdout and everything else to stderr; a mistake of the user is one line and the exit code 1, and
- * one of ours a trace and 2. SIGTERM and SIGINT close all connections in order and exit with 0; a second one exits at once. SIGHUP ends nothing: see
- * `hangUp.ts`.
+ * The command line. Results go to stdout and everything else to stderr; a mistake of the user is one line and the exit code 1,
+ * and one of ours a trace and 2. SIGTERM and SIGINT close all connections in order and exit with 0; a second one exits at once.
+ * SIGHUP ends nothing: see `hangUp.ts`.
  */
 import "./compiler.ts"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
@@ -71,7 +71,7 @@ const onSignal = (signal: NodeJS.Signals) => {
   if (++signals > 1) process.exit(signal === "SIGINT" ? 130 : 143)
 }
 process.on("SIGINT", onSignal).on("SIGTERM", onSignal)
-// nor does it before a command takes it; a demonstration goes with its terminal
+// SIGHUP is no end before a command takes it, either; but a demonstration goes with its terminal
 if (process.argv.length > 2) process.on("SIGHUP", () => {})
 // a reader of our output that goes away is no reason to fall over
 process.stdout.on("error", () => {})

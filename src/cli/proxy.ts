@@ -92,7 +92,8 @@ export const proxy = Command.make(
     (self, flags) => Effect.provide(self, Log.layer(flags))
   )
 ).pipe(
-  Command.withDescription("Put a WebSocket in front of a TCP service"),
+  Command.withDescription(`Put a WebSocket in front of a TCP service. ${flags.durations}`),
+  Command.withShortDescription("Put a WebSocket in front of a TCP service"),
   Command.withExamples([
     { command: "effect-websocket proxy 6080 localhost:5900", description: "ws://127.0.0.1:6080 to a VNC server" },
     {

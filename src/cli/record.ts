@@ -5,6 +5,7 @@ import * as ByteSize from "effect/ByteSize"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import { statSync } from "node:fs"
 import { Dialer } from "../proxy/Dialer.ts"
 import type { UsageError } from "./Address.ts"
 import { optional, usage } from "./typed.ts"
@@ -33,6 +34,15 @@ const parseSize = (text: string): Effect.Effect<number, UsageError> => {
     : Effect.fail(usage(`--record-limit expects a size, such as 10MiB; got ${JSON.stringify(text)}`))
 }
 
+const isFolder = (path: string): boolean => {
+  try {
+    return statSync(path).isDirectory()
+  } catch {
+    // what is wrong with it then, the recorder tells
+    return false
+  }
+}
+
 /** The dialler beneath, recorded if that was asked for. */
 export const layer = ({ record, recordLimit }: RecordFlags): Layer.Layer<Dialer, UsageError, Dialer> =>
   Layer.effect(Dialer)(
@@ -42,6 +52,11 @@ export const layer = ({ record, recordLimit }: RecordFlags): Layer.Layer<Dialer,
         return yield* Dialer
       }
       const maxFileSize = Option.isNone(recordLimit) ? undefined : yield* parseSize(recordLimit.value)
+      if (isFolder(record.value)) {
+        return yield* usage(
+          `--record expects a file, to whose name .1 and so on are added; ${record.value} is a folder`
+        )
+      }
       const NodeRecorder = yield* Effect.promise(() => import("../node/NodeRecorder.ts"))
       return yield* Effect.mapError(NodeRecorder.make({ file: record.value, maxFileSize }), ({ message }) =>
         usage(`--record: ${message}`)

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Router from "../proxy/Router.ts"
+import { fault } from "../proxy/internal/pathPattern.ts"
 import * as Address from "./Address.ts"
 import * as Target from "./target.ts"
 import { given, optional, repeated, usage } from "./typed.ts"
@@ -80,10 +81,7 @@ const strayOf = ({ hostToken, tokenAudience, tokenIssuer, tokenSource, tokenSour
 const byToken = Effect.fnUntraced(function* (
   flags: Flags
 ): Effect.fn.Return<ReadonlyArray<Router.Route>, Address.UsageError, Scope.Scope> {
-  if (!isByToken(flags)) {
-    const stray = strayOf(flags)
-    return stray === undefined ? [] : yield* usage(`${stray} needs --token-plugin`)
-  }
+  if (!isByToken(flags)) return []
   const Tokens = yield* Effect.promise(() => import("./tokens.ts"))
   return [yield* Tokens.route(flags)]
 })
@@ -91,14 +89,23 @@ const byToken = Effect.fnUntraced(function* (
 const balances = { failover: Router.failover, "round-robin": Router.roundRobin } as const
 const isBalance = (text: string): text is keyof typeof balances => Object.hasOwn(balances, text)
 
-/** Targets with commas between them, and how they take turns. */
+/** Targets with commas between them, and how they take turns. What the rules of this very command exclude is a mistake. */
 const parseTargets = Effect.fnUntraced(function* (
   text: string,
   flags: Flags
 ): Effect.fn.Return<Router.Route, Address.UsageError> {
   const [first, ...others] = yield* Effect.forEach(text.split(","), (one) => Address.parseTarget(one.trim()))
-  const how = Option.getOrElse(flags.balance, () => "failover")
+  const policy = (yield* Target.policies(flags))?.configured
   // a text splits into one piece at least
+  for (const target of [first!, ...others]) {
+    const why = policy === undefined ? undefined : Target.exclusionOf(policy, target)
+    if (why !== undefined) {
+      return yield* usage(
+        `the target ${target} could never be connected to, by --allow-target and --deny-target: ${why}`
+      )
+    }
+  }
+  const how = Option.getOrElse(flags.balance, () => "failover")
   if (others.length === 0) return Router.to(first!)
   if (!isBalance(how)) return yield* usage(`--balance expects failover or round-robin; got ${JSON.stringify(how)}`)
   return balances[how]([first!, ...others])
@@ -114,6 +121,8 @@ const parseRoute = Effect.fnUntraced(function* (
   if (!isPath(path)) {
     return yield* usage(`--route expects PATH=TARGET, such as /db=localhost:5432; got ${JSON.stringify(text)}`)
   }
+  const expected = fault(path)
+  if (expected !== undefined) return yield* usage(`--route expects ${expected}; got ${JSON.stringify(path)}`)
   return Router.path(path, yield* parseTargets(text.slice(at + 1), flags))
 })
 
@@ -123,6 +132,8 @@ export const addresses = (
   flags: Flags
 ): Effect.Effect<readonly [listen: string, target: string | undefined], Address.UsageError> => {
   const [first, second] = typed
+  const stray = isByToken(flags) ? undefined : strayOf(flags)
+  if (stray !== undefined) return Effect.fail(usage(`${stray} needs --token-plugin, such as --token-plugin file`))
   if (first !== undefined && second !== undefined) return Effect.succeed([first, second])
   if (flags.route.length > 0 || isByToken(flags) || flags.targetFromClient) {
     return Effect.succeed([first ?? Address.defaultListen, undefined])
@@ -162,6 +173,13 @@ export const parse = Effect.fnUntraced(function* (
   const several = [...flags.route, target ?? ""].some((text) => text.includes(","))
   if (Option.isSome(flags.balance) && !several) {
     return yield* usage("--balance is for several targets, such as db1:5432,db2:5432")
+  }
+  const typed = flags.route.map((text) => text.split("=", 1)[0]!)
+  const twice = typed.find((path, i) => typed.indexOf(path) < i)
+  if (twice !== undefined) {
+    return yield* usage(
+      `--route ${twice} is there twice, and the second would never be asked: give its targets together`
+    )
   }
   const paths = yield* Effect.forEach(flags.route, (text) => parseRoute(text, flags))
   const chosen = yield* fromClient(flags)

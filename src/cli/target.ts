@@ -3,16 +3,18 @@
  * connected to at all.
  */
 import * as Effect from "effect/Effect"
+import type * as Host from "effect/net/Host"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
+import { literalOf } from "../node/internal/addresses.ts"
 import type * as NodeDialer from "../node/NodeDialer.ts"
 import * as Firewall from "../proxy/Firewall.ts"
-import { ClientTarget } from "../proxy/Target.ts"
+import { type AnyTarget, ClientTarget, readHost, UnixTarget } from "../proxy/Target.ts"
 import * as TargetPolicy from "../proxy/TargetPolicy.ts"
 import type { Certificate } from "../tls/Certificate.ts"
 import type * as TlsClient from "../tls/TlsClient.ts"
 import type { UsageError } from "./Address.ts"
-import { parseDuration } from "./flags.ts"
+import { parseTime } from "./flags.ts"
 import { given, optional, readFile, repeated, usage, variable } from "./typed.ts"
 
 /** The flags of a command that has targets. */
@@ -192,6 +194,25 @@ interface Policies {
   readonly configured: TargetPolicy.TargetPolicy
 }
 
+/** Whether a rule is about no address, so that what a name leads to makes no difference to it. */
+const isOfNames = (rule: TargetPolicy.Rule): boolean =>
+  rule._tag === "Unix" || rule.hosts.entries.every(({ _tag }) => _tag === "Name" || _tag === "NamePattern")
+
+/** Why a target can never be connected to, as far as that is known before its name is looked up. */
+export const exclusionOf = (policy: TargetPolicy.TargetPolicy, target: AnyTarget): string | undefined => {
+  if (target instanceof UnixTarget) return TargetPolicy.judgeUnix(policy, target.path)?.message
+  const host = Result.getOrUndefined(readHost(target.host.replace(/^\*/, "")))
+  if (host === undefined) return undefined
+  const literal = literalOf(host)
+  if (literal !== undefined) {
+    return TargetPolicy.judge(policy, { address: literal.address, port: target.port })?.message
+  }
+  // what is no address is a name
+  const denial = TargetPolicy.judgeName(policy, host as Host.DomainName, target.port)
+  const isFinal = denial?.kind === "Denied" || (denial?.kind === "NotAllowed" && policy.allow.every(isOfNames))
+  return isFinal ? denial.message : undefined
+}
+
 const policyOf = (flags: Flags): Effect.Effect<NodeDialer.Options["policy"], UsageError> =>
   Effect.map(
     policies(flags),
@@ -219,7 +240,7 @@ export const dialerOptions = Effect.fnUntraced(function* (
     )
   }
   return {
-    ...(Option.isSome(dialTimeout) && { dialTimeout: yield* parseDuration("dial-timeout", dialTimeout.value) }),
+    ...(Option.isSome(dialTimeout) && { dialTimeout: yield* parseTime("dial-timeout", dialTimeout.value) }),
     retries: Number(retries),
     firewall: chain,
     firewallTls: ca === undefined ? undefined : yield* usable("firewall-ca", { ca }),

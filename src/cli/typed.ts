@@ -33,7 +33,7 @@ export const isGiven = (value: boolean | Option.Option<string> | ReadonlyArray<s
 
 export const usage = (message: string) => new UsageError({ message })
 
-/** The bytes of the file that a flag names. A pipe would be waited for by all, and has its content once: files are read again. */
+/** The bytes of the file that a flag names. A pipe holds up whoever opens it, and gives its content once, where files are read again. */
 export const readBytes = (flag: string, path: string): Effect.Effect<Buffer, UsageError> =>
   Effect.suspend(() => {
     try {

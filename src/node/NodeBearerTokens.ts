@@ -41,7 +41,13 @@ export const make = Effect.fnUntraced(function* (
     file: options.file,
     interval: options.interval,
     what: "The tokens",
-    load: (text) => Effect.flatMap(Effect.fromResult(BearerTokens.parse(text)), BearerTokens.make)
+    load: (text) =>
+      Effect.fromResult(BearerTokens.parse(text)).pipe(
+        Effect.tap(({ length }) =>
+          length === 0 ? Effect.logWarning(`There is no token in ${options.file}: none lets in anybody`) : Effect.void
+        ),
+        Effect.flatMap(BearerTokens.make)
+      )
   })
   return { verify: (token) => Effect.suspend(() => current().verify(token)), reload }
 })

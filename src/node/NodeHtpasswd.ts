@@ -43,7 +43,10 @@ export const make = Effect.fnUntraced(function* (
     file: options.file,
     interval: options.interval,
     what: "The users",
-    load: (text) => Effect.fromResult(Htpasswd.parse(text, options))
+    load: (text) =>
+      Effect.tap(Effect.fromResult(Htpasswd.parse(text, options)), ({ size }) =>
+        size === 0 ? Effect.logWarning(`There is no user in ${options.file}: no password lets in anybody`) : Effect.void
+      )
   })
   const { verify } = yield* Htpasswd.make(current, { ...options, compare: yield* Bcrypt.make })
   return { verify, reload }

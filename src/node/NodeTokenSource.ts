@@ -154,6 +154,9 @@ export const file = Effect.fnUntraced(function* (options: FileOptions): Effect.f
   })
 
   yield* update(Effect.fail)
+  if (Array.from(files.values()).every(({ table }) => table.size === 0)) {
+    yield* Effect.logWarning(`There is no token in ${path}: as long as that is so, none leads anywhere`)
+  }
   lookedAt = yield* Clock.currentTimeMillis
 
   return {

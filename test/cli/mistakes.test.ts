@@ -94,6 +94,34 @@ const mistakes: ReadonlyArray<Mistake> = [
   ],
   [["echo", "0", "--close-timeout", "-5s"], ["--close-timeout"]],
   [
+    ["echo", "0", "--idle-timeout", "0"],
+    ["--idle-timeout", "more than no time", "infinity"]
+  ],
+  [
+    ["echo", "0", "--ping-interval", "0ms"],
+    ["--ping-interval", "more than no time"]
+  ],
+  [
+    ["proxy", "0", "a:1", "--max-lifetime", "0"],
+    ["--max-lifetime", "more than no time"]
+  ],
+  [
+    ["proxy", "0", "--token-source", "tokens"],
+    ["--token-source", "--token-plugin"]
+  ],
+  [
+    ["proxy", "0", "a:1", "--record", fileURLToPath(new URL(".", import.meta.url))],
+    ["--record", "folder"]
+  ],
+  [
+    ["echo", "0", "--origin", "any", "--origin", "https://app.example"],
+    ["--origin any", "others"]
+  ],
+  [
+    ["echo", "0", "--auth-realm", "x"],
+    ["--auth-realm", "--htpasswd"]
+  ],
+  [
     ["proxy", "0", "a:1", "--dial-timeout", "never"],
     ["--dial-timeout", "never"]
   ],

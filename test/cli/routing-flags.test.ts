@@ -49,6 +49,21 @@ describe("the addresses of a proxy", () => {
       assert.deepStrictEqual(yield* Routing.addresses(typed, { ...nothing, ...flags }), expected)
     })
   )
+
+  it.effect.each([
+    [{ tokenSource: some("x") }, "--token-source"],
+    [{ tokenSourceEnv: some("X") }, "--token-source-env"],
+    [{ tokenIssuer: ["x"] }, "--token-issuer"],
+    [{ tokenAudience: ["x"] }, "--token-audience"],
+    [{ hostToken: true }, "--host-token"]
+  ] as const)("with %j alone are not looked at: --token-plugin is missing", ([flags, flag]) =>
+    Effect.gen(function* () {
+      for (const typed of [["0"], ["0", "a:1"]]) {
+        const { message } = yield* Effect.flip(Routing.addresses(typed, { ...nothing, ...flags }))
+        assert.strictEqual(message, `${flag} needs --token-plugin, such as --token-plugin file`)
+      }
+    })
+  )
 })
 
 describe("the flags that choose the target", { timeout: 60_000 }, () => {
@@ -203,7 +218,11 @@ describe("the flags that choose the target", { timeout: 60_000 }, () => {
 
   it.effect("are what the client says, of what is allowed", () =>
     Effect.gen(function* () {
-      const flags: Flags = { targetFromClient: true, allowTarget: ["a:1", "*.db:5432"], denyTarget: ["x.db"] }
+      const flags: Flags = {
+        targetFromClient: true,
+        allowTarget: ["a:1", "*.db:5432", "p", "rest"],
+        denyTarget: ["x.db"]
+      }
       const route = yield* parse(flags)
       assert.deepStrictEqual(yield* led(route, "/v1?address=a:1"), ["a:1"])
       assert.deepStrictEqual(yield* led(route, "/v1?address=y.db:5432"), ["y.db:5432"])
@@ -214,6 +233,24 @@ describe("the flags that choose the target", { timeout: 60_000 }, () => {
       assert.deepStrictEqual(yield* led(more, "/v1"), ["rest:1"])
       assert.deepStrictEqual(yield* led(more, "/p?address=a:1"), ["p:1"])
       assert.strictEqual(yield* led(more, "/v1?address=a:2"), 403)
+    })
+  )
+})
+
+describe("rules about targets", () => {
+  it.effect("leave alone what they may let through, once its name is looked up", () =>
+    Effect.gen(function* () {
+      const rules: ReadonlyArray<readonly [Flags, string]> = [
+        [{ allowTarget: ["10.0.0.0/8"] }, "db:5432"],
+        [{ allowTarget: ["other", "*"] }, "db:5432"],
+        [{ allowTarget: ["*.internal:5432"] }, "*db.internal:5432"],
+        [{ allowTarget: ["127.0.0.1:5432"] }, "127.0.0.1:5432"],
+        [{ allowTarget: ["unix:/run/x"] }, "unix:/run/x"],
+        [{ denyTarget: ["10.0.0.0/8"] }, "db:5432"]
+      ]
+      for (const [flags, target] of rules) {
+        assert.deepStrictEqual(yield* led(yield* parse(flags, target), "/"), [target])
+      }
     })
   )
 })
@@ -232,11 +269,13 @@ describe("a mistake about targets", () => {
     [{ tokenPlugin: some("magic"), tokenSource: some("x") }, /--token-plugin .*TokenFile.*magic/],
     [{ tokenPlugin: some("__proto__"), tokenSource: some("x") }, /--token-plugin .*TokenFile/],
     [{ tokenPlugin: some("file") }, /--token-plugin file .*--token-source/],
-    [{ tokenSource: some("x") }, /--token-source .*--token-plugin/, "a:1"],
-    [{ tokenSourceEnv: some("X") }, /--token-source-env .*--token-plugin/, "a:1"],
-    [{ tokenIssuer: ["x"] }, /--token-issuer .*--token-plugin/, "a:1"],
-    [{ tokenAudience: ["x"] }, /--token-audience .*--token-plugin/, "a:1"],
-    [{ hostToken: true }, /--host-token .*--token-plugin/, "a:1"],
+    [{ route: ["/db=a:1", "/x=b:1", "/db=c:1"] }, /--route \/db is there twice/],
+    [{ route: ["/a/*/b=a:1"] }, /--route .*\* at its end alone.*\/a\/\*\/b/],
+    [{ denyTarget: ["10.0.0.0/8"] }, /target 10\.0\.0\.1:5 .*denied by 10\.0\.0\.0\/8/, "a:1,10.0.0.1:5"],
+    [{ allowTarget: ["10.0.0.0/8"] }, /target 192\.168\.0\.1:5 .*not among what is allowed/, "192.168.0.1:5"],
+    [{ allowTarget: ["b", "*.a"] }, /target a:1 .*not among what is allowed/, "a:1"],
+    [{ route: ["/db=a:1"], denyTarget: ["a"] }, /target a:1 .*denied by a/],
+    [{ denyTarget: ["unix:/run/x"] }, /target unix:\/run\/x .*denied by unix:\/run\/x/, "unix:/run/x"],
     [{ ...source, targetConfig: some("x") }, /--target-config .*--token-plugin/],
     [{ ...source, tokenSourceEnv: some("X") }, /--token-source-env .*--token-source/],
     [{ ...source, tokenAudience: ["vnc"] }, /--token-audience .*jwt/],

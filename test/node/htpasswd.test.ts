@@ -10,6 +10,7 @@ import * as Bcrypt from "../../src/node/internal/bcrypt.ts"
 import * as NodeBearerTokens from "../../src/node/NodeBearerTokens.ts"
 import * as NodeHtpasswd from "../../src/node/NodeHtpasswd.ts"
 import * as NodeJwtKeys from "../../src/node/NodeJwtKeys.ts"
+import * as NodeTokenSource from "../../src/node/NodeTokenSource.ts"
 import * as Installed from "../installed.ts"
 import { collectingLogs, eventually } from "../server/serving.ts"
 import { path, text, write } from "../tls/openssl.ts"
@@ -151,6 +152,24 @@ describe("NodeBearerTokens", () => {
       assert.include((yield* Effect.flip(self.reload)).message, "line 1")
       assert.strictEqual(yield* subject("two-token-1234567890"), "bob")
     }).pipe(Effect.scoped)
+  )
+})
+
+describe("a file in which there is nobody", () => {
+  it.live("is told, since nobody can come in, and fills later", () =>
+    collectingLogs((logs) =>
+      Effect.gen(function* () {
+        write("nobody", "# nobody yet\n")
+        const options = { file: path("nobody"), interval: "Infinity" } as const
+        yield* NodeHtpasswd.make(options)
+        yield* NodeBearerTokens.make(options)
+        yield* NodeTokenSource.file({ path: path("nobody") })
+        assert.deepStrictEqual(
+          logs.map(({ level, text }) => [level, /There is no (?:user|token) in [^:]*nobody:/.test(text)]),
+          [1, 2, 3].map(() => ["Warn", true])
+        )
+      })
+    ).pipe(Effect.scoped)
   )
 })
 
