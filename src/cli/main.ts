@@ -17,6 +17,7 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Result from "effect/Result"
 import { readFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
 import { UsageError } from "./Address.ts"
 import { WorkersError } from "./workers/channel.ts"
 import { echo } from "./echo.ts"
@@ -27,6 +28,9 @@ const name = "effect-websocket"
 
 /** The package's own version; its manifest lies above both `src` and `dist`. */
 const version: unknown = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")).version
+
+/** It is installed with the package. */
+const page = fileURLToPath(new URL("../../docs/websockify.md", import.meta.url))
 
 const command = Command.make(name, {}, () =>
   Effect.flatMap(
@@ -46,7 +50,7 @@ const run = Effect.gen(function* () {
   const { argv, notes } = yield* Effect.fromResult(
     Result.mapError(
       Websockify.translate(process.argv.slice(2), commands),
-      (message) => new UsageError({ message: `${message} (see docs/websockify.md)` })
+      (message) => new UsageError({ message: `${message} (see ${page})` })
     )
   )
   const program = Command.runWith(command, { version: String(version) })(argv)

@@ -13,6 +13,7 @@ import * as tls from "node:tls"
 import { fileURLToPath } from "node:url"
 import { header, line } from "../server/balancer.ts"
 import { certificate, openssl, path, text, write } from "../tls/openssl.ts"
+import { WebSocket } from "ws"
 import { Client, run, serve } from "./program.ts"
 
 /** A TCP service that answers each chunk with its name and the chunk. */
@@ -329,6 +330,35 @@ describe("examples", () => {
 
   example("rpc", async () => {
     assert.deepStrictEqual(await run("rpc"), { code: 0, stdout: "Hello, WebSocket!\n" })
+  })
+
+  example("shutdown", async () => {
+    /** How a request is answered: 101, or with a refusal. */
+    const answer = (url: string) =>
+      new Promise<number | undefined>((resolve, reject) => {
+        const socket = new WebSocket(url)
+        socket.once("error", reject)
+        socket.once("open", () => socket.close())
+        socket.once("close", () => resolve(101))
+        socket.once("unexpected-response", (_, response) => {
+          response.resume()
+          resolve(response.statusCode)
+        })
+      })
+    await using program = await serve("shutdown")
+    await using client = await Client.connect(program.url)
+    const ended = program[Symbol.asyncDispose]()
+    while ((await answer(program.url)) !== 503);
+    client.send("hello")
+    assert.strictEqual(await client.next(), "hello")
+    await client[Symbol.asyncDispose]()
+    await ended
+
+    await using hasty = await serve("shutdown", { DRAIN: "1 millis" })
+    await using late = await Client.connect(hasty.url)
+    const over = hasty[Symbol.asyncDispose]()
+    assert.strictEqual(await late.next(), "The server ends. Come back in a moment.")
+    await over
   })
 
   example("with-http", async () => {

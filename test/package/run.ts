@@ -2,8 +2,8 @@
  * What a user gets: the packed package, installed in an empty project, has types that compile, and runs under every Node that it is
  * made for. Each Node is an npm package of its own; where there is none for this platform, only the Node at hand is tried.
  */
-import { execFileSync, spawn } from "node:child_process"
-import { globSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
+import { execFileSync, spawn, spawnSync } from "node:child_process"
+import { existsSync, globSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
@@ -65,6 +65,9 @@ const command = async (node: string, cwd: string): Promise<void> => {
   const bin = join(cwd, "node_modules", "effect-websocket", "dist", "cli", "main.js")
   const version = execFileSync(node, [bin, "--version"], { encoding: "utf8" })
   if (!/\d+\.\d+\.\d+/.test(version)) throw new Error(`expected a version, got ${version}`)
+  const { stderr } = spawnSync(node, [bin, "6080", "--daemon", "localhost:5900"], { encoding: "utf8" })
+  const page = /\(see (.+)\)\n$/.exec(stderr)?.[1]
+  if (page === undefined || !existsSync(page)) throw new Error(`expected a page that is there, got ${stderr}`)
   const web = join(cwd, "web")
   mkdirSync(web, { recursive: true })
   writeFileSync(join(web, "index.html"), "a page")
@@ -158,6 +161,8 @@ try {
     npm(scratch, "install", "--prefix", prefix, `${nodePackage}@${version}`)
     nodes.push([version, join(prefix, "node_modules", nodePackage!, "bin", "node")])
   }
+  // as the README has it
+  execFileSync("npx", ["--no", "--", "effect-websocket", "--version"], { cwd: scratch, stdio: "inherit" })
   for (const [version, node] of nodes) {
     execFileSync(node, ["program.mjs"], { cwd: scratch, stdio: "inherit", timeout: 60_000 })
     await command(node, scratch)
