@@ -61,6 +61,16 @@ export const tunnelWithUser: Kind = {
   at: (port) => new Firewall.Tunnel({ host, port, user, password }),
   steps: [{ ask: bytes(connectRequest("192.0.2.7:5900", basic)), answer: bytes(established) }]
 }
+export const tunnelWithInterim: Kind = {
+  name: "a tunnel with interim answers",
+  at: tunnel.at,
+  steps: [
+    {
+      ask: bytes(connectRequest("192.0.2.7:5900")),
+      answer: bytes(`HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n${established}`)
+    }
+  ]
+}
 export const socks4: Kind = {
   name: "SOCKS4",
   at: (port) => new Firewall.Socks4({ host, port }),
@@ -98,6 +108,7 @@ export const socks5WithUser: Kind = {
 export const kinds: ReadonlyArray<Kind> = [
   tunnel,
   tunnelWithUser,
+  tunnelWithInterim,
   socks4,
   socks4WithUser,
   socks4a,

@@ -160,7 +160,9 @@ export const refusals = (before: ReadonlyArray<Before>): void => {
       ["HTTP/1.1 502 Bad Gateway\r\ncontent-length: 3\r\n\r\nno!", "refused the connection: 502 Bad Gateway"],
       ["HTTP/1.0 500\r\n\r\n", "refused the connection: 500"],
       ["HTTP/1.1 302 Found\r\nlocation: /\r\n\r\n", "refused the connection: 302 Found"],
-      ["HTTP/1.1 100 Continue\r\n\r\n", "refused the connection: 100 Continue"],
+      ["HTTP/1.1 101 Switching Protocols\r\n\r\n", "refused the connection: 101 Switching Protocols"],
+      ["HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 403 Filtered\r\n\r\n", "refused the connection: 403 Filtered"],
+      ["HTTP/1.1 102 Processing\r\n\r\n".repeat(17), "answered more than 16 times with 1xx"],
       ["HTTP/1.1 400 a\tb\xe9\r\n\r\n", "refused the connection: 400 a b"],
       [`HTTP/1.1 400 ${"long ".repeat(100)}\r\n\r\n`, `refused the connection: 400 ${"long ".repeat(40).trim()}`],
       [

@@ -10,6 +10,12 @@ import type { Negotiation } from "./negotiation.ts"
 /** The most that the head of the answer may be. */
 const maxHead = 16 * 1024
 
+/** The most answers that may come before the last one. */
+const maxInterim = 16
+
+/** RFC 9110 section 15.2; what 101 switches to, nobody has asked for. */
+const isInterim = (status: number): boolean => status >= 100 && status <= 199 && status !== 101
+
 /** The most that is repeated of what a firewall gives as its reason. */
 const maxReason = 200
 
@@ -47,15 +53,26 @@ const unreadable = ({ code }: NodeJS.ErrnoException): string =>
       : "broke the connection when it was asked for a tunnel"
 
 export const negotiate = (negotiation: Negotiation<Firewall.Tunnel>): void => {
-  const { firewall, socket } = negotiation
   const authority = authorityOf(negotiation.destination)
-  const request = Http.request({
-    method: "CONNECT",
+  answered(negotiation, 0, {
     path: authority,
+    headers: { host: authority, ...credentialsOf(negotiation.firewall) }
+  }).end()
+}
+
+/** A request whose next answer is read; so many have come before it. */
+const answered = (
+  negotiation: Negotiation<Firewall.Tunnel>,
+  interim: number,
+  options: Http.RequestOptions
+): Http.ClientRequest => {
+  const { firewall, socket } = negotiation
+  const request = Http.request({
+    ...options,
+    method: "CONNECT",
     // no agent, and no `Connection: close` of an agent's absence
     createConnection: () => socket,
     setDefaultHeaders: false,
-    headers: { host: authority, ...credentialsOf(firewall) },
     maxHeaderSize: maxHead
   })
   // it stays: whoever dials destroys the socket, which is an error here too
@@ -63,9 +80,17 @@ export const negotiate = (negotiation: Negotiation<Firewall.Tunnel>): void => {
   request.once("connect", (response, _socket, head) => {
     if (response.httpVersionMajor !== 1) return negotiation.refused({ said: noHttp })
     const status = response.statusCode ?? 0
+    if (isInterim(status)) {
+      if (interim === maxInterim)
+        return negotiation.refused({ said: `answered more than ${maxInterim} times with 1xx` })
+      // to `node:http` any answer to CONNECT is the last: to a request that is never sent it reads another
+      if (head.length > 0) socket.unshift(head)
+      answered(negotiation, interim + 1, {})
+      return
+    }
     if (status < 200 || status > 299) return negotiation.refused({ said: refusal(response, firewall) })
     if (head.length > 0) socket.unshift(head)
     negotiation.granted()
   })
-  request.end()
+  return request
 }
