@@ -11,6 +11,8 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as Extension from "./Extension.ts"
+import * as Host from "./internal/host.ts"
+import { shown } from "./internal/shown.ts"
 import * as Origin from "./Origin.ts"
 import * as PerMessageDeflate from "./PerMessageDeflate.ts"
 
@@ -45,7 +47,7 @@ const isKey = (text: string | undefined): text is Key => text !== undefined && k
  */
 export const RequestFields = Schema.Struct({
   method: Schema.String,
-  /** The request target as it came: path and query. */
+  /** The request target: path and query as they came. */
   target: Schema.String,
   /** For example `1.1`. */
   httpVersion: Schema.String,
@@ -218,10 +220,6 @@ const none: ReadonlyArray<string> = []
 const noExtensions = Option.some<ReadonlyArray<Extension.Extension>>([])
 const noHeaders = Object.freeze({})
 
-/** Shows a header's value in a reason: short, and as text that cannot break a line. */
-const shown = (value: string | undefined): string =>
-  value === undefined ? "none came" : `${JSON.stringify(value.length > 64 ? `${value.slice(0, 64)}…` : value)} came`
-
 const refuse = (status: number, reason: string, headers: Record<string, string> = {}): Result.Result<never, Refusal> =>
   Result.fail(new Refusal({ status, reason, headers }))
 
@@ -240,7 +238,8 @@ export const negotiate = (request: Request, policy: Policy = {}): Result.Result<
   if (!/^(1\.[1-9]|[2-9])/.test(request.httpVersion)) {
     return refuse(400, `A WebSocket opens over HTTP/1.1 or later; HTTP/${request.httpVersion} came.`)
   }
-  if (headers["host"] === undefined || headers["host"] === "") return refuse(400, "The Host header is missing.")
+  const misaddressed = Host.faultOf(headers["host"])
+  if (misaddressed !== undefined) return refuse(400, misaddressed)
   if (!hasToken(headers["upgrade"], "websocket")) {
     return refuse(
       426,

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
 import * as OpeningHandshake from "../../src/protocol/OpeningHandshake.ts"
+import * as Origin from "../../src/protocol/Origin.ts"
 import { request } from "./requests.ts"
 
 const allows = (origin: string | undefined, host: string, policy?: OpeningHandshake.OriginPolicy): boolean =>
@@ -55,14 +56,19 @@ describe("10.2. Origin Considerations: same origin, the default", () => {
     ["app.example", "app.example"],
     ["http://app.example, http://app.example", "app.example"],
     ["http://evil.example http://app.example", "app.example"],
-    ["http://app.example", ":80"],
-    ["http://app.example", "app.example:port"],
     ["http://app.example@evil.example", "app.example"]
   ] as const) {
     it(`a page of ${JSON.stringify(origin)} may not connect to ${host}`, () => {
       assert.isFalse(allows(origin, host))
     })
   }
+
+  it("no page may connect to what is no host, whoever asks about it", () => {
+    for (const host of [undefined, "", ":80", "app.example:port"]) {
+      const headers = { origin: "http://app.example", ...(host === undefined ? {} : { host }) }
+      assert.isFalse(Origin.isAllowed(headers, "same-origin"))
+    }
+  })
 
   it("a client without an origin is no browser, and not held back", () => {
     assert.isTrue(allows(undefined, "app.example"))

@@ -103,6 +103,10 @@ describe("4.2.1. Reading the Client's Opening Handshake", () => {
     assert.match(refused({ host: "" }).reason, /Host/)
   })
 
+  it("a Host that is none is shown", () => {
+    assert.match(refused({ host: "a b" }).reason, /must be a host, and a port if it has one; "a b" came/)
+  })
+
   it("Upgrade and Connection are lists of tokens in any case", () => {
     for (const upgrade of [
       "websocket",

@@ -20,7 +20,8 @@ export const asking = (target: string, { headers = {}, serverName }: Asked = {})
   // a route looks at nothing else of the session
   peer: serverName === undefined ? undefined : ({ tls: { serverName } } as OpenRequest["peer"]),
   identity: Identity.anonymous,
-  acceptance: accepted(headers),
+  // a route makes what it can of any Host, whether or not a server would take it
+  acceptance: accepted({ ...headers, host: "localhost" }),
   accept: Effect.never,
   acceptWith: () => Effect.never
 })

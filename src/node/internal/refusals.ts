@@ -9,6 +9,7 @@ import type * as NodeHttp from "node:http"
 import type { Duplex } from "node:stream"
 import * as Telemetry from "../../connection/Telemetry.ts"
 import * as OpeningHandshake from "../../protocol/OpeningHandshake.ts"
+import { misaddressed } from "./misaddressed.ts"
 import { isDoubled, refusal, refuse, toRequest, unavailable } from "./upgrade.ts"
 
 export const otherUpgrade = refusal(426, "This address speaks WebSocket and no other upgrade.")
@@ -40,7 +41,7 @@ export class Refusals {
     this.background = background
   }
 
-  /** What is wrong with a head before anybody looks at what it asks for. */
+  /** What is wrong with a head before anybody looks at what it asks for. From here on it says in one way where it goes. */
   fault(request: NodeHttp.IncomingMessage): OpeningHandshake.Refusal | undefined {
     const { maxHeaders } = this
     if (request.rawHeaders.length / 2 > maxHeaders) {
@@ -49,7 +50,8 @@ export class Refusals {
     }
     // RFC 9112 section 3.2
     if (isDoubled("host", request.rawHeaders)) return refusal(400, "The Host header came more than once.")
-    return undefined
+    const why = misaddressed(request)
+    return why === undefined ? undefined : refusal(400, why)
   }
 
   turnAway(socket: Duplex, why: OpeningHandshake.Refusal): void {
