@@ -17,12 +17,14 @@ import * as Scope from "effect/Scope"
 import * as NodeHttp from "node:http"
 import type * as Net from "node:net"
 import type { Duplex } from "node:stream"
+import * as Telemetry from "../connection/Telemetry.ts"
 import type * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
 import type * as AccessList from "../server/AccessList.ts"
 import type { Admission } from "../server/Admission.ts"
 import type * as ForwardedFor from "../server/ForwardedFor.ts"
 import type { UpgradeListener } from "../server/UpgradeListener.ts"
 import { ListenError, type Peer, type Upgrade } from "../server/UpgradeListener.ts"
+import { Answering } from "./internal/answering.ts"
 import * as Door from "./internal/door.ts"
 import { Entrance } from "./internal/entrance.ts"
 import * as Identified from "./internal/identified.ts"
@@ -100,7 +102,8 @@ export interface Options {
   readonly accepted?: Accepted | undefined
   /**
    * The whole head must have come within this time of the connection; 408. A header of the PROXY protocol, the decision of `admit`
-   * and the TLS handshake, which come before, have this time each for themselves. Default: 10 seconds.
+   * and the TLS handshake, which come before, have this time each for themselves. For an upgrade that was sent before the answers in
+   * front of it have come, it is how long these may make no progress. Default: 10 seconds.
    */
   readonly handshakeTimeout?: Duration.Input | undefined
   /** The largest head in bytes; 431. Default: 16 KiB. */
@@ -182,7 +185,8 @@ export const make = Effect.fnUntraced(function* (
   const runFork = Effect.runForkWith(yield* Effect.context<never>())
   /** Refusals and other short work outside of a handler. */
   const background = (self: Effect.Effect<void>) => void Fiber.runIn(scope)(runFork(self))
-  const refusals = new Refusals(maxHeaders, background)
+  const answering = new Answering({ timeout, onLate: () => background(Telemetry.limitHit("handshakeTimeout")) })
+  const refusals = new Refusals(maxHeaders, answering, background)
 
   const server = NodeHttp.createServer({
     maxHeaderSize,
@@ -194,13 +198,13 @@ export const make = Effect.fnUntraced(function* (
     connectionsCheckingInterval: checkMillis,
     noDelay: options.noDelay ?? true,
     ...(options.highWaterMark === undefined ? {} : { highWaterMark: options.highWaterMark }),
-    shouldUpgradeCallback: isWebSocketUpgrade
+    // one with a body is refused; behind other answers node:http itself is to read that body
+    shouldUpgradeCallback: (request) =>
+      isWebSocketUpgrade(request) && !(hasBody(request) && answering.last(request.socket) !== undefined)
   })
   server.maxHeadersCount = maxHeaders + 1
 
   const handlers = new Latest<(upgrade: NodeUpgrade) => void>()
-  /** The answer that a connection waits for: a client may send its next request before it has come. */
-  const answering = new WeakMap<Duplex, NodeHttp.ServerResponse>()
 
   /** A request to upgrade to WebSocket whose head is well. */
   const takeUpgrade = (request: OpeningHandshake.Request, socket: Duplex, head: Uint8Array): void => {
@@ -225,9 +229,7 @@ export const make = Effect.fnUntraced(function* (
     request.socket.on("error", ignoreError)
     if (socket !== request.socket) socket.on("error", ignoreError)
     reception.forget(request.socket)
-    const before = answering.get(request.socket)
-    if (before === undefined) return upgrade(request, socket, head)
-    before.once("close", () => upgrade(request, socket, head))
+    answering.follow(request.socket, () => upgrade(request, socket, head))
   })
 
   const onClientError = (error: NodeJS.ErrnoException, socket: Duplex): void => {
@@ -237,6 +239,7 @@ export const make = Effect.fnUntraced(function* (
   server.on("clientError", onClientError)
   server.on("checkExpectation", (request, response) => {
     reception.forget(request.socket)
+    answering.begin(response)
     refusals.answer(request, response, unexpected)
   })
   const answerPlain: NodeHttp.RequestListener = (request, response) => refusals.answerPlain(request, response)
@@ -246,10 +249,7 @@ export const make = Effect.fnUntraced(function* (
   server.on("request", (request, response) => {
     const { socket } = request
     reception.forget(socket)
-    answering.set(socket, response)
-    response.once("close", () => {
-      if (answering.get(socket) === response) answering.delete(socket)
-    })
+    answering.begin(response)
     const why = refusals.fault(request)
     if (why !== undefined) return refusals.answer(request, response, why)
     if (isWebSocketUpgrade(request)) return answerPlain(request, response)
@@ -325,6 +325,7 @@ export const make = Effect.fnUntraced(function* (
       server.close(() => resume(Effect.void))
       entrance.cut()
       reception.cut()
+      answering.cut()
       // what is left are HTTP connections: WebSockets ended with `run`, and refusals with the scope
       server.closeAllConnections()
     })
@@ -343,6 +344,7 @@ export const make = Effect.fnUntraced(function* (
       server.close()
       entrance.cut()
       reception.cut()
+      answering.cut()
       server.closeAllConnections()
     }),
     run: Effect.fnUntraced(function* <R>(handler: (upgrade: Upgrade) => Effect.Effect<unknown, unknown, R>) {

@@ -9,8 +9,9 @@ import type * as NodeHttp from "node:http"
 import type { Duplex } from "node:stream"
 import * as Telemetry from "../../connection/Telemetry.ts"
 import * as OpeningHandshake from "../../protocol/OpeningHandshake.ts"
+import type { Answering } from "./answering.ts"
 import { misaddressed } from "./misaddressed.ts"
-import { isDoubled, refusal, refuse, toRequest, unavailable } from "./upgrade.ts"
+import { endWith, hasBody, isDoubled, refusal, refuse, toRequest, unavailable } from "./upgrade.ts"
 
 export const otherUpgrade = refusal(426, "This address speaks WebSocket and no other upgrade.")
 /** What would come as a body is neither a request's (RFC 6455 section 4.1) nor frames. */
@@ -34,10 +35,12 @@ const counted = (why: OpeningHandshake.Refusal) => Metric.update(Telemetry.refus
 
 export class Refusals {
   private readonly maxHeaders: number
+  private readonly answering: Answering
   private readonly background: (self: Effect.Effect<void>) => void
 
-  constructor(maxHeaders: number, background: (self: Effect.Effect<void>) => void) {
+  constructor(maxHeaders: number, answering: Answering, background: (self: Effect.Effect<void>) => void) {
     this.maxHeaders = maxHeaders
+    this.answering = answering
     this.background = background
   }
 
@@ -58,24 +61,37 @@ export class Refusals {
     this.background(Effect.andThen(counted(why), refuse(socket, why)))
   }
 
-  /** Answers what `node:http` could not read, or not in time. */
+  /**
+   * Answers what `node:http` could not read, or not in time. No answer of another request is interrupted for it, and behind the last one
+   * the connection ends without a word (RFC 9112 section 9.6): a client that takes one answer at a time would take it for the next.
+   */
   clientError(error: NodeJS.ErrnoException, socket: Duplex): void {
-    // its time was over before `node:http` had it, and it was told
-    if (error.code === lateHead.code && socket.writableEnded) return
-    if (socket.destroyed || !socket.writable || error.code === "ECONNRESET") {
-      socket.destroy()
-      return
-    }
+    if (socket.destroyed || error.code === "ECONNRESET") return void socket.destroy()
+    // it is about to end, or waits for that: whatever still comes, or does not come in time, was told, or is not looked at
+    if (socket.writableEnded || this.answering.isFollowed(socket)) return
     const [limit, why] = clientErrors[error.code ?? ""] ?? [undefined, notHttp]
     if (limit !== undefined) this.background(Telemetry.limitHit(limit))
-    this.turnAway(socket, why)
+    const last = this.answering.last(socket)
+    if (last === undefined) return this.turnAway(socket, why)
+    // what is broken is the body of the last request, unless that has all been read
+    const broken = last.req.complete || last.writableEnded ? undefined : last
+    this.answering.follow(
+      socket,
+      () => {
+        if (broken === undefined || broken.writableEnded)
+          this.background(Effect.andThen(counted(why), endWith(socket, "")))
+        else if (broken.headersSent) socket.destroy()
+        else this.turnAway(socket, why)
+      },
+      broken
+    )
   }
 
   /** Answers a request whose head is well and that is no opening handshake, or one that nobody takes. */
   answerPlain(request: NodeHttp.IncomingMessage, response: NodeHttp.ServerResponse): void {
     const why = Result.match(OpeningHandshake.negotiate(toRequest(request)), {
       onFailure: (why) => why,
-      onSuccess: () => unavailable
+      onSuccess: () => (hasBody(request) ? bodied : unavailable)
     })
     this.answer(request, response, why)
   }
