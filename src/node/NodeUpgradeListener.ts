@@ -224,13 +224,22 @@ export const make = Effect.fnUntraced(function* (
     if (why !== undefined) return refusals.turnAway(request.socket, why)
     takeUpgrade(toRequest(request, keepRawHeaders), socket, head)
   }
-  server.on("upgrade", (request, socket, head) => {
-    // node:http has let go of it; if there is a body, what is given here is another stream, to which its errors go as well
-    request.socket.on("error", ignoreError)
-    if (socket !== request.socket) socket.on("error", ignoreError)
-    reception.forget(request.socket)
-    answering.follow(request.socket, () => upgrade(request, socket, head))
-  })
+  /** Takes what `node:http` has let go of, when the answers in front of it have gone out. */
+  const taking =
+    (take: (request: NodeHttp.IncomingMessage, socket: Duplex, head: Uint8Array) => void) =>
+    (request: NodeHttp.IncomingMessage, socket: Duplex, head: Uint8Array): void => {
+      // if there is a body, what is given here is another stream, to which its errors go as well
+      request.socket.on("error", ignoreError)
+      if (socket !== request.socket) socket.on("error", ignoreError)
+      reception.forget(request.socket)
+      answering.follow(request.socket, () => take(request, socket, head))
+    }
+  server.on("upgrade", taking(upgrade))
+  // it is handed out like an upgrade, but asks for what no server has but a proxy
+  server.on(
+    "connect",
+    taking((request, socket) => refusals.turnAway(socket, refusals.fault(request) ?? refusals.whyPlain(request)))
+  )
 
   const onClientError = (error: NodeJS.ErrnoException, socket: Duplex): void => {
     reception.forget(socket)
@@ -253,6 +262,8 @@ export const make = Effect.fnUntraced(function* (
     const why = refusals.fault(request)
     if (why !== undefined) return refusals.answer(request, response, why)
     if (isWebSocketUpgrade(request)) return answerPlain(request, response)
+    // with an upgrade that it does not take, node:http loses what came behind it: nothing may be awaited (RFC 9112 section 9.6)
+    if (request.headers.upgrade !== undefined) response.shouldKeepAlive = false
     if (forwarding === undefined) return onRequest(request, response)
     forwarding(
       request,

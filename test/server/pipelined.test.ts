@@ -206,3 +206,45 @@ describe("what is no request behind an answer", () => {
     })
   )
 })
+
+describe("an upgrade to something else", () => {
+  const h2c = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
+
+  it.live("is answered as the request that it also is, and nothing behind it is promised an answer", () =>
+    Effect.gen(function* () {
+      const { port } = yield* pages()
+      const wire = yield* connect(port)
+      wire.write(get("/small", h2c) + get("/small"))
+      const response = yield* wire.response
+      assert.deepStrictEqual([response.status, response.headers["connection"], response.body], [200, "close", "ok\n"])
+      assert.strictEqual(yield* allOf(wire), "")
+    })
+  )
+})
+
+describe("CONNECT", () => {
+  const asked = "CONNECT localhost:22 HTTP/1.1\r\nHost: localhost:22\r\n\r\n"
+
+  it.live("is no method here, and told so in its turn: 405, counted", () =>
+    Effect.gen(function* () {
+      const { port } = yield* pages()
+      const refused = yield* counting(
+        Telemetry.refusals,
+        "405",
+        Effect.gen(function* () {
+          for (const [before, statuses] of [
+            ["", ["405"]],
+            [get("/small"), ["200", "405"]]
+          ] as const) {
+            const wire = yield* connect(port)
+            wire.write(`${before}${asked}SSH-2.0-x\r\n`)
+            const said = yield* allOf(wire)
+            assert.deepStrictEqual(statusesIn(said), statuses)
+            assert.match(said, /\r\nallow: GET\r\n/)
+          }
+        })
+      )
+      assert.strictEqual(refused, 2)
+    })
+  )
+})

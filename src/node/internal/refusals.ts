@@ -87,13 +87,17 @@ export class Refusals {
     )
   }
 
-  /** Answers a request whose head is well and that is no opening handshake, or one that nobody takes. */
-  answerPlain(request: NodeHttp.IncomingMessage, response: NodeHttp.ServerResponse): void {
-    const why = Result.match(OpeningHandshake.negotiate(toRequest(request)), {
+  /** Why a request is turned away that is no opening handshake, or one that nobody takes. */
+  whyPlain(request: NodeHttp.IncomingMessage): OpeningHandshake.Refusal {
+    return Result.match(OpeningHandshake.negotiate(toRequest(request)), {
       onFailure: (why) => why,
       onSuccess: () => (hasBody(request) ? bodied : unavailable)
     })
-    this.answer(request, response, why)
+  }
+
+  /** Answers such a request. */
+  answerPlain(request: NodeHttp.IncomingMessage, response: NodeHttp.ServerResponse): void {
+    this.answer(request, response, this.whyPlain(request))
   }
 
   answer(request: NodeHttp.IncomingMessage, response: NodeHttp.ServerResponse, why: OpeningHandshake.Refusal): void {
