@@ -5,7 +5,6 @@
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -29,13 +28,13 @@ import * as Door from "./internal/door.ts"
 import { Entrance } from "./internal/entrance.ts"
 import * as Identified from "./internal/identified.ts"
 import * as Forwarding from "./internal/forwarding.ts"
+import { begun } from "./internal/begun.ts"
 import { Latest } from "./internal/latest.ts"
 import * as Listen from "./internal/listen.ts"
 import { Reception } from "./internal/reception.ts"
 import { bodied, lateHead, otherUpgrade, Refusals, unexpected } from "./internal/refusals.ts"
 import { setKeepAlive } from "./internal/tcpKeepAlive.ts"
 import {
-  failed,
   hasBody,
   ignoreError,
   isWebSocketUpgrade,
@@ -396,16 +395,3 @@ export const make = Effect.fnUntraced(function* (
   } satisfies Parameters<typeof HttpServer.make>[0] as HttpServer.HttpServer["Service"]
   return { listener, http }
 })
-
-/** What throws before it gives an effect has decided nothing, and nobody else would. */
-const begun = <R>(
-  handler: (upgrade: Upgrade) => Effect.Effect<unknown, unknown, R>,
-  upgrade: Upgrade
-): Effect.Effect<unknown, unknown, R> =>
-  Effect.suspend(() => {
-    try {
-      return handler(upgrade)
-    } catch (defect) {
-      return Effect.andThen(Effect.logError("A handler of upgrades failed", Cause.die(defect)), upgrade.refuse(failed))
-    }
-  })
