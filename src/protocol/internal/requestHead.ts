@@ -22,13 +22,12 @@ const unusual = new Set(["content-length", "transfer-encoding", "expect", "trail
 /** RFC 9110 section 7.6.1. */
 const namesUpgrade = /(^|,) *upgrade *(,|$)/i
 
-/** Values that most requests have, once for all of them. */
-const usual = new Map(
-  ["Upgrade", "upgrade", "keep-alive, Upgrade", "websocket", "13", "permessage-deflate; client_max_window_bits"].map(
-    (value) => [value, value]
-  )
-)
-const longestUsual = 42
+/** What most requests have in these, once for all of them. */
+const usual = new Map([
+  ["connection", "Upgrade"],
+  ["upgrade", "websocket"],
+  ["sec-websocket-version", "13"]
+])
 
 /** What is shorter is copied when it is sliced; of what is longer, engines make a view of the whole. */
 const longestCopied = 12
@@ -61,7 +60,8 @@ export const parse = (
     const value = valueOf(text, read, colon + 1, lineEnd)
     // parsers have differed on whether a token may have a tab beside it
     if (name === "connection" && text.slice(colon, lineEnd).includes("\t")) return undefined
-    headers[name] = value
+    const common = usual.get(name)
+    headers[name] = value === common ? common : value
     rawHeaders?.push(rawName, value)
     at = lineEnd + 2
   }
@@ -89,9 +89,5 @@ const valueOf = (text: string, read: Read, start: number, end: number): string =
 }
 
 /** A part of the text that lives on. */
-const kept = (text: string, read: Read, start: number, end: number): string => {
-  const length = end - start
-  if (length > longestUsual) return read(start, end)
-  const part = text.slice(start, end)
-  return usual.get(part) ?? (length > longestCopied ? read(start, end) : part)
-}
+const kept = (text: string, read: Read, start: number, end: number): string =>
+  end - start > longestCopied ? read(start, end) : text.slice(start, end)
