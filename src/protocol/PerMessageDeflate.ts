@@ -46,7 +46,10 @@ export interface Policy {
   readonly clientMaxWindowBits?: number | undefined
   /** Messages of fewer bytes are sent as they are. Default: 1024. */
   readonly threshold?: number | undefined
-  /** The effort of compression, 1 to 9. Default: 6, zlib's own. */
+  /**
+   * The effort of compression, 1 to 9. With context takeover 4 takes less than half the CPU of 6, for a seventh more bytes (1 KiB of
+   * JSON); without it they hardly differ. Default: 6, zlib's own.
+   */
   readonly level?: number | undefined
 }
 
