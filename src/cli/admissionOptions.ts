@@ -15,6 +15,7 @@ import * as NodeHtpasswd from "../node/NodeHtpasswd.ts"
 import * as NodeJwtKeys from "../node/NodeJwtKeys.ts"
 import type * as NodeWebSocketServer from "../node/NodeWebSocketServer.ts"
 import * as AccessList from "../server/AccessList.ts"
+import { isToken } from "../protocol/internal/token.ts"
 import * as AccessPolicy from "../server/AccessPolicy.ts"
 import type { TokenPlace } from "../server/Credentials.ts"
 import * as Htpasswd from "../server/Htpasswd.ts"
@@ -50,15 +51,12 @@ const clientsOf = Effect.fnUntraced(function* (
   return allowed === undefined && blocked === undefined ? undefined : { allowed, blocked }
 })
 
-// RFC 9110 section 5.6.2, without a comma, which would end it in the header
-const subprotocolPrefix = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
-
 const sourceOf = (text: string): Effect.Effect<TokenPlace, UsageError> => {
   if (text === "header") return Effect.succeed(text)
   const query = /^query:(.+)$/.exec(text)?.[1]
   if (query !== undefined) return Effect.succeed({ query })
   const subprotocol = /^subprotocol:(.+)$/.exec(text)?.[1]
-  return subprotocol !== undefined && subprotocolPrefix.test(subprotocol)
+  return subprotocol !== undefined && isToken(subprotocol)
     ? Effect.succeed({ subprotocol })
     : Effect.fail(
         usage(

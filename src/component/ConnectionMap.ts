@@ -42,10 +42,10 @@ export class ConnectionMap<V> implements Iterable<[string, V]> {
     return link.view
   }
   *keys(): IterableIterator<string> {
-    for (const [id, { isOpened }] of this.#links) if (isOpened) yield id
+    for (const [id] of this.entries()) yield id
   }
   *values(): IterableIterator<V> {
-    for (const { isOpened, view } of this.#links.values()) if (isOpened) yield view
+    for (const [, view] of this.entries()) yield view
   }
   *entries(): IterableIterator<[string, V]> {
     for (const [id, { isOpened, view }] of this.#links) if (isOpened) yield [id, view]

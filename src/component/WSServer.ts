@@ -50,6 +50,23 @@ abstract class Server extends Component<WSServerEvents, ServerLink> {
   getConnections(): ConnectionMap<WSConnection> {
     return this.connections
   }
+
+  /** Most often nothing is given in the end, and then no function is made for it. */
+  protected message(
+    connectionId: string,
+    data: string | Uint8Array,
+    isText: boolean,
+    ending: Ending | undefined
+  ): Promise<void> {
+    if (ending !== undefined) {
+      return ended(ending, (signal) => this.link(connectionId).output.message(data, isText, signal))
+    }
+    try {
+      return this.link(connectionId).output.message(data, isText, undefined)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
 }
 
 /**
@@ -89,24 +106,12 @@ export class WSServer extends withFields(Server, serverProperties) {
 
   /** Sends a binary message; see `send`. */
   sendBytes(connectionId: string, data: Uint8Array, ending?: Ending): Promise<void> {
-    if (ending !== undefined)
-      return ended(ending, (signal) => this.link(connectionId).output.message(data, false, signal))
-    try {
-      return this.link(connectionId).output.message(data, false, undefined)
-    } catch (error) {
-      return Promise.reject(error)
-    }
+    return this.message(connectionId, data, false, ending)
   }
 
   /** Sends a text message; see `send`. */
   sendText(connectionId: string, text: string, ending?: Ending): Promise<void> {
-    if (ending !== undefined)
-      return ended(ending, (signal) => this.link(connectionId).output.message(text, true, signal))
-    try {
-      return this.link(connectionId).output.message(text, true, undefined)
-    } catch (error) {
-      return Promise.reject(error)
-    }
+    return this.message(connectionId, text, true, ending)
   }
 
   /**

@@ -125,7 +125,7 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
       watch.closingAt ||= now
       if (now - watch.closingAt < closePatience(connection)) return undefined
       watch.over = true
-      return act(Effect.andThen(Telemetry.limitHit("closeTimeout"), connection.abort(peerTimeout("close"))))
+      return act(connection.giveUpClosing)
     }
     if (!connection.isOpen) return undefined
     if (now - watch.openedAt >= limits.maxLifetime) {

@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import * as Option from "effect/Option"
+import { tokenCharacter } from "./internal/token.ts"
 
 /**
  * An extension as a header names it. A parameter without a value has `undefined`. Order and repetition are kept, since a
@@ -17,9 +18,6 @@ export interface Extension {
   readonly name: string
   readonly parameters: ReadonlyArray<readonly [name: string, value: string | undefined]>
 }
-
-/** The characters of a token (RFC 9110 section 5.6.2). */
-const tokenCharacter = /[!#$%&'*+.^_`|~0-9A-Za-z-]/
 
 /**
  * Reads the header, or `None` if it is not of its grammar. Empty list elements are skipped (RFC 9110 section 5.6.1). Takes a

@@ -13,6 +13,7 @@ import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as Extension from "./Extension.ts"
 import * as Host from "./internal/host.ts"
 import { shown } from "./internal/shown.ts"
+import { isToken } from "./internal/token.ts"
 import * as Origin from "./Origin.ts"
 import * as PerMessageDeflate from "./PerMessageDeflate.ts"
 
@@ -212,8 +213,6 @@ const trim = (text: string): string => {
 
 const hasToken = (header: string | undefined, token: string): boolean =>
   header?.toLowerCase() === token || list(header).some((element) => element.toLowerCase() === token)
-
-const isToken = (text: string): boolean => /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(text)
 
 // shared, so that a request that asks for nothing takes nothing
 const none: ReadonlyArray<string> = []

@@ -7,6 +7,7 @@
  */
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
+import { isToken } from "../protocol/internal/token.ts"
 import { Request } from "../protocol/OpeningHandshake.ts"
 
 /**
@@ -106,9 +107,6 @@ const tokensAt = (request: Request, source: TokenPlace): ReadonlyArray<string> =
     .map((name) => name.slice(source.subprotocol.length))
 }
 
-// RFC 9110 section 5.6.2; what is no token stays in the offer, which is then refused as a whole
-const isName = (text: string): boolean => /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(text)
-
 const offered = (request: Request): ReadonlyArray<string> =>
   request.headers["sec-websocket-protocol"] === undefined ? [] : request.subprotocols
 
@@ -142,10 +140,11 @@ export const withoutTokens = (
   prefixes: ReadonlyArray<string>
 ): { readonly request: Request; readonly echo: string | undefined } => {
   const all = prefixes.length === 0 ? [] : offered(request)
-  const isToken = (name: string) => isName(name) && prefixes.some((prefix) => name.startsWith(prefix))
-  const tokens = all.filter(isToken)
+  // what is no token of HTTP stays in the offer, which is then refused as a whole
+  const holdsToken = (name: string) => isToken(name) && prefixes.some((prefix) => name.startsWith(prefix))
+  const tokens = all.filter(holdsToken)
   if (tokens.length === 0) return { request, echo: undefined }
-  const rest = all.filter((name) => !isToken(name))
+  const rest = all.filter((name) => !holdsToken(name))
   const headers: Record<string, string> = { ...request.headers }
   if (rest.length === 0) delete headers["sec-websocket-protocol"]
   else headers["sec-websocket-protocol"] = rest.join(", ")

@@ -10,6 +10,7 @@
  */
 import * as NetAddress from "effect/net/NetAddress"
 import * as Result from "effect/Result"
+import { tokenCharacter } from "../protocol/internal/token.ts"
 import * as AccessList from "./AccessList.ts"
 
 /**
@@ -77,9 +78,8 @@ export const node = (text: string): Node => {
   return port !== undefined && port > 65_535 ? unknown : { _tag: "Address", address: address.success, port }
 }
 
-/** RFC 9110 section 5.6.2, and what some proxies leave unquoted in an address. */
+/** The characters of a token, and what some proxies leave unquoted in an address. */
 const valueCharacter = /[!#$%&'*+.^_`|~0-9A-Za-z:[\]-]/
-const tokenCharacter = /[!#$%&'*+.^_`|~0-9A-Za-z-]/
 /** RFC 9110 section 5.6.4. */
 const quotedCharacter = /[\t \x21-\x7e\x80-\xff]/
 

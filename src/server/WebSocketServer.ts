@@ -41,10 +41,12 @@ import type * as WebSocket from "../connection/WebSocket.ts"
 import { WebSocketError } from "../connection/WebSocketError.ts"
 import * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
 import * as Origin from "../protocol/Origin.ts"
+import { isToken } from "../protocol/internal/token.ts"
 import * as AccessPolicy from "./AccessPolicy.ts"
 import * as Admission from "./Admission.ts"
 import * as Credentials from "./Credentials.ts"
 import type { Denial } from "./Denial.ts"
+import { internalError, shuttingDown, undecided } from "./internal/refusals.ts"
 import { type House, Visit } from "./internal/visit.ts"
 import * as Judge from "./Judge.ts"
 import type { OpenRequest } from "./OpenRequest.ts"
@@ -95,15 +97,10 @@ export class WebSocketServer extends Context.Service<
   }
 >()("effect-websocket/server/WebSocketServer") {}
 
-// RFC 6455 section 4.1: an element of the list of offers, and so without a blank or a comma
-const subprotocolName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
-
 /** What nobody could ask for, or come from, is a slip of the pen. */
 const checkPolicy = ({ origin, subprotocols }: OpeningHandshake.Policy): void => {
   const stray =
-    subprotocols === undefined || subprotocols === "first"
-      ? undefined
-      : subprotocols.find((name) => !subprotocolName.test(name))
+    subprotocols === undefined || subprotocols === "first" ? undefined : subprotocols.find((name) => !isToken(name))
   if (stray !== undefined) throw wrong("subprotocols", "names without blanks or commas", stray)
   if (origin === undefined || origin === "any" || origin === "same-origin" || Array.isArray(origin)) return
   throw wrong("origin", '"same-origin", "any" or a list of origins', origin)
@@ -220,10 +217,6 @@ export const make = Effect.fnUntraced(function* (
       runRequests((request) => Effect.flatMap(request.accept, (webSocket) => handler(webSocket, request.request)))
   }
 })
-
-const undecided = new OpeningHandshake.Refusal({ status: 500, reason: "The server made no decision." })
-const internalError = new OpeningHandshake.Refusal({ status: 500, reason: "The server failed to handle the request." })
-const shuttingDown = new OpeningHandshake.Refusal({ status: 503, reason: "The server is shutting down." })
 
 /**
  * The server over a listener. For Node there is `NodeWebSocketServer.layer`, which brings one.

@@ -279,12 +279,13 @@ export class Connection implements Owner, Gate, Slow {
     return Effect.suspend(() =>
       this.info !== undefined
         ? Effect.void
-        : bounded(
-            this,
-            Effect.raceFirst(Effect.asVoid(reading), Effect.asVoid(this.closed)),
-            Effect.suspend(() => Effect.andThen(Telemetry.limitHit("closeTimeout"), this.abort(peerTimeout("close"))))
-          )
+        : bounded(this, Effect.raceFirst(Effect.asVoid(reading), Effect.asVoid(this.closed)), this.giveUpClosing)
     )
+  }
+
+  /** The peer has not played its part in time: it is cut off, and counted. */
+  get giveUpClosing(): Effect.Effect<void> {
+    return Effect.suspend(() => Effect.andThen(Telemetry.limitHit("closeTimeout"), this.abort(peerTimeout("close"))))
   }
 
   /** Takes a step of the closing handshake, and sends the Close frame that is due; gives what is to be waited for, if anything. */
@@ -301,11 +302,10 @@ export class Connection implements Owner, Gate, Slow {
    * end may end the byte stream, too, and so learns of it behind that.
    */
   closeReceived(status: CloseCode.CloseStatus): ItemPull {
-    const end = Effect.suspend(() => {
+    const settled = Effect.sync(() => {
       if (this.state._tag === "Closed") this.settle(this.state.info)
-      return Effect.void
     })
-    const ends = this.role === "server" ? Effect.andThen(this.transport.ends.end, end) : end
+    const ends = this.role === "server" ? Effect.andThen(this.transport.ends.end, settled) : settled
     return once(
       Effect.suspend(() => {
         const wait = this.advance({ _tag: "CloseReceived", status })

@@ -18,7 +18,7 @@ export interface Batches {
   endTurn(): void
   /** How many turns have ended. */
   readonly turns: number
-  /** What chunks bring. */
+  /** What chunks bring. What throws, such as an observer, is a defect of whoever reads, and has ended the turn. */
   decode(chunks: NonEmptyReadonlyArray<Uint8Array | string>): ReadonlyArray<Item>
   /** Whether that needs more than to be given out, and what ends the turn and gives it out then. */
   readonly mustDeliver: boolean
@@ -49,13 +49,7 @@ export class Flow<E, R> implements Transport.Taker<void, WebSocketError | E, R> 
   take(chunks: NonEmptyReadonlyArray<Uint8Array | string>) {
     const { inbound } = this
     const { turns } = inbound
-    let items: ReadonlyArray<Item>
-    try {
-      items = inbound.decode(chunks)
-    } catch (defect) {
-      inbound.endTurn()
-      return Effect.die(defect)
-    }
+    const items = inbound.decode(chunks)
     if (inbound.mustDeliver) return this.given(inbound.deliver(items))
     // what is not empty is
     const wait = items.length === 0 ? undefined : this.gave(items as unknown as Items)

@@ -284,9 +284,13 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
   }
 
   endTurn(): void {
+    this.leaveTurn()
+    this.wake()
+  }
+
+  private leaveTurn(): void {
     this.reading = false
     this.turns++
-    this.wake()
   }
 
   /** Who waits for a turn is not to be quicker with what is left to read than who has just read. */
@@ -308,13 +312,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
   }
 
   private receive(chunks: NonEmptyReadonlyArray<Uint8Array | string>): ItemPull {
-    let items: ReadonlyArray<Item>
-    try {
-      items = this.decode(chunks)
-    } catch (defect) {
-      this.endTurn()
-      return Effect.die(defect)
-    }
+    const items = this.decode(chunks)
     if (this.mustDeliver) return this.deliver(items)
     this.endTurn()
     // what is not empty is
@@ -337,7 +335,10 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
         else if (isExclusive && sink instanceof Message.Messages && !sink.sharesChunk) this.reader.free?.(bytes)
       }
     } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error
+      if (!(error instanceof ProtocolError)) {
+        this.endTurn()
+        throw error
+      }
       if (sink instanceof Message.Payloads) sink.flush()
       this.decoder.stop()
       this.violation = error
@@ -348,8 +349,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
   /** Ends the turn, and gives out what was read behind what that needs first. */
   deliver(items: ReadonlyArray<Item>): ItemPull {
     this.keep(items)
-    this.reading = false
-    this.turns++
+    this.leaveTurn()
     this.wakeSoon()
     const { pings } = this
     if (pings === undefined) return this.more

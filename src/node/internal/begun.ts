@@ -2,7 +2,7 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type { Upgrade } from "../../server/UpgradeListener.ts"
-import { failed } from "./upgrade.ts"
+import { internalError } from "../../server/internal/refusals.ts"
 
 /** What throws before it gives an effect has decided nothing, and nobody else would. */
 export const begun = <R>(
@@ -13,6 +13,9 @@ export const begun = <R>(
     try {
       return handler(upgrade)
     } catch (defect) {
-      return Effect.andThen(Effect.logError("A handler of upgrades failed", Cause.die(defect)), upgrade.refuse(failed))
+      return Effect.andThen(
+        Effect.logError("A handler of upgrades failed", Cause.die(defect)),
+        upgrade.refuse(internalError)
+      )
     }
   })

@@ -15,7 +15,6 @@ import { peerOf, remoteAddressOf } from "./peer.ts"
 
 export const refusal = (status: number, reason: string) => new OpeningHandshake.Refusal({ status, reason })
 export const unavailable = refusal(503, "The server takes no connections now.")
-export const failed = refusal(500, "The server failed to handle the request.")
 /** Said to HTTP where TLS is spoken. */
 export const notPlain = refusal(400, "This port speaks TLS: connect with wss or https.")
 
