@@ -2,11 +2,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { execFileSync } from "node:child_process"
 import { once } from "node:events"
-import { mkdtempSync, rmSync } from "node:fs"
 import * as Net from "node:net"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import { fileURLToPath } from "node:url"
+import { folder } from "../node/folder.ts"
 import { run } from "./command.ts"
 import { type Mistake, untold } from "./mistake.ts"
 
@@ -199,9 +197,8 @@ describe("a pipe that nobody writes to, or reads", () => {
     "is a mistake at once, and nothing to wait for",
     () =>
       Effect.gen(function* () {
-        const folder = mkdtempSync(join(tmpdir(), "effect-websocket-pipe-"))
-        yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(folder, { recursive: true })))
-        const pipe = join(folder, "pipe")
+        const at = yield* folder
+        const pipe = at("pipe")
         execFileSync("mkfifo", [pipe])
         const echo = ["htpasswd", "bearer-file", "jwt-key", "jwt-secret", "cert"].map((flag): Mistake => [
           ["echo", "0", `--${flag}`, pipe],

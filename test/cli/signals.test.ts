@@ -1,10 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect } from "effect"
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { writeFileSync } from "node:fs"
 import * as Opcode from "../../src/protocol/Opcode.ts"
 import { close, shown } from "../connection/connected.ts"
+import { folder } from "../node/folder.ts"
 import { eventually } from "../server/serving.ts"
 import { ask, connect, upgraded, upgradeRequest } from "../server/wire.ts"
 import { listening, type Running } from "./command.ts"
@@ -130,9 +129,8 @@ describe.concurrent("SIGHUP", () => {
     "has passwords and tokens read again",
     () =>
       Effect.gen(function* () {
-        const folder = mkdtempSync(join(tmpdir(), "effect-websocket-hang-up-"))
-        yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(folder, { recursive: true })))
-        const file = join(folder, "tokens")
+        const at = yield* folder
+        const file = at("tokens")
         writeFileSync(file, "first-token-1234567890 ann\n")
         const running = yield* listening("echo", "0", "--bearer-file", file)
         const statusOf = (token: string) =>

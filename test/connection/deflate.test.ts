@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Stream } from "effect"
 import * as Zlib from "node:zlib"
+import type { WebSocket } from "../../src/connection/WebSocket.ts"
+import type { WebSocketError } from "../../src/connection/WebSocketError.ts"
 import type * as Deflate from "../../src/connection/Deflate.ts"
 import * as NodeZlib from "../../src/node/NodeZlib.ts"
 import * as Opcode from "../../src/protocol/Opcode.ts"
@@ -304,50 +306,49 @@ describe("while a message is inflated", () => {
         Effect.andThen(Deferred.await(gate), NodeZlib.make.inflate(bytes, options))
       )
   })
-  const names = ["one", "two", "three", "four"]
+  const messages = ["one", "two", "three", "four"].map((name) => name.repeat(9))
+
+  /** Has these messages sent to a server whose readers are waiting, and gives both when the first of them is at the gate. */
+  const sent = Effect.fnUntraced(function* <A>(
+    read: (server: WebSocket) => Effect.Effect<A, WebSocketError>,
+    readers: number
+  ) {
+    const gate = yield* Deferred.make<void>()
+    const began = yield* Deferred.make<void>()
+    const { client, server } = yield* connected({ deflate: {}, server: { zlib: gated(gate, began) } })
+    const reading = yield* Effect.forEach(Array.from({ length: readers }), () => Effect.forkChild(read(server)))
+    yield* Effect.forkChild(Stream.runDrain(client.messages))
+    for (const message of messages) yield* client.send(message)
+    yield* Deferred.await(began)
+    return { client, server, gate, reading }
+  })
 
   for (const readers of [2, 3]) {
     it.effect(`${readers} readers share the messages, each is given out once`, () =>
       Effect.gen(function* () {
-        const gate = yield* Deferred.make<void>()
-        const began = yield* Deferred.make<void>()
-        const { client, server } = yield* connected({ deflate: {}, server: { zlib: gated(gate, began) } })
         const seen: Array<unknown> = []
-        const read = Stream.runForEach(server.messages, (message) => Effect.sync(() => seen.push(message)))
-        const fibers = yield* Effect.forEach(Array.from({ length: readers }), () => Effect.forkChild(read))
-        yield* Effect.forkChild(Stream.runDrain(client.messages))
-        for (const name of names) yield* client.send(name.repeat(9))
-        yield* Deferred.await(began)
+        const { client, gate, reading } = yield* sent(
+          (server) => Stream.runForEach(server.messages, (message) => Effect.sync(() => seen.push(message))),
+          readers
+        )
         const closing = yield* Effect.forkChild(client.close())
         yield* settled
         yield* Deferred.succeed(gate, undefined)
-        yield* Fiber.joinAll(fibers)
+        yield* Fiber.joinAll(reading)
         yield* Fiber.join(closing)
-        assert.sameOrderedMembers(
-          seen,
-          names.map((name) => name.repeat(9))
-        )
+        assert.sameOrderedMembers(seen, messages)
       })
     )
   }
 
   it.effect("a close by another fiber discards nothing of what the reader waits for", () =>
     Effect.gen(function* () {
-      const gate = yield* Deferred.make<void>()
-      const began = yield* Deferred.make<void>()
-      const { client, server } = yield* connected({ deflate: {}, server: { zlib: gated(gate, began) } })
-      const reader = yield* Effect.forkChild(Stream.runCollect(server.messages))
-      yield* Effect.forkChild(Stream.runDrain(client.messages))
-      for (const name of names) yield* client.send(name.repeat(9))
-      yield* Deferred.await(began)
+      const { gate, reading, server } = yield* sent((server) => Stream.runCollect(server.messages), 1)
       const closing = yield* Effect.forkChild(server.close())
       yield* settled
       yield* Deferred.succeed(gate, undefined)
       yield* Fiber.join(closing)
-      assert.deepStrictEqual(
-        yield* Fiber.join(reader),
-        names.map((name) => name.repeat(9))
-      )
+      assert.deepStrictEqual(yield* Fiber.joinAll(reading), [messages])
     })
   )
 })

@@ -90,6 +90,25 @@ describe("an observer", { timeout: 30_000 }, () => {
     })
   )
 
+  it.live("who throws when it is asked whether it watches ends the connection, and holds its end up for nobody", () =>
+    Effect.gen(function* () {
+      const listener = yield* RawTarget.listen()
+      const isWatching = () => {
+        throw new Error("no, thanks")
+      }
+      const proxy = yield* Proxy.serve({ target: listener.target, observer: { ...observing().observer, isWatching } })
+      const client = yield* RawClient.open(proxy.port)
+      yield* listener.accept
+      yield* client.send(2, "hello")
+      yield* client.until("close 1011", soon)
+      yield* client.sendClose(1011)
+      yield* client.end()
+      // before the close timeout, which is ten seconds
+      yield* proxy.idle(soon)
+      assert.deepStrictEqual(proxy.log, ["Error A WebSocket handler failed"])
+    })
+  )
+
   it.live("who throws when it is told of a failure holds nobody up, and is heard of", () =>
     Effect.gen(function* () {
       const listener = yield* RawTarget.listen()
