@@ -247,34 +247,6 @@ describe.concurrent("the target fails", { timeout: 30_000 }, () => {
     })
   )
 
-  it.live(
-    "by RST with data on its way in both directions, many times: never Close 1000, as if that were all",
-    () =>
-      Effect.gen(function* () {
-        const listener = yield* RawTarget.listen()
-        const proxy = yield* CommandLine.proxy(listener)
-        const codes: Record<number, number> = {}
-        const once = Effect.scoped(
-          Effect.gen(function* () {
-            const client = yield* RawClient.open(proxy.port)
-            const target = yield* listener.meet(client)
-            client.sink = () => {}
-            target.pause()
-            yield* Effect.forkChild(client.sendAll(new Pattern.Source(1)), { startImmediately: true })
-            yield* Effect.forkChild(target.writeAll(new Pattern.Source(2)), { startImmediately: true })
-            yield* heldBack(client)
-            yield* target.reset()
-            const code = yield* client.watch.until("a Close", () => client.closeCode)
-            codes[code] = (codes[code] ?? 0) + 1
-            yield* client.reset()
-          })
-        )
-        yield* Effect.forEach(Array.from({ length: 40 }), () => once, { concurrency: 10, discard: true })
-        assert.deepStrictEqual(codes, { 1011: 40 })
-      }),
-    30_000
-  )
-
   it.live("after its FIN, when the client goes on sending: the client is told, once", () =>
     Effect.gen(function* () {
       const { client, proxy, target } = yield* connected()
@@ -307,8 +279,39 @@ describe.concurrent("the target fails", { timeout: 30_000 }, () => {
       yield* proxy.idle(soon)
     })
   )
+})
 
-  it.live("a target that resets as soon as it accepts, many times: a refusal or Close 1011, and nothing else", () =>
+// one after the other: they keep this process so busy that nothing else in it is answered in time
+describe("the target fails, many times", { timeout: 30_000 }, () => {
+  it.live(
+    "by RST with data on its way in both directions: never Close 1000, as if that were all",
+    () =>
+      Effect.gen(function* () {
+        const listener = yield* RawTarget.listen()
+        const proxy = yield* CommandLine.proxy(listener)
+        const codes: Record<number, number> = {}
+        const once = Effect.scoped(
+          Effect.gen(function* () {
+            const client = yield* RawClient.open(proxy.port)
+            const target = yield* listener.meet(client)
+            client.sink = () => {}
+            target.pause()
+            yield* Effect.forkChild(client.sendAll(new Pattern.Source(1)), { startImmediately: true })
+            yield* Effect.forkChild(target.writeAll(new Pattern.Source(2)), { startImmediately: true })
+            yield* heldBack(client)
+            yield* target.reset()
+            const code = yield* client.watch.until("a Close", () => client.closeCode)
+            codes[code] = (codes[code] ?? 0) + 1
+            yield* client.reset()
+          })
+        )
+        yield* Effect.forEach(Array.from({ length: 40 }), () => once, { concurrency: 4, discard: true })
+        assert.deepStrictEqual(codes, { 1011: 40 })
+      }),
+    30_000
+  )
+
+  it.live("a target that resets as soon as it accepts: a refusal or Close 1011, and nothing else", () =>
     Effect.gen(function* () {
       const listener = yield* RawTarget.listen({ onConnection: (connection) => connection.socket.resetAndDestroy() })
       const proxy = yield* Proxy.serve({ target: listener.target })

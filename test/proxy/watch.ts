@@ -1,8 +1,12 @@
 /**
  * Waiting for a condition: never for a time. `until` looks again whenever something changed, and dies with what was awaited,
- * and what there was instead, when the bound has passed. The bound is of the machine's clock, so it holds under `TestClock`.
+ * and what there was instead, when the bound has passed. The bound is of the machine's clock, so it holds under `TestClock`; a time
+ * in which this process did nothing counts little of it, since what is awaited may have come by then.
  */
 import * as Effect from "effect/Effect"
+
+/** In so many parts a bound passes, each of which counts once, however late it is told. */
+const parts = 20
 
 /** The bound where a test names none: far above what anything here takes. */
 export const defaultBound = 8000
@@ -28,7 +32,7 @@ export class Watch {
   until<A>(what: string, look: Look<A>, millis = defaultBound): Effect.Effect<A> {
     return Effect.callback<A>((resume) => {
       const done = () => {
-        clearTimeout(timer)
+        clearInterval(timer)
         this.#waiters.delete(attempt)
       }
       const attempt = () => {
@@ -37,10 +41,12 @@ export class Watch {
         done()
         resume(Effect.succeed(found))
       }
-      const timer = setTimeout(() => {
+      let left = parts
+      const timer = setInterval(() => {
+        if (--left > 0) return
         done()
         resume(late(what, millis, this.#describe()))
-      }, millis)
+      }, millis / parts)
       this.#waiters.add(attempt)
       attempt()
       return Effect.sync(done)
