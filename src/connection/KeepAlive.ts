@@ -110,7 +110,7 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
     watch.bytes = inbound.bytes
     watch.unsent = connection.unsent
     watch.taken = taken
-    const progress = inbound.decoder.progress + outbound.progress
+    const progress = inbound.progress + outbound.progress
     if (progress !== watch.progress) {
       watch.progress = progress
       watch.activeAt = now

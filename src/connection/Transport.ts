@@ -35,10 +35,10 @@ export interface Reader extends Socket.Reader {
   /** See {@link flow}. */
   flow?<A, E, R>(taker: Taker<A, E, R>): Effect.Effect<Effect.Effect<A, E, R>>
   /**
-   * The same without a fiber that waits: `resume` is given the effect to go on with, once there is one, which may be in this very
+   * The same without a fiber that waits: the taker is told what to go on with, once there is something, which may be in this very
    * call. It is the reader's only wait, in place of the one before.
    */
-  flowNow?<A, E, R>(taker: Taker<A, E, R>, resume: (next: Effect.Effect<Effect.Effect<A, E, R>>) => void): void
+  flowNow?<A, E, R>(taker: FreeTaker<A, E, R>): void
   /** Ends the wait of `flowNow`: what comes now is kept. */
   forget?(): void
 }
@@ -64,6 +64,17 @@ export interface Taker<A, E, R> {
   /** Takes a batch, and gives what is to be done before there is more, if anything. */
   take(chunks: NonEmptyReadonlyArray<Uint8Array | string>): Effect.Effect<A, E, R> | undefined
   onEnd(error: Socket.SocketError): Effect.Effect<A, E, R>
+}
+
+/**
+ * One without a fiber.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface FreeTaker<A, E, R> extends Taker<A, E, R> {
+  /** Sees to it that this is done. */
+  goOn(next: Effect.Effect<A, E, R>): void
 }
 
 /**
@@ -225,6 +236,6 @@ const acquire = Effect.fnUntraced(function* (socket: Socket.Socket): Effect.fn.R
  * @category combinators
  * @since 0.1.0
  */
-export const reset = ({ ends, writer }: Transport): Effect.Effect<void> =>
+export const reset = ({ ends, writer }: Pick<Transport, "ends" | "writer">): Effect.Effect<void> =>
   // a stream that takes no such code is released
   Effect.catch(writer.write(new Socket.CloseEvent(1006)), () => ends.destroy(0))

@@ -25,7 +25,6 @@ import type { CloseInfo } from "../protocol/ConnectionState.ts"
 import type { Fragment, Message } from "../protocol/Message.ts"
 import type { Gathering, MessageEvent } from "../protocol/MessageEvent.ts"
 import * as Connection from "./internal/connection.ts"
-import * as Now from "./internal/now.ts"
 import type { Codec } from "./Deflate.ts"
 import * as Limits from "./Limits.ts"
 import type { PreparedMessage } from "./PreparedMessage.ts"
@@ -173,5 +172,5 @@ export const runForEachArray = <A, E, R>(
   f: (messages: NonEmptyReadonlyArray<Message>) => Effect.Effect<A, E, R>
 ): Effect.Effect<void, WebSocketError | E, R> =>
   webSocket instanceof Connection.Connection
-    ? webSocket.inbound.flowMessages((messages) => Now.begin(f(messages)))
+    ? webSocket.inbound.flowMessages({ receive: f, received: Effect.fromResult })
     : Stream.runForEachArray(webSocket.messages, f)

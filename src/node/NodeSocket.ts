@@ -114,20 +114,21 @@ class NodeSocket
 
   flow<A, E, R>(taker: Transport.Taker<A, E, R>): Effect.Effect<Effect.Effect<A, E, R>> {
     return Effect.callback<Effect.Effect<A, E, R>>((resume) => {
-      this.flowNow(taker, resume)
+      this.await(taker, resume as Resume)
       // an interrupted wait loses nothing: what comes then is kept
       return this.resume === resume ? Effect.sync(() => this.forget()) : undefined
     })
   }
 
-  flowNow<A, E, R>(
-    taker: Transport.Taker<A, E, R>,
-    resume: (next: Effect.Effect<Effect.Effect<A, E, R>>) => void
-  ): void {
+  flowNow<A, E, R>(taker: Transport.FreeTaker<A, E, R>): void {
+    this.await(taker, taker as Resume)
+  }
+
+  /** It is resumed with what its own taker gives. */
+  private await(taker: Transport.Taker<unknown, unknown, unknown>, resume: Resume): void {
     this.fresh = undefined
     this.taker = taker
-    // it is resumed with what its own taker gives
-    this.resume = resume as Resume
+    this.resume = resume
     if (this.kept !== undefined) this.giveKept()
     if (this.resume !== resume) return
     if (this.over !== undefined) return this.tellEnd(this.over)
@@ -145,7 +146,8 @@ class NodeSocket
   /** Somebody else may wait by now: what a taker does can let the next reader have its turn, or interrupt its own. */
   private goOn(next: Effect.Effect<unknown, unknown, unknown>, resume: Resume | undefined): void {
     if (this.resume === resume) this.taker = this.resume = undefined
-    resume?.(Effect.succeed(next))
+    if (typeof resume === "function") resume(Effect.succeed(next))
+    else resume?.goOn(next)
   }
 
   get upgrade(): Socket.Reader["upgrade"] {

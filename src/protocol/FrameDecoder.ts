@@ -103,6 +103,11 @@ export class FrameDecoder {
     return !this.inPayload && this.headerLength === 0 && !this.messageOpen
   }
 
+  /** Whether another one in its place would do the same: between messages there is nothing to remember, but that it was stopped or failed. */
+  get isFresh(): boolean {
+    return this.idle && !this.stopped && this.failure === undefined
+  }
+
   /** Makes `push` ignore the rest of the current chunk and all later ones: nothing follows a Close frame. */
   stop(): void {
     this.stopped = true

@@ -148,8 +148,7 @@ class Accumulator {
 
 /** What all sinks that deliver share: the kind of the open message, its size, and its compressed bytes. */
 export abstract class Base<Item> implements Sink {
-  /** What is ready. */
-  out: Array<Item> = []
+  private ready: Array<Item> | undefined
   protected isText = false
   protected compressed = false
   /** Bytes of the open message that have come or are announced by the current frame. */
@@ -169,13 +168,16 @@ export abstract class Base<Item> implements Sink {
     this.controls.control(opcode, payload, decoder)
   }
 
+  /** What is ready; made for the first item, since most connections wait most of the time. */
+  get out(): Array<Item> {
+    return (this.ready ??= [])
+  }
+
   /** Takes what is ready. */
   take(): ReadonlyArray<Item> {
-    const { out } = this
-    // a shared one, not `out`: that will be filled
-    if (out.length === 0) return nothing
-    this.out = []
-    return out
+    const { ready } = this
+    this.ready = undefined
+    return ready ?? nothing
   }
 
   /** Begins or continues the message; `assembled` says whether its bytes will be held, and so must be bounded. */

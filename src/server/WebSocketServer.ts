@@ -29,7 +29,7 @@ import * as Metric from "effect/Metric"
 import * as NetAddress from "effect/net/NetAddress"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import * as SocketServer from "effect/socket/SocketServer"
 import * as Deflate from "../connection/Deflate.ts"
@@ -182,11 +182,32 @@ export const make = Effect.fnUntraced(function* (
 
   // what a connection closes over lives as long, so that each function here has only what it needs to the end
 
-  /** The handler's scope ends before the connection does. */
-  const handled = <A, E, R>(visit: Visit, handler: (visit: Visit) => Effect.Effect<A, E, R>) =>
-    Effect.onExit(Effect.scoped(Effect.suspend(() => handler(visit))), (exit) =>
-      Effect.andThen(visit.leave(exit), conclude(visit, exit))
-    )
+  /**
+   * The handler's scope ends before the connection does. It is the fiber's, which has nothing else to do: what `Effect.scoped` keeps to
+   * give the fiber its own back is a twentieth of what a connection holds.
+   */
+  const handled = <A, E, R>(
+    visit: Visit,
+    handler: (visit: Visit) => Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E, Exclude<R, Scope.Scope>> => {
+    const scope = Scope.makeUnsafe()
+    const inScope: Effect.Effect<A, E, R> = Effect.withFiber((fiber) => {
+      fiber.setContext(Context.add(fiber.context, Scope.Scope, scope))
+      return handler(visit)
+    })
+    // the scope is in the context
+    return Effect.onExit(inScope, (exit) => {
+      const closing = Scope.closeUnsafe(scope, exit)
+      return closing === undefined ? leave(visit, exit) : leaveBehind(closing, visit, exit)
+    }) as Effect.Effect<A, E, Exclude<R, Scope.Scope>>
+  }
+
+  const leave = (visit: Visit, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
+    Effect.andThen(visit.leave(exit), conclude(visit, exit))
+
+  /** What fails at the end of the handler's scope has failed with the handler. */
+  const leaveBehind = (closing: Effect.Effect<void>, visit: Visit, exit: Exit.Exit<unknown, unknown>) =>
+    Effect.flatMap(Effect.exit(closing), (closed) => leave(visit, Exit.isFailure(closed) ? closed : exit))
 
   const runRequests = <R, E, _>(
     handler: (open: OpenRequest) => Effect.Effect<_, E | OpeningHandshake.Refusal, R>

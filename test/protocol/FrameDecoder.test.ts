@@ -247,6 +247,33 @@ describe("5.4. Fragmentation", () => {
     // before the first byte, after the message, after the ping, and after the next message
     assert.deepStrictEqual(at, [0, 5, 8, 11])
   })
+
+  it("another takes its place wherever it is fresh, and nobody can tell", () => {
+    const one = new Recorder()
+    const many = new Recorder()
+    const whole = new FrameDecoder({ masking: "either" })
+    let current = new FrameDecoder({ masking: "either" })
+    let used = 0
+    for (const byte of hex("010161 8901bb 8000 8901aa 820161 818537fa213d7f9f4d5158")) {
+      whole.push(new Uint8Array([byte]), one)
+      current.push(new Uint8Array([byte]), many)
+      assert.strictEqual(current.isFresh, current.idle)
+      if (!current.isFresh) continue
+      current = new FrameDecoder({ masking: "either" })
+      used++
+    }
+    assert.strictEqual(used, 4)
+    assert.deepStrictEqual(many.soFar, one.soFar)
+  })
+
+  it("one that was stopped or has failed is not fresh: it takes nothing more", () => {
+    const stopped = new FrameDecoder({ masking: "either" })
+    stopped.stop()
+    assert.deepStrictEqual([stopped.idle, stopped.isFresh], [true, false])
+    const failed = new FrameDecoder({ masking: "either" })
+    failsWith("ReservedOpcode", () => failed.push(hex("8300"), new Recorder()))
+    assert.deepStrictEqual([failed.idle, failed.isFresh], [true, false])
+  })
 })
 
 describe("7.1.7. Fail the WebSocket Connection", () => {

@@ -458,18 +458,18 @@ describe("flowing", () => {
       const { far, near } = yield* tcp
       const { reader } = yield* open(near, Buffer.from("head"))
       const seen: Array<string> = []
-      const resumed: Array<Effect.Effect<Effect.Effect<never, Socket.SocketError>>> = []
+      const resumed: Array<Effect.Effect<never, Socket.SocketError>> = []
       const begin = () =>
-        reader.flowNow!(
-          taking(
+        reader.flowNow!({
+          ...taking(
             (text) => {
               seen.push(text)
               return text === "two" ? Effect.sync(() => seen.push("waited")) : undefined
             },
             () => Effect.never
           ),
-          (next) => void resumed.push(next)
-        )
+          goOn: (next) => void resumed.push(next)
+        })
       begin()
       far.write("one")
       yield* eventually(
@@ -483,7 +483,7 @@ describe("flowing", () => {
         Effect.sync(() => resumed.length === 1)
       )
       far.write("three")
-      const fiber = yield* Effect.forkChild(Effect.flatten(resumed[0]!), { startImmediately: true })
+      const fiber = yield* Effect.forkChild(resumed[0]!, { startImmediately: true })
       yield* steady(() => seen.length)
       assert.deepStrictEqual(seen, ["head", "one", "two", "waited"])
       yield* Fiber.interrupt(fiber)
@@ -494,7 +494,7 @@ describe("flowing", () => {
         Effect.sync(() => resumed.length === 2)
       )
       assert.deepStrictEqual(seen, ["head", "one", "two", "waited", "three"])
-      assert.strictEqual(yield* reasonOf(Effect.flatten(resumed[1]!)), 1000)
+      assert.strictEqual(yield* reasonOf(resumed[1]!), 1000)
     })
   )
 
@@ -504,13 +504,13 @@ describe("flowing", () => {
       const { reader } = yield* open(near)
       const seen: Array<string> = []
       const resumed: Array<unknown> = []
-      reader.flowNow!(
-        taking(
+      reader.flowNow!({
+        ...taking(
           (text) => void seen.push(text),
           () => Effect.never
         ),
-        (next) => void resumed.push(next)
-      )
+        goOn: (next) => void resumed.push(next)
+      })
       far.write("one")
       yield* eventually(
         "1 came",

@@ -34,9 +34,14 @@ export class Ahead {
 
   /** Gives out every batch until the end, in order; waits after each for what `give` gives, if that is anything. */
   flow(give: (batch: Batch) => Wait): Effect.Effect<void, WebSocketError> {
-    const flowing = this.connection.inbound.flowEvents(this.gathering, (batch) => {
-      const wait = give(batch)
-      return wait === undefined && this.isCaughtUp ? undefined : Effect.andThen(wait ?? Effect.void, this.catchUp(give))
+    const flowing = this.connection.inbound.flowEvents(this.gathering, {
+      receive: (batch) => {
+        const wait = give(batch)
+        return wait === undefined && this.isCaughtUp
+          ? undefined
+          : Effect.andThen(wait ?? Effect.void, this.catchUp(give))
+      },
+      received: Effect.fromResult
     })
     // a listener of the beginning may have had something read ahead
     return Effect.andThen(this.catchUp(give), flowing)

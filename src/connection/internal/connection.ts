@@ -58,13 +58,11 @@ export class Connection implements Owner, Gate, Slow {
   static {
     Object.defineProperty(this.prototype, TypeId, { value: TypeId })
   }
-  readonly role: "server" | "client"
   readonly subprotocol: string | undefined
-  readonly isCompressed: boolean
   readonly limits: Limits
   readonly inbound: Inbound
   readonly outbound: Outbound
-  private readonly transport: Transport.Transport
+  private readonly ends: Transport.Ends
 
   private state: ConnectionState.State = ConnectionState.open
   private info: ConnectionState.CloseInfo | undefined
@@ -86,13 +84,18 @@ export class Connection implements Owner, Gate, Slow {
 
   constructor(options: Options) {
     const { clock, codec, limits, role, transport } = options
-    this.role = role
     this.subprotocol = options.subprotocol
-    this.isCompressed = codec !== undefined
     this.limits = limits
-    this.transport = transport
+    this.ends = transport.ends
     this.inbound = new Inbound({ role, reader: transport.reader, owner: this, limits, clock, codec })
     this.outbound = new Outbound({ role, writer: transport.writer, codec, gate: this })
+  }
+
+  get role(): "server" | "client" {
+    return this.inbound.role
+  }
+  get isCompressed(): boolean {
+    return this.inbound.codec !== undefined
   }
 
   // ---- reading -------------------------------------------------------------------------------------------------------
@@ -157,7 +160,7 @@ export class Connection implements Owner, Gate, Slow {
   }
   /** Waits until the system has taken all that was sent. */
   get flushed(): Effect.Effect<void, WebSocketError> {
-    const { flushed } = this.transport.writer
+    const { flushed } = this.outbound.writer
     return flushed === undefined ? Effect.void : Effect.mapError(flushed, lost)
   }
 
@@ -198,24 +201,24 @@ export class Connection implements Owner, Gate, Slow {
 
   /** The transport is gone, and nobody has learned of it by reading. */
   get isForsaken(): boolean {
-    return !this.transportLost && this.transport.reader.isGone === true && !this.inbound.reading
+    return !this.transportLost && this.inbound.reader.isGone === true && !this.inbound.reading
   }
 
   /** It has ended, or cannot but end: nothing goes out any more, whatever is still to be read. */
   get isOver(): boolean {
-    return this.info !== undefined || this.transport.reader.isGone === true
+    return this.info !== undefined || this.inbound.reader.isGone === true
   }
 
   get hasUnread(): boolean {
-    return this.transport.reader.hasUnread === true
+    return this.inbound.reader.hasUnread === true
   }
 
   /** See `Transport.Writer`. */
   get unsent(): number {
-    return this.transport.writer.unsent ?? 0
+    return this.outbound.writer.unsent ?? 0
   }
   get taken(): number {
-    return this.transport.writer.taken ?? 0
+    return this.outbound.writer.taken ?? 0
   }
 
   get isOpen(): boolean {
@@ -256,7 +259,7 @@ export class Connection implements Owner, Gate, Slow {
         this.hasLeft = true
         this.settle({ code, reason, wasClean: false })
         this.transportLost = true
-        return this.transport.ends.destroy(this.limits.closeTimeout)
+        return this.ends.destroy(this.limits.closeTimeout)
       })
     )
   }
@@ -305,7 +308,7 @@ export class Connection implements Owner, Gate, Slow {
     const settled = Effect.sync(() => {
       if (this.state._tag === "Closed") this.settle(this.state.info)
     })
-    const ends = this.role === "server" ? Effect.andThen(this.transport.ends.end, settled) : settled
+    const ends = this.role === "server" ? Effect.andThen(this.ends.end, settled) : settled
     return once(
       Effect.suspend(() => {
         const wait = this.advance({ _tag: "CloseReceived", status })
@@ -321,7 +324,7 @@ export class Connection implements Owner, Gate, Slow {
     return once(
       (limitKinds.has(error.kind) ? Telemetry.limitHit(error.kind) : Effect.void).pipe(
         Effect.andThen(this.beginClose({ code, reason })),
-        Effect.andThen(this.transport.ends.end),
+        Effect.andThen(this.ends.end),
         Effect.andThen(Effect.sync(() => this.settle({ code, reason, wasClean: false })))
       ),
       Effect.fail(violation(error))
@@ -347,8 +350,8 @@ export class Connection implements Owner, Gate, Slow {
       if (state._tag === "Closed") this.settle(state.info)
       // a peer that is silent is told in the clearest way; what one that is slow has not read yet is still its own
       return error.reason._tag === "PeerTimeout" && error.reason.awaited === "close"
-        ? this.transport.ends.cut
-        : Transport.reset(this.transport)
+        ? this.ends.cut
+        : Transport.reset({ writer: this.outbound.writer, ends: this.ends })
     })
   }
 
@@ -384,7 +387,7 @@ export class Connection implements Owner, Gate, Slow {
 
   /** The end of the byte stream: to destroy what is unread would destroy what is unsent too, so the peer ends its side first. */
   private endTransport(): Effect.Effect<void> {
-    const { ends } = this.transport
+    const { ends } = this
     const { closeTimeout } = this.limits
     if (this.transportLost) return ends.destroy(closeTimeout)
     if (ends.leave !== undefined && !this.inbound.reading) return ends.leave(closeTimeout)
@@ -398,7 +401,7 @@ export class Connection implements Owner, Gate, Slow {
   private get drain(): Effect.Effect<void> {
     return Effect.andThen(
       this.inbound.discard,
-      Effect.ignore(Effect.forever(this.transport.reader.pull, { disableYield: true }))
+      Effect.ignore(Effect.forever(this.inbound.reader.pull, { disableYield: true }))
     )
   }
 

@@ -5,10 +5,12 @@
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import type * as Socket from "effect/socket/Socket"
 import * as Transport from "../Transport.ts"
 import type { WebSocketError } from "../WebSocketError.ts"
 import type { Item, ItemPull, Items, Wait } from "./items.ts"
+import * as Now from "./now.ts"
 
 /** What is flowed from. */
 export interface Batches {
@@ -30,14 +32,25 @@ export interface Batches {
   end(error: Socket.SocketError): ItemPull
 }
 
-export class Flow<E, R> implements Transport.Taker<void, WebSocketError | E, R> {
-  readonly go: Effect.Effect<void, WebSocketError | E, R>
-  private readonly inbound: Batches
-  private readonly give: (items: Items) => Wait<E, R>
+/**
+ * Whom a flow is for. An object, since there is one for each connection that waits, and what a fiber keeps of a `flatMap` behind the
+ * flow is larger than that.
+ */
+export interface Receiver<A, E, R, F = E> {
+  /** Takes a batch, and gives what is to be done before there is more, if anything. */
+  receive(items: A): Effect.Effect<unknown, E, R> | undefined
+  /** What is done at the end, which is a failure also if what was to be done before it fails. */
+  received(result: Result.Result<void, WebSocketError | E>): Effect.Effect<void, F, R>
+}
 
-  constructor(inbound: Batches, give: (items: Items) => Wait<E, R>) {
+export class Flow<E, R, F> implements Transport.Taker<void, F, R> {
+  readonly go: Effect.Effect<void, F, R>
+  private readonly inbound: Batches
+  private readonly receiver: Receiver<Items, E, R, F>
+
+  constructor(inbound: Batches, receiver: Receiver<Items, E, R, F>) {
     this.inbound = inbound
-    this.give = give
+    this.receiver = receiver
     this.go = Effect.flatten(
       Effect.suspend(() => {
         const first = inbound.beginRead()
@@ -46,7 +59,7 @@ export class Flow<E, R> implements Transport.Taker<void, WebSocketError | E, R> 
     )
   }
 
-  take(chunks: NonEmptyReadonlyArray<Uint8Array | string>) {
+  take(chunks: NonEmptyReadonlyArray<Uint8Array | string>): Effect.Effect<void, F, R> | undefined {
     const { inbound } = this
     const { turns } = inbound
     const items = inbound.decode(chunks)
@@ -60,30 +73,38 @@ export class Flow<E, R> implements Transport.Taker<void, WebSocketError | E, R> 
       return undefined
     }
     inbound.endTurn()
-    return wait === undefined ? this.go : Effect.andThen(wait, this.go)
+    return this.behind(wait)
   }
 
   /** What throws is a defect of whoever flows: it ends its turn, as a failure does, so that the end of the connection can be read. */
   private gave(items: Items): Wait<E, R> {
     try {
-      return this.give(items)
+      const then = this.receiver.receive(items)
+      return then === undefined ? undefined : Now.begin(then)
     } catch (defect) {
       return Effect.die(defect)
     }
   }
 
-  onEnd(error: Socket.SocketError) {
+  private behind(wait: Wait<E, R>): Effect.Effect<void, F, R> {
+    if (wait === undefined) return this.go
+    return Effect.matchEffect(wait, {
+      onFailure: (error) => this.receiver.received(Result.fail(error)),
+      onSuccess: () => this.go
+    })
+  }
+
+  onEnd(error: Socket.SocketError): Effect.Effect<void, F, R> {
     return this.given(this.inbound.end(error))
   }
 
   /** The end is where it is met, and nothing waits for it from the beginning. */
-  private given(pulled: ItemPull): Effect.Effect<void, WebSocketError | E, R> {
+  private given(pulled: ItemPull): Effect.Effect<void, F, R> {
     return Effect.matchEffect(pulled, {
-      onFailure: (error) => (Cause.isDone(error) ? Effect.void : Effect.fail(error)),
-      onSuccess: (items) => {
-        const wait = this.give(items)
-        return wait === undefined ? this.go : Effect.andThen(wait, this.go)
-      }
+      onFailure: (error) => this.receiver.received(Cause.isDone(error) ? ended : Result.fail(error)),
+      onSuccess: (items) => this.behind(this.gave(items))
     })
   }
 }
+
+const ended: Result.Result<void> = Result.succeed(undefined)

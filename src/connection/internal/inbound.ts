@@ -25,10 +25,9 @@ import type * as Transport from "../Transport.ts"
 import type { WebSocketError } from "../WebSocketError.ts"
 import { Backlog, type Opened } from "./backlog.ts"
 import { ControlRate } from "./controlRate.ts"
-import { type Batches, Flow } from "./flow.ts"
-import type { Item, ItemPull, Items, Wait } from "./items.ts"
-
-type ItemSink = Message.Messages | Message.Fragments | Message.Payloads | MessageEvent.Events | MessageEvent.Watched
+import { type Batches, Flow, type Receiver } from "./flow.ts"
+import type { Item, ItemPull, Items, ItemSink } from "./items.ts"
+import { opened } from "./opened.ts"
 
 /** Acts upon what was read. */
 export interface Owner {
@@ -53,18 +52,20 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
   /** Whether a fiber waits for the transport, so that silence is the peer's. */
   reading = false
   turns = 0
-  readonly decoder: FrameDecoder
+  readonly role: "server" | "client"
+  /** There is none as long as a new one would do: most connections wait most of the time. */
+  private decoder: FrameDecoder | undefined
+  /** Of those that there were. */
+  private decoded = 0
   // made for who pulls: most connections flow
   private pulls: Pulls | undefined
   /** The pull at hand acts upon nothing that was decided. */
   private isHeld = false
-  private readonly reader: Transport.Reader
-  /** Where batches come from; if what waits for one is interrupted, its turn ends. */
-  readonly source: Transport.Source
+  readonly reader: Transport.Reader
   private readonly owner: Owner
   private readonly limits: Limits
   private readonly clock: Clock.Clock
-  private readonly codec: Codec | undefined
+  readonly codec: Codec | undefined
   private sink: ItemSink | Message.Discard | undefined
   /** Who else wants to read, and what they do then. */
   private queue: Array<() => void> | undefined
@@ -95,18 +96,28 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
     this.limits = options.limits
     this.clock = options.clock
     this.codec = options.codec
-    this.decoder = new FrameDecoder({
-      masking: options.role === "server" ? "required" : "forbidden",
-      allowRsv1: options.codec !== undefined,
-      maxFrameSize: options.limits.maxFrameSize
-    })
-    const { reader } = options
-    if ("waiting" in reader) {
-      reader.waiting = this
-      this.source = reader
-    } else {
-      this.source = { pull: Effect.onInterrupt(reader.pull, () => Effect.sync(() => this.endTurn())) }
-    }
+    this.role = options.role
+    if ("waiting" in this.reader) this.reader.waiting = this
+  }
+
+  /** Where batches come from; if what waits for one is interrupted, its turn ends. */
+  get source(): Transport.Source {
+    const { reader } = this
+    if ("waiting" in reader) return reader
+    return { pull: Effect.onInterrupt(reader.pull, () => Effect.sync(() => this.endTurn())) }
+  }
+
+  private get keepDecoder(): FrameDecoder {
+    return (this.decoder ??= new FrameDecoder({
+      masking: this.role === "server" ? "required" : "forbidden",
+      allowRsv1: this.codec !== undefined,
+      maxFrameSize: this.limits.maxFrameSize
+    }))
+  }
+
+  /** Grows with every piece of data: as long as it stays, none came. */
+  get progress(): number {
+    return this.decoded + (this.decoder?.progress ?? 0)
   }
 
   private get keepPulls(): Pulls {
@@ -135,11 +146,11 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
     return this.pull as Pull.Pull<NonEmptyReadonlyArray<Message.Message>, WebSocketError>
   }
   /** {@link pullMessages} again and again. */
-  flowMessages<E, R>(
-    take: (messages: NonEmptyReadonlyArray<Message.Message>) => Wait<E, R>
-  ): Effect.Effect<void, WebSocketError | E, R> {
+  flowMessages<E, R, F>(
+    receiver: Receiver<NonEmptyReadonlyArray<Message.Message>, E, R, F>
+  ): Effect.Effect<void, F, R> {
     this.useMessages()
-    return this.flow(take as (items: Items) => Wait<E, R>)
+    return this.flow(receiver as Receiver<Items, E, R, F>)
   }
   get pullFragments(): Pull.Pull<NonEmptyReadonlyArray<Message.Fragment>, WebSocketError> {
     if (!(this.sink instanceof Message.Fragments)) this.use(new Message.Fragments(this.limits, this))
@@ -150,11 +161,9 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
     return this.pull as Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, WebSocketError>
   }
   /** {@link pullPayloads} again and again. */
-  flowPayloads<E, R>(
-    take: (payloads: NonEmptyReadonlyArray<Uint8Array>) => Wait<E, R>
-  ): Effect.Effect<void, WebSocketError | E, R> {
+  flowPayloads<E, R, F>(receiver: Receiver<NonEmptyReadonlyArray<Uint8Array>, E, R, F>): Effect.Effect<void, F, R> {
     this.usePayloads()
-    return this.flow(take as (items: Items) => Wait<E, R>)
+    return this.flow(receiver as Receiver<Items, E, R, F>)
   }
 
   pullEvents(
@@ -165,21 +174,21 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
   }
 
   /** {@link pullEvents} again and again. */
-  flowEvents<E, R>(
+  flowEvents<E, R, F>(
     gathering: MessageEvent.Gathering,
-    take: (events: NonEmptyReadonlyArray<MessageEvent.MessageEvent>) => Wait<E, R>
-  ): Effect.Effect<void, WebSocketError | E, R> {
+    receiver: Receiver<NonEmptyReadonlyArray<MessageEvent.MessageEvent>, E, R, F>
+  ): Effect.Effect<void, F, R> {
     this.useEvents(gathering)
-    return this.flow(take as (items: Items) => Wait<E, R>)
+    return this.flow(receiver as Receiver<Items, E, R, F>)
   }
 
   /** Gives out bytes, and events of the messages that are watched. */
-  flowWatched<E, R>(
+  flowWatched<E, R, F>(
     watching: MessageEvent.Watching,
-    take: (items: NonEmptyReadonlyArray<Uint8Array | MessageEvent.MessageEvent>) => Wait<E, R>
-  ): Effect.Effect<void, WebSocketError | E, R> {
+    receiver: Receiver<NonEmptyReadonlyArray<Uint8Array | MessageEvent.MessageEvent>, E, R, F>
+  ): Effect.Effect<void, F, R> {
     if (!(this.sink instanceof MessageEvent.Watched)) this.use(new MessageEvent.Watched(this.limits, this, watching))
-    return this.flow(take as (items: Items) => Wait<E, R>)
+    return this.flow(receiver as Receiver<Items, E, R, F>)
   }
 
   /** Whether the next pull acts upon something that a read has decided: a Close frame, a violation. */
@@ -229,9 +238,9 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
     return this.exclusive !== undefined && payload.buffer === this.exclusive
   }
 
-  /** Gives each batch to `take` until the end, as soon as it comes, as long as nobody else wants to read. */
-  private flow<E, R>(take: (items: Items) => Wait<E, R>): Effect.Effect<void, WebSocketError | E, R> {
-    return new Flow(this, take).go
+  /** Gives each batch to the receiver until the end, as soon as it comes, as long as nobody else wants to read. */
+  private flow<E, R, F>(receiver: Receiver<Items, E, R, F>): Effect.Effect<void, F, R> {
+    return new Flow(this, receiver).go
   }
 
   /** Begins to read, unless there is something else to do first: then that. */
@@ -321,6 +330,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
 
   decode(chunks: NonEmptyReadonlyArray<Uint8Array | string>): ReadonlyArray<Item> {
     const sink = (this.sink ??= new Message.Messages(this.limits, this))
+    const decoder = this.keepDecoder
     try {
       for (let i = 0; i < chunks.length; i++) {
         const chunk = chunks[i]!
@@ -329,7 +339,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
         const isExclusive = chunks.length === 1 && this.reader.isExclusive?.(bytes) === true
         this.exclusive = isExclusive ? bytes.buffer : undefined
         if (sink instanceof Message.Messages) sink.sharesChunk = false
-        this.decoder.push(bytes, sink)
+        decoder.push(bytes, sink)
         if (sink instanceof Message.Payloads) sink.flush()
         // what it brought was copied: it is part of a larger message, or text
         else if (isExclusive && sink instanceof Message.Messages && !sink.sharesChunk) this.reader.free?.(bytes)
@@ -340,8 +350,12 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
         throw error
       }
       if (sink instanceof Message.Payloads) sink.flush()
-      this.decoder.stop()
+      decoder.stop()
       this.violation = error
+    }
+    if (decoder.isFresh) {
+      this.decoded += decoder.progress
+      this.decoder = undefined
     }
     return sink instanceof Message.Discard ? nothing : sink.take()
   }
@@ -375,7 +389,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
       const { error, ready } = portion
       if (error !== undefined) {
         // what came behind it in the same read is void, and so is what was decided there
-        this.decoder.stop()
+        this.keepDecoder.stop()
         this.closeFrame = undefined
         this.violation = error
       }
@@ -385,26 +399,8 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
 
   private open(message: Message.CompressedMessage): Effect.Effect<Opened, ProtocolError> {
     return Effect.flatMap(this.codec!.decompress(message.bytes, this.limits.maxMessageSize), (bytes) =>
-      Effect.fromResult(Result.map(this.openMessage(message, bytes), (item) => ({ item, size: bytes.length })))
+      Effect.fromResult(Result.map(opened(message, bytes, this.sink), (item) => ({ item, size: bytes.length })))
     )
-  }
-
-  private openMessage(
-    { isEvent, isText }: Message.CompressedMessage,
-    bytes: Uint8Array
-  ): Result.Result<Item, ProtocolError> {
-    return Result.try({
-      try: (): Item => {
-        const text = isText ? Message.decodeText(bytes) : undefined
-        if (this.sink instanceof Message.Messages) return text ?? bytes
-        if (isEvent) return { isText, first: true, last: true, payload: bytes, text }
-        return this.sink instanceof Message.Fragments ? { isText, first: true, last: true, payload: bytes } : bytes
-      },
-      catch: (error) => {
-        if (error instanceof ProtocolError) return error
-        throw error
-      }
-    })
   }
 
   /** Called by the decoder for each control frame, inside `receive`. */

@@ -88,7 +88,7 @@ export class Outbound {
   waiting = 0
   /** How many senders have the lock or wait for it. */
   private turns = 0
-  private readonly writer: Transport.Writer
+  readonly writer: Transport.Writer
   private readonly batch: FrameEncoder.Batch
   private readonly codec: Codec | undefined
   private readonly gate: Gate

@@ -8,8 +8,10 @@ import type * as Transport from "../../connection/Transport.ts"
 
 export type Chunks = NonEmptyReadonlyArray<Uint8Array>
 
-/** Goes on with what a taker gave. */
-export type Resume = (next: Effect.Effect<Effect.Effect<unknown, unknown, unknown>>) => void
+/** Who goes on with what a taker gave: the fiber that waits, or the taker itself. */
+export type Resume =
+  | ((next: Effect.Effect<Effect.Effect<unknown, unknown, unknown>>) => void)
+  | Transport.FreeTaker<unknown, unknown, unknown>
 
 /** Takes one batch. */
 export const puller: Transport.Taker<Chunks, Socket.SocketError, never> = {

@@ -12,6 +12,7 @@ import * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import type * as Socket from "effect/socket/Socket"
 import type { Connection, Settling } from "../../connection/internal/connection.ts"
+import type { Receiver } from "../../connection/internal/flow.ts"
 import * as Now from "../../connection/internal/now.ts"
 import * as Transport from "../../connection/Transport.ts"
 import type { WebSocketError } from "../../connection/WebSocketError.ts"
@@ -36,6 +37,9 @@ const encoder = new TextEncoder()
 const areBytes = (chunks: NonEmptyReadonlyArray<Uint8Array | string>): chunks is NonEmptyReadonlyArray<Uint8Array> =>
   chunks.every((chunk) => typeof chunk !== "string")
 
+/** How the way from the client ended. */
+type ClientResult = Result.Result<void, WebSocketError | Socket.SocketError>
+
 /** How often in the close timeout is looked whether a target takes what it is to get, so that it is at most so much longer. */
 const looks = 4
 
@@ -43,7 +47,12 @@ const looks = 4
  * A client, a target, and the two directions between them: up in the fiber that runs the pipe, down without one, as long as there is
  * nothing to be waited for.
  */
-export class Pipe implements Settling, Transport.Taker<never, WebSocketError | Socket.SocketError, never> {
+export class Pipe
+  implements
+    Settling,
+    Transport.FreeTaker<never, WebSocketError | Socket.SocketError, never>,
+    Receiver<NonEmptyReadonlyArray<Uint8Array>, Socket.SocketError, never>
+{
   private readonly client: Connection
   private readonly target: Transport.Transport
   private readonly text: TextDecoder | undefined
@@ -70,14 +79,15 @@ export class Pipe implements Settling, Transport.Taker<never, WebSocketError | S
   run(): Effect.Effect<void, Socket.SocketError> {
     const { reader } = this.target
     if (reader.flowNow === undefined) this.goDown(this.fromTarget)
-    else reader.flowNow(this, (next) => void this.goDown(Effect.flatten(next)))
+    else reader.flowNow(this)
     this.client.keepsReading = true
-    return Effect.flatMap(Effect.result(this.fromClient), (result) => this.clientEnded(result))
+    return this.observed === undefined
+      ? this.client.inbound.flowPayloads(this)
+      : this.fromClient((result) => this.received(result))
   }
 
-  private clientEnded(
-    result: Result.Result<void, WebSocketError | Socket.SocketError>
-  ): Effect.Effect<void, Socket.SocketError> {
+  /** What the client sends has ended. */
+  received(result: ClientResult): Effect.Effect<void, Socket.SocketError> {
     // it closed: what it sent is with the target, which may finish what it has to say
     if (Result.isSuccess(result)) return Effect.andThen(this.delivered, this.targetSaid)
     const error = result.failure
@@ -144,7 +154,7 @@ export class Pipe implements Settling, Transport.Taker<never, WebSocketError | S
     const { closeTimeout } = client.limits
     const bounded = (self: Effect.Effect<unknown, unknown>) =>
       Effect.ignore(Effect.timeoutOption(Effect.interruptible(self), closeTimeout))
-    const deliver = Effect.andThen(this.fromClient, this.delivered)
+    const deliver = this.fromClient((result) => Effect.andThen(Effect.fromResult(result), this.delivered))
     return (this.isDelivered ? Effect.void : Effect.andThen(client.beginClose(goingAway), bounded(deliver))).pipe(
       Effect.andThen(target.ends.end),
       // to leave unread what the target sends would be a reset, and destroy what it has not read
@@ -195,20 +205,25 @@ export class Pipe implements Settling, Transport.Taker<never, WebSocketError | S
     return Transport.reset(this.target)
   }
 
-  private get fromClient(): Effect.Effect<void, WebSocketError | Socket.SocketError> {
+  /** What the client sends, to its end. */
+  private fromClient<E>(received: (result: ClientResult) => Effect.Effect<void, E>): Effect.Effect<void, E> {
     const { observed } = this
     const { inbound } = this.client
-    if (observed === undefined) return inbound.flowPayloads((chunks) => this.toTarget(chunks))
-    return Effect.andThen(
-      observed.rest,
-      inbound.flowWatched(observed, (items) => {
-        const first = items[0]
-        return items.length === 1 && first instanceof Uint8Array ? this.toTarget([first]) : observed.pass(items)
-      })
-    )
+    if (observed === undefined) return inbound.flowPayloads({ receive: (chunks) => this.receive(chunks), received })
+    return Effect.matchEffect(observed.rest, {
+      onFailure: (error) => received(Result.fail(error)),
+      onSuccess: () =>
+        inbound.flowWatched(observed, {
+          receive: (items) => {
+            const first = items[0]
+            return items.length === 1 && first instanceof Uint8Array ? this.receive([first]) : observed.pass(items)
+          },
+          received
+        })
+    })
   }
 
-  private toTarget(chunks: NonEmptyReadonlyArray<Uint8Array>): Effect.Effect<void, Socket.SocketError> | undefined {
+  receive(chunks: NonEmptyReadonlyArray<Uint8Array>): Effect.Effect<void, Socket.SocketError> | undefined {
     const isOwn = chunks.length === 1 && this.client.inbound.owns(chunks[0])
     return Transport.write(this.target.writer, chunks, isOwn ? chunks : undefined)
   }
@@ -223,6 +238,10 @@ export class Pipe implements Settling, Transport.Taker<never, WebSocketError | S
   ): Effect.Effect<never, WebSocketError | Socket.SocketError> | undefined {
     const wait = Now.begin(this.toClient(chunks))
     return wait === undefined ? undefined : Effect.andThen(wait, this.fromTarget)
+  }
+
+  goOn(next: Effect.Effect<never, WebSocketError | Socket.SocketError>): void {
+    this.goDown(next)
   }
 
   onEnd(error: Socket.SocketError): Effect.Effect<never, Socket.SocketError> {
