@@ -203,6 +203,15 @@ export interface OpenSocket extends Socket.Socket {
 const isOpen = (socket: Socket.Socket): socket is OpenSocket => OpenTypeId in socket
 
 /**
+ * The transport of a `Socket` that is open already, if it is.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const openOf = (socket: Socket.Socket): Transport | undefined =>
+  isOpen(socket) ? socket[OpenTypeId] : undefined
+
+/**
  * Opens a `Socket`. The caller must see to it that `ends.destroy` is run.
  *
  * @category constructors

@@ -8,7 +8,6 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import * as FiberSet from "effect/FiberSet"
 import { constVoid } from "effect/Function"
 import type * as HttpServer from "effect/http/HttpServer"
 import type * as NetAddress from "effect/net/NetAddress"
@@ -22,13 +21,14 @@ import type * as AccessList from "../server/AccessList.ts"
 import type { Admission } from "../server/Admission.ts"
 import type * as ForwardedFor from "../server/ForwardedFor.ts"
 import type { UpgradeListener } from "../server/UpgradeListener.ts"
-import { ListenError, type Peer, type Upgrade } from "../server/UpgradeListener.ts"
+import { type Keeper, ListenError, type Peer, type Upgrade } from "../server/UpgradeListener.ts"
 import { Answering } from "./internal/answering.ts"
 import * as Door from "./internal/door.ts"
 import { Entrance } from "./internal/entrance.ts"
 import * as Identified from "./internal/identified.ts"
 import * as Forwarding from "./internal/forwarding.ts"
 import { begun } from "./internal/begun.ts"
+import * as Keeping from "./internal/keeping.ts"
 import { Latest } from "./internal/latest.ts"
 import * as Listen from "./internal/listen.ts"
 import { Reception } from "./internal/reception.ts"
@@ -357,21 +357,18 @@ export const make = Effect.fnUntraced(function* (
       answering.cut()
       server.closeAllConnections()
     }),
-    run: Effect.fnUntraced(function* <R>(handler: (upgrade: Upgrade) => Effect.Effect<unknown, unknown, R>) {
-      const connections = yield* FiberSet.make()
-      const fork = Effect.runForkWith(yield* Effect.context<R>())
+    run: Effect.fnUntraced(function* <R>(
+      handler: (upgrade: Upgrade, keeper: Keeper<R>) => Effect.Effect<unknown, unknown, R>
+    ) {
+      const connections = yield* Keeping.make<R>()
       if (handlers.current !== undefined) {
         yield* Effect.logWarning("A second handler runs on one listener: it has all connections that come from now on")
       }
       const leave = handlers.add((upgrade) => {
-        const fiber = fork(begun(handler, upgrade))
-        FiberSet.addUnsafe(connections, fiber)
+        const fiber = connections.run(begun(() => handler(upgrade, connections), upgrade))
         if (fiber.pollUnsafe() === undefined) upgrade.whenGone(() => fiber.interruptUnsafe())
       })
-      const drain = FiberSet.awaitEmpty(connections).pipe(
-        Effect.interruptible,
-        Effect.timeoutOption(options.drainTimeout ?? 0)
-      )
+      const drain = connections.empty.pipe(Effect.interruptible, Effect.timeoutOption(options.drainTimeout ?? 0))
       return yield* Effect.never.pipe(
         Effect.onExit(() => {
           leave()

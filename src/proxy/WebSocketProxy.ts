@@ -25,8 +25,10 @@ import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import { Connection } from "../connection/internal/connection.ts"
+import { parking } from "../connection/internal/parked.ts"
 import * as Transport from "../connection/Transport.ts"
 import * as WebSocket from "../connection/WebSocket.ts"
+import { stay } from "../server/internal/visit.ts"
 import { WebSocketServer } from "../server/WebSocketServer.ts"
 import { type DialError, Dialer } from "./Dialer.ts"
 import { dialFirst } from "./internal/dialling.ts"
@@ -119,15 +121,28 @@ export const serve = Effect.fnUntraced(function* <E = never, R = never>(options:
   const dialer = yield* Dialer
   const { target } = options
   const route = typeof target === "function" ? target : Router.to(target)
+  const context = yield* Effect.context<never>()
+  /** What a connection waits for that is nothing but a pipe, if it can do so without a fiber. */
+  const parked = (webSocket: WebSocket.WebSocket, upstream: Socket.Socket) => () => {
+    const transport = Transport.openOf(upstream)
+    if (transport === undefined || !(webSocket instanceof Connection)) return undefined
+    const pipe = new Pipe(webSocket, transport, options, context)
+    return pipe.isParkable ? pipe : undefined
+  }
   return yield* server.runRequests((open) =>
-    Effect.flatMap(route(open), (destination) => {
-      const choice = Router.choice(destination)
-      const { subprotocol } = choice
-      const accept = subprotocol === undefined ? open.accept : open.acceptWith({ subprotocol })
-      return Effect.flatMap(dialFirst(dialer, choice, open, tellDialError), (upstream) =>
-        Effect.flatMap(accept, (webSocket) => pipeWebSocket(webSocket, upstream, options))
-      )
-    })
+    parking(
+      Effect.flatMap(route(open), (destination) => {
+        const choice = Router.choice(destination)
+        const { subprotocol } = choice
+        const accept = subprotocol === undefined ? open.accept : open.acceptWith({ subprotocol })
+        return Effect.flatMap(dialFirst(dialer, choice, open, tellDialError), (upstream) =>
+          Effect.flatMap(
+            accept,
+            (webSocket) => stay(open, parked(webSocket, upstream)) ?? pipeWebSocket(webSocket, upstream, options)
+          )
+        )
+      })
+    )
   )
 })
 

@@ -87,6 +87,30 @@ export interface Upgrade {
   refuse(refusal: OpeningHandshake.Refusal): Effect.Effect<void>
 }
 
+/**
+ * A connection that waits without a fiber.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Ongoing {
+  /** Ends it, as the interruption of its fiber would have. */
+  interrupt(): void
+}
+
+/**
+ * Keeps what goes on when the handler's fiber has ended.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Keeper<R> {
+  /** Has it waited for, and interrupted, as the fiber of a handler. */
+  keep(ongoing: Ongoing): void
+  /** Runs, in its place, what it goes on with, in a fiber. */
+  goOn(ongoing: Ongoing, next: Effect.Effect<unknown, unknown, R>): void
+}
+
 /** What codes mean where a unix socket was to be listened on. */
 const unixFailures: Readonly<Record<string, string>> = {
   EADDRINUSE: "somebody listens there already; end that, or choose another path",
@@ -150,10 +174,11 @@ export class UpgradeListener extends Context.Service<
     readonly stop: Effect.Effect<void>
     /**
      * Runs the handler in a fiber of its own for each request; how it ends is its own business. Interrupting `run` interrupts
-     * these fibers and waits for them; requests that come while nothing runs are refused with 503.
+     * these fibers and waits for them; requests that come while nothing runs are refused with 503. With a keeper, connections need no
+     * fiber while nothing comes.
      */
     readonly run: <R>(
-      handler: (upgrade: Upgrade) => Effect.Effect<unknown, unknown, R>
+      handler: (upgrade: Upgrade, keeper?: Keeper<R>) => Effect.Effect<unknown, unknown, R>
     ) => Effect.Effect<never, never, R>
   }
 >()("effect-websocket/server/UpgradeListener") {}

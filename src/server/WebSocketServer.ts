@@ -36,6 +36,7 @@ import * as Deflate from "../connection/Deflate.ts"
 import * as KeepAlive from "../connection/KeepAlive.ts"
 import * as Limits from "../connection/Limits.ts"
 import * as Telemetry from "../connection/Telemetry.ts"
+import { parkedOf } from "../connection/internal/flow.ts"
 import { wrong } from "../connection/internal/option.ts"
 import type * as WebSocket from "../connection/WebSocket.ts"
 import { WebSocketError } from "../connection/WebSocketError.ts"
@@ -137,6 +138,7 @@ export const make = Effect.fnUntraced(function* (
     options.access === undefined && Origin.isAllowed(upgrade.request.headers, pages)
 
   const house: House = {
+    handled: (visit, handling) => handled(visit, handling),
     limits,
     clock: yield* Clock.Clock,
     keepAlive,
@@ -182,25 +184,17 @@ export const make = Effect.fnUntraced(function* (
 
   // what a connection closes over lives as long, so that each function here has only what it needs to the end
 
-  /**
-   * The handler's scope ends before the connection does. It is the fiber's, which has nothing else to do: what `Effect.scoped` keeps to
-   * give the fiber its own back is a twentieth of what a connection holds.
-   */
-  const handled = <A, E, R>(
-    visit: Visit,
-    handler: (visit: Visit) => Effect.Effect<A, E, R>
-  ): Effect.Effect<A, E, Exclude<R, Scope.Scope>> => {
-    const scope = Scope.makeUnsafe()
-    const inScope: Effect.Effect<A, E, R> = Effect.withFiber((fiber) => {
-      fiber.setContext(Context.add(fiber.context, Scope.Scope, scope))
-      return handler(visit)
-    })
-    // the scope is in the context
-    return Effect.onExit(inScope, (exit) => {
-      const closing = Scope.closeUnsafe(scope, exit)
+  /** The whole of a visit from here on. The handler's scope ends before the connection does. */
+  const handled = <A, E, R>(visit: Visit, handling: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.onExit(handling, (exit) => {
+      if (visit.goesOn(exit)) {
+        visit.wait()
+        return Effect.void
+      }
+      const { scope } = visit
+      const closing = scope === undefined ? undefined : Scope.closeUnsafe(scope, exit)
       return closing === undefined ? leave(visit, exit) : leaveBehind(closing, visit, exit)
-    }) as Effect.Effect<A, E, Exclude<R, Scope.Scope>>
-  }
+    })
 
   const leave = (visit: Visit, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
     Effect.andThen(visit.leave(exit), conclude(visit, exit))
@@ -209,22 +203,21 @@ export const make = Effect.fnUntraced(function* (
   const leaveBehind = (closing: Effect.Effect<void>, visit: Visit, exit: Exit.Exit<unknown, unknown>) =>
     Effect.flatMap(Effect.exit(closing), (closed) => leave(visit, Exit.isFailure(closed) ? closed : exit))
 
-  const runRequests = <R, E, _>(
-    handler: (open: OpenRequest) => Effect.Effect<_, E | OpeningHandshake.Refusal, R>
-  ): Effect.Effect<never, never, Exclude<R, Scope.Scope>> => {
+  const visits = <A, E, R>(handler: (visit: Visit) => Effect.Effect<A, E, R>): Effect.Effect<never, never, R> => {
     const judged = (visit: Visit) =>
       Effect.flatMap(judge.judge(access, visit.upgrade), (identity) => {
         visit.identity = identity
         return handler(visit)
       })
-    return listener.run((upgrade) => {
+    const begun = (visit: Visit) => Effect.suspend(() => handler(visit))
+    return listener.run((upgrade, keeper) => {
       const { echo, request } = Credentials.withoutTokens(upgrade.request, tokenProtocols)
       const acceptance = OpeningHandshake.negotiate(request, policy)
       if (Result.isFailure(acceptance)) return refuse(upgrade, acceptance.failure)
       const denial = admission.enter(upgrade)
       if (denial !== undefined) return Effect.andThen(Telemetry.limitHit(denial.kind), turnAway(upgrade, denial))
-      const visit = new Visit(house, upgrade, acceptance.success, echo)
-      return handled(visit, isOpen(upgrade) ? handler : judged)
+      const visit = new Visit(house, upgrade, acceptance.success, keeper, echo)
+      return handled(visit, isOpen(upgrade) ? begun(visit) : judged(visit))
     })
   }
 
@@ -233,9 +226,14 @@ export const make = Effect.fnUntraced(function* (
     schemes: listener.schemes ?? ["ws"],
     stop: listener.stop,
     connections: Effect.sync(admission.size),
-    runRequests,
+    runRequests: (handler) => visits((visit) => visit.scoped(() => visit.handles(handler(visit)))),
     run: (handler) =>
-      runRequests((request) => Effect.flatMap(request.accept, (webSocket) => handler(webSocket, request.request)))
+      visits((visit) =>
+        Effect.flatMap(visit.accept, (webSocket) => {
+          const handling = handler(webSocket, visit.request)
+          return visit.stay(() => parkedOf(handling)) ?? visit.scoped(() => handling)
+        })
+      )
   }
 })
 

@@ -9,7 +9,7 @@ import type * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
+import type * as Exit from "effect/Exit"
 import type * as Pull from "effect/Pull"
 import type * as Socket from "effect/socket/Socket"
 import * as Stream from "effect/Stream"
@@ -25,6 +25,7 @@ import { isPreparedMessage, prepare, type PreparedMessage } from "../PreparedMes
 import * as Telemetry from "../Telemetry.ts"
 import * as Transport from "../Transport.ts"
 import { connectionClosed, invalidUsage, lost, peerTimeout, violation, type WebSocketError } from "../WebSocketError.ts"
+import { once, statusOf } from "./ending.ts"
 import { Inbound, type Owner } from "./inbound.ts"
 import type { ItemPull } from "./items.ts"
 import { whole } from "./memory.ts"
@@ -424,26 +425,6 @@ export class Connection implements Owner, Gate, Slow {
     Telemetry.receivedBytes.updateUnsafe(received, context)
     Telemetry.sentBytes.updateUnsafe(sent, context)
   }
-}
-
-const statusOf = (exit: Exit.Exit<unknown, unknown>): CloseCode.CloseStatus => ({
-  code: Exit.isSuccess(exit)
-    ? CloseCode.normal
-    : Cause.hasInterruptsOnly(exit.cause)
-      ? CloseCode.goingAway
-      : CloseCode.internalError,
-  reason: ""
-})
-
-/** Does something the first time, and only ends from then on: it is what every further pull gives. */
-const once = (first: Effect.Effect<void>, end: ItemPull): ItemPull => {
-  let isDone = false
-  return Effect.suspend(() => {
-    if (isDone) return end
-    isDone = true
-    // that it is known how the connection ended may interrupt who reads, in the midst of this
-    return Effect.andThen(Effect.uninterruptible(first), end)
-  })
 }
 
 const noBytes = new Uint8Array(0)

@@ -1,6 +1,6 @@
 /**
  * A reader of a connection that takes each batch in the turn that brings it (`Transport.flow`), as long as nothing is to be waited
- * for and nobody else wants to read; otherwise it goes the way of a pull.
+ * for and nobody else wants to read; otherwise it goes the way of a pull. It is run by a fiber, or waits without one (`parked.ts`).
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
@@ -11,12 +11,16 @@ import * as Transport from "../Transport.ts"
 import type { WebSocketError } from "../WebSocketError.ts"
 import type { Item, ItemPull, Items, Wait } from "./items.ts"
 import * as Now from "./now.ts"
+import type { Host, Parked } from "./parked.ts"
 
 /** What is flowed from. */
 export interface Batches {
   readonly source: Transport.Source
   /** Begins to read, unless there is something else to do first: then that. */
   beginRead(): ItemPull | undefined
+  /** Whether there is nothing else to do. */
+  readonly mayBegin: boolean
+  readonly reader: Transport.Reader
   endTurn(): void
   /** How many turns have ended. */
   readonly turns: number
@@ -43,20 +47,49 @@ export interface Receiver<A, E, R, F = E> {
   received(result: Result.Result<void, WebSocketError | E>): Effect.Effect<void, F, R>
 }
 
-export class Flow<E, R, F> implements Transport.Taker<void, F, R> {
-  readonly go: Effect.Effect<void, F, R>
+export class Flow<E, R, F> implements Transport.FreeTaker<void, F, R>, Parked {
   private readonly inbound: Batches
   private readonly receiver: Receiver<Items, E, R, F>
+  /** Set while it waits without a fiber. */
+  private host: Host | undefined = undefined
 
   constructor(inbound: Batches, receiver: Receiver<Items, E, R, F>) {
     this.inbound = inbound
     this.receiver = receiver
-    this.go = Effect.flatten(
+  }
+
+  /** All of it, for a fiber. */
+  get go(): Effect.Effect<void, F, R> {
+    return Effect.flatten(
       Effect.suspend(() => {
-        const first = inbound.beginRead()
-        return first === undefined ? Transport.flow(inbound.source, this) : Effect.succeed(this.given(first))
+        const first = this.inbound.beginRead()
+        return first === undefined ? Transport.flow(this.inbound.source, this) : Effect.succeed(this.given(first))
       })
     )
+  }
+
+  /** What a fiber goes on with that has done what was to be done. */
+  private get on(): Effect.Effect<void, F, R> {
+    const { host } = this
+    if (host === undefined) return this.go
+    return Effect.suspend(() => (this.inbound.mayBegin ? host.again() : this.given(this.inbound.beginRead()!)))
+  }
+
+  begin(host: Host): void {
+    this.host = host
+    const { reader } = this.inbound
+    const first = this.inbound.beginRead()
+    if (first === undefined) reader.flowNow!(this)
+    else host.resume(this.given(first))
+  }
+
+  goOn(next: Effect.Effect<void, F, R>): void {
+    this.host?.resume(next)
+  }
+
+  interrupted(): Effect.Effect<never> {
+    this.inbound.reader.forget?.()
+    return Effect.interrupt
   }
 
   take(chunks: NonEmptyReadonlyArray<Uint8Array | string>): Effect.Effect<void, F, R> | undefined {
@@ -73,7 +106,9 @@ export class Flow<E, R, F> implements Transport.Taker<void, F, R> {
       return undefined
     }
     inbound.endTurn()
-    return this.behind(wait)
+    if (wait !== undefined || this.host === undefined) return this.behind(wait)
+    const first = inbound.beginRead()
+    return first === undefined ? undefined : this.given(first)
   }
 
   /** What throws is a defect of whoever flows: it ends its turn, as a failure does, so that the end of the connection can be read. */
@@ -87,10 +122,10 @@ export class Flow<E, R, F> implements Transport.Taker<void, F, R> {
   }
 
   private behind(wait: Wait<E, R>): Effect.Effect<void, F, R> {
-    if (wait === undefined) return this.go
-    return Effect.matchEffect(wait, {
+    if (wait === undefined) return this.on
+    return Effect.matchEffect(this.host?.within(wait) ?? wait, {
       onFailure: (error) => this.receiver.received(Result.fail(error)),
-      onSuccess: () => this.go
+      onSuccess: () => this.on
     })
   }
 
@@ -105,6 +140,29 @@ export class Flow<E, R, F> implements Transport.Taker<void, F, R> {
       onSuccess: (items) => this.behind(this.gave(items))
     })
   }
+}
+
+/** Whether a flow can wait there without a fiber, and that wait be ended. */
+export const isParkable = ({ reader }: Batches): boolean => reader.flowNow !== undefined && reader.forget !== undefined
+
+const parkable = Symbol("effect-websocket/Flow")
+
+interface Flowing {
+  [parkable]?: () => Parked
+}
+
+/** A flow as an effect. */
+export const run = <E, R, F>(inbound: Batches, receiver: Receiver<Items, E, R, F>): Effect.Effect<void, F, R> => {
+  const effect: Effect.Effect<void, F, R> & Flowing = Effect.suspend(() => new Flow(inbound, receiver).go)
+  if (isParkable(inbound)) effect[parkable] = () => new Flow(inbound, receiver)
+  return effect
+}
+
+/** What an effect would wait for that is nothing but a flow, if it can do so without a fiber. */
+export const parkedOf = (effect: Effect.Effect<unknown, unknown, unknown>): Parked | undefined => {
+  // an effect is no other object than those of its own module
+  const flowing: Flowing = effect as Flowing
+  return flowing[parkable]?.()
 }
 
 const ended: Result.Result<void> = Result.succeed(undefined)

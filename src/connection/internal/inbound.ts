@@ -25,7 +25,7 @@ import type * as Transport from "../Transport.ts"
 import type { WebSocketError } from "../WebSocketError.ts"
 import { Backlog, type Opened } from "./backlog.ts"
 import { ControlRate } from "./controlRate.ts"
-import { type Batches, Flow, type Receiver } from "./flow.ts"
+import * as Flow from "./flow.ts"
 import type { Item, ItemPull, Items, ItemSink } from "./items.ts"
 import { opened } from "./opened.ts"
 
@@ -46,7 +46,7 @@ const nothing: ReadonlyArray<never> = []
 /** Long enough for a reader that is woken to pull again, if it is not busy with what it got. */
 const aWhile = Effect.repeat(Effect.yieldNow, { times: 10 })
 
-export class Inbound implements Message.Controls, Transport.Waiting, Batches {
+export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batches {
   /** Bytes that came. */
   bytes = 0
   /** Whether a fiber waits for the transport, so that silence is the peer's. */
@@ -147,10 +147,10 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
   }
   /** {@link pullMessages} again and again. */
   flowMessages<E, R, F>(
-    receiver: Receiver<NonEmptyReadonlyArray<Message.Message>, E, R, F>
+    receiver: Flow.Receiver<NonEmptyReadonlyArray<Message.Message>, E, R, F>
   ): Effect.Effect<void, F, R> {
     this.useMessages()
-    return this.flow(receiver as Receiver<Items, E, R, F>)
+    return this.flow(receiver as Flow.Receiver<Items, E, R, F>)
   }
   get pullFragments(): Pull.Pull<NonEmptyReadonlyArray<Message.Fragment>, WebSocketError> {
     if (!(this.sink instanceof Message.Fragments)) this.use(new Message.Fragments(this.limits, this))
@@ -161,9 +161,11 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
     return this.pull as Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, WebSocketError>
   }
   /** {@link pullPayloads} again and again. */
-  flowPayloads<E, R, F>(receiver: Receiver<NonEmptyReadonlyArray<Uint8Array>, E, R, F>): Effect.Effect<void, F, R> {
+  flowPayloads<E, R, F>(
+    receiver: Flow.Receiver<NonEmptyReadonlyArray<Uint8Array>, E, R, F>
+  ): Effect.Effect<void, F, R> {
     this.usePayloads()
-    return this.flow(receiver as Receiver<Items, E, R, F>)
+    return this.flow(receiver as Flow.Receiver<Items, E, R, F>)
   }
 
   pullEvents(
@@ -176,19 +178,19 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
   /** {@link pullEvents} again and again. */
   flowEvents<E, R, F>(
     gathering: MessageEvent.Gathering,
-    receiver: Receiver<NonEmptyReadonlyArray<MessageEvent.MessageEvent>, E, R, F>
+    receiver: Flow.Receiver<NonEmptyReadonlyArray<MessageEvent.MessageEvent>, E, R, F>
   ): Effect.Effect<void, F, R> {
     this.useEvents(gathering)
-    return this.flow(receiver as Receiver<Items, E, R, F>)
+    return this.flow(receiver as Flow.Receiver<Items, E, R, F>)
   }
 
   /** Gives out bytes, and events of the messages that are watched. */
   flowWatched<E, R, F>(
     watching: MessageEvent.Watching,
-    receiver: Receiver<NonEmptyReadonlyArray<Uint8Array | MessageEvent.MessageEvent>, E, R, F>
+    receiver: Flow.Receiver<NonEmptyReadonlyArray<Uint8Array | MessageEvent.MessageEvent>, E, R, F>
   ): Effect.Effect<void, F, R> {
     if (!(this.sink instanceof MessageEvent.Watched)) this.use(new MessageEvent.Watched(this.limits, this, watching))
-    return this.flow(receiver as Receiver<Items, E, R, F>)
+    return this.flow(receiver as Flow.Receiver<Items, E, R, F>)
   }
 
   /** Whether the next pull acts upon something that a read has decided: a Close frame, a violation. */
@@ -239,17 +241,21 @@ export class Inbound implements Message.Controls, Transport.Waiting, Batches {
   }
 
   /** Gives each batch to the receiver until the end, as soon as it comes, as long as nobody else wants to read. */
-  private flow<E, R, F>(receiver: Receiver<Items, E, R, F>): Effect.Effect<void, F, R> {
-    return new Flow(this, receiver).go
+  private flow<E, R, F>(receiver: Flow.Receiver<Items, E, R, F>): Effect.Effect<void, F, R> {
+    return Flow.run(this, receiver)
   }
 
   /** Begins to read, unless there is something else to do first: then that. */
   beginRead(): ItemPull | undefined {
     this.isHeld = false
-    if (this.hasBacklog || this.isDecided || this.reading) return this.next()
+    if (!this.mayBegin) return this.next()
     this.reading = true
     this.letGo()
     return undefined
+  }
+
+  get mayBegin(): boolean {
+    return !this.hasBacklog && !this.isDecided && !this.reading
   }
 
   letGo(): void {

@@ -6,12 +6,12 @@ import { internalError } from "../../server/internal/refusals.ts"
 
 /** What throws before it gives an effect has decided nothing, and nobody else would. */
 export const begun = <R>(
-  handler: (upgrade: Upgrade) => Effect.Effect<unknown, unknown, R>,
+  handler: () => Effect.Effect<unknown, unknown, R>,
   upgrade: Upgrade
 ): Effect.Effect<unknown, unknown, R> =>
   Effect.suspend(() => {
     try {
-      return handler(upgrade)
+      return handler()
     } catch (defect) {
       return Effect.andThen(
         Effect.logError("A handler of upgrades failed", Cause.die(defect)),

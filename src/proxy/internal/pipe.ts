@@ -12,8 +12,9 @@ import * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import type * as Socket from "effect/socket/Socket"
 import type { Connection, Settling } from "../../connection/internal/connection.ts"
-import type { Receiver } from "../../connection/internal/flow.ts"
+import * as Flow from "../../connection/internal/flow.ts"
 import * as Now from "../../connection/internal/now.ts"
+import type { Host, Parked } from "../../connection/internal/parked.ts"
 import * as Transport from "../../connection/Transport.ts"
 import type { WebSocketError } from "../../connection/WebSocketError.ts"
 import * as CloseCode from "../../protocol/CloseCode.ts"
@@ -51,7 +52,9 @@ export class Pipe
   implements
     Settling,
     Transport.FreeTaker<never, WebSocketError | Socket.SocketError, never>,
-    Receiver<NonEmptyReadonlyArray<Uint8Array>, Socket.SocketError, never>
+    Flow.Receiver<NonEmptyReadonlyArray<Uint8Array>, Socket.SocketError, never>,
+    Parked,
+    Host
 {
   private readonly client: Connection
   private readonly target: Transport.Transport
@@ -63,6 +66,11 @@ export class Pipe
   /** The target's writer has all that the client sent. */
   private isDelivered = false
   private warden: Fiber.Fiber<void> | undefined = undefined
+  /** The way from the client, while it waits without a fiber, and whose wait that is. */
+  private up: Parked | undefined = undefined
+  private host: Host | undefined = undefined
+  /** What was resumed leaves the rest to a further wait. */
+  private isParking = false
   private readonly context: Context.Context<never>
 
   constructor(client: Connection, target: Transport.Transport, options: PipeOptions, context: Context.Context<never>) {
@@ -77,13 +85,57 @@ export class Pipe
 
   /** Begins both directions; to be called once, in the fiber that goes on with what it gives. */
   run(): Effect.Effect<void, Socket.SocketError> {
+    this.start()
+    return this.observed === undefined
+      ? this.client.inbound.flowPayloads(this)
+      : this.fromClient((result) => this.received(result))
+  }
+
+  private start(): void {
     const { reader } = this.target
     if (reader.flowNow === undefined) this.goDown(this.fromTarget)
     else reader.flowNow(this)
     this.client.keepsReading = true
-    return this.observed === undefined
-      ? this.client.inbound.flowPayloads(this)
-      : this.fromClient((result) => this.received(result))
+  }
+
+  /** Whether it needs no fiber, either, for the way from the client. */
+  get isParkable(): boolean {
+    return this.observed === undefined && Flow.isParkable(this.client.inbound)
+  }
+
+  begin(host: Host): void {
+    this.host = host
+    if (this.up !== undefined) return this.up.begin(this)
+    this.watch()
+    this.start()
+    this.up = Flow.parkedOf(this.client.inbound.flowPayloads(this))!
+    this.up.begin(this)
+  }
+
+  resume(next: Effect.Effect<unknown, unknown, unknown>): void {
+    this.host!.resume(this.toItsEnd(next))
+  }
+
+  /** What is waited for is the target's writer, and nobody's else. */
+  within<E, R>(self: Effect.Effect<unknown, E, R>): Effect.Effect<unknown, E, R> {
+    return self
+  }
+
+  again(): Effect.Effect<void> {
+    this.isParking = true
+    return this.host!.again()
+  }
+
+  interrupted(): Effect.Effect<unknown, unknown, unknown> {
+    return this.toItsEnd(this.up!.interrupted())
+  }
+
+  private toItsEnd(next: Effect.Effect<unknown, unknown, unknown>): Effect.Effect<unknown, unknown, unknown> {
+    return Effect.onExit(next, (exit) => {
+      const { isParking } = this
+      this.isParking = false
+      return isParking && Exit.isSuccess(exit) ? Effect.void : this.release(exit)
+    })
   }
 
   /** What the client sends has ended. */

@@ -2,8 +2,10 @@
  * A request, from its admission to the end of its connection.
  */
 import type * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import type { Codec } from "../../connection/Deflate.ts"
 import type { KeepAlive } from "../../connection/KeepAlive.ts"
@@ -11,15 +13,21 @@ import type { Limits } from "../../connection/Limits.ts"
 import * as Transport from "../../connection/Transport.ts"
 import type { WebSocket } from "../../connection/WebSocket.ts"
 import { Connection } from "../../connection/internal/connection.ts"
+import { type Host, mayPark, type Parked } from "../../connection/internal/parked.ts"
 import * as OpeningHandshake from "../../protocol/OpeningHandshake.ts"
 import type * as PerMessageDeflate from "../../protocol/PerMessageDeflate.ts"
 import type { Admission } from "../Admission.ts"
 import { anonymous, type Identity } from "../Identity.ts"
 import type { Answer, OpenRequest } from "../OpenRequest.ts"
-import type { Peer, Proxied, Upgrade } from "../UpgradeListener.ts"
+import type { Keeper, Ongoing, Peer, Proxied, Upgrade } from "../UpgradeListener.ts"
 
 /** What the visits of a server share. */
 export interface House {
+  /** The whole of a visit from here on, with its end. */
+  readonly handled: (
+    visit: Visit,
+    handling: Effect.Effect<unknown, unknown, unknown>
+  ) => Effect.Effect<unknown, unknown, unknown>
   readonly limits: Limits
   readonly clock: Clock.Clock
   readonly keepAlive: KeepAlive
@@ -27,7 +35,7 @@ export interface House {
   readonly codec: (agreement: PerMessageDeflate.Agreement | undefined) => Codec | undefined
 }
 
-export class Visit implements OpenRequest {
+export class Visit implements OpenRequest, Ongoing, Host {
   readonly acceptance: OpeningHandshake.Acceptance
   readonly upgrade: Upgrade
   identity: Identity = anonymous
@@ -39,7 +47,23 @@ export class Visit implements OpenRequest {
   /** The subprotocol that is sent back where none is agreed on, since it is all that the client offers: its token. */
   private readonly echo: string | undefined
 
-  constructor(house: House, upgrade: Upgrade, acceptance: OpeningHandshake.Acceptance, echo?: string) {
+  private readonly keeper: Keeper<unknown> | undefined
+  /** What it waits for without a fiber, if it does or is about to. */
+  private parked: Parked | undefined = undefined
+  private isParking = false
+  /** Whether nobody takes the end of the handler for that of the connection. */
+  private mayStay = true
+  /** The handler's, once anything asked for it. */
+  scope: Scope.Closeable | undefined = undefined
+
+  constructor(
+    house: House,
+    upgrade: Upgrade,
+    acceptance: OpeningHandshake.Acceptance,
+    keeper: Keeper<unknown> | undefined,
+    echo: string | undefined
+  ) {
+    this.keeper = keeper
     this.echo = echo
     this.house = house
     this.upgrade = upgrade
@@ -104,6 +128,61 @@ export class Visit implements OpenRequest {
     return this.connection !== undefined
   }
 
+  /** Runs with the handler's scope, which is made for the first that is run so. It is the fiber's from then on. */
+  scoped<A, E, R>(self: () => Effect.Effect<A, E, R>): Effect.Effect<A, E, Exclude<R, Scope.Scope>> {
+    // what `Effect.scoped` keeps to give a fiber its own context back is a twentieth of what a connection holds
+    const scoped: Effect.Effect<A, E, R> = Effect.withFiber((fiber) => {
+      fiber.setContext(Context.add(fiber.context, Scope.Scope, (this.scope ??= Scope.makeUnsafe())))
+      return self()
+    })
+    // the scope is in the context
+    return scoped as Effect.Effect<A, E, Exclude<R, Scope.Scope>>
+  }
+
+  /** What an application gave to handle this, which is run next. */
+  handles<A, E, R>(handling: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    this.mayStay = mayPark(handling)
+    return handling
+  }
+
+  /** Waits without a fiber, if that is possible: what a handler ends with that has nothing else to do any more. */
+  stay(parked: () => Parked | undefined): Effect.Effect<void> | undefined {
+    if (this.keeper === undefined || !this.mayStay) return undefined
+    this.parked = parked()
+    return this.parked === undefined ? undefined : this.again()
+  }
+
+  again(): Effect.Effect<void> {
+    this.isParking = true
+    return Effect.void
+  }
+
+  within<E, R>(self: Effect.Effect<unknown, E, R>): Effect.Effect<unknown, E, R> {
+    return this.scoped(() => self) as Effect.Effect<unknown, E, R>
+  }
+
+  /** Whether it goes on when its fiber has ended so; to be asked once. */
+  goesOn(exit: Exit.Exit<unknown, unknown>): boolean {
+    const { isParking } = this
+    this.isParking = false
+    return isParking && Exit.isSuccess(exit)
+  }
+
+  /** Begins to wait. */
+  wait(): void {
+    if (this.scope?.state._tag === "Empty") this.scope = undefined
+    this.keeper!.keep(this)
+    this.parked!.begin(this)
+  }
+
+  resume(next: Effect.Effect<unknown, unknown, unknown>): void {
+    this.keeper!.goOn(this, this.house.handled(this, next))
+  }
+
+  interrupt(): void {
+    this.resume(this.parked!.interrupted())
+  }
+
   /** The end of the handler. */
   leave(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
     const { connection, house, upgrade } = this
@@ -114,3 +193,7 @@ export class Visit implements OpenRequest {
     })
   }
 }
+
+/** See `Visit.stay`. */
+export const stay = (open: OpenRequest, parked: () => Parked | undefined): Effect.Effect<void> | undefined =>
+  open instanceof Visit ? open.stay(parked) : undefined

@@ -1,0 +1,73 @@
+/**
+ * The connections of one handler: those that have a fiber, and those that wait without one. The end of the scope interrupts all of them,
+ * and waits until the last is over.
+ */
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import type * as Scope from "effect/Scope"
+import type { Keeper, Ongoing } from "../../server/UpgradeListener.ts"
+
+type Handling = Fiber.Fiber<unknown, unknown>
+
+export class Keeping<R> implements Keeper<R> {
+  private readonly fork: (handling: Effect.Effect<unknown, unknown, R>) => Handling
+  private readonly fibers = new Set<Handling>()
+  private readonly ongoing = new Set<Ongoing>()
+  private isClosed = false
+  private onEmpty: (() => void) | undefined
+
+  constructor(fork: (handling: Effect.Effect<unknown, unknown, R>) => Handling) {
+    this.fork = fork
+  }
+
+  run(handling: Effect.Effect<unknown, unknown, R>): Handling {
+    const fiber = this.fork(handling)
+    if (fiber.pollUnsafe() !== undefined) return fiber
+    this.fibers.add(fiber)
+    fiber.addObserver(() => {
+      this.fibers.delete(fiber)
+      this.look()
+    })
+    if (this.isClosed) fiber.interruptUnsafe()
+    return fiber
+  }
+
+  keep(ongoing: Ongoing): void {
+    this.ongoing.add(ongoing)
+    // in the next turn: it has not begun yet
+    if (this.isClosed) queueMicrotask(() => void (this.ongoing.has(ongoing) && ongoing.interrupt()))
+  }
+
+  goOn(ongoing: Ongoing, next: Effect.Effect<unknown, unknown, R>): void {
+    this.ongoing.delete(ongoing)
+    this.run(next)
+    this.look()
+  }
+
+  private look(): void {
+    if (this.fibers.size === 0 && this.ongoing.size === 0) this.onEmpty?.()
+  }
+
+  /** Waits until all are over. */
+  get empty(): Effect.Effect<void> {
+    return Effect.callback<void>((resume) => {
+      this.onEmpty = () => resume(Effect.void)
+      this.look()
+    })
+  }
+
+  close(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.isClosed = true
+      for (const fiber of this.fibers) fiber.interruptUnsafe()
+      for (const ongoing of this.ongoing) ongoing.interrupt()
+      return this.empty
+    })
+  }
+}
+
+export const make = <R>(): Effect.Effect<Keeping<R>, never, R | Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.contextWith((context) => Effect.succeed(new Keeping<R>(Effect.runForkWith(context)))),
+    (keeping) => keeping.close()
+  )
