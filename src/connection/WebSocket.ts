@@ -162,9 +162,9 @@ export const make = (
 
 /**
  * Runs an effect for each batch of messages, which is what one read of the transport brought, until the connection is
- * closed. The same as `Stream.runForEachArray(webSocket.messages, f)` for less: what `f` does at once, such as to send, takes no
- * step of a fiber, and a handler that is this effect and nothing around it has no fiber while nothing comes, which is half of
- * what a connection holds.
+ * closed. The same as `Stream.runForEachArray(webSocket.messages, f)` for less: where `f` only sends, or gives `Effect.void`, no fiber
+ * takes a step for it. A server's handler that is this effect, and nothing around it, has no fiber at all until `f` gives another
+ * effect, which saves a third of what a connection holds.
  *
  * @category running
  * @since 0.1.0

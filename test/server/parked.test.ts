@@ -31,12 +31,6 @@ const countingFibers = <A, E, R>(self: (fibers: { readonly active: number }) => 
 const echo = (webSocket: WebSocket.WebSocket) =>
   WebSocket.runForEachArray(webSocket, (messages) => webSocket.sendAll(messages))
 
-/** The same, as any other effect would have it. */
-const slowEcho = (webSocket: WebSocket.WebSocket) =>
-  WebSocket.runForEachArray(webSocket, (messages) =>
-    Effect.andThen(Effect.sleep("1 millis"), webSocket.sendAll(messages))
-  )
-
 const exchange = (wire: Wire, word: string) =>
   Effect.gen(function* () {
     wire.send(text(word))
@@ -53,32 +47,62 @@ const leave = (wire: Wire) =>
   })
 
 describe("a connection that waits", () => {
-  for (const [what, handler] of [
-    ["answers at once", echo],
-    ["takes its time", slowEcho]
-  ] as const) {
-    it.live(`has no fiber, if its handler ${what}`, () =>
-      countingFibers((fibers) =>
-        Effect.gen(function* () {
-          const { port, server } = yield* serving(handler)
-          const first = yield* upgraded(port)
-          yield* exchange(first, "first")
-          const before = fibers.active
-          const wires = yield* Effect.forEach(Array.from({ length: count }), () => upgraded(port))
-          for (const word of ["one", "two"]) for (const wire of wires) yield* exchange(wire, word)
-          assert.strictEqual(yield* server.connections, count + 1)
-          yield* eventually(
-            "no fiber is left",
-            Effect.sync(() => fibers.active <= before)
+  it.live("has no fiber, also when it has sent, and has answered pings", () =>
+    countingFibers((fibers) =>
+      Effect.gen(function* () {
+        const { port, server } = yield* serving(echo)
+        const first = yield* upgraded(port)
+        yield* exchange(first, "first")
+        const before = fibers.active
+        const wires = yield* Effect.forEach(Array.from({ length: count }), () => upgraded(port))
+        for (const wire of wires) {
+          yield* exchange(wire, "one")
+          wire.send({ opcode: Opcode.ping, payload: Buffer.from("here") })
+          assert.strictEqual((yield* wire.next).opcode, Opcode.pong)
+          yield* exchange(wire, "two")
+        }
+        assert.strictEqual(yield* server.connections, count + 1)
+        yield* eventually(
+          "no fiber is left",
+          Effect.sync(() => fibers.active <= before)
+        )
+        for (const wire of wires) wire.send(close(1000))
+        for (const wire of wires) assert.deepStrictEqual(yield* leave(wire), [Opcode.close, 1000, ""])
+        first.end()
+        yield* eventually("nobody is left", noneOpen(server))
+      })
+    )
+  )
+
+  it.live("has one fiber to its end, once it was given an effect of the application's: its children live as long", () =>
+    Effect.gen(function* () {
+      const ended: Array<string> = []
+      const ids = new Set<number>()
+      const { port, server } = yield* serving((webSocket) =>
+        WebSocket.runForEachArray(webSocket, (messages) => {
+          if (messages.includes("plain")) return webSocket.sendAll(messages)
+          const child = Effect.ensuring(
+            Effect.andThen(Effect.delay(webSocket.send("from the child"), "50 millis"), Effect.never),
+            Effect.sync(() => void ended.push("child"))
           )
-          for (const wire of wires) wire.send(close(1000))
-          for (const wire of wires) assert.deepStrictEqual(yield* leave(wire), [Opcode.close, 1000, ""])
-          first.end()
-          yield* eventually("nobody is left", noneOpen(server))
+          return Effect.gen(function* () {
+            ids.add(yield* Effect.fiberId)
+            if (messages.includes("fork")) yield* Effect.forkChild(child)
+            yield* webSocket.sendAll(messages)
+          })
         })
       )
-    )
-  }
+      const wire = yield* upgraded(port)
+      for (const word of ["plain", "fork", "more", "plain"]) yield* exchange(wire, word)
+      assert.deepStrictEqual(shown(yield* wire.next), [Opcode.text, "from the child"])
+      yield* exchange(wire, "more")
+      assert.deepStrictEqual([ids.size, ended], [1, []])
+      wire.send(close(1000))
+      yield* leave(wire)
+      yield* eventually("nobody is left", noneOpen(server))
+      assert.deepStrictEqual(ended, ["child"])
+    })
+  )
 
   it.live("has no fiber, if it is proxied, and both sides are heard", () =>
     countingFibers((fibers) =>

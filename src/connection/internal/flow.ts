@@ -72,7 +72,9 @@ export class Flow<E, R, F> implements Transport.FreeTaker<void, F, R>, Parked {
   private get on(): Effect.Effect<void, F, R> {
     const { host } = this
     if (host === undefined) return this.go
-    return Effect.suspend(() => (this.inbound.mayBegin ? host.again() : this.given(this.inbound.beginRead()!)))
+    return Effect.suspend(() =>
+      this.inbound.mayBegin ? (host.again() ?? this.go) : this.given(this.inbound.beginRead()!)
+    )
   }
 
   begin(host: Host): void {
@@ -115,7 +117,8 @@ export class Flow<E, R, F> implements Transport.FreeTaker<void, F, R>, Parked {
   private gave(items: Items): Wait<E, R> {
     try {
       const then = this.receiver.receive(items)
-      return then === undefined ? undefined : Now.begin(then)
+      const wait = then === undefined ? undefined : Now.begin(then)
+      return wait === undefined || wait !== then ? wait : (this.host?.within(wait) ?? wait)
     } catch (defect) {
       return Effect.die(defect)
     }
@@ -123,7 +126,7 @@ export class Flow<E, R, F> implements Transport.FreeTaker<void, F, R>, Parked {
 
   private behind(wait: Wait<E, R>): Effect.Effect<void, F, R> {
     if (wait === undefined) return this.on
-    return Effect.matchEffect(this.host?.within(wait) ?? wait, {
+    return Effect.matchEffect(wait, {
       onFailure: (error) => this.receiver.received(Result.fail(error)),
       onSuccess: () => this.on
     })

@@ -3,6 +3,7 @@
  * then, if anything, needs one. To anybody else they are effects like any other.
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 
 /** What is to be waited for, if anything. */
 export type Wait<E = never> = Effect.Effect<void, E> | undefined
@@ -19,11 +20,14 @@ export const make = <E>(begin: () => Wait<E>): Effect.Effect<void, E> => {
   return effect
 }
 
-/** Begins the effect, if it may begin so; gives what is to be waited for. What throws is a defect, as it would be in a fiber. */
+/**
+ * Begins the effect, if it may begin so; gives what is to be waited for, which is the effect itself if it may not. What throws is a
+ * defect, as it would be in a fiber.
+ */
 export const begin = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<unknown, E, R> | undefined => {
   // an effect is no other object than those of its own module
   const now: Now<E> = effect as Now<E>
-  if (now[run] === undefined) return effect
+  if (now[run] === undefined) return Exit.isExit(effect) && Exit.isSuccess(effect) ? undefined : effect
   try {
     return now[run]()
   } catch (defect) {

@@ -29,10 +29,10 @@ export const mayPark = (handler: Effect.Effect<unknown, unknown, unknown>): bool
 export interface Host {
   /** Does this, in a fiber. */
   resume(next: Effect.Effect<unknown, unknown, unknown>): void
-  /** Runs something of the application's. */
+  /** An effect that is not the connection's own, and may be the application's: its fiber may have to last as long as the connection. */
   within<E, R>(self: Effect.Effect<unknown, E, R>): Effect.Effect<unknown, E, R>
-  /** What was resumed ends with this, and another wait begins. */
-  again(): Effect.Effect<void>
+  /** What was resumed ends with this, and another wait begins; `undefined` if its fiber has to stay. */
+  again(): Effect.Effect<void> | undefined
 }
 
 export interface Parked {

@@ -121,7 +121,7 @@ export class Pipe
     return self
   }
 
-  again(): Effect.Effect<void> {
+  again(): Effect.Effect<void> | undefined {
     this.isParking = true
     return this.host!.again()
   }

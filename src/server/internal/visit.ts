@@ -152,12 +152,15 @@ export class Visit implements OpenRequest, Ongoing, Host {
     return this.parked === undefined ? undefined : this.again()
   }
 
-  again(): Effect.Effect<void> {
+  again(): Effect.Effect<void> | undefined {
+    if (!this.mayStay) return undefined
     this.isParking = true
     return Effect.void
   }
 
   within<E, R>(self: Effect.Effect<unknown, E, R>): Effect.Effect<unknown, E, R> {
+    // its children, and what it has changed in its fiber, last until the handler ends
+    this.mayStay = false
     return this.scoped(() => self) as Effect.Effect<unknown, E, R>
   }
 
