@@ -231,6 +231,13 @@ describe("an effect that may begin without a fiber", () => {
     })
   )
 
+  it("is no other, but for one that has succeeded already", () => {
+    for (const done of [Effect.void, Effect.succeed("done")]) assert.isUndefined(Now.begin(done))
+    for (const other of [Effect.sync(() => {}), Effect.fail("failed"), Effect.interrupt, Effect.never]) {
+      assert.strictEqual<unknown>(Now.begin<unknown, unknown, never>(other), other)
+    }
+  })
+
   it.effect("throws into no one's face: that is a defect", () =>
     Effect.gen(function* () {
       const broken = Now.make(() => {
