@@ -26,7 +26,7 @@ import type { WebSocketError } from "../WebSocketError.ts"
 import { Backlog, type Opened } from "./backlog.ts"
 import { ControlRate } from "./controlRate.ts"
 import * as Flow from "./flow.ts"
-import type { Item, ItemPull, Items, ItemSink } from "./items.ts"
+import type { Item, ItemPull, Items, ItemSink, PlainSink } from "./items.ts"
 import { opened } from "./opened.ts"
 
 /** Acts upon what was read. */
@@ -66,6 +66,8 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
   private readonly limits: Limits
   private readonly clock: Clock.Clock
   readonly codec: Codec | undefined
+  /** Most sinks are made when bytes come, and let go of with the decoder: then this says which. */
+  private kind: PlainSink | undefined = Message.Messages
   private sink: ItemSink | Message.Discard | undefined
   /** Who else wants to read, and what they do then. */
   private queue: Array<() => void> | undefined
@@ -142,29 +144,29 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
 
   // Each sink yields its own kind of item, which the one `pull` cannot know: the sink chosen here is the reason of the casts.
   get pullMessages(): Pull.Pull<NonEmptyReadonlyArray<Message.Message>, WebSocketError> {
-    this.useMessages()
+    this.use(Message.Messages)
     return this.pull as Pull.Pull<NonEmptyReadonlyArray<Message.Message>, WebSocketError>
   }
   /** {@link pullMessages} again and again. */
   flowMessages<E, R, F>(
     receiver: Flow.Receiver<NonEmptyReadonlyArray<Message.Message>, E, R, F>
   ): Effect.Effect<void, F, R> {
-    this.useMessages()
+    this.use(Message.Messages)
     return this.flow(receiver as Flow.Receiver<Items, E, R, F>)
   }
   get pullFragments(): Pull.Pull<NonEmptyReadonlyArray<Message.Fragment>, WebSocketError> {
-    if (!(this.sink instanceof Message.Fragments)) this.use(new Message.Fragments(this.limits, this))
+    this.use(Message.Fragments)
     return this.pull as Pull.Pull<NonEmptyReadonlyArray<Message.Fragment>, WebSocketError>
   }
   get pullPayloads(): Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, WebSocketError> {
-    this.usePayloads()
+    this.use(Message.Payloads)
     return this.pull as Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, WebSocketError>
   }
   /** {@link pullPayloads} again and again. */
   flowPayloads<E, R, F>(
     receiver: Flow.Receiver<NonEmptyReadonlyArray<Uint8Array>, E, R, F>
   ): Effect.Effect<void, F, R> {
-    this.usePayloads()
+    this.use(Message.Payloads)
     return this.flow(receiver as Flow.Receiver<Items, E, R, F>)
   }
 
@@ -189,7 +191,8 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
     watching: MessageEvent.Watching,
     receiver: Flow.Receiver<NonEmptyReadonlyArray<Uint8Array | MessageEvent.MessageEvent>, E, R, F>
   ): Effect.Effect<void, F, R> {
-    if (!(this.sink instanceof MessageEvent.Watched)) this.use(new MessageEvent.Watched(this.limits, this, watching))
+    if (!(this.sink instanceof MessageEvent.Watched))
+      this.keepSink(new MessageEvent.Watched(this.limits, this, watching))
     return this.flow(receiver as Flow.Receiver<Items, E, R, F>)
   }
 
@@ -206,18 +209,18 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
     })
   }
 
-  private useMessages(): void {
-    if (!(this.sink instanceof Message.Messages)) this.use(new Message.Messages(this.limits, this))
-  }
-  private usePayloads(): void {
-    if (!(this.sink instanceof Message.Payloads)) this.use(new Message.Payloads(this.limits, this))
-  }
   private useEvents(gathering: MessageEvent.Gathering): void {
-    if (!(this.sink instanceof MessageEvent.Events)) this.use(new MessageEvent.Events(this.limits, this, gathering))
+    if (!(this.sink instanceof MessageEvent.Events))
+      this.keepSink(new MessageEvent.Events(this.limits, this, gathering))
   }
   /** What is discarded stays discarded: a sink that begins in the midst of a message would not understand it. */
-  private use(sink: ItemSink): void {
-    if (!(this.sink instanceof Message.Discard)) this.sink = sink
+  private keepSink(sink: ItemSink | undefined, kind?: PlainSink): void {
+    if (this.sink instanceof Message.Discard) return
+    this.sink = sink
+    this.kind = kind
+  }
+  private use(kind: PlainSink): void {
+    if (this.kind !== kind) this.keepSink(undefined, kind)
   }
 
   /** Reads to the end for nobody, once it is its turn. */
@@ -229,7 +232,10 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
     return Effect.suspend(() => {
       // who reads already goes first, also with what it pulls next
       if (this.reading || this.backlog?.isBusy === true) return this.turn(Effect.andThen(aWhile, this.discardNext))
-      if (!(this.sink instanceof Message.Discard)) this.sink = new Message.Discard(this)
+      if (!(this.sink instanceof Message.Discard)) {
+        this.sink = new Message.Discard(this)
+        this.kind = undefined
+      }
       this.backlog?.clear()
       return this.pull
     })
@@ -335,7 +341,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
   }
 
   decode(chunks: NonEmptyReadonlyArray<Uint8Array | string>): ReadonlyArray<Item> {
-    const sink = (this.sink ??= new Message.Messages(this.limits, this))
+    const sink = (this.sink ??= new this.kind!(this.limits, this))
     const decoder = this.keepDecoder
     try {
       for (let i = 0; i < chunks.length; i++) {
@@ -359,11 +365,13 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
       decoder.stop()
       this.violation = error
     }
+    const items = sink instanceof Message.Discard ? nothing : sink.take()
     if (decoder.isFresh) {
       this.decoded += decoder.progress
       this.decoder = undefined
+      if (this.kind !== undefined) this.sink = undefined
     }
-    return sink instanceof Message.Discard ? nothing : sink.take()
+    return items
   }
 
   /** Ends the turn, and gives out what was read behind what that needs first. */
@@ -405,7 +413,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
 
   private open(message: Message.CompressedMessage): Effect.Effect<Opened, ProtocolError> {
     return Effect.flatMap(this.codec!.decompress(message.bytes, this.limits.maxMessageSize), (bytes) =>
-      Effect.fromResult(Result.map(opened(message, bytes, this.sink), (item) => ({ item, size: bytes.length })))
+      Effect.fromResult(Result.map(opened(message, bytes, this.kind), (item) => ({ item, size: bytes.length })))
     )
   }
 

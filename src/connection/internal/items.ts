@@ -13,6 +13,8 @@ export type Items = NonEmptyReadonlyArray<Item>
 /** What is to be waited for before there is more, if anything. */
 export type Wait<E = never, R = never> = Effect.Effect<unknown, E, R> | undefined
 export type ItemPull = Pull.Pull<Items, WebSocketError>
+/** What makes them of frames, and holds nothing between messages. */
+export type PlainSink = typeof Message.Messages | typeof Message.Fragments | typeof Message.Payloads
 /** What makes them of frames. */
 export type ItemSink =
   | Message.Messages

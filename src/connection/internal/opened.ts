@@ -1,24 +1,24 @@
 /**
- * What a compressed message becomes when it is inflated: what the sink that took it makes of others.
+ * What a compressed message becomes when it is inflated: what the sink that took it would have made of it.
  */
 import * as Result from "effect/Result"
 import * as Message from "../../protocol/Message.ts"
 import * as MessageEvent from "../../protocol/MessageEvent.ts"
 import { ProtocolError } from "../../protocol/ProtocolError.ts"
-import type { Item, ItemSink } from "./items.ts"
+import type { Item, PlainSink } from "./items.ts"
 
 /** Fails if it is a text that is not UTF-8. */
 export const opened = (
   { isEvent, isText }: Message.CompressedMessage,
   bytes: Uint8Array,
-  sink: ItemSink | Message.Discard | undefined
+  kind: PlainSink | undefined
 ): Result.Result<Item, ProtocolError> =>
   Result.try({
     try: (): Item => {
       if (isEvent) return MessageEvent.whole(isText, bytes)
       const text = isText ? Message.decodeText(bytes) : undefined
-      if (sink instanceof Message.Messages) return text ?? bytes
-      return sink instanceof Message.Fragments ? { isText, first: true, last: true, payload: bytes } : bytes
+      if (kind === Message.Messages) return text ?? bytes
+      return kind === Message.Fragments ? { isText, first: true, last: true, payload: bytes } : bytes
     },
     catch: (error) => {
       if (error instanceof ProtocolError) return error
