@@ -99,7 +99,7 @@ export interface Ongoing {
 }
 
 /**
- * Keeps what goes on when the handler's fiber has ended.
+ * Keeps what goes on when the handler's fiber has ended: who hands it on sees that end before the connection's.
  *
  * @category models
  * @since 0.1.0

@@ -191,6 +191,12 @@ export const make = Effect.fnUntraced(function* (
         visit.wait()
         return Effect.void
       }
+      const release = visit.release(exit)
+      return release === undefined ? end(visit, exit) : Effect.andThen(Effect.exit(release), end(visit, exit))
+    })
+
+  const end = (visit: Visit, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
+    Effect.suspend(() => {
       const { scope } = visit
       const closing = scope === undefined ? undefined : Scope.closeUnsafe(scope, exit)
       return closing === undefined ? leave(visit, exit) : leaveBehind(closing, visit, exit)
@@ -199,9 +205,16 @@ export const make = Effect.fnUntraced(function* (
   const leave = (visit: Visit, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
     Effect.andThen(visit.leave(exit), conclude(visit, exit))
 
-  /** What fails at the end of the handler's scope has failed with the handler. */
+  /** What fails at the end of the handler's scope has failed with the handler; if that has failed already, both are told. */
   const leaveBehind = (closing: Effect.Effect<void>, visit: Visit, exit: Exit.Exit<unknown, unknown>) =>
-    Effect.flatMap(Effect.exit(closing), (closed) => leave(visit, Exit.isFailure(closed) ? closed : exit))
+    Effect.flatMap(Effect.exit(closing), (closed) => {
+      if (Exit.isSuccess(closed)) return leave(visit, exit)
+      if (Exit.isSuccess(exit)) return leave(visit, closed)
+      return Effect.andThen(
+        Effect.logError("The scope of a WebSocket handler could not be closed", closed.cause),
+        leave(visit, exit)
+      )
+    })
 
   const visits = <A, E, R>(handler: (visit: Visit) => Effect.Effect<A, E, R>): Effect.Effect<never, never, R> => {
     const judged = (visit: Visit) =>

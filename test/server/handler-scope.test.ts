@@ -55,6 +55,27 @@ describe("the scope of a handler", () => {
     )
   )
 
+  it.live("that cannot be ended hides nothing of what the handler failed with", () =>
+    collectingLogs((logs) =>
+      Effect.gen(function* () {
+        const { port, server } = yield* serving(() =>
+          Effect.andThen(
+            Effect.addFinalizer(() => Effect.die(new Error("stuck"))),
+            Effect.fail("the reason")
+          )
+        )
+        const wire = yield* upgraded(port)
+        assert.deepStrictEqual(shown(yield* wire.next), [Opcode.close, 1011, ""])
+        wire.send(close(1011))
+        wire.end()
+        yield* eventually("nobody is left", noneOpen(server))
+        const told = logs.filter(({ level }) => level === "Error").map(({ text }) => text)
+        assert.strictEqual(told.length, 2)
+        assert.match(told.join("\n"), /could not be closed.*stuck.*handler failed.*the reason/s)
+      })
+    )
+  )
+
   it.live("has ended when a request is refused that its handler did not answer", () =>
     Effect.gen(function* () {
       const ends: Array<boolean> = []

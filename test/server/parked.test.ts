@@ -2,15 +2,17 @@
  * Connections that wait without a fiber: those of a handler that is nothing but `WebSocket.runForEachArray`, and proxied ones.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Metric, Scope } from "effect"
+import { Deferred, Effect, Fiber, Metric, Scheduler, Scope } from "effect"
+import { setImmediate as turn } from "node:timers/promises"
 import * as WebSocket from "../../src/connection/WebSocket.ts"
+import type { WebSocketError } from "../../src/connection/WebSocketError.ts"
 import type { Message } from "../../src/protocol/Message.ts"
 import * as Opcode from "../../src/protocol/Opcode.ts"
 import { close, shown, text } from "../connection/connected.ts"
 import * as Proxy from "../proxy/proxy.ts"
 import * as RawTarget from "../proxy/rawTarget.ts"
 import { collectingLogs, eventually, noneOpen, type Options, serving } from "./serving.ts"
-import { ask, upgraded, upgradeRequest, type Wire } from "./wire.ts"
+import { ask, connect, upgraded, upgradeRequest, type Wire } from "./wire.ts"
 
 const count = 20
 
@@ -59,7 +61,6 @@ describe("a connection that waits", () => {
           yield* exchange(wire, "one")
           wire.send({ opcode: Opcode.ping, payload: Buffer.from("here") })
           assert.strictEqual((yield* wire.next).opcode, Opcode.pong)
-          yield* exchange(wire, "two")
         }
         assert.strictEqual(yield* server.connections, count + 1)
         yield* eventually(
@@ -325,6 +326,77 @@ describe("interrupting run", () => {
       for (const wire of wires) assert.deepStrictEqual(yield* leave(wire), [Opcode.close, 1000, ""])
       yield* Fiber.join(fiber)
     })
+  )
+
+  it.live("with drainTimeout waits for what one of them begins, also if that ends the last other", () =>
+    Effect.gen(function* () {
+      const ended = yield* Deferred.make<void>()
+      const { port, server, stop } = yield* serving(
+        (webSocket, request): Effect.Effect<unknown, WebSocketError> =>
+          request.path === "/other"
+            ? Deferred.await(ended)
+            : WebSocket.runForEachArray(webSocket, (messages) =>
+                Effect.andThen(
+                  Deferred.succeed(ended, undefined),
+                  Effect.delay(webSocket.sendAll(messages), "50 millis")
+                )
+              ),
+        { drainTimeout: "5 seconds", closeTimeout: "200 millis" }
+      )
+      const wire = yield* upgraded(port)
+      const other = yield* connect(port)
+      other.write(upgradeRequest({}, "/other"))
+      assert.strictEqual((yield* other.response).status, 101)
+      other.reset()
+      const stopping = yield* Effect.forkIn(stop, yield* Scope.make(), { startImmediately: true })
+      yield* exchange(wire, "answered")
+      wire.send(close(1000))
+      assert.deepStrictEqual(yield* leave(wire), [Opcode.close, 1000, ""])
+      yield* Fiber.join(stopping)
+      assert.strictEqual(yield* server.connections, 0)
+    })
+  )
+
+  it.live(
+    "at any step of a proxied pair closes it with 1001",
+    () =>
+      Effect.gen(function* () {
+        const codes: Array<unknown> = []
+        for (const steps of [5, 7, 13]) {
+          for (const turns of [0, 1, 2, 3, 5]) {
+            yield* Effect.scoped(
+              Effect.gen(function* () {
+                const { target } = yield* RawTarget.listen({
+                  onConnection: ({ socket }) => void socket.on("end", () => socket.end())
+                })
+                const proxy = yield* Effect.provideService(
+                  Proxy.serve({ target, closeTimeout: "200 millis" }),
+                  Scheduler.MaxOpsBeforeYield,
+                  steps
+                )
+                const wires = yield* Effect.forEach([1, 2, 3], () => upgraded(proxy.port))
+                for (const wire of wires) {
+                  wire.send(text("a"), { opcode: Opcode.ping, payload: Buffer.from("p") }, text("b"))
+                }
+                for (let i = 0; i < turns; i++) yield* Effect.promise(() => turn())
+                const stopping = yield* Effect.forkIn(proxy.stop, yield* Scope.make(), { startImmediately: true })
+                for (const wire of wires) {
+                  let frame = yield* wire.next
+                  while (frame.opcode !== Opcode.close) frame = yield* wire.next
+                  codes.push(shown(frame)[1])
+                  wire.send(close(1000))
+                  yield* wire.ended
+                  wire.end()
+                }
+                yield* Fiber.join(stopping)
+                assert.deepStrictEqual(proxy.log, [])
+              })
+            )
+          }
+        }
+        assert.deepStrictEqual([...new Set(codes)], [1001])
+      }),
+    20_000
   )
 
   it.live("cuts off who does not answer, after closeTimeout", () =>

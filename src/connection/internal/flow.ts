@@ -29,6 +29,8 @@ export interface Batches {
   /** Whether that needs more than to be given out, and what ends the turn and gives it out then. */
   readonly mustDeliver: boolean
   deliver(items: ReadonlyArray<Item>): ItemPull
+  /** What is all that it needs, if there is nothing to give out. */
+  answer(): Effect.Effect<void> | undefined
   /** Whether who reads may go on without a word. */
   readonly mayReadOn: boolean
   /** What was read is with who took it, and is not held here while nothing comes. */
@@ -50,7 +52,7 @@ export interface Receiver<A, E, R, F = E> {
 export class Flow<E, R, F> implements Transport.FreeTaker<void, F, R>, Parked {
   private readonly inbound: Batches
   private readonly receiver: Receiver<Items, E, R, F>
-  /** Set while it waits without a fiber. */
+  /** Whose wait it is, if it began without a fiber. */
   private host: Host | undefined = undefined
 
   constructor(inbound: Batches, receiver: Receiver<Items, E, R, F>) {
@@ -98,9 +100,10 @@ export class Flow<E, R, F> implements Transport.FreeTaker<void, F, R>, Parked {
     const { inbound } = this
     const { turns } = inbound
     const items = inbound.decode(chunks)
-    if (inbound.mustDeliver) return this.given(inbound.deliver(items))
+    // a pull that has nothing to give out waits for more, and so needs a fiber
+    if (inbound.mustDeliver && (items.length > 0 || this.host === undefined)) return this.given(inbound.deliver(items))
     // what is not empty is
-    const wait = items.length === 0 ? undefined : this.gave(items as unknown as Items)
+    const wait = items.length === 0 ? inbound.answer() : this.gave(items as unknown as Items)
     // who was interrupted by what it was given has ended its turn, and it may be another's by now
     if (inbound.turns !== turns) return undefined
     if (wait === undefined && inbound.mayReadOn) {
@@ -146,7 +149,8 @@ export class Flow<E, R, F> implements Transport.FreeTaker<void, F, R>, Parked {
 }
 
 /** Whether a flow can wait there without a fiber, and that wait be ended. */
-export const isParkable = ({ reader }: Batches): boolean => reader.flowNow !== undefined && reader.forget !== undefined
+export const isParkable = ({ reader }: Batches): boolean =>
+  reader.flowNow !== undefined && reader.forget !== undefined && "waiting" in reader
 
 const parkable = Symbol("effect-websocket/Flow")
 

@@ -379,10 +379,14 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
     this.keep(items)
     this.leaveTurn()
     this.wakeSoon()
+    const answer = this.answer()
+    return answer === undefined ? this.more : Effect.flatMap(answer, () => this.more)
+  }
+
+  answer(): Effect.Effect<void> | undefined {
     const { pings } = this
-    if (pings === undefined) return this.more
     this.pings = undefined
-    return Effect.flatMap(this.owner.answerPings(pings), () => this.more)
+    return pings === undefined ? undefined : this.owner.answerPings(pings)
   }
 
   /** Leaves what was read to the next pull. */

@@ -4,6 +4,7 @@
  * has a fiber of its own.
  */
 import type * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
 
 const isParking = Symbol("effect-websocket/parking")
 
@@ -40,4 +41,6 @@ export interface Parked {
   begin(host: Host): void
   /** Ends the wait; gives what is to be done in its place, which is interrupted. */
   interrupted(): Effect.Effect<unknown, unknown, unknown>
+  /** Done once, when no further wait begins, whether there was one or not. */
+  release?(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void>
 }

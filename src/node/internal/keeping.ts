@@ -13,6 +13,8 @@ export class Keeping<R> implements Keeper<R> {
   private readonly fork: (handling: Effect.Effect<unknown, unknown, R>) => Handling
   private readonly fibers = new Set<Handling>()
   private readonly ongoing = new Set<Ongoing>()
+  /** How many have begun, and are not known yet to have a fiber: they may end others in their first turn. */
+  private beginning = 0
   private isClosed = false
   private onEmpty: (() => void) | undefined
 
@@ -21,7 +23,9 @@ export class Keeping<R> implements Keeper<R> {
   }
 
   run(handling: Effect.Effect<unknown, unknown, R>): Handling {
+    this.beginning++
     const fiber = this.fork(handling)
+    this.beginning--
     if (fiber.pollUnsafe() !== undefined) return fiber
     this.fibers.add(fiber)
     fiber.addObserver(() => {
@@ -45,7 +49,7 @@ export class Keeping<R> implements Keeper<R> {
   }
 
   private look(): void {
-    if (this.fibers.size === 0 && this.ongoing.size === 0) this.onEmpty?.()
+    if (this.fibers.size === 0 && this.ongoing.size === 0 && this.beginning === 0) this.onEmpty?.()
   }
 
   /** Waits until all are over. */

@@ -69,8 +69,6 @@ export class Pipe
   /** The way from the client, while it waits without a fiber, and whose wait that is. */
   private up: Parked | undefined = undefined
   private host: Host | undefined = undefined
-  /** What was resumed leaves the rest to a further wait. */
-  private isParking = false
   private readonly context: Context.Context<never>
 
   constructor(client: Connection, target: Transport.Transport, options: PipeOptions, context: Context.Context<never>) {
@@ -113,7 +111,7 @@ export class Pipe
   }
 
   resume(next: Effect.Effect<unknown, unknown, unknown>): void {
-    this.host!.resume(this.toItsEnd(next))
+    this.host!.resume(next)
   }
 
   /** What is waited for is the target's writer, and nobody's else. */
@@ -122,20 +120,11 @@ export class Pipe
   }
 
   again(): Effect.Effect<void> | undefined {
-    this.isParking = true
     return this.host!.again()
   }
 
   interrupted(): Effect.Effect<unknown, unknown, unknown> {
-    return this.toItsEnd(this.up!.interrupted())
-  }
-
-  private toItsEnd(next: Effect.Effect<unknown, unknown, unknown>): Effect.Effect<unknown, unknown, unknown> {
-    return Effect.onExit(next, (exit) => {
-      const { isParking } = this
-      this.isParking = false
-      return isParking && Exit.isSuccess(exit) ? Effect.void : this.release(exit)
-    })
+    return this.up!.interrupted()
   }
 
   /** What the client sends has ended. */

@@ -51,8 +51,9 @@ export class Visit implements OpenRequest, Ongoing, Host {
   /** What it waits for without a fiber, if it does or is about to. */
   private parked: Parked | undefined = undefined
   private isParking = false
-  /** Whether nobody takes the end of the handler for that of the connection. */
-  private mayStay = true
+  private next: Effect.Effect<unknown, unknown, unknown> | undefined = undefined
+  /** Whether a fiber may end before the connection does: nobody takes its end for that, and no effect of the application's has run in it. */
+  private mayPark = true
   /** The handler's, once anything asked for it. */
   scope: Scope.Closeable | undefined = undefined
 
@@ -132,7 +133,10 @@ export class Visit implements OpenRequest, Ongoing, Host {
   scoped<A, E, R>(self: () => Effect.Effect<A, E, R>): Effect.Effect<A, E, Exclude<R, Scope.Scope>> {
     // what `Effect.scoped` keeps to give a fiber its own context back is a twentieth of what a connection holds
     const scoped: Effect.Effect<A, E, R> = Effect.withFiber((fiber) => {
-      fiber.setContext(Context.add(fiber.context, Scope.Scope, (this.scope ??= Scope.makeUnsafe())))
+      const { context } = fiber
+      const scope = (this.scope ??= Scope.makeUnsafe())
+      if (Context.getOrUndefined(context, Scope.Scope) !== scope)
+        fiber.setContext(Context.add(context, Scope.Scope, scope))
       return self()
     })
     // the scope is in the context
@@ -141,26 +145,26 @@ export class Visit implements OpenRequest, Ongoing, Host {
 
   /** What an application gave to handle this, which is run next. */
   handles<A, E, R>(handling: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
-    this.mayStay = mayPark(handling)
+    this.mayPark = mayPark(handling)
     return handling
   }
 
   /** Waits without a fiber, if that is possible: what a handler ends with that has nothing else to do any more. */
   stay(parked: () => Parked | undefined): Effect.Effect<void> | undefined {
-    if (this.keeper === undefined || !this.mayStay) return undefined
+    if (this.keeper === undefined || !this.mayPark) return undefined
     this.parked = parked()
     return this.parked === undefined ? undefined : this.again()
   }
 
   again(): Effect.Effect<void> | undefined {
-    if (!this.mayStay) return undefined
+    if (!this.mayPark) return undefined
     this.isParking = true
     return Effect.void
   }
 
   within<E, R>(self: Effect.Effect<unknown, E, R>): Effect.Effect<unknown, E, R> {
     // its children, and what it has changed in its fiber, last until the handler ends
-    this.mayStay = false
+    this.mayPark = false
     return this.scoped(() => self) as Effect.Effect<unknown, E, R>
   }
 
@@ -173,13 +177,27 @@ export class Visit implements OpenRequest, Ongoing, Host {
 
   /** Begins to wait. */
   wait(): void {
-    if (this.scope?.state._tag === "Empty") this.scope = undefined
     this.keeper!.keep(this)
     this.parked!.begin(this)
   }
 
+  /** What is left to do of what it waited for. */
+  release(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> | undefined {
+    return this.parked?.release?.(exit)
+  }
+
+  /** A fiber keeps what it was made of, and this may be a stay for long: what comes first is let go of. */
+  private get going(): Effect.Effect<unknown, unknown, unknown> {
+    return Effect.suspend(() => {
+      const { next } = this
+      this.next = undefined
+      return next!
+    })
+  }
+
   resume(next: Effect.Effect<unknown, unknown, unknown>): void {
-    this.keeper!.goOn(this, this.house.handled(this, next))
+    this.next = next
+    this.keeper!.goOn(this, this.house.handled(this, this.going))
   }
 
   interrupt(): void {
