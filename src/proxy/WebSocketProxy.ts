@@ -125,9 +125,9 @@ export const serve = Effect.fnUntraced(function* <E = never, R = never>(options:
   /** What a connection waits for that is nothing but a pipe, if it can do so without a fiber. */
   const parked = (webSocket: WebSocket.WebSocket, upstream: Socket.Socket) => () => {
     const transport = Transport.openOf(upstream)
-    if (transport === undefined || !(webSocket instanceof Connection)) return undefined
-    const pipe = new Pipe(webSocket, transport, options, context)
-    return pipe.isParkable ? pipe : undefined
+    return transport !== undefined && webSocket instanceof Connection
+      ? new Pipe(webSocket, transport, options, context).park()
+      : undefined
   }
   return yield* server.runRequests((open) =>
     parking(

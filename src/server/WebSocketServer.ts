@@ -29,7 +29,7 @@ import * as Metric from "effect/Metric"
 import * as NetAddress from "effect/net/NetAddress"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import * as SocketServer from "effect/socket/SocketServer"
 import * as Deflate from "../connection/Deflate.ts"
@@ -191,21 +191,14 @@ export const make = Effect.fnUntraced(function* (
         visit.wait()
         return Effect.void
       }
-      const release = visit.release(exit)
-      return release === undefined ? end(visit, exit) : Effect.andThen(Effect.exit(release), end(visit, exit))
-    })
-
-  const end = (visit: Visit, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      const { scope } = visit
-      const closing = scope === undefined ? undefined : Scope.closeUnsafe(scope, exit)
+      const closing = visit.close(exit)
       return closing === undefined ? leave(visit, exit) : leaveBehind(closing, visit, exit)
     })
 
   const leave = (visit: Visit, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
     Effect.andThen(visit.leave(exit), conclude(visit, exit))
 
-  /** What fails at the end of the handler's scope has failed with the handler; if that has failed already, both are told. */
+  /** What fails at the end of a handler, such as of its scope, has failed with it; if it has failed already, both are told. */
   const leaveBehind = (closing: Effect.Effect<void>, visit: Visit, exit: Exit.Exit<unknown, unknown>) =>
     Effect.flatMap(Effect.exit(closing), (closed) => {
       if (Exit.isSuccess(closed)) return leave(visit, exit)

@@ -20,6 +20,7 @@ export interface Batches {
   beginRead(): ItemPull | undefined
   /** Whether there is nothing else to do. */
   readonly mayBegin: boolean
+  /** What the source is made of, which may be able to do more. */
   readonly reader: Transport.Reader
   endTurn(): void
   /** How many turns have ended. */
@@ -149,7 +150,7 @@ export class Flow<E, R, F> implements Transport.FreeTaker<void, F, R>, Parked {
 }
 
 /** Whether a flow can wait there without a fiber, and that wait be ended. */
-export const isParkable = ({ reader }: Batches): boolean =>
+const isParkable = ({ reader }: Batches): boolean =>
   reader.flowNow !== undefined && reader.forget !== undefined && "waiting" in reader
 
 const parkable = Symbol("effect-websocket/Flow")

@@ -45,8 +45,8 @@ type ClientResult = Result.Result<void, WebSocketError | Socket.SocketError>
 const looks = 4
 
 /**
- * A client, a target, and the two directions between them: up in the fiber that runs the pipe, down without one, as long as there is
- * nothing to be waited for.
+ * A client, a target, and the two directions between them: up in the fiber that runs the pipe, or without one while nothing comes; down
+ * without one, as long as there is nothing to be waited for.
  */
 export class Pipe
   implements
@@ -96,25 +96,27 @@ export class Pipe
     this.client.keepsReading = true
   }
 
-  /** Whether it needs no fiber, either, for the way from the client. */
-  get isParkable(): boolean {
-    return this.observed === undefined && Flow.isParkable(this.client.inbound)
+  /** The pipe, if it can do without a fiber for the way from the client, too. */
+  park(): Parked | undefined {
+    if (this.observed !== undefined) return undefined
+    this.up = Flow.parkedOf(this.client.inbound.flowPayloads(this))
+    return this.up && this
   }
 
   begin(host: Host): void {
+    if (this.host === undefined) {
+      this.watch()
+      this.start()
+    }
     this.host = host
-    if (this.up !== undefined) return this.up.begin(this)
-    this.watch()
-    this.start()
-    this.up = Flow.parkedOf(this.client.inbound.flowPayloads(this))!
-    this.up.begin(this)
+    this.up!.begin(this)
   }
 
   resume(next: Effect.Effect<unknown, unknown, unknown>): void {
     this.host!.resume(next)
   }
 
-  /** What is waited for is the target's writer, and nobody's else. */
+  /** What is waited for is the target's writer, and nothing of the application's. */
   within<E, R>(self: Effect.Effect<unknown, E, R>): Effect.Effect<unknown, E, R> {
     return self
   }

@@ -55,7 +55,7 @@ export class Visit implements OpenRequest, Ongoing, Host {
   /** Whether a fiber may end before the connection does: nobody takes its end for that, and no effect of the application's has run in it. */
   private mayPark = true
   /** The handler's, once anything asked for it. */
-  scope: Scope.Closeable | undefined = undefined
+  private scope: Scope.Closeable | undefined = undefined
 
   constructor(
     house: House,
@@ -181,9 +181,19 @@ export class Visit implements OpenRequest, Ongoing, Host {
     this.parked!.begin(this)
   }
 
-  /** What is left to do of what it waited for. */
-  release(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> | undefined {
-    return this.parked?.release?.(exit)
+  /** What is left to do at the end of the handler, before that of the connection: of what it waited for, and then of its scope. */
+  close(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> | undefined {
+    const release = this.parked?.release?.(exit)
+    return release === undefined
+      ? this.closeScope(exit)
+      : Effect.ensuring(
+          release,
+          Effect.suspend(() => this.closeScope(exit) ?? Effect.void)
+        )
+  }
+
+  private closeScope(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> | undefined {
+    return this.scope === undefined ? undefined : Scope.closeUnsafe(this.scope, exit)
   }
 
   /** A fiber keeps what it was made of, and this may be a stay for long: what comes first is let go of. */
