@@ -2,7 +2,7 @@
  * Connections that wait without a fiber: those of a handler that is nothing but `WebSocket.runForEachArray`, and proxied ones.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Metric, Scheduler, Scope } from "effect"
+import { Deferred, Effect, Fiber, Scheduler, Scope } from "effect"
 import { setImmediate as turn } from "node:timers/promises"
 import * as WebSocket from "../../src/connection/WebSocket.ts"
 import type { WebSocketError } from "../../src/connection/WebSocketError.ts"
@@ -11,24 +11,11 @@ import * as Opcode from "../../src/protocol/Opcode.ts"
 import { close, shown, text } from "../connection/connected.ts"
 import * as Proxy from "../proxy/proxy.ts"
 import * as RawTarget from "../proxy/rawTarget.ts"
+import { countingFibers } from "./resources.ts"
 import { collectingLogs, eventually, noneOpen, type Options, serving } from "./serving.ts"
-import { ask, connect, upgraded, upgradeRequest, type Wire } from "./wire.ts"
+import { ask, connect, leave, upgraded, upgradeRequest, type Wire } from "./wire.ts"
 
 const count = 20
-
-/** Runs with a counter of the fibers that have begun and not ended. */
-const countingFibers = <A, E, R>(self: (fibers: { readonly active: number }) => Effect.Effect<A, E, R>) => {
-  const fibers = { active: 0 }
-  const counting: Metric.FiberRuntimeMetricsService = {
-    recordFiberStart: () => void fibers.active++,
-    recordFiberEnd: () => void fibers.active--
-  }
-  return Effect.provideService(
-    Effect.suspend(() => self(fibers)),
-    Metric.FiberRuntimeMetrics,
-    counting
-  )
-}
 
 const echo = (webSocket: WebSocket.WebSocket) =>
   WebSocket.runForEachArray(webSocket, (messages) => webSocket.sendAll(messages))
@@ -37,15 +24,6 @@ const exchange = (wire: Wire, word: string) =>
   Effect.gen(function* () {
     wire.send(text(word))
     assert.deepStrictEqual(shown(yield* wire.next), [Opcode.text, word])
-  })
-
-const leave = (wire: Wire) =>
-  Effect.gen(function* () {
-    const frame = yield* wire.next
-    wire.send(close(1000))
-    yield* wire.ended
-    wire.end()
-    return shown(frame)
   })
 
 describe("a connection that waits", () => {

@@ -4,15 +4,9 @@ import * as Telemetry from "../../src/connection/Telemetry.ts"
 import * as WebSocket from "../../src/connection/WebSocket.ts"
 import { Refusal } from "../../src/server/OpenRequest.ts"
 import { close, text } from "../connection/connected.ts"
+import { countingFibers, leavesNothing, obey } from "./resources.ts"
 import { collectingLogs, deciding, eventually, noneOpen, serving } from "./serving.ts"
 import { connect, upgraded, upgradeRequest, type Wire } from "./wire.ts"
-
-/** What keeps the process busy, by kind. */
-const resources = (): Record<string, number> => {
-  const counts: Record<string, number> = {}
-  for (const name of process.getActiveResourcesInfo()) counts[name] = (counts[name] ?? 0) + 1
-  return counts
-}
 
 const request = (target: string, headers: Record<string, string> = {}) =>
   Effect.fnUntraced(function* (port: number) {
@@ -93,12 +87,6 @@ const endings = {
     })
 }
 
-/** Does as it is told. */
-const answer = (webSocket: WebSocket.WebSocket, message: unknown): Effect.Effect<void, unknown> => {
-  if (message === "bye") return webSocket.close()
-  return message === "fail" ? Effect.fail("as asked") : Effect.void
-}
-
 const options = { compression: {}, closeTimeout: "100 millis", handshakeTimeout: "1 second" } as const
 
 const servers = {
@@ -110,14 +98,14 @@ const servers = {
         if (path === "/undecided") return
         if (path === "/slow") yield* Effect.sleep("30 millis")
         const webSocket = yield* request.accept
-        yield* Stream.runForEach(webSocket.messages, (message) => answer(webSocket, message))
+        yield* Stream.runForEach(webSocket.messages, (message) => obey(webSocket, message))
       }),
     options
   ),
   "without a fiber while nothing comes": serving(
     (webSocket) =>
       WebSocket.runForEachArray(webSocket, (messages) =>
-        Effect.forEach(messages, (message) => answer(webSocket, message), { discard: true })
+        Effect.forEach(messages, (message) => obey(webSocket, message), { discard: true })
       ),
     options
   )
@@ -127,41 +115,20 @@ for (const [how, serve] of Object.entries(servers)) {
   describe(`after 200 connections, handled ${how}, that ended in every way`, () => {
     it.live(
       "no socket, timer or fiber is left, and no connection counted",
-      () => {
-        const fibers = { active: 0 }
-        const counting: Metric.FiberRuntimeMetricsService = {
-          recordFiberStart: () => void fibers.active++,
-          recordFiberEnd: () => void fibers.active--
-        }
-        return collectingLogs(() =>
-          Effect.gen(function* () {
-            const { port, server } = yield* serve
-            const gauge = Effect.map(Metric.value(Telemetry.connections), (state) => state.value)
-            const visit = (ending: (typeof endings)[keyof typeof endings]) => Effect.scoped(ending(port))
-            // what a process makes once and keeps, such as the thread pool's, is made here
-            yield* Effect.forEach(Object.values(endings), visit, { concurrency: 10 })
-            const settle = eventually("all connections are closed", noneOpen(server))
-            yield* Effect.andThen(settle, Effect.sleep("150 millis"))
-            const before = { resources: resources(), fibers: fibers.active, gauge: yield* gauge }
-            const rounds = Array.from({ length: 12 }, () => Object.values(endings)).flat()
-            assert.isAbove(rounds.length, 200)
-            yield* Effect.forEach(rounds, visit, { concurrency: 20 })
-            yield* settle
-            yield* eventually(
-              "sockets, timers and fibers are as before",
-              Effect.sync(() => {
-                const { TCPSocketWrap = 0, Timeout = 0 } = resources()
-                return (
-                  TCPSocketWrap <= (before.resources["TCPSocketWrap"] ?? 0) &&
-                  Timeout <= (before.resources["Timeout"] ?? 0) &&
-                  fibers.active <= before.fibers
-                )
-              })
-            )
-            assert.strictEqual(yield* gauge, before.gauge)
-          })
-        ).pipe(Effect.provideService(Metric.FiberRuntimeMetrics, counting))
-      },
+      () =>
+        countingFibers((fibers) =>
+          collectingLogs(() =>
+            Effect.gen(function* () {
+              const gauge = Effect.map(Metric.value(Telemetry.connections), (state) => state.value)
+              const before = yield* gauge
+              const { port, server } = yield* serve
+              const visits = Object.values(endings).map((ending) => Effect.scoped(ending(port)))
+              const settle = eventually("all connections are closed", noneOpen(server))
+              yield* leavesNothing(fibers, visits, settle, "150 millis")
+              assert.strictEqual(yield* gauge, before)
+            })
+          )
+        ),
       20_000
     )
   })

@@ -7,21 +7,11 @@ import { WebSocketServer } from "../../src/server/WebSocketServer.ts"
 import { close, shown, text } from "../connection/connected.ts"
 import { countingLimit } from "../connection/metrics.ts"
 import { deciding, drain, echo, listening, portOf, serving, steady } from "./serving.ts"
-import { ask, connect, upgraded, upgradeRequest, type Wire } from "./wire.ts"
+import { ask, connect, leave, upgraded, upgradeRequest } from "./wire.ts"
 
 /** How many milliseconds it takes. */
 const timed = <A, E, R>(self: Effect.Effect<A, E, R>) =>
   Effect.map(Effect.timed(self), ([duration]) => Duration.toMillis(duration))
-
-/** Plays a client's part to the end. */
-const leave = (wire: Wire) =>
-  Effect.gen(function* () {
-    const frame = yield* wire.next
-    wire.send(close(1000))
-    yield* wire.ended
-    wire.end()
-    return shown(frame)
-  })
 
 describe("interrupting run", () => {
   it.live("closes all connections with 1001 and is done when the clients have answered", () =>

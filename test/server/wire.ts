@@ -7,7 +7,7 @@ import { Effect, type Scope } from "effect"
 import { once } from "node:events"
 import * as Net from "node:net"
 import { setTimeout as delay } from "node:timers/promises"
-import { bytesOf, type FrameParts } from "../connection/connected.ts"
+import { bytesOf, close, type FrameParts, shown } from "../connection/connected.ts"
 import * as Frame from "../../src/protocol/Frame.ts"
 
 export interface Response {
@@ -149,3 +149,13 @@ export const ask = Effect.fnUntraced(function* (port: number, request: string) {
   wire.write(request)
   return yield* wire.response
 }, Effect.scoped)
+
+/** Plays a client's part to the end: gives the next frame, which is to be a Close, and answers it. */
+export const leave = (wire: Wire) =>
+  Effect.gen(function* () {
+    const frame = yield* wire.next
+    wire.send(close(1000))
+    yield* wire.ended
+    wire.end()
+    return shown(frame)
+  })

@@ -1,6 +1,6 @@
 /** What a connection over TLS carries, how it waits, and how it ends. */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Metric, Scope, Stream } from "effect"
+import { Deferred, Effect, Fiber, Scope, Stream } from "effect"
 import { Socket } from "effect/socket"
 import { once } from "node:events"
 import * as Net from "node:net"
@@ -11,6 +11,7 @@ import * as NodeSocket from "../../src/node/NodeSocket.ts"
 import { Refusal } from "../../src/server/OpenRequest.ts"
 import * as TlsSettings from "../../src/tls/TlsSettings.ts"
 import { close, text } from "../connection/connected.ts"
+import { countingFibers, leavesNothing, obey } from "../server/resources.ts"
 import { collectingLogs, deciding, eventually, noneOpen, serving, steady } from "../server/serving.ts"
 import { upgradeRequest, Wire } from "../server/wire.ts"
 import { fromNode } from "./hellos.ts"
@@ -301,13 +302,6 @@ const resetting = (stream: tls.TLSSocket, act: Effect.Effect<void, unknown>): Ef
     return code
   })
 
-/** What keeps the process busy, by kind. */
-const resources = (): Record<string, number> => {
-  const counts: Record<string, number> = {}
-  for (const name of process.getActiveResourcesInfo()) counts[name] = (counts[name] ?? 0) + 1
-  return counts
-}
-
 const open = (then: (wire: Wire) => Effect.Effect<unknown> | void) =>
   Effect.fnUntraced(function* (port: number) {
     const wire = yield* Effect.orDie(upgraded(port))
@@ -371,53 +365,30 @@ const endingsOf = (hello: Uint8Array) => ({
 })
 
 describe("after 200 connections over TLS that ended in every way", () => {
-  it.live.each([false, true])("no socket, timer or fiber is left; with records: %s", (records) => {
-    const fibers = { active: 0 }
-    const counting: Metric.FiberRuntimeMetricsService = {
-      recordFiberStart: () => void fibers.active++,
-      recordFiberEnd: () => void fibers.active--
-    }
-    return collectingLogs(() =>
-      Effect.gen(function* () {
-        const endings = endingsOf(yield* Effect.promise(() => fromNode({})))
-        const tls = yield* withTls({ settings: { minVersion: "TLSv1.3" }, inactivityTimeout: "300 millis", records })
-        const { port, server } = yield* deciding(
-          (request) =>
-            Effect.gen(function* () {
-              const { path } = request.request
-              if (path === "/refused") return yield* new Refusal({ status: 403, reason: "no" })
-              if (path === "/undecided") return
-              const webSocket = yield* request.accept
-              yield* Stream.runForEach(webSocket.messages, (message): Effect.Effect<void, unknown> => {
-                if (message === "bye") return webSocket.close()
-                return message === "fail" ? Effect.fail("as asked") : Effect.void
-              })
-            }),
-          { tls, closeTimeout: "100 millis", handshakeTimeout: "1 second" }
-        )
-        const visit = (ending: (port: number) => Effect.Effect<unknown, never, Scope.Scope>) =>
-          Effect.scoped(ending(port))
-        yield* Effect.forEach(Object.values(endings), visit, { concurrency: 10 })
-        const settle = eventually("all connections are closed", noneOpen(server))
-        yield* Effect.andThen(settle, Effect.sleep("300 millis"))
-        const before = { resources: resources(), fibers: fibers.active }
-        const rounds = Array.from({ length: 12 }, () => Object.values(endings)).flat()
-        assert.isAbove(rounds.length, 200)
-        yield* Effect.forEach(rounds, visit, { concurrency: 20 })
-        yield* settle
-        yield* eventually(
-          "sockets, timers and fibers are as before",
-          Effect.sync(() => {
-            const { TCPSocketWrap = 0, TLSWrap = 0, Timeout = 0 } = resources()
-            return (
-              TCPSocketWrap + TLSWrap <=
-                (before.resources["TCPSocketWrap"] ?? 0) + (before.resources["TLSWrap"] ?? 0) &&
-              Timeout <= (before.resources["Timeout"] ?? 0) &&
-              fibers.active <= before.fibers
-            )
-          })
-        )
-      })
-    ).pipe(Effect.provideService(Metric.FiberRuntimeMetrics, counting))
-  })
+  it.live.each([false, true])("no socket, timer or fiber is left; with records: %s", (records) =>
+    countingFibers((fibers) =>
+      collectingLogs(() =>
+        Effect.gen(function* () {
+          const endings = endingsOf(yield* Effect.promise(() => fromNode({})))
+          const tls = yield* withTls({ settings: { minVersion: "TLSv1.3" }, inactivityTimeout: "300 millis", records })
+          const { port, server } = yield* deciding(
+            (request) =>
+              Effect.gen(function* () {
+                const { path } = request.request
+                if (path === "/refused") return yield* new Refusal({ status: 403, reason: "no" })
+                if (path === "/undecided") return
+                const webSocket = yield* request.accept
+                yield* Stream.runForEach(webSocket.messages, (message) => obey(webSocket, message))
+              }),
+            { tls, closeTimeout: "100 millis", handshakeTimeout: "1 second" }
+          )
+          const visits = Object.values<(port: number) => Effect.Effect<unknown, never, Scope.Scope>>(endings).map(
+            (ending) => Effect.scoped(ending(port))
+          )
+          const settle = eventually("all connections are closed", noneOpen(server))
+          yield* leavesNothing(fibers, visits, settle, "300 millis")
+        })
+      )
+    )
+  )
 })
