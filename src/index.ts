@@ -1,5 +1,5 @@
 /**
- * A WebSocket server and WebSocket-to-TCP proxy for Effect; connections speak either role. What needs Node is in `effect-websocket/node`.
+ * A WebSocket server, client and WebSocket-to-TCP proxy for Effect. What needs Node is in `effect-websocket/node`.
  *
  * @since 0.1.0
  */
@@ -58,3 +58,7 @@ export * as Target from "./proxy/Target.ts"
 export * as TargetPolicy from "./proxy/TargetPolicy.ts"
 export * as TokenSource from "./proxy/TokenSource.ts"
 export * as WebSocketProxy from "./proxy/WebSocketProxy.ts"
+
+export * as UpgradeDialer from "./client/UpgradeDialer.ts"
+export * as WebSocketClient from "./client/WebSocketClient.ts"
+export * as WebSocketClientError from "./client/WebSocketClientError.ts"

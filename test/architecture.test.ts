@@ -16,9 +16,10 @@ const allowed: Readonly<Record<string, ReadonlyArray<string>>> = {
   connection: ["protocol"],
   server: ["connection", "tls", "protocol"],
   proxy: ["server", "connection", "tls", "protocol"],
-  node: ["proxy", "server", "connection", "tls", "protocol"],
-  component: ["node", "proxy", "server", "connection", "tls", "protocol"],
-  cli: ["node", "proxy", "server", "connection", "tls", "protocol"]
+  client: ["proxy", "connection", "protocol"],
+  node: ["client", "proxy", "server", "connection", "tls", "protocol"],
+  component: ["node", "client", "proxy", "server", "connection", "tls", "protocol"],
+  cli: ["node", "client", "proxy", "server", "connection", "tls", "protocol"]
 }
 
 /** Who may import `node:*`. */

@@ -162,11 +162,15 @@ const retry = ({ retries = 0, retryDelay = "100 millis" }: Options) => {
     times < 1 ? dial : Effect.retry(dial, { schedule, times, while: ({ kind }) => passing.has(kind) })
 }
 
+/** Dials a raw socket, which nobody reads, and which is the caller's to destroy. */
+type Dial = (target: AnyTarget, client?: Client) => Effect.Effect<Net.Socket, DialError>
+
 /**
- * @category constructors
- * @since 0.1.0
+ * What is not read by `NodeSocket` alone from its first byte may not be lean: see `internal/leanReads.ts`.
+ *
+ * @internal
  */
-export const make = (options: Options = {}): Dialer["Service"] => {
+export const sockets = (options: Options, isLean: boolean): Dial => {
   const patience = duration("dialTimeout", options.dialTimeout, "10 seconds", "above 0")
   const { dns: resolver = systemDns, firewall = none, firewallTls = byDefault } = options
   const { policy = byOrigin, proxyProtocol, tls } = options
@@ -188,10 +192,10 @@ export const make = (options: Options = {}): Dialer["Service"] => {
       Effect.flatMap((addresses) => connect(target, Connecting.endpoints(addresses, target.port), isPlain))
     )
 
-  const local = (target: UnixTarget): Effect.Effect<Net.Socket, DialError> => {
+  const local = (target: UnixTarget, isPlain: boolean): Effect.Effect<Net.Socket, DialError> => {
     const denial = TargetPolicy.judgeUnix(policyOf(target), target.path)
     return denial === undefined
-      ? connect(target, [{ path: target.path }], true)
+      ? connect(target, [{ path: target.path }], isPlain)
       : Effect.fail(new DialError({ target, ...denied(denial) }))
   }
 
@@ -209,7 +213,7 @@ export const make = (options: Options = {}): Dialer["Service"] => {
   const reach = (target: AnyTarget, progress: Tls.Progress, isPlain: boolean): Effect.Effect<Net.Socket, DialError> =>
     Effect.suspend(() => {
       // it is on this machine: nothing is in between
-      if (target instanceof UnixTarget) return retrying(local(target))
+      if (target instanceof UnixTarget) return retrying(local(target, isPlain))
       const chosen = firewallOf(target)
       const firewalls = (isOne(chosen) ? [chosen] : chosen).filter(isPresent)
       return firewalls.length === 0 ? retrying(directly(target, isPlain)) : through(firewalls, target, progress)
@@ -244,7 +248,7 @@ export const make = (options: Options = {}): Dialer["Service"] => {
   ): Effect.Effect<Net.Socket, DialError> => {
     // what is on this machine has nothing to prove
     const asked = target instanceof UnixTarget ? undefined : tlsOf(target)
-    if (target instanceof UnixTarget || asked === undefined) return begin(target, client, progress, true)
+    if (target instanceof UnixTarget || asked === undefined) return begin(target, client, progress, isLean)
     return Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
         // what cannot be used is said before anybody is connected to
@@ -258,16 +262,21 @@ export const make = (options: Options = {}): Dialer["Service"] => {
     )
   }
 
-  return {
-    dial: (target, client): Effect.Effect<Socket.Socket, DialError, Scope.Scope> =>
-      scoped(
-        Effect.suspend(() => {
-          const progress: Tls.Progress = { late: undefined }
-          const late = () => new DialError({ target, kind: "TimedOut", detail: progress.late })
-          return inTime(open(target, client, progress), patience, late)
-        })
-      )
-  }
+  return (target, client) =>
+    Effect.suspend(() => {
+      const progress: Tls.Progress = { late: undefined }
+      const late = () => new DialError({ target, kind: "TimedOut", detail: progress.late })
+      return inTime(open(target, client, progress), patience, late)
+    })
+}
+
+/**
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: Options = {}): Dialer["Service"] => {
+  const dial = sockets(options, true)
+  return { dial: (target, client) => scoped(dial(target, client)) }
 }
 
 /**

@@ -1,0 +1,228 @@
+/**
+ * The WebSocket client: a URL becomes a connection, which is the same scoped resource that a server has ({@link WebSocket}), in
+ * the role of a client. Its masking keys and handshake keys come from the system's generator (RFC 6455 section 10.3).
+ *
+ * **Example** (A question and its answer)
+ *
+ * ```ts
+ * import { NodeRuntime } from "@effect/platform-node"
+ * import { Console, Effect, Stream } from "effect"
+ * import { WebSocketClient } from "effect-websocket"
+ * import { NodeWebSocketClient } from "effect-websocket/node"
+ *
+ * const program = Effect.gen(function* () {
+ *   const socket = yield* WebSocketClient.connect("ws://127.0.0.1:8080")
+ *   yield* socket.send("hello")
+ *   yield* Stream.runForEach(Stream.take(socket.messages, 1), Console.log)
+ * })
+ *
+ * program.pipe(Effect.scoped, Effect.provide(NodeWebSocketClient.layer()), NodeRuntime.runMain)
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Base64 from "effect/encoding/Base64"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Scope from "effect/Scope"
+import * as Socket from "effect/socket/Socket"
+import * as Deflate from "../connection/Deflate.ts"
+import * as KeepAlive from "../connection/KeepAlive.ts"
+import * as Limits from "../connection/Limits.ts"
+import * as WebSocket from "../connection/WebSocket.ts"
+import * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
+import type * as PerMessageDeflate from "../protocol/PerMessageDeflate.ts"
+import * as Address from "./internal/address.ts"
+import { dialledSocket } from "./internal/dialledSocket.ts"
+import { headersOf } from "./internal/request.ts"
+import { type Answer, type Declined, type Switched, UpgradeDialer } from "./UpgradeDialer.ts"
+import * as ClientError from "./WebSocketClientError.ts"
+
+/**
+ * What a client asks for.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Asking {
+  /** The subprotocols that it speaks, in its order of preference. The server may choose none. Default: none. */
+  readonly subprotocols?: ReadonlyArray<string> | undefined
+  /** Whether and how to offer permessage-deflate; a server may decline. Default: `false`. */
+  readonly compression?: PerMessageDeflate.Policy | false | undefined
+  /** Headers beside those of the handshake itself, such as `origin`, `cookie` or `authorization`. */
+  readonly headers?: OpeningHandshake.ResponseHeaders | undefined
+}
+
+/**
+ * What all connections of a client have in common. Everything has a default.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options extends Asking, Limits.Options {}
+
+/**
+ * The client.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class WebSocketClient extends Context.Service<
+  WebSocketClient,
+  {
+    /**
+     * Connects: the handshake is done when this succeeds. What is asked for here goes before what the client was made with, headers
+     * one by one. The connection belongs to the scope, whose end closes it in order: see `WebSocket`. An attempt that fails, or is
+     * interrupted, leaves nothing behind, so that it may be tried again in the same scope.
+     */
+    readonly connect: (
+      url: string | URL,
+      asking?: Asking
+    ) => Effect.Effect<WebSocket.WebSocket, ClientError.WebSocketClientError, Scope.Scope>
+    /** How many connections are open. */
+    readonly connections: Effect.Effect<number>
+  }
+>()("effect-websocket/client/WebSocketClient") {}
+
+/** What a client remembers of a request, to hold the answer against it. */
+interface Asked {
+  readonly address: Address.Address
+  readonly key: OpeningHandshake.Key
+  readonly subprotocols: ReadonlyArray<string> | undefined
+  readonly compression: PerMessageDeflate.Policy | false
+  readonly headers: OpeningHandshake.ResponseHeaders
+}
+
+/** Section 4.1: 16 bytes that are chosen anew for each connection. */
+const makeKey = (): OpeningHandshake.Key =>
+  OpeningHandshake.Key.make(Base64.encode(crypto.getRandomValues(new Uint8Array(16))))
+
+/** What the server must send back. */
+const acceptOf = (key: OpeningHandshake.Key): Effect.Effect<string> =>
+  Effect.map(
+    Effect.promise(() => crypto.subtle.digest("SHA-1", new TextEncoder().encode(OpeningHandshake.acceptInput(key)))),
+    (digest) => Base64.encode(new Uint8Array(digest))
+  )
+
+const invalidRequest = (message: string) => new ClientError.InvalidRequest({ message })
+
+const hasSwitched = (answer: Answer): answer is Switched => answer.socket !== undefined
+
+const declined = ({ body, headers, status }: Declined) => new ClientError.Declined({ status, headers, body })
+
+/**
+ * An option that cannot be one, such as a negative duration, is a defect that names it.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function* (
+  options: Options = {}
+): Effect.fn.Return<WebSocketClient["Service"], never, UpgradeDialer | Scope.Scope> {
+  const dialer = yield* UpgradeDialer
+  const zlib = Option.getOrUndefined(yield* Effect.serviceOption(Deflate.Zlib))
+  const limits = Limits.make(options)
+  const keepAlive = yield* KeepAlive.make(limits)
+
+  /** What is asked for, unless it cannot be. */
+  const asked = (url: string | URL, asking: Asking): Result.Result<Asked, ClientError.InvalidRequest> =>
+    Result.mapError(
+      Result.gen(function* () {
+        const address = yield* Address.parse(url)
+        const key = makeKey()
+        const subprotocols = asking.subprotocols ?? options.subprotocols
+        // compression needs an implementation, and is not offered without one
+        const compression = zlib === undefined ? false : (asking.compression ?? options.compression ?? false)
+        const headers = yield* headersOf({
+          address,
+          handshake: OpeningHandshake.requestHeaders({ key, subprotocols, compression }),
+          subprotocols,
+          given: [options.headers, asking.headers]
+        })
+        return { address, key, subprotocols, compression, headers }
+      }),
+      invalidRequest
+    )
+
+  const answerTo = ({ address, headers }: Asked) =>
+    dialer.dial({ target: address.target, isSecure: address.isSecure, path: address.path, headers })
+
+  const confirmed = (request: Asked, { headers, status }: Switched) =>
+    Effect.flatMap(acceptOf(request.key), (accept) =>
+      Effect.mapError(
+        Effect.fromResult(OpeningHandshake.confirm({ status, headers }, { ...request, accept })),
+        (message) => new ClientError.InvalidAnswer({ message })
+      )
+    )
+
+  const open = Effect.fnUntraced(function* (
+    url: string | URL,
+    asking: Asking
+  ): Effect.fn.Return<WebSocket.WebSocket, ClientError.WebSocketClientErrorReason, Scope.Scope> {
+    const request = yield* Effect.fromResult(asked(url, asking))
+    const answer = yield* answerTo(request)
+    if (!hasSwitched(answer)) return yield* declined(answer)
+    const { compression, subprotocol } = yield* confirmed(request, answer)
+    const scope = yield* Effect.scope
+    let webSocket: WebSocket.WebSocket | undefined = undefined
+    // behind its end
+    yield* Scope.addFinalizer(
+      scope,
+      Effect.sync(() => webSocket !== undefined && keepAlive.forget(webSocket))
+    )
+    const codec =
+      compression === undefined || request.compression === false || zlib === undefined
+        ? undefined
+        : Deflate.make({ zlib, role: "client", agreement: compression, policy: request.compression })
+    webSocket = yield* Effect.orDie(WebSocket.make(answer.socket, { role: "client", subprotocol, limits, codec }))
+    keepAlive.watch(webSocket)
+    return webSocket
+  })
+
+  const connect: WebSocketClient["Service"]["connect"] = (url, asking = {}) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function* () {
+        const scope = yield* Scope.fork(yield* Effect.scope)
+        return yield* restore(open(url, asking)).pipe(
+          Scope.provide(scope),
+          Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))),
+          Effect.mapError((reason) => new ClientError.WebSocketClientError({ url: Address.shown(url), reason }))
+        )
+      })
+    )
+
+  return { connect, connections: Effect.sync(keepAlive.size) }
+})
+
+/**
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options = {}): Layer.Layer<WebSocketClient, never, UpgradeDialer> =>
+  Layer.effect(WebSocketClient)(make(options))
+
+/**
+ * Connects with the client of the context: see {@link WebSocketClient}.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const connect = (
+  url: string | URL,
+  asking?: Asking
+): Effect.Effect<WebSocket.WebSocket, ClientError.WebSocketClientError, WebSocketClient | Scope.Scope> =>
+  Effect.flatMap(WebSocketClient, (client) => client.connect(url, asking))
+
+/**
+ * A client as effect's `Socket` of messages, for whatever takes one, such as the client of `effect/rpc`. It connects when its reader is
+ * acquired, and anew each time; a failure is a `SocketOpenError` whose cause is the `WebSocketClientError`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerSocket = (url: string | URL, asking?: Asking): Layer.Layer<Socket.Socket, never, WebSocketClient> =>
+  Layer.effect(Socket.Socket)(Effect.map(WebSocketClient, (client) => dialledSocket(client.connect(url, asking))))

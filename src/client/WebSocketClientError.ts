@@ -1,0 +1,75 @@
+/**
+ * Why a client has no connection. One outer error, and a reason that says what happened:
+ *
+ * - `InvalidRequest`: the URL or an option cannot be used; nobody was connected to.
+ * - `DialError`: the server could not be connected to, or TLS with it failed (`Dialer.DialError`).
+ * - `NoAnswer`: it was connected to and gave no answer that can be read, or none in time (`UpgradeDialer.NoAnswer`).
+ * - `Declined`: it answered with another status than 101: a redirect, a refusal, a page.
+ * - `InvalidAnswer`: it answered 101, and not to what was asked (RFC 6455 section 4.1).
+ *
+ * @since 0.1.0
+ */
+import * as Data from "effect/Data"
+import type { DialError } from "../proxy/Dialer.ts"
+import type { NoAnswer } from "./UpgradeDialer.ts"
+
+/**
+ * The URL or an option cannot be used.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidRequest extends Data.TaggedError("InvalidRequest")<{
+  readonly message: string
+}> {}
+
+/**
+ * The server answered with another status than 101.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class Declined extends Data.TaggedError("Declined")<{
+  readonly status: number
+  /** Names in lower case, such as `location` or `retry-after`. */
+  readonly headers: Readonly<Record<string, string>>
+  /** The beginning of the body as text, at most 4 KiB. */
+  readonly body: string
+}> {
+  override get message(): string {
+    const { location } = this.headers
+    return `the server answered ${this.status} instead of 101${location === undefined ? "" : `, and names ${location}`}`
+  }
+}
+
+/**
+ * The server answered 101, and not to what was asked.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidAnswer extends Data.TaggedError("InvalidAnswer")<{
+  readonly message: string
+}> {}
+
+/**
+ * @category errors
+ * @since 0.1.0
+ */
+export type WebSocketClientErrorReason = InvalidRequest | DialError | NoAnswer | Declined | InvalidAnswer
+
+/**
+ * See the head of this module. Recover from one reason with `Effect.catchReason("WebSocketClientError", "Declined", …)`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class WebSocketClientError extends Data.TaggedError("WebSocketClientError")<{
+  /** Where to, without credentials and query, which are nobody's to read in a log. */
+  readonly url: string
+  readonly reason: WebSocketClientErrorReason
+}> {
+  override get message(): string {
+    return `no connection to ${this.url}: ${this.reason.message}`
+  }
+}

@@ -1,0 +1,51 @@
+/**
+ * A client as effect's `Socket`, by the contract of that: to acquire the reader connects, and to acquire it again connects anew. Who writes
+ * waits as long as there is no connection.
+ */
+import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
+import * as Scope from "effect/Scope"
+import * as Socket from "effect/socket/Socket"
+import type { WebSocket } from "../../connection/WebSocket.ts"
+import type { WebSocketClientError } from "../WebSocketClientError.ts"
+
+const openError = (cause: WebSocketClientError) => {
+  const { reason } = cause
+  const isLate = "kind" in reason && reason.kind === "TimedOut"
+  return new Socket.SocketError({
+    reason: new Socket.SocketOpenError({ kind: isLate ? "Timeout" : "Unknown", cause })
+  })
+}
+
+export const dialledSocket = (connect: Effect.Effect<WebSocket, WebSocketClientError, Scope.Scope>): Socket.Socket => {
+  const isOpen = Latch.makeUnsafe(false)
+  let current: Socket.Writer | undefined
+  const reader: Socket.Socket["reader"] = Effect.gen(function* () {
+    const scope = yield* Effect.scope
+    const { socket } = yield* Effect.mapError(connect, openError)
+    const writer = yield* socket.writer
+    yield* Scope.addFinalizer(
+      scope,
+      Effect.sync(() => {
+        if (current !== writer) return
+        current = undefined
+        isOpen.closeUnsafe()
+      })
+    )
+    const reader = yield* socket.reader
+    current = writer
+    isOpen.openUnsafe()
+    return reader
+  })
+  const withWriter = (
+    use: (writer: Socket.Writer) => Effect.Effect<void, Socket.SocketError>
+  ): Effect.Effect<void, Socket.SocketError> =>
+    Effect.suspend(() => (current === undefined ? isOpen.whenOpen(withWriter(use)) : use(current)))
+  return Socket.make({
+    reader,
+    writer: Effect.succeed({
+      write: (chunk) => withWriter((writer) => writer.write(chunk)),
+      writeAll: (chunks) => withWriter((writer) => writer.writeAll(chunks))
+    })
+  })
+}

@@ -1,0 +1,62 @@
+/**
+ * The {@link UpgradeDialer} over `node:net`, `node:tls` and `node:http`: it connects as {@link NodeDialer} does, with the same options,
+ * so through firewalls and by a policy if there is one.
+ *
+ * @since 0.1.0
+ */
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
+import { NoAnswer, UpgradeDialer } from "../client/UpgradeDialer.ts"
+import { duration } from "../connection/internal/option.ts"
+import type * as TlsClient from "../tls/TlsClient.ts"
+import { inTime } from "./internal/inTime.ts"
+import { ask } from "./internal/openingRequest.ts"
+import * as NodeDialer from "./NodeDialer.ts"
+
+/**
+ * How servers are connected to. Everything has a default.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options extends Omit<NodeDialer.Options, "proxyProtocol" | "tls"> {
+  /** TLS, for `wss`. Default: the system's authorities are trusted, and the certificate must be for the host of the URL. */
+  readonly tls?: TlsClient.Options | undefined
+  /** How long the server may take to answer once it is connected to. Default: 10 seconds. */
+  readonly handshakeTimeout?: Duration.Input | undefined
+}
+
+/**
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = ({ handshakeTimeout, tls, ...options }: Options = {}): UpgradeDialer["Service"] => {
+  const patience = duration("handshakeTimeout", handshakeTimeout, "10 seconds", "above 0")
+  const late = () =>
+    new NoAnswer({ kind: "TimedOut", instead: `said nothing, or not all of it, within ${patience} milliseconds` })
+  const plain = NodeDialer.sockets(options, false)
+  // a server with several protocols on its port is told which one is spoken
+  const secure = NodeDialer.sockets({ ...options, tls: { alpnProtocols: ["http/1.1"], ...tls } }, false)
+  return {
+    dial: (request) =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.gen(function* () {
+          const scope = yield* Effect.scope
+          const socket = yield* restore((request.isSecure ? secure : plain)(request.target))
+          yield* Scope.addFinalizer(
+            scope,
+            Effect.sync(() => void socket.destroy())
+          )
+          return yield* restore(inTime(ask(socket, request), patience, late))
+        })
+      )
+  }
+}
+
+/**
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options = {}): Layer.Layer<UpgradeDialer> => Layer.succeed(UpgradeDialer)(make(options))

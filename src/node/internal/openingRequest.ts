@@ -1,0 +1,82 @@
+/**
+ * A client's opening handshake over an open connection: the request is written and the answer read by `node:http`, and the byte
+ * stream behind it handed over from its first byte.
+ */
+import * as Effect from "effect/Effect"
+import * as Http from "node:http"
+import type * as Net from "node:net"
+import { type Answer, NoAnswer, type Request } from "../../client/UpgradeDialer.ts"
+import * as NodeSocket from "../NodeSocket.ts"
+import { quiet } from "./connecting.ts"
+
+/** The most that the head of the answer may be. */
+const maxHead = 16 * 1024
+
+/** The most answers that may come before the last one. */
+const maxInterim = 16
+
+/** How much is read of the body of an answer that is no acceptance, in bytes, and how long it is waited for, in milliseconds. */
+const maxBody = 4096
+const bodyPatience = 1000
+
+const unreadable = (instead: string, cause?: unknown) => new NoAnswer({ kind: "Unreadable", instead, cause })
+
+const failure = (cause: NodeJS.ErrnoException): NoAnswer => {
+  const { code } = cause
+  if (code === "HPE_HEADER_OVERFLOW") return unreadable(`sent a head of more than ${maxHead} bytes`, cause)
+  if (code?.startsWith("HPE_") === true) return unreadable("sent something that is not HTTP/1.1", cause)
+  return new NoAnswer({ kind: "Lost", instead: "ended the connection", cause })
+}
+
+const headersOf = ({ headers }: Http.IncomingMessage): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(headers).map(([name, value = ""]) => [name, typeof value === "string" ? value : value.join(", ")])
+  )
+
+const utf8 = new TextDecoder()
+
+/** Sends the request and waits for the answer; the socket is the caller's to destroy. */
+export const ask = (socket: Net.Socket, { headers, path }: Request): Effect.Effect<Answer, NoAnswer> =>
+  Effect.callback<Answer, NoAnswer>((resume) => {
+    const fail = (why: NoAnswer) => resume(Effect.fail(why))
+    const request = Http.request({
+      method: "GET",
+      path,
+      // a list is not changed by who writes it
+      headers: headers as Http.OutgoingHttpHeaders,
+      // no agent, and nothing that is not in the headers
+      createConnection: () => quiet(socket),
+      setDefaultHeaders: false,
+      maxHeaderSize: maxHead
+    })
+    let interim = 0
+    let timer: NodeJS.Timeout | undefined
+    request.on("error", (cause) => fail(failure(cause)))
+    request.on("information", ({ statusCode }) => {
+      // without an Upgrade header `node:http` takes it for one more interim answer
+      if (statusCode === 101) fail(unreadable("answered 101 without an Upgrade header"))
+      else if (++interim > maxInterim) fail(unreadable(`answered more than ${maxInterim} times with 1xx`))
+    })
+    request.once("upgrade", (response, _socket, head) => {
+      const stream = NodeSocket.fromDuplex(socket, head)
+      resume(Effect.succeed({ status: 101, headers: headersOf(response), socket: stream }))
+    })
+    request.once("response", (response) => {
+      const chunks: Array<Buffer> = []
+      let size = 0
+      const done = () => {
+        clearTimeout(timer)
+        const body = utf8.decode(Buffer.concat(chunks).subarray(0, maxBody))
+        resume(Effect.succeed({ status: response.statusCode ?? 0, headers: headersOf(response), body }))
+      }
+      timer = setTimeout(done, bodyPatience)
+      response.on("data", (chunk: Buffer) => {
+        chunks.push(chunk)
+        size += chunk.length
+        if (size >= maxBody) done()
+      })
+      response.once("close", done).on("error", done)
+    })
+    request.end()
+    return Effect.sync(() => clearTimeout(timer))
+  })
