@@ -58,6 +58,16 @@ export class InvalidAnswer extends Data.TaggedError("InvalidAnswer")<{
  */
 export type WebSocketClientErrorReason = InvalidRequest | DialError | NoAnswer | Declined | InvalidAnswer
 
+const passing: ReadonlySet<DialError["kind"]> = new Set([
+  "Refused",
+  "Unreachable",
+  "NameNotFound",
+  "TimedOut",
+  "Exhausted",
+  "FirewallFailed"
+])
+const busy: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504])
+
 /**
  * See the head of this module. Recover from one reason with `Effect.catchReason("WebSocketClientError", "Declined", …)`.
  *
@@ -69,6 +79,24 @@ export class WebSocketClientError extends Data.TaggedError("WebSocketClientError
   readonly url: string
   readonly reason: WebSocketClientErrorReason
 }> {
+  /**
+   * Whether another attempt may go otherwise: the server was not reached or said nothing, or it said that it cannot now (408, 429, 500,
+   * 502, 503, 504). What was asked for wrongly, or refused, will be so again, and so will a certificate.
+   */
+  get isTransient(): boolean {
+    const { reason } = this
+    switch (reason._tag) {
+      case "DialError":
+        return passing.has(reason.kind)
+      case "Declined":
+        return busy.has(reason.status)
+      case "NoAnswer":
+        return reason.kind !== "Unreadable"
+      case "InvalidAnswer":
+      case "InvalidRequest":
+        return false
+    }
+  }
   override get message(): string {
     return `no connection to ${this.url}: ${this.reason.message}`
   }

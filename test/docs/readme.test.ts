@@ -17,6 +17,7 @@ const pages = [
   "docs/admission.md",
   "docs/architecture.md",
   "docs/behind-a-load-balancer.md",
+  "docs/client.md",
   "docs/components.md",
   "docs/recipes.md",
   "docs/routing.md",

@@ -13,8 +13,8 @@ import * as tls from "node:tls"
 import { fileURLToPath } from "node:url"
 import { header, line } from "../server/balancer.ts"
 import { certificate, openssl, path, text, write } from "../tls/openssl.ts"
-import { WebSocket } from "ws"
-import { Client, run, serve } from "./program.ts"
+import { WebSocket, WebSocketServer } from "ws"
+import { Client, run, serve, tell } from "./program.ts"
 
 /** A TCP service that answers each chunk with its name and the chunk. */
 const service = async (name: string) => {
@@ -47,6 +47,34 @@ describe("examples", () => {
     await using client = await Client.connect(program.url)
     client.send("hello")
     assert.strictEqual(await client.next(), "hello")
+  })
+
+  example("client", async () => {
+    const server = new WebSocketServer({
+      port: 0,
+      host: "127.0.0.1",
+      verifyClient: (_info, answer) => {
+        connections++
+        // the second attempt finds a server that is not ready, the fourth one that wants nothing of it
+        answer(connections % 2 === 1, connections === 2 ? 503 : 403, "no")
+      }
+    })
+    let connections = 0
+    server.on("connection", (socket) => {
+      socket.on("message", (message) => {
+        socket.send(`${connections}: ${String(message)}`)
+        socket.close(1012)
+      })
+    })
+    await once(server, "listening")
+    // ws gives an AddressInfo for a port
+    await using program = tell("client", { URL: `ws://127.0.0.1:${(server.address() as AddressInfo).port}` })
+    assert.strictEqual(await program.line(), "1: hello")
+    assert.strictEqual(await program.line(), "3: hello")
+    const { code, stderr } = await program.ended
+    assert.strictEqual(code, 1)
+    assert.match(stderr, /answered 503[^]*answered 403/)
+    server.close()
   })
 
   example("several-processes", async () => {

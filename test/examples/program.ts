@@ -42,6 +42,34 @@ export const serve = async (example: string, env: Record<string, string> = {}): 
   throw new Error(`${example} ended before it listened: ${errors.join("")}`)
 }
 
+export interface Told extends AsyncDisposable {
+  /** The next line that it prints. */
+  readonly line: () => Promise<string>
+  /** Its exit status, once it has ended, and what it wrote to stderr. */
+  readonly ended: Promise<{ readonly code: number; readonly stderr: string }>
+}
+
+/** Starts a program that connects somewhere. */
+export const tell = (example: string, env: Record<string, string>): Told => {
+  const child = start(example, env)
+  let stderr = ""
+  child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString()))
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+  const ended = once(child, "close").then(([code]: ReadonlyArray<number>) => ({ code: code!, stderr }))
+  return {
+    line: async () => {
+      const { value } = await lines.next()
+      if (value === undefined) throw new Error(`${example} has ended: ${stderr}`)
+      return value
+    },
+    ended,
+    [Symbol.asyncDispose]: async () => {
+      child.kill("SIGTERM")
+      await ended
+    }
+  }
+}
+
 /** Runs a program to its end and gives what it printed. */
 export const run = async (example: string): Promise<{ readonly code: number; readonly stdout: string }> => {
   const child = start(example, {})
