@@ -256,18 +256,19 @@ describe("pings", () => {
 
   it.live("count no time in which this process did nothing: what came meanwhile is read first", () =>
     Effect.gen(function* () {
-      const { server, url } = yield* serving(drain, { pingInterval: "50 millis", pongTimeout: "100 millis" })
+      // longer than a thread waits for a processor where others are busy, and shorter than the process does nothing
+      const { server, url } = yield* serving(drain, { pingInterval: "50 millis", pongTimeout: "400 millis" })
       const told = new Int32Array(new SharedArrayBuffer(8))
       // in a thread of its own: a peer that goes on while we do not
       const peer = new Worker(slowPeer, { eval: true, workerData: { url, told } })
       yield* Effect.addFinalizer(() => Effect.promise(() => peer.terminate()))
-      for (let i = 0; i < 5; i++) {
+      for (let i = 0; i < 3; i++) {
         while (Atomics.load(told, 0) <= i) yield* Effect.sleep("1 millis")
         // the ping has come there and is not answered yet
         const before = Atomics.load(told, 1)
         assert.strictEqual(before, i)
         assert.strictEqual(Atomics.wait(told, 1, before, 10_000), "ok")
-        Atomics.wait(told, 1, before + 1, 300)
+        Atomics.wait(told, 1, before + 1, 1000)
         yield* Effect.sleep("20 millis")
         assert.strictEqual(yield* server.connections, 1)
       }

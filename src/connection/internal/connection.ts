@@ -391,6 +391,10 @@ export class Connection implements Owner, Gate, Slow {
     const { ends } = this
     const { closeTimeout } = this.limits
     if (this.transportLost) return ends.destroy(closeTimeout)
+    // section 7.1.1: behind a closing handshake that is done, the end is the server's to begin
+    if (this.role === "client" && this.info?.wasClean === true) {
+      return Effect.andThen(bounded(this, this.drain, Effect.void), ends.destroy(closeTimeout))
+    }
     if (ends.leave !== undefined && !this.inbound.reading) return ends.leave(closeTimeout)
     return ends.end.pipe(
       Effect.andThen(bounded(this, this.drain, Effect.void)),
