@@ -59,6 +59,7 @@ export * as TargetPolicy from "./proxy/TargetPolicy.ts"
 export * as TokenSource from "./proxy/TokenSource.ts"
 export * as WebSocketProxy from "./proxy/WebSocketProxy.ts"
 
+export * as Tunnel from "./client/Tunnel.ts"
 export * as UpgradeDialer from "./client/UpgradeDialer.ts"
 export * as WebSocketClient from "./client/WebSocketClient.ts"
 export * as WebSocketClientError from "./client/WebSocketClientError.ts"

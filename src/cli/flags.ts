@@ -5,7 +5,6 @@ import * as Argument from "effect/cli/Argument"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type * as NodeUpgradeListener from "../node/NodeUpgradeListener.ts"
 import type * as NodeWebSocketServer from "../node/NodeWebSocketServer.ts"
 import type { Listen, UsageError } from "./Address.ts"
 import { given, optional, repeated, usage } from "./typed.ts"
@@ -23,11 +22,12 @@ const limits = {
   drainTimeout: ["drain-timeout", "DURATION", "How long connections may go on after SIGTERM (0)"]
 } as const
 
-type Limit = keyof typeof limits
+export type Limit = keyof typeof limits
 
-const limitFlag = (limit: Limit) => {
+/** The flag of a limit, with a description of its own for a command to whom it means something else. */
+export const limitFlag = (limit: Limit, own?: string) => {
   const [name, metavar, description] = limits[limit]
-  return optional(name, metavar, description)
+  return optional(name, metavar, own ?? description)
 }
 
 /** What may be done at once. */
@@ -100,11 +100,28 @@ const parseCount = (flag: string, text: string): Effect.Effect<number, UsageErro
     ? Effect.succeed(Number(text))
     : Effect.fail(usage(`--${flag} expects a number from 1 on; got ${JSON.stringify(text)}`))
 
+/** What was typed for some of the limits. */
+export const parseLimits = Effect.fnUntraced(function* <L extends Limit>(
+  flags: { readonly [K in L]: Option.Option<string> },
+  names: ReadonlyArray<L>
+): Effect.fn.Return<Pick<NodeWebSocketServer.Options, L>, UsageError> {
+  const given: { [K in Limit]?: Duration.Duration | number } = {}
+  for (const limit of names) {
+    const text = flags[limit]
+    if (Option.isNone(text)) continue
+    const [flag, metavar] = limits[limit]
+    const parse = metavar === "N" ? parseCount : instant.has(limit) ? parseDuration : parseTime
+    given[limit] = yield* parse(flag, text.value)
+  }
+  // each limit was parsed by its own kind just above
+  return given as Pick<NodeWebSocketServer.Options, L>
+})
+
 /** The mode of a unix socket, where there is one. */
-const withMode = (
+export const withMode = (
   listen: Listen,
   mode: Option.Option<string>
-): Effect.Effect<NodeUpgradeListener.Options, UsageError> => {
+): Effect.Effect<Listen | { readonly unix: { readonly path: string; readonly mode: number } }, UsageError> => {
   if (Option.isNone(mode)) return Effect.succeed(listen)
   const wrong = (message: string) => Effect.fail(usage(`--unix-listen-mode ${message}`))
   if (!/^0?[0-7]{3}$/.test(mode.value)) {
@@ -138,14 +155,8 @@ export const serverOptions = Effect.fnUntraced(function* (
   flags: ServerFlags,
   defaultOrigin: "same-origin" | "any"
 ): Effect.fn.Return<NodeWebSocketServer.Options, UsageError> {
-  const given: { [K in Limit]?: Duration.Duration | number } = {}
-  for (const [name, [flag, metavar]] of Object.entries(limits)) {
-    const limit = name as Limit
-    const text = flags[limit]
-    if (Option.isNone(text)) continue
-    const parse = metavar === "N" ? parseCount : instant.has(limit) ? parseDuration : parseTime
-    given[limit] = yield* parse(flag, text.value)
-  }
+  // the names of an object of its own
+  const given = yield* parseLimits(flags, Object.keys(limits) as Array<Limit>)
   const { origin } = flags
   const wrong = origin.find((value) => value !== "any" && !/^[a-z][a-z0-9+.-]*:\/\/[^/\s]+$/i.test(value))
   if (wrong !== undefined) {
@@ -157,8 +168,7 @@ export const serverOptions = Effect.fnUntraced(function* (
   }
   return {
     ...(yield* withMode(listen, flags.unixListenMode)),
-    // each limit was parsed by its own kind just above
-    ...(given as Pick<NodeWebSocketServer.Options, Limit>),
+    ...given,
     ...(yield* parseRate("max-handshake-rate", flags.maxHandshakeRate)),
     origin: origin.length === 0 ? defaultOrigin : origin.includes("any") ? "any" : origin
   }

@@ -22,6 +22,7 @@ import { UsageError } from "./Address.ts"
 import { WorkersError } from "./workers/channel.ts"
 import { echo } from "./echo.ts"
 import { proxy } from "./proxy.ts"
+import { tunnel } from "./tunnel.ts"
 import * as Websockify from "./websockify.ts"
 
 const name = "effect-websocket"
@@ -41,7 +42,7 @@ const command = Command.make(name, {}, () =>
   Command.withDescription(
     "A WebSocket in front of a TCP service. Without anything: a demonstration to open in a browser. With addresses and no command it is proxy with the options of websockify: effect-websocket 6080 localhost:5900 --web /usr/share/novnc"
   ),
-  Command.withSubcommands([proxy, echo])
+  Command.withSubcommands([proxy, tunnel, echo])
 )
 
 /** Runs what was typed, as our own commands have it. */

@@ -1,6 +1,5 @@
 /**
- * The flags about the way to the target: how long it may take, through which firewalls, in TLS or not, and which targets may be
- * connected to at all.
+ * The flags about the target: how it is dialled, in TLS or not, and which targets may be connected to at all.
  */
 import * as Effect from "effect/Effect"
 import type * as Host from "effect/net/Host"
@@ -8,30 +7,17 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import { literalOf } from "../node/internal/addresses.ts"
 import type * as NodeDialer from "../node/NodeDialer.ts"
-import * as Firewall from "../proxy/Firewall.ts"
 import { type AnyTarget, ClientTarget, readHost, UnixTarget } from "../proxy/Target.ts"
 import * as TargetPolicy from "../proxy/TargetPolicy.ts"
-import type { Certificate } from "../tls/Certificate.ts"
 import type * as TlsClient from "../tls/TlsClient.ts"
 import type { UsageError } from "./Address.ts"
-import { parseTime } from "./flags.ts"
-import { given, optional, readFile, repeated, usage, variable } from "./typed.ts"
+import { authorities, certificate, usable } from "./tlsClient.ts"
+import { given, optional, repeated, usage } from "./typed.ts"
+import * as Way from "./way.ts"
 
 /** The flags of a command that has targets. */
 export const target = {
-  dialTimeout: optional("dial-timeout", "DURATION", "How long connecting to the target may take (10 seconds)"),
-  dialRetries: optional("dial-retries", "N", "How often a target that refuses is tried again meanwhile, up to 10 (0)"),
-  firewall: repeated(
-    "firewall",
-    "URL",
-    "Reach targets through it: http://, https://, socks5://, socks4://, socks4a://, socks5+tls://; repeat it for a chain"
-  ),
-  firewallEnv: optional(
-    "firewall-env",
-    "NAME",
-    "The environment variable that has the URLs of --firewall, with blanks between: for those with a password"
-  ),
-  firewallCa: optional("firewall-ca", "FILE", "Trust these authorities, too, for firewalls over TLS (PEM)"),
+  ...Way.to("target"),
   targetTls: given("target-tls", "Speak TLS to the target"),
   targetCa: optional("target-ca", "FILE", "Trust these authorities alone for the target's certificate (PEM)"),
   targetCert: optional("target-cert", "FILE", "Present this certificate to the target: PEM with its key, or PFX"),
@@ -56,12 +42,7 @@ export const target = {
 }
 
 /** What was typed for them. */
-export interface Flags {
-  readonly dialTimeout: Option.Option<string>
-  readonly dialRetries: Option.Option<string>
-  readonly firewall: ReadonlyArray<string>
-  readonly firewallEnv: Option.Option<string>
-  readonly firewallCa: Option.Option<string>
+export interface Flags extends Way.Flags {
   readonly targetTls: boolean
   readonly targetCa: Option.Option<string>
   readonly targetCert: Option.Option<string>
@@ -74,59 +55,6 @@ export interface Flags {
   readonly denyTarget: ReadonlyArray<string>
 }
 
-const authorities = Effect.fnUntraced(function* (
-  flag: string,
-  path: Option.Option<string>
-): Effect.fn.Return<string | undefined, UsageError> {
-  if (Option.isNone(path)) return undefined
-  const pem = yield* readFile(flag, path.value)
-  return pem.includes("BEGIN CERTIFICATE") ? pem : yield* usage(`--${flag} expects certificates in PEM`)
-})
-
-/** The chain, in the order in which it was typed. */
-const firewalls = Effect.fnUntraced(function* ({
-  firewall,
-  firewallEnv
-}: Flags): Effect.fn.Return<ReadonlyArray<Firewall.Present>, UsageError> {
-  if (Option.isSome(firewallEnv) && firewall.length > 0) {
-    return yield* usage("--firewall-env has what --firewall would say: give one of them")
-  }
-  const [name, urls] = Option.isNone(firewallEnv)
-    ? (["--firewall", firewall] as const)
-    : ([
-        firewallEnv.value,
-        (yield* variable("firewall-env", firewallEnv.value)).split(/\s+/).filter((url) => url !== "")
-      ] as const)
-  return yield* Effect.forEach(urls, (url) =>
-    Effect.mapError(Effect.fromResult(Firewall.fromUrl(url)), (message) => usage(`${name}: ${message}`))
-  )
-})
-
-const certificate = Effect.fnUntraced(function* ({
-  targetCert,
-  targetCertPassword,
-  targetKey
-}: Flags): Effect.fn.Return<Certificate | undefined, UsageError> {
-  if (Option.isNone(targetCert)) {
-    return Option.isNone(targetKey) && Option.isNone(targetCertPassword)
-      ? undefined
-      : yield* usage("--target-key and --target-cert-password-env are for --target-cert, which is missing")
-  }
-  const CertificateStore = yield* Effect.promise(() => import("../tls/CertificateStore.ts"))
-  const { cstAuto, cstPEMKeyBlob } = CertificateStore.CertStoreType
-  const password = Option.isNone(targetCertPassword)
-    ? undefined
-    : yield* variable("target-cert-password-env", targetCertPassword.value)
-  // said by the flag's name, and not as a store that cannot be opened
-  const pem = yield* readFile("target-cert", targetCert.value)
-  const store = Option.isNone(targetKey)
-    ? { type: cstAuto, store: targetCert.value }
-    : { type: cstPEMKeyBlob, store: `${pem}\n${yield* readFile("target-key", targetKey.value)}` }
-  return yield* Effect.mapError(CertificateStore.load({ ...store, password }), ({ message }) =>
-    usage(`--target-cert: ${message}`)
-  )
-})
-
 const needsTls: ReadonlyArray<readonly [string, (flags: Flags) => boolean]> = [
   ["target-ca", ({ targetCa }) => Option.isSome(targetCa)],
   ["target-cert", ({ targetCert }) => Option.isSome(targetCert)],
@@ -136,16 +64,6 @@ const needsTls: ReadonlyArray<readonly [string, (flags: Flags) => boolean]> = [
   ["target-alpn", ({ targetAlpn }) => targetAlpn.length > 0],
   ["target-insecure", ({ targetInsecure }) => targetInsecure]
 ]
-
-/** Options that a client of TLS can be made of: what cannot be used is told now, and not at each connection. */
-const usable = Effect.fnUntraced(function* (
-  flag: string,
-  options: TlsClient.Options
-): Effect.fn.Return<TlsClient.Options, UsageError> {
-  const TlsClient = yield* Effect.promise(() => import("../tls/TlsClient.ts"))
-  const client = TlsClient.make(options)
-  return Result.isSuccess(client) ? options : yield* usage(`--${flag}: ${client.failure.message}`)
-})
 
 const tlsOptions = Effect.fnUntraced(function* (
   flags: Flags
@@ -162,7 +80,11 @@ const tlsOptions = Effect.fnUntraced(function* (
   }
   const ca = yield* authorities("target-ca", targetCa)
   return yield* usable("target-tls", {
-    certificate: yield* certificate(flags),
+    certificate: yield* certificate(
+      ["target-cert", flags.targetCert],
+      ["target-key", flags.targetKey],
+      ["target-cert-password-env", flags.targetCertPassword]
+    ),
     serverName: Option.getOrUndefined(targetName),
     insecure: targetInsecure,
     ...(ca !== undefined && { ca, onlyGivenCa: true }),
@@ -224,26 +146,11 @@ export const dialerOptions = Effect.fnUntraced(function* (
   flags: Flags,
   target: string | undefined
 ): Effect.fn.Return<NodeDialer.Options, UsageError> {
-  const { dialRetries, dialTimeout, firewallCa } = flags
-  const retries = Option.getOrElse(dialRetries, () => "0")
-  if (!/^(?:\d|10)$/.test(retries)) {
-    return yield* usage(`--dial-retries expects a number from 0 to 10; got ${JSON.stringify(retries)}`)
-  }
   if (flags.targetTls && target?.startsWith("unix:")) {
     return yield* usage("--target-tls is for targets of a network: a unix socket is of this machine, and plain")
   }
-  const chain = yield* firewalls(flags)
-  const ca = yield* authorities("firewall-ca", firewallCa)
-  if (ca !== undefined && !chain.some(({ tls }) => tls === true)) {
-    return yield* usage(
-      "--firewall-ca is for a firewall over TLS, such as https:// or socks5+tls://, and there is none"
-    )
-  }
   return {
-    ...(Option.isSome(dialTimeout) && { dialTimeout: yield* parseTime("dial-timeout", dialTimeout.value) }),
-    retries: Number(retries),
-    firewall: chain,
-    firewallTls: ca === undefined ? undefined : yield* usable("firewall-ca", { ca }),
+    ...(yield* Way.dialerOptions(flags)),
     tls: yield* tlsOptions(flags),
     policy: yield* policyOf(flags)
   }

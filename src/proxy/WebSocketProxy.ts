@@ -18,7 +18,6 @@
  *
  * @since 0.1.0
  */
-import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
@@ -32,7 +31,7 @@ import { stay } from "../server/internal/visit.ts"
 import { WebSocketServer } from "../server/WebSocketServer.ts"
 import { type DialError, Dialer } from "./Dialer.ts"
 import { dialFirst } from "./internal/dialling.ts"
-import { Pipe } from "./internal/pipe.ts"
+import { Pipe, toItsEnd } from "./internal/pipe.ts"
 import type { PipeOptions } from "./internal/pipeOptions.ts"
 import * as Router from "./Router.ts"
 
@@ -79,23 +78,7 @@ export const pipeWebSocket = (
   // every WebSocket that this package makes is a Connection
   if (!(webSocket instanceof Connection)) return Effect.die(new TypeError("expected a WebSocket of this package"))
   return Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(restore(Transport.fromSocket(upstream)), (target) =>
-      Effect.contextWith((context: Context.Context<never>) =>
-        toItsEnd(new Pipe(webSocket, target, options, context), restore)
-      )
-    )
-  )
-}
-
-/** In a function of its own, since what the end closes over lives as long as the connection. */
-const toItsEnd = (
-  pipe: Pipe,
-  restore: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-): Effect.Effect<void, Socket.SocketError> => {
-  pipe.watch()
-  return Effect.onExit(
-    Effect.suspend(() => restore(pipe.run())),
-    (exit) => pipe.release(exit)
+    Effect.flatMap(restore(Transport.fromSocket(upstream)), (target) => toItsEnd(webSocket, target, options, restore))
   )
 }
 

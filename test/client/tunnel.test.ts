@@ -2,51 +2,56 @@
  * The client in a pipe: a TCP port whose connections lead through a WebSocket of our own to the proxy, and so to its target, as
  * `examples/tunnel.ts` has it. Every byte comes to the other end, and the end of one side is the end of both.
  */
-import * as NodeSocketServer from "@effect/platform-node/NodeSocketServer"
 import { assert, describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as NetAddress from "effect/net/NetAddress"
+import * as Scope from "effect/Scope"
 import * as SocketServer from "effect/socket/SocketServer"
 import * as Net from "node:net"
+import * as Tunnel from "../../src/client/Tunnel.ts"
 import * as WebSocketClient from "../../src/client/WebSocketClient.ts"
+import * as NodeTcpListener from "../../src/node/NodeTcpListener.ts"
 import * as NodeWebSocketClient from "../../src/node/NodeWebSocketClient.ts"
 import type { Target } from "../../src/proxy/Target.ts"
-import * as WebSocketProxy from "../../src/proxy/WebSocketProxy.ts"
 import * as Pattern from "../proxy/pattern.ts"
 import * as Proxy from "../proxy/proxy.ts"
 import * as RawTarget from "../proxy/rawTarget.ts"
 import { Tcp } from "../proxy/tcp.ts"
+import { eventually } from "../proxy/watch.ts"
 
 const MiB = 1024 * 1024
 const total = 8 * MiB
 const patience = 20_000
 
 /** A port that leads to the target, through a tunnel and a proxy, and what becomes of the tunnel's connections. */
-const tunnel = Effect.fnUntraced(function* (target: Target) {
+const tunnel = Effect.fnUntraced(function* (target: Target, options: NodeTcpListener.Options = {}) {
   const proxy = yield* Proxy.serve({ target })
-  const context = yield* Layer.build(
-    Layer.merge(
-      NodeSocketServer.layer({ host: "127.0.0.1", port: 0, allowHalfOpen: true }),
-      NodeWebSocketClient.layer()
-    )
-  )
-  const server = Context.get(context, SocketServer.SocketServer)
-  const client = Context.get(context, WebSocketClient.WebSocketClient)
+  return { proxy, ...(yield* leading(`ws://127.0.0.1:${proxy.port}`, options)) }
+})
+
+/** A port that leads to a server. */
+const leading = Effect.fnUntraced(function* (url: string, options: NodeTcpListener.Options = {}) {
   const failures: Array<string> = []
-  yield* Effect.forkScoped(
-    server.run((tcp) =>
-      client.connect(`ws://127.0.0.1:${proxy.port}`).pipe(
-        Effect.flatMap((webSocket) => WebSocketProxy.pipeWebSocket(webSocket, tcp)),
-        Effect.scoped,
-        Effect.tapError((error) => Effect.sync(() => void failures.push(error.message))),
-        Effect.catch(() => Effect.scoped(tcp.reader))
+  const scope = yield* Scope.fork(yield* Effect.scope)
+  const context = yield* Layer.buildWithScope(
+    Tunnel.layer({
+      url,
+      onFailure: (error) => Effect.sync(() => void failures.push(`${error._tag}: ${error.message}`))
+    }).pipe(
+      Layer.provideMerge(
+        Layer.merge(NodeTcpListener.layer(options), NodeWebSocketClient.layer({ closeTimeout: "2 seconds" }))
       )
-    )
+    ),
+    scope
   )
-  if (!NetAddress.isInetAddress(server.address)) return yield* Effect.die("it listens on an IP address")
-  return { port: server.address.port, proxy, client, failures }
+  const { address } = Context.get(context, SocketServer.SocketServer)
+  if (!NetAddress.isInetAddress(address)) return yield* Effect.die("it listens on an IP address")
+  const client = Context.get(context, WebSocketClient.WebSocketClient)
+  return { port: address.port, client, failures, stop: Scope.close(scope, Exit.void) }
 })
 
 /** A program that speaks TCP. */
@@ -113,29 +118,85 @@ describe("a tunnel", () => {
     })
   )
 
-  it.live("ends the program when the target is gone or cannot be reached, and leaves nothing open", () =>
+  it.live("resets the program when the target was reset, once it has what came before", () =>
     Effect.gen(function* () {
       const target = yield* RawTarget.listen()
-      const one = yield* tunnel(target.target)
-      const tcp = yield* program(one.port)
+      const { client, failures, port, proxy } = yield* tunnel(target.target)
+      const tcp = yield* program(port)
+      const down = checked(tcp.socket, 4)
       const connection = yield* target.accept
+      connection.socket.write(Pattern.bytes(4, 1000))
+      yield* tcp.untilReceived(1000)
       connection.socket.resetAndDestroy()
-      yield* tcp.watch.until<true>("its end", () => tcp.over)
-      tcp.socket.end()
-      yield* one.proxy.idle(patience)
+      yield* tcp.until("reset", patience)
+      assert.deepStrictEqual([down.fault, down.received], [undefined, 1000])
       yield* tcp.until("closed", patience)
-      assert.strictEqual(yield* one.client.connections, 0)
+      yield* proxy.idle(patience)
+      yield* eventually("the end of the connection", () => (failures.length > 0 ? 1 : undefined))
+      assert.strictEqual(yield* client.connections, 0)
+      assert.match(failures[0]!, /^WebSocketError: /)
+    })
+  )
 
-      const none = yield* tunnel(yield* RawTarget.nobody)
-      const other = yield* program(none.port)
-      yield* other.watch.until<true>("its end", () => other.over)
-      other.socket.end()
-      yield* other.until("closed", patience)
-      assert.strictEqual(none.failures.length, 1)
+  it.live("resets the target when the program was reset", () =>
+    Effect.gen(function* () {
+      const target = yield* RawTarget.listen()
+      const { failures, port } = yield* tunnel(target.target)
+      const tcp = yield* program(port)
+      const connection = yield* target.accept
+      tcp.socket.write("hello")
+      yield* connection.untilReceived(5)
+      tcp.socket.resetAndDestroy()
+      yield* connection.watch.until<true>("its end", () => connection.over, patience)
+      connection.socket.end()
+      yield* connection.until("closed", patience)
+      yield* eventually("the failure", () => failures.find((text) => text.startsWith("SocketError")))
+    })
+  )
+
+  it.live("resets the program when there is no connection for it", () =>
+    Effect.gen(function* () {
+      const { failures, port } = yield* tunnel(yield* RawTarget.nobody)
+      const tcp = yield* program(port)
+      yield* tcp.until("reset", patience)
       assert.match(
-        none.failures[0]!,
-        /^no connection to ws:\/\/127\.0\.0\.1:\d+\/: the server answered 502 instead of 101$/
+        failures.join(),
+        /^WebSocketClientError: no connection to ws:\/\/127\.0\.0\.1:\d+\/: the server answered 502/
       )
+    })
+  )
+
+  it.live("delivers what was said, and ends both, when it is stopped", () =>
+    Effect.gen(function* () {
+      const target = yield* RawTarget.listen()
+      const { port, stop } = yield* tunnel(target.target)
+      const tcp = yield* program(port)
+      const connection = yield* target.accept
+      tcp.socket.write("up")
+      connection.socket.write("down")
+      yield* Effect.all([tcp.untilReceived(4), connection.untilReceived(2)])
+      const stopping = yield* Effect.forkScoped(stop)
+      yield* connection.until("end", patience)
+      yield* tcp.until("end", patience)
+      tcp.socket.end()
+      connection.socket.end()
+      yield* Fiber.join(stopping)
+      yield* tcp.until("closed", patience)
+    })
+  )
+
+  it.live("takes no more connections than it may", () =>
+    Effect.gen(function* () {
+      const target = yield* RawTarget.listen()
+      const { port } = yield* tunnel(target.target, { maxConnections: 1 })
+      const first = yield* program(port)
+      const connection = yield* target.accept
+      const second = yield* program(port)
+      yield* second.until("reset", patience)
+      first.socket.end("bye")
+      yield* connection.until("end", patience)
+      assert.strictEqual(connection.text, "bye")
+      connection.socket.end()
     })
   )
 })

@@ -16,8 +16,9 @@ import * as Flow from "../../connection/internal/flow.ts"
 import * as Now from "../../connection/internal/now.ts"
 import type { Host, Parked } from "../../connection/internal/parked.ts"
 import * as Transport from "../../connection/Transport.ts"
-import type { WebSocketError } from "../../connection/WebSocketError.ts"
+import { connectionClosed, type WebSocketError } from "../../connection/WebSocketError.ts"
 import * as CloseCode from "../../protocol/CloseCode.ts"
+import type { CloseInfo } from "../../protocol/ConnectionState.ts"
 import { pieces } from "./cutting.ts"
 import { Observed } from "./observed.ts"
 import type { PipeOptions } from "./pipeOptions.ts"
@@ -62,6 +63,7 @@ export class Pipe
   private readonly observed: Observed | undefined
   private readonly segment: PipeOptions["segment"]
   private onFailure: PipeOptions["onFailure"]
+  private readonly isWhole: PipeOptions["isWhole"]
   private down: Fiber.Fiber<void> | undefined = undefined
   /** The target's writer has all that the client sent. */
   private isDelivered = false
@@ -79,6 +81,7 @@ export class Pipe
     this.observed = options.observer && new Observed(options.observer, target.writer)
     this.segment = options.segment
     this.onFailure = options.onFailure
+    this.isWhole = options.isWhole
   }
 
   /** Begins both directions; to be called once, in the fiber that goes on with what it gives. */
@@ -131,13 +134,28 @@ export class Pipe
 
   /** What the client sends has ended. */
   received(result: ClientResult): Effect.Effect<void, Socket.SocketError> {
-    // it closed: what it sent is with the target, which may finish what it has to say
-    if (Result.isSuccess(result)) return Effect.andThen(this.delivered, this.targetSaid)
+    if (Result.isSuccess(result)) return this.isWhole === undefined ? this.saidAll : this.closed(this.isWhole)
     const error = result.failure
     // what came before is the target's still, and then it is ended
     if (this.client.hasLeft && error._tag === "WebSocketError") return Effect.void
     this.tell(error)
     return Effect.andThen(error._tag === "SocketError" ? this.failClient : Effect.void, this.reset)
+  }
+
+  /** It closed: what it sent is with the target, which may finish what it has to say. */
+  private get saidAll(): Effect.Effect<void> {
+    return Effect.andThen(this.delivered, this.targetSaid)
+  }
+
+  /** The same, if it has said all that it had to. */
+  private closed(isWhole: (info: CloseInfo) => boolean): Effect.Effect<void> {
+    const { client, target } = this
+    return Effect.flatMap(client.closed, (info) => {
+      if (isWhole(info)) return this.saidAll
+      this.tell(connectionClosed(info))
+      const { flushed = Effect.void } = target.writer
+      return Effect.andThen(Effect.ignore(Effect.timeoutOption(flushed, client.limits.closeTimeout)), this.reset)
+    })
   }
 
   /** The rest of the way down, which has a fiber from now on. */
@@ -332,3 +350,19 @@ export class Pipe
     )
   }
 }
+
+/** Pipes until both sides have ended. In a function of its own, since what the end closes over lives as long as the connection. */
+export const toItsEnd = (
+  client: Connection,
+  target: Transport.Transport,
+  options: PipeOptions,
+  restore: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+): Effect.Effect<void, Socket.SocketError> =>
+  Effect.contextWith((context: Context.Context<never>) => {
+    const pipe = new Pipe(client, target, options, context)
+    pipe.watch()
+    return Effect.onExit(
+      Effect.suspend(() => restore(pipe.run())),
+      (exit) => pipe.release(exit)
+    )
+  })

@@ -2,6 +2,7 @@
 import type * as Effect from "effect/Effect"
 import type * as Socket from "effect/socket/Socket"
 import type { WebSocketError } from "../../connection/WebSocketError.ts"
+import type { CloseInfo } from "../../protocol/ConnectionState.ts"
 import type { Piece, Watching } from "../../protocol/MessageEvent.ts"
 import type { Cut } from "./cutting.ts"
 
@@ -25,6 +26,11 @@ export interface PipeOptions {
   readonly segment?: Cut | undefined
   /** Who sees what the client sends, before the target gets it. Default: nobody. */
   readonly observer?: Observer | undefined
+  /**
+   * Whether a client that closes so has said all that it had to. If it has not, the target gets what came and is then reset, so that
+   * it does not take that for the whole; `onFailure` is told. Default: every Close frame is the end of what is said.
+   */
+  readonly isWhole?: ((info: CloseInfo) => boolean) | undefined
   /** Told why the connection failed, if it did: a `WebSocketError` is the client's, a `SocketError` the target's. */
   readonly onFailure?: ((error: WebSocketError | Socket.SocketError) => void) | undefined
 }

@@ -1,0 +1,57 @@
+/**
+ * What the flags of TLS as a client have in common, whatever they are called: whom to trust, and what to present.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import type { Certificate } from "../tls/Certificate.ts"
+import type * as TlsClient from "../tls/TlsClient.ts"
+import type { UsageError } from "./Address.ts"
+import { readFile, usage, variable } from "./typed.ts"
+
+/** The certificates of authorities that a flag names. */
+export const authorities = Effect.fnUntraced(function* (
+  flag: string,
+  path: Option.Option<string>
+): Effect.fn.Return<string | undefined, UsageError> {
+  if (Option.isNone(path)) return undefined
+  const pem = yield* readFile(flag, path.value)
+  return pem.includes("BEGIN CERTIFICATE") ? pem : yield* usage(`--${flag} expects certificates in PEM`)
+})
+
+/** A flag by its name, and what was typed for it. */
+type Typed = readonly [name: string, value: Option.Option<string>]
+
+/** The certificate to present, if one is: of a file, with its key there or in a file of its own. */
+export const certificate = Effect.fnUntraced(function* (
+  [certFlag, cert]: Typed,
+  [keyFlag, key]: Typed,
+  [passwordFlag, password]: Typed
+): Effect.fn.Return<Certificate | undefined, UsageError> {
+  if (Option.isNone(cert)) {
+    return Option.isNone(key) && Option.isNone(password)
+      ? undefined
+      : yield* usage(`--${keyFlag} and --${passwordFlag} are for --${certFlag}, which is missing`)
+  }
+  const CertificateStore = yield* Effect.promise(() => import("../tls/CertificateStore.ts"))
+  const { cstAuto, cstPEMKeyBlob } = CertificateStore.CertStoreType
+  const secret = Option.isNone(password) ? undefined : yield* variable(passwordFlag, password.value)
+  // said by the flag's name, and not as a store that cannot be opened
+  const pem = yield* readFile(certFlag, cert.value)
+  const store = Option.isNone(key)
+    ? { type: cstAuto, store: cert.value }
+    : { type: cstPEMKeyBlob, store: `${pem}\n${yield* readFile(keyFlag, key.value)}` }
+  return yield* Effect.mapError(CertificateStore.load({ ...store, password: secret }), ({ message }) =>
+    usage(`--${certFlag}: ${message}`)
+  )
+})
+
+/** Options that a client of TLS can be made of: what cannot be used is told now, and not at each connection. */
+export const usable = Effect.fnUntraced(function* (
+  flag: string,
+  options: TlsClient.Options
+): Effect.fn.Return<TlsClient.Options, UsageError> {
+  const TlsClient = yield* Effect.promise(() => import("../tls/TlsClient.ts"))
+  const client = TlsClient.make(options)
+  return Result.isSuccess(client) ? options : yield* usage(`--${flag}: ${client.failure.message}`)
+})

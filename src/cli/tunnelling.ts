@@ -1,0 +1,116 @@
+/**
+ * What `effect-websocket tunnel` does.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as NetAddress from "effect/net/NetAddress"
+import * as Option from "effect/Option"
+import * as SocketServer from "effect/socket/SocketServer"
+import * as Tunnel from "../client/Tunnel.ts"
+import * as ClientAddress from "../client/internal/address.ts"
+import { headersOf } from "../client/internal/request.ts"
+import * as NodeTcpListener from "../node/NodeTcpListener.ts"
+import * as NodeWebSocketClient from "../node/NodeWebSocketClient.ts"
+import type { ListenError } from "../server/UpgradeListener.ts"
+import type * as TlsClient from "../tls/TlsClient.ts"
+import * as Address from "./Address.ts"
+import * as flags from "./flags.ts"
+import * as HangUp from "./hangUp.ts"
+import { print } from "./ready.ts"
+import * as TlsFlags from "./tlsClient.ts"
+import { limits, type Typed } from "./tunnel.ts"
+import { isGiven, usage, variable } from "./typed.ts"
+import * as Way from "./way.ts"
+
+const headers = Effect.fnUntraced(function* ({ authorizationEnv, header }: Typed) {
+  const given: Record<string, string | ReadonlyArray<string>> = {}
+  for (const line of header) {
+    const [, name, value] = /^([^:]+):[ \t]*(.*)$/.exec(line) ?? []
+    // it may be a secret
+    if (name === undefined || value === undefined) return yield* usage('--header expects a line such as "Name: value"')
+    const before = given[name.toLowerCase()]
+    given[name.toLowerCase()] = before === undefined ? value : [before, value].flat()
+  }
+  if (Option.isNone(authorizationEnv)) return given
+  if ("authorization" in given)
+    return yield* usage("--authorization-env has what --header would say of Authorization: give one of them")
+  return { ...given, authorization: (yield* variable("authorization-env", authorizationEnv.value)).trim() }
+})
+
+const isOfTls = ["serverCa", "serverName", "serverInsecure", "clientCert", "clientKey", "clientCertPassword"] as const
+
+const flagOf: Readonly<Record<(typeof isOfTls)[number], string>> = {
+  serverCa: "server-ca",
+  serverName: "server-name",
+  serverInsecure: "server-insecure",
+  clientCert: "client-cert",
+  clientKey: "client-key",
+  clientCertPassword: "client-cert-password-env"
+}
+
+const tlsOptions = Effect.fnUntraced(function* (
+  typed: Typed,
+  isSecure: boolean
+): Effect.fn.Return<TlsClient.Options, Address.UsageError> {
+  const { serverCa, serverInsecure, serverName } = typed
+  const stray = isOfTls.find((flag) => isGiven(typed[flag]))
+  if (!isSecure) return stray === undefined ? {} : yield* usage(`--${flagOf[stray]} is for TLS, and needs a wss:// URL`)
+  if (serverInsecure && Option.isSome(serverCa))
+    return yield* usage("--server-insecure accepts any certificate, which makes nothing of --server-ca: leave one out")
+  const ca = yield* TlsFlags.authorities(flagOf.serverCa, serverCa)
+  return yield* TlsFlags.usable(stray === undefined ? "server-ca" : flagOf[stray], {
+    certificate: yield* TlsFlags.certificate(
+      [flagOf.clientCert, typed.clientCert],
+      [flagOf.clientKey, typed.clientKey],
+      [flagOf.clientCertPassword, typed.clientCertPassword]
+    ),
+    serverName: Option.getOrUndefined(serverName),
+    insecure: serverInsecure,
+    ...(ca !== undefined && { ca, onlyGivenCa: true })
+  })
+})
+
+const printReady = Effect.flatMap(SocketServer.SocketServer, ({ address }) =>
+  print(
+    [],
+    NetAddress.isUnixPathAddress(address)
+      ? `ready unix:${address.path.replace("\0", "@")}`
+      : `ready tcp://${NetAddress.formatSocketAddress(address)}`
+  )
+)
+
+/** Runs until a signal ends it. */
+export const run = Effect.fnUntraced(function* (
+  typed: Typed
+): Effect.fn.Return<never, Address.UsageError | ListenError | SocketServer.SocketServerError> {
+  const [listen, url] = typed.addresses
+  if (listen === undefined || url === undefined) {
+    return yield* usage("tunnel expects where to listen and where to connect to: tunnel 6379 wss://redis.example")
+  }
+  const where = yield* flags.withMode(yield* Address.parseListen(listen, typed.preferIpv6), typed.unixListenMode)
+  const wrong = (message: string) => usage(`cannot use the URL: ${message}`)
+  const address = yield* Effect.mapError(Effect.fromResult(ClientAddress.parse(url)), wrong)
+  const asking = { subprotocols: typed.subprotocol, headers: yield* headers(typed) }
+  // what every handshake would be refused for is said now
+  const request = headersOf({ address, handshake: {}, subprotocols: asking.subprotocols, given: [asking.headers] })
+  yield* Effect.mapError(Effect.fromResult(request), usage)
+  const { maxConnections, ...given } = yield* flags.parseLimits(typed, limits)
+  const client = {
+    ...(yield* Way.dialerOptions(typed)),
+    ...given,
+    tls: yield* tlsOptions(typed, address.isSecure),
+    compression: typed.compress ? {} : (false as const)
+  }
+  return yield* Effect.scoped(
+    Effect.andThen(
+      HangUp.take,
+      Layer.launch(
+        Layer.effectDiscard(printReady).pipe(
+          Layer.provideMerge(Tunnel.layer({ ...asking, url, messages: typed.text ? "text" : "binary" })),
+          Layer.provide(NodeWebSocketClient.layer(client)),
+          Layer.provideMerge(NodeTcpListener.layer({ ...where, maxConnections }))
+        )
+      )
+    )
+  )
+})

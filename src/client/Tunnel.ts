@@ -1,0 +1,96 @@
+/**
+ * The other end of a proxy, for programs that speak no WebSocket: each byte stream that comes to a `SocketServer`, such as a TCP
+ * connection, leads through a WebSocket of its own to a server. How the end of one side becomes the end of the other:
+ *
+ * | what happens | toward the program | toward the server |
+ * | --- | --- | --- |
+ * | the program ends its side | its end, once the server has closed | all its bytes, then Close 1000 |
+ * | the program is reset | – | Close 1011 |
+ * | the server closes with 1000, or without a code | all its bytes, then the end | Close echoed |
+ * | the server closes with another code | all that came, then a reset: it is not the whole | Close echoed |
+ * | the server vanishes, cannot be connected to, or declines | a reset | – |
+ * | interruption | its end | what came by then, Close 1001 |
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Socket from "effect/socket/Socket"
+import { SocketServer, type SocketServerError } from "effect/socket/SocketServer"
+import { Connection } from "../connection/internal/connection.ts"
+import * as Transport from "../connection/Transport.ts"
+import type { WebSocketError } from "../connection/WebSocketError.ts"
+import * as CloseCode from "../protocol/CloseCode.ts"
+import { toItsEnd } from "../proxy/internal/pipe.ts"
+import { type Asking, WebSocketClient } from "./WebSocketClient.ts"
+import type { WebSocketClientError } from "./WebSocketClientError.ts"
+
+/**
+ * Where connections lead, and what is asked for there.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options extends Asking {
+  readonly url: string | URL
+  /**
+   * `"binary"`, or `"text"` for programs that speak UTF-8 with a server that takes text: what is not UTF-8 becomes U+FFFD. From the
+   * server both kinds are taken. Default: `"binary"`.
+   */
+  readonly messages?: "binary" | "text" | undefined
+  /** Told why a connection failed, if it did. Default: a warning is logged. */
+  readonly onFailure?:
+    | ((error: WebSocketClientError | WebSocketError | Socket.SocketError) => Effect.Effect<void>)
+    | undefined
+}
+
+const warn = (error: WebSocketClientError | WebSocketError | Socket.SocketError): Effect.Effect<void> => {
+  if (error._tag !== "WebSocketError" || error.reason._tag !== "ConnectionClosed")
+    return Effect.logWarning(`a connection failed: ${error.message}`)
+  const { code = CloseCode.noStatus, reason = "" } = error.reason.info ?? {}
+  return Effect.logWarning(`a connection failed: the server closed it with ${code}${reason && `: ${reason}`}`)
+}
+
+/** A program takes what has come for the whole then. */
+const isWhole = ({ code }: { readonly code: number }): boolean =>
+  code === CloseCode.normal || code === CloseCode.noStatus
+
+/**
+ * Leads all that comes to the {@link SocketServer} to a server, until it is interrupted.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const serve = Effect.fnUntraced(function* (
+  options: Options
+): Effect.fn.Return<never, SocketServerError, SocketServer | WebSocketClient> {
+  const { messages, onFailure = warn, url } = options
+  const server = yield* SocketServer
+  const client = yield* WebSocketClient
+  const through = (program: Transport.Transport) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function* () {
+        const webSocket = yield* restore(client.connect(url, options)).pipe(
+          Effect.onError(() => Transport.reset(program))
+        )
+        // every WebSocket that this package makes is a Connection
+        if (!(webSocket instanceof Connection)) return
+        let failure: WebSocketError | Socket.SocketError | undefined = undefined
+        const onFailure = (error: WebSocketError | Socket.SocketError) => void (failure = error)
+        yield* toItsEnd(webSocket, program, { messages, isWhole, onFailure }, restore)
+        if (failure !== undefined) return yield* Effect.fail<WebSocketError | Socket.SocketError>(failure)
+      })
+    ).pipe(Effect.scoped, Effect.catch(onFailure))
+  return yield* server.run((socket) =>
+    Effect.acquireUseRelease(Transport.fromSocket(socket), through, ({ ends }) => ends.destroy(0))
+  )
+})
+
+/**
+ * {@link serve} for as long as the layer lives.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options): Layer.Layer<never, never, SocketServer | WebSocketClient> =>
+  Layer.effectDiscard(Effect.forkScoped(serve(options)))

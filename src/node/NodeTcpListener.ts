@@ -1,0 +1,99 @@
+/**
+ * effect's `SocketServer` over `node:net`, for byte streams that go through pipes: a port, a unix socket, or a socket that was given,
+ * whose connections are read by `NodeSocket`, so that their memory is freed with its last use and their two sides end by themselves.
+ *
+ * A connection is the handler's for as long as that runs, and is gone when it has ended. Interrupting `run` interrupts the handlers and
+ * waits for them. What comes while nothing runs waits, unread, and what comes beyond the limit is reset.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import type * as Socket from "effect/socket/Socket"
+import { SocketServer } from "effect/socket/SocketServer"
+import * as Net from "node:net"
+import { number } from "../connection/internal/option.ts"
+import type { ListenError } from "../server/UpgradeListener.ts"
+import { Latest } from "./internal/latest.ts"
+import * as Listen from "./internal/listen.ts"
+import { ignoreError } from "./internal/upgrade.ts"
+import * as NodeSocket from "./NodeSocket.ts"
+
+/**
+ * Where to listen. Everything has a default.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /** An IP address or the name of one. Default: `127.0.0.1`, which only this machine reaches. */
+  readonly host?: string | undefined
+  /** Default: 0, which has the system choose one. */
+  readonly port?: number | undefined
+  /** A unix socket in place of host and port; `mode` says who may connect, and is `0o600` by default. */
+  readonly unix?: { readonly path: string; readonly mode?: number | undefined } | undefined
+  /** A socket that listens already, in place of all that: its file descriptor. */
+  readonly descriptor?: number | undefined
+  /** How many connections the system keeps that were not taken yet. Default: 511. */
+  readonly backlog?: number | undefined
+  /** Whether IPv4 is left out where `host` is `::`. Default: `false`. */
+  readonly ipv6Only?: boolean | undefined
+  /** The most connections at a time, those that wait included. Default: 10,000. */
+  readonly maxConnections?: number | undefined
+}
+
+/**
+ * Starts to listen, until the scope ends.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function* (
+  options: Options = {}
+): Effect.fn.Return<SocketServer["Service"], ListenError, Scope.Scope> {
+  const maxConnections = number("maxConnections", options.maxConnections, 10_000)
+  const handlers = new Latest<(socket: Net.Socket) => void>()
+  const open = new Set<Net.Socket>()
+  const waiting = new Set<Net.Socket>()
+  const server = Net.createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => {
+    if (open.size >= maxConnections) return void socket.resetAndDestroy()
+    open.add(socket)
+    socket.once("close", () => void (open.delete(socket), waiting.delete(socket)))
+    // until it is read, an error must find someone
+    socket.on("error", ignoreError)
+    const { current } = handlers
+    if (current === undefined) waiting.add(socket)
+    else current(socket)
+  })
+  yield* Effect.addFinalizer(() =>
+    Effect.callback<void>((resume) => {
+      server.close(() => resume(Effect.void))
+      for (const socket of open) socket.destroy()
+    })
+  )
+  const address = yield* Listen.open(server, options)
+  return {
+    address,
+    run: Effect.fnUntraced(function* <R, E, _>(handler: (socket: Socket.Socket) => Effect.Effect<_, E, R>) {
+      const fork = yield* FiberSet.makeRuntime<R>()
+      const handle = (socket: Net.Socket) =>
+        Effect.suspend(() => handler(NodeSocket.fromDuplex(socket))).pipe(
+          Effect.ignoreCause({ log: "Error", message: "A handler of a connection failed" }),
+          Effect.ensuring(Effect.sync(() => void socket.destroy()))
+        )
+      const leave = handlers.add((socket) => void fork(handle(socket)))
+      for (const socket of waiting) fork(handle(socket))
+      waiting.clear()
+      return yield* Effect.ensuring(Effect.never, Effect.sync(leave))
+    }, Effect.scoped)
+  }
+})
+
+/**
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options = {}): Layer.Layer<SocketServer, ListenError> =>
+  Layer.effect(SocketServer)(make(options))
