@@ -51,6 +51,8 @@ const features = {
   passwords: /\/(?:admitting|Htpasswd|Jwt|JwtKeys|BearerTokens|bcrypt)\.ts$/,
   tokens: /\/(?:tokens|NodeTokenSource|NodeRedisTokenSource|HttpTokenSource|JwtTokenSource)\.ts$/,
   firewalls: /\/node\/internal\/(?:firewall|tunnel|socks)\.ts$/,
+  "the client":
+    /\/src\/client\/|\/(?:NodeWebSocketClient|NodeUpgradeDialer|NodeTcpListener|openingRequest|tunnelling)\.ts$/,
   "other processes, and metrics": /\/cli\/(?:first|worker|spread|metrics|series)\.ts$/,
   "the rest": /\/(?:demo|files|NodeStaticFiles|NodeHttpAccess|NodeRecorder|NodeClientNames|ClientRoute)\.ts$/
 }

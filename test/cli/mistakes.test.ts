@@ -219,13 +219,18 @@ describe("help", () => {
     "is on stdout, for the whole and for each command, and --version is the package's",
     () =>
       Effect.gen(function* () {
-        const [all, proxy, echo, version] = yield* Effect.all(
-          [run("--help"), run("proxy", "--help"), run("echo", "--help"), run("--version")],
+        const [all, proxy, tunnel, echo, version] = yield* Effect.all(
+          [run("--help"), run("proxy", "--help"), run("tunnel", "--help"), run("echo", "--help"), run("--version")],
           { concurrency: 4 }
         )
-        for (const { code, stderr } of [all, proxy, echo, version]) assert.deepStrictEqual([code, stderr], [0, ""])
+        for (const { code, stderr } of [all, proxy, tunnel, echo, version])
+          assert.deepStrictEqual([code, stderr], [0, ""])
         assert.include(all.stdout, "proxy")
+        assert.include(all.stdout, "tunnel")
         assert.include(all.stdout, "echo")
+        for (const flag of ["--header", "--server-ca", "--firewall", "URL", "Ping the server"]) {
+          assert.include(tunnel.stdout, flag)
+        }
         for (const flag of ["--compress", "--text", "--dial-timeout", "--origin", "TARGET", "LISTEN"]) {
           assert.include(proxy.stdout, flag)
         }

@@ -35,7 +35,9 @@ const table = (heading: string): ReadonlyArray<ReadonlyArray<string>> => {
 
 describe("docs/targets.md", { timeout: 120_000 }, () => {
   it("names each flag", () => {
-    const flags = [...read("src/cli/target.ts").matchAll(/(?:optional|repeated|given)\(\s*"([a-z-]+)"/g)]
+    const flags = [
+      ...(read("src/cli/way.ts") + read("src/cli/target.ts")).matchAll(/(?:optional|repeated|given)\(\s*"([a-z-]+)"/g)
+    ]
     const named = new Set([...page.matchAll(/--[a-z][a-z-]+/g)].map(([flag]) => flag))
     assert.isAbove(flags.length, 10)
     assert.deepStrictEqual([...named].toSorted(), flags.map(([, flag]) => `--${flag}`).toSorted())

@@ -1,0 +1,182 @@
+/**
+ * `effect-websocket tunnel` as its user has it: programs that speak TCP on one side, the command line's own proxy or another server
+ * on the other.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Net from "node:net"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { socks5Before, play } from "../proxy/firewall.ts"
+import * as Proxy from "../proxy/proxy.ts"
+import * as RawTarget from "../proxy/rawTarget.ts"
+import { Tcp } from "../proxy/tcp.ts"
+import { eventually } from "../proxy/watch.ts"
+import { type Running, start } from "./command.ts"
+import { type Mistake, untold } from "./mistake.ts"
+
+const tunnelling = Effect.fnUntraced(function* (
+  args: ReadonlyArray<string>,
+  env: Readonly<Record<string, string>> = {}
+): Effect.fn.Return<Running & { readonly port: number }, never, Scope.Scope> {
+  const command = yield* start(["tunnel", "0", ...args], "read", env)
+  const line = yield* command.line(1)
+  const [, port] = /^ready tcp:\/\/127\.0\.0\.1:(\d+)$/.exec(line) ?? assert.fail(line)
+  return { ...command, port: Number(port) }
+})
+
+/** A program that speaks TCP. */
+const program = (to: Net.NetConnectOpts) =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.sync(() => Net.connect({ ...to, allowHalfOpen: true })),
+      (socket) => Effect.sync(() => socket.destroy())
+    ),
+    (socket) => new Tcp(socket)
+  )
+
+const head = (connection: RawTarget.TargetConnection) =>
+  connection.watch.until("a head", () => (connection.text.endsWith("\r\n\r\n") ? connection.text : undefined))
+
+describe("tunnel", { timeout: 60_000 }, () => {
+  it.live("leads to the proxy's target and back, and ends in order with SIGTERM", () =>
+    Effect.gen(function* () {
+      const target = yield* RawTarget.listen()
+      const proxy = yield* Proxy.serve({ target: target.target })
+      const command = yield* tunnelling([`ws://127.0.0.1:${proxy.port}`])
+      const tcp = yield* program({ host: "127.0.0.1", port: command.port })
+      const connection = yield* target.accept
+      tcp.socket.write("to the target")
+      yield* connection.watch.until<true>("what was said", () => connection.text === "to the target")
+      connection.socket.write("and back")
+      yield* tcp.untilReceived(8)
+      yield* command.kill("SIGTERM")
+      yield* Effect.all([tcp.until("end"), connection.until("end")])
+      tcp.socket.end()
+      connection.socket.end()
+      const { code, stderr } = yield* command.ended
+      assert.deepStrictEqual([code, stderr], [0, ""])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("asks for what its flags say, with the secret from the environment", () =>
+    Effect.gen(function* () {
+      const listener = yield* RawTarget.listen()
+      const { port, stderr } = yield* tunnelling(
+        [
+          ...[`ws://127.0.0.1:${listener.port}/path?token=1`, "--authorization-env", "AUTH", "--compress"],
+          ...["--header", "Origin: https://app.example", "--header", "X-Way: one", "--header", "x-way: two"],
+          ...["--subprotocol", "mqtt", "--subprotocol", "binary"]
+        ],
+        { AUTH: " Bearer s3cret\n" }
+      )
+      const tcp = yield* program({ host: "127.0.0.1", port })
+      const connection = yield* listener.accept
+      const lines = (yield* head(connection)).toLowerCase().split("\r\n")
+      assert.strictEqual(lines[0], "get /path?token=1 http/1.1")
+      for (const line of [
+        `host: 127.0.0.1:${listener.port}`,
+        "authorization: bearer s3cret",
+        "origin: https://app.example",
+        "x-way: one",
+        "x-way: two",
+        "sec-websocket-protocol: mqtt, binary"
+      ]) {
+        assert.include(lines, line)
+      }
+      assert.isTrue(lines.some((line) => line.startsWith("sec-websocket-extensions: permessage-deflate")))
+      connection.socket.end("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+      yield* tcp.until("reset")
+      yield* eventually("the log", () => stderr().includes("answered 401"))
+      assert.notInclude(stderr(), "s3cret")
+      assert.notInclude(stderr(), "token=1")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("listens on a unix socket, and goes through a firewall", () =>
+    Effect.gen(function* () {
+      const folder = mkdtempSync(join(tmpdir(), "tunnel-"))
+      yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(folder, { recursive: true })))
+      const firewall = yield* RawTarget.listen()
+      const path = join(folder, "s")
+      const command = yield* start([
+        ...["tunnel", `unix:${path}`, "ws://192.0.2.7:8080"],
+        ...["--firewall", `socks5://127.0.0.1:${firewall.port}`]
+      ])
+      assert.strictEqual(yield* command.line(1), `ready unix:${path}`)
+      yield* program({ path })
+      const connection = yield* firewall.accept
+      yield* play(connection, [...socks5Before.steps(8080).slice(0, 1)])
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("a mistake about a tunnel", { timeout: 120_000 }, () => {
+  const at = ["tunnel", "0"]
+  const mistakes: ReadonlyArray<Mistake> = [
+    [["tunnel"], ["where to listen and where to connect to"]],
+    [at, ["where to listen and where to connect to"]],
+    [
+      ["tunnel", "x", "ws://a"],
+      ["cannot listen on", '"x"']
+    ],
+    [
+      ["tunnel", "0", "redis.example"],
+      ["cannot use the URL", "wss://host"]
+    ],
+    [
+      ["tunnel", "0", "https+x://a"],
+      ["cannot use the URL", "https+x:"]
+    ],
+    [["tunnel", "0", "ws://a/#b"], ["without a fragment"]],
+    [["tunnel", "0", "ws://a", "b"], ['Unexpected positional argument: "b"']],
+    [
+      [...at, "ws://a", "--server-ca", "x"],
+      ["--server-ca", "wss://"]
+    ],
+    [
+      [...at, "wss://a", "--server-ca", import.meta.filename],
+      ["--server-ca", "PEM"]
+    ],
+    [
+      [...at, "wss://a", "--server-insecure", "--server-ca", "x"],
+      ["--server-insecure", "--server-ca"]
+    ],
+    [
+      [...at, "wss://a", "--client-key", "x"],
+      ["--client-key", "--client-cert"]
+    ],
+    [
+      [...at, "ws://a", "--header", "secret"],
+      ["--header", "Name: value"]
+    ],
+    [
+      [...at, "ws://a", "--header", "Upgrade: x"],
+      ["upgrade", "handshake"]
+    ],
+    [
+      [...at, "ws://a", "--subprotocol", "a,b"],
+      ["subprotocols", "a,b"]
+    ],
+    [
+      [...at, "ws://a", "--authorization-env", "NOT_SET"],
+      ["--authorization-env", "NOT_SET"]
+    ],
+    [
+      [...at, "ws://a", "--idle-timeout", "0"],
+      ["--idle-timeout", "more than no time"]
+    ],
+    [
+      [...at, "ws://a", "--max-connections", "0"],
+      ["--max-connections", "from 1 on"]
+    ],
+    [
+      [...at, "ws://a", "--unix-listen-mode", "0660"],
+      ["--unix-listen-mode", "unix:PATH"]
+    ],
+    [[...at, "ws://a", "--origin", "https://a"], ["--origin"]]
+  ]
+  it.live("is told in a line", () => Effect.map(untold(mistakes), (wrong) => assert.strictEqual(wrong, "")))
+})
