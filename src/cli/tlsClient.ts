@@ -48,10 +48,12 @@ export const certificate = Effect.fnUntraced(function* (
 
 /** Options that a client of TLS can be made of: what cannot be used is told now, and not at each connection. */
 export const usable = Effect.fnUntraced(function* (
-  flag: string,
+  flag: string | Readonly<Record<TlsClient.TlsClientError["kind"], string>>,
   options: TlsClient.Options
 ): Effect.fn.Return<TlsClient.Options, UsageError> {
   const TlsClient = yield* Effect.promise(() => import("../tls/TlsClient.ts"))
   const client = TlsClient.make(options)
-  return Result.isSuccess(client) ? options : yield* usage(`--${flag}: ${client.failure.message}`)
+  if (Result.isSuccess(client)) return options
+  const { kind, message } = client.failure
+  return yield* usage(`--${typeof flag === "string" ? flag : flag[kind]}: ${message}`)
 })

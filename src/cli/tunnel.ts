@@ -24,6 +24,7 @@ export const limits = [
 export interface Typed extends Way.Flags, Readonly<Record<(typeof limits)[number], Option.Option<string>>> {
   readonly addresses: ReadonlyArray<string>
   readonly authorizationEnv: Option.Option<string>
+  readonly userEnv: Option.Option<string>
   readonly header: ReadonlyArray<string>
   readonly subprotocol: ReadonlyArray<string>
   readonly compress: boolean
@@ -51,6 +52,11 @@ export const tunnel = Command.make(
       "authorization-env",
       "NAME",
       'The environment variable that has the Authorization header, such as "Bearer TOKEN"'
+    ),
+    userEnv: optional(
+      "user-env",
+      "NAME",
+      "The environment variable that has user:password, for servers that ask for them (Basic)"
     ),
     header: repeated(
       "header",

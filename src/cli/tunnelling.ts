@@ -2,6 +2,7 @@
  * What `effect-websocket tunnel` does.
  */
 import * as Effect from "effect/Effect"
+import * as Base64 from "effect/encoding/Base64"
 import * as Layer from "effect/Layer"
 import * as NetAddress from "effect/net/NetAddress"
 import * as Option from "effect/Option"
@@ -22,19 +23,37 @@ import { limits, type Typed } from "./tunnel.ts"
 import { isGiven, usage, variable } from "./typed.ts"
 import * as Way from "./way.ts"
 
-const headers = Effect.fnUntraced(function* ({ authorizationEnv, header }: Typed) {
-  const given: Record<string, string | ReadonlyArray<string>> = {}
+/** What only the environment has: arguments are no secret. */
+const authorization = Effect.fnUntraced(function* ({ authorizationEnv, userEnv }: Typed) {
+  if (Option.isSome(authorizationEnv)) {
+    if (Option.isSome(userEnv))
+      return yield* usage("--user-env has what --authorization-env would say: give one of them")
+    return (yield* variable("authorization-env", authorizationEnv.value)).trim()
+  }
+  if (Option.isNone(userEnv)) return undefined
+  const pair = (yield* variable("user-env", userEnv.value)).trim()
+  // RFC 7617 section 2
+  if (!/^[^:\p{Cc}]*:\P{Cc}*$/u.test(pair)) return yield* usage(`--user-env expects user:password in ${userEnv.value}`)
+  return `Basic ${Base64.encode(pair)}`
+})
+
+const headers = Effect.fnUntraced(function* (typed: Typed) {
+  const { header } = typed
+  const given = new Map<string, string | ReadonlyArray<string>>()
   for (const line of header) {
     const [, name, value] = /^([^:]+):[ \t]*(.*)$/.exec(line) ?? []
     // it may be a secret
     if (name === undefined || value === undefined) return yield* usage('--header expects a line such as "Name: value"')
-    const before = given[name.toLowerCase()]
-    given[name.toLowerCase()] = before === undefined ? value : [before, value].flat()
+    const before = given.get(name.toLowerCase())
+    given.set(name.toLowerCase(), before === undefined ? value : [before, value].flat())
   }
-  if (Option.isNone(authorizationEnv)) return given
-  if ("authorization" in given)
-    return yield* usage("--authorization-env has what --header would say of Authorization: give one of them")
-  return { ...given, authorization: (yield* variable("authorization-env", authorizationEnv.value)).trim() }
+  const secret = yield* authorization(typed)
+  if (secret !== undefined) {
+    if (given.has("authorization"))
+      return yield* usage("--header has what --authorization-env or --user-env says of Authorization: give one of them")
+    given.set("authorization", secret)
+  }
+  return Object.fromEntries(given)
 })
 
 const isOfTls = ["serverCa", "serverName", "serverInsecure", "clientCert", "clientKey", "clientCertPassword"] as const
@@ -48,6 +67,14 @@ const flagOf: Readonly<Record<(typeof isOfTls)[number], string>> = {
   clientCertPassword: "client-cert-password-env"
 }
 
+/** Which flag a mistake is of. */
+const faultOf = {
+  InvalidCa: flagOf.serverCa,
+  InvalidServerName: flagOf.serverName,
+  UnusableCertificate: flagOf.clientCert,
+  InvalidSettings: flagOf.clientCert
+} as const
+
 const tlsOptions = Effect.fnUntraced(function* (
   typed: Typed,
   isSecure: boolean
@@ -58,7 +85,7 @@ const tlsOptions = Effect.fnUntraced(function* (
   if (serverInsecure && Option.isSome(serverCa))
     return yield* usage("--server-insecure accepts any certificate, which makes nothing of --server-ca: leave one out")
   const ca = yield* TlsFlags.authorities(flagOf.serverCa, serverCa)
-  return yield* TlsFlags.usable(stray === undefined ? "server-ca" : flagOf[stray], {
+  return yield* TlsFlags.usable(faultOf, {
     certificate: yield* TlsFlags.certificate(
       [flagOf.clientCert, typed.clientCert],
       [flagOf.clientKey, typed.clientKey],
@@ -90,10 +117,15 @@ export const run = Effect.fnUntraced(function* (
   const where = yield* flags.withMode(yield* Address.parseListen(listen, typed.preferIpv6), typed.unixListenMode)
   const wrong = (message: string) => usage(`cannot use the URL: ${message}`)
   const address = yield* Effect.mapError(Effect.fromResult(ClientAddress.parse(url)), wrong)
+  if (address.authorization !== undefined && isGiven(typed.userEnv)) {
+    return yield* usage("--user-env has what the URL says before its @: give one of them")
+  }
   const asking = { subprotocols: typed.subprotocol, headers: yield* headers(typed) }
   // what every handshake would be refused for is said now
   const request = headersOf({ address, handshake: {}, subprotocols: asking.subprotocols, given: [asking.headers] })
-  yield* Effect.mapError(Effect.fromResult(request), usage)
+  yield* Effect.mapError(Effect.fromResult(request), (message) =>
+    usage(message.replace(/^(header|subprotocol)s:/, "--$1:"))
+  )
   const { maxConnections, ...given } = yield* flags.parseLimits(typed, limits)
   const client = {
     ...(yield* Way.dialerOptions(typed)),
@@ -107,6 +139,7 @@ export const run = Effect.fnUntraced(function* (
       Layer.launch(
         Layer.effectDiscard(printReady).pipe(
           Layer.provideMerge(Tunnel.layer({ ...asking, url, messages: typed.text ? "text" : "binary" })),
+          Layer.catchTag("WebSocketClientError", ({ message }) => Layer.effectDiscard(usage(message))),
           Layer.provide(NodeWebSocketClient.layer(client)),
           Layer.provideMerge(NodeTcpListener.layer({ ...where, maxConnections }))
         )

@@ -7,12 +7,16 @@
  * | the program ends its side | its end, once the server has closed | all its bytes, then Close 1000 |
  * | the program is reset | – | Close 1011 |
  * | the server closes with 1000, or without a code | all its bytes, then the end | Close echoed |
- * | the server closes with another code | all that came, then a reset: it is not the whole | Close echoed |
+ * | the server closes with another code | what came, then a reset: it is not the whole | Close echoed |
+ * | a limit of ours (`idleTimeout`, `maxLifetime`) | the same | Close 1001 or 1008 |
  * | the server vanishes, cannot be connected to, or declines | a reset | – |
- * | interruption | its end | what came by then, Close 1001 |
+ * | interruption | what came, then a reset | what came by then, Close 1001 |
+ *
+ * A reset throws away what the program has not read and the system not delivered; a unix socket has none, and is ended.
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Socket from "effect/socket/Socket"
@@ -22,6 +26,7 @@ import * as Transport from "../connection/Transport.ts"
 import type { WebSocketError } from "../connection/WebSocketError.ts"
 import * as CloseCode from "../protocol/CloseCode.ts"
 import { toItsEnd } from "../proxy/internal/pipe.ts"
+import { checkedRequest } from "./internal/request.ts"
 import { type Asking, WebSocketClient } from "./WebSocketClient.ts"
 import type { WebSocketClientError } from "./WebSocketClientError.ts"
 
@@ -38,33 +43,42 @@ export interface Options extends Asking {
    * server both kinds are taken. Default: `"binary"`.
    */
   readonly messages?: "binary" | "text" | undefined
-  /** Told why a connection failed, if it did. Default: a warning is logged. */
+  /** Told why a connection failed, if it did: a `SocketError` is the program's. Default: it is logged, as a warning if it is not. */
   readonly onFailure?:
     | ((error: WebSocketClientError | WebSocketError | Socket.SocketError) => Effect.Effect<void>)
     | undefined
 }
 
-const warn = (error: WebSocketClientError | WebSocketError | Socket.SocketError): Effect.Effect<void> => {
+const tell = (error: WebSocketClientError | WebSocketError | Socket.SocketError): Effect.Effect<void> => {
+  // what a program does with its own connection is no fault of anybody's
+  if (error._tag === "SocketError") return Effect.logInfo("a program left its connection in the midst of it")
   if (error._tag !== "WebSocketError" || error.reason._tag !== "ConnectionClosed")
     return Effect.logWarning(`a connection failed: ${error.message}`)
   const { code = CloseCode.noStatus, reason = "" } = error.reason.info ?? {}
-  return Effect.logWarning(`a connection failed: the server closed it with ${code}${reason && `: ${reason}`}`)
+  const why = reason === "" ? "" : ` (${JSON.stringify(reason)})`
+  return Effect.logWarning(`a connection failed: it was closed with ${code}${why}`)
 }
 
 /** A program takes what has come for the whole then. */
 const isWhole = ({ code }: { readonly code: number }): boolean =>
   code === CloseCode.normal || code === CloseCode.noStatus
 
+/** What no connection could be made with is said at once. */
+const checked = ({ headers, subprotocols, url }: Options): Effect.Effect<void, WebSocketClientError> =>
+  Effect.asVoid(Effect.fromResult(checkedRequest(url, [headers], subprotocols)))
+
 /**
- * Leads all that comes to the {@link SocketServer} to a server, until it is interrupted.
+ * Leads all that comes to the {@link SocketServer} to a server, until it is interrupted. A URL or an option that cannot be used fails it at
+ * once; what else may befall a connection ends that connection alone.
  *
  * @category running
  * @since 0.1.0
  */
 export const serve = Effect.fnUntraced(function* (
   options: Options
-): Effect.fn.Return<never, SocketServerError, SocketServer | WebSocketClient> {
-  const { messages, onFailure = warn, url } = options
+): Effect.fn.Return<never, SocketServerError | WebSocketClientError, SocketServer | WebSocketClient> {
+  yield* checked(options)
+  const { messages, onFailure = tell, url } = options
   const server = yield* SocketServer
   const client = yield* WebSocketClient
   const through = (program: Transport.Transport) =>
@@ -74,7 +88,8 @@ export const serve = Effect.fnUntraced(function* (
           Effect.onError(() => Transport.reset(program))
         )
         // every WebSocket that this package makes is a Connection
-        if (!(webSocket instanceof Connection)) return
+        if (!(webSocket instanceof Connection))
+          return yield* Effect.die(new TypeError("expected a WebSocket of this package"))
         let failure: WebSocketError | Socket.SocketError | undefined = undefined
         const onFailure = (error: WebSocketError | Socket.SocketError) => void (failure = error)
         yield* toItsEnd(webSocket, program, { messages, isWhole, onFailure }, restore)
@@ -92,5 +107,14 @@ export const serve = Effect.fnUntraced(function* (
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: Options): Layer.Layer<never, never, SocketServer | WebSocketClient> =>
-  Layer.effectDiscard(Effect.forkScoped(serve(options)))
+export const layer = (options: Options): Layer.Layer<never, WebSocketClientError, SocketServer | WebSocketClient> =>
+  Layer.effectDiscard(
+    Effect.andThen(
+      checked(options),
+      Effect.forkScoped(
+        Effect.onError(serve(options), (cause) =>
+          Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.logError("A tunnel takes no more connections", cause)
+        )
+      )
+    )
+  )

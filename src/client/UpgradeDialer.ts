@@ -69,12 +69,13 @@ export type Answer = Switched | Declined
  * - `Lost`: the connection ended.
  * - `Unreadable`: what came is no answer in HTTP/1.1, or too large for one.
  * - `TimedOut`: nothing came in time, or not all of it.
+ * - `TlsFailed`: it broke TLS off behind the handshake, as one does that misses or refuses our certificate.
  *
  * @category errors
  * @since 0.1.0
  */
 export class NoAnswer extends Data.TaggedError("NoAnswer")<{
-  readonly kind: "Lost" | "Unreadable" | "TimedOut"
+  readonly kind: "Lost" | "Unreadable" | "TimedOut" | "TlsFailed"
   /** What it did instead, as a part of a sentence: "it …". */
   readonly instead: string
   readonly cause?: unknown

@@ -83,7 +83,7 @@ export class WebSocketClient extends Context.Service<
       url: string | URL,
       asking?: Asking
     ) => Effect.Effect<WebSocket.WebSocket, ClientError.WebSocketClientError, Scope.Scope>
-    /** How many connections are open. */
+    /** How many connections there are whose scope has not ended. */
     readonly connections: Effect.Effect<number>
   }
 >()("effect-websocket/client/WebSocketClient") {}
@@ -135,13 +135,16 @@ export const make = Effect.fnUntraced(function* (
         const address = yield* Address.parse(url)
         const key = makeKey()
         const subprotocols = asking.subprotocols ?? options.subprotocols
+        const given = [options.headers, asking.headers]
+        // checked before anything is made of it
+        yield* headersOf({ address, handshake: {}, subprotocols, given })
         // compression needs an implementation, and is not offered without one
         const compression = zlib === undefined ? false : (asking.compression ?? options.compression ?? false)
         const headers = yield* headersOf({
           address,
           handshake: OpeningHandshake.requestHeaders({ key, subprotocols, compression }),
           subprotocols,
-          given: [options.headers, asking.headers]
+          given
         })
         return { address, key, subprotocols, compression, headers }
       }),

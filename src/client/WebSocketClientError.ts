@@ -11,6 +11,7 @@
  */
 import * as Data from "effect/Data"
 import type { DialError } from "../proxy/Dialer.ts"
+import { shownOther } from "./internal/address.ts"
 import type { NoAnswer } from "./UpgradeDialer.ts"
 
 /**
@@ -38,7 +39,7 @@ export class Declined extends Data.TaggedError("Declined")<{
 }> {
   override get message(): string {
     const { location } = this.headers
-    return `the server answered ${this.status} instead of 101${location === undefined ? "" : `, and names ${location}`}`
+    return `the server answered ${this.status} instead of 101${location === undefined ? "" : `, and names ${shownOther(location)}`}`
   }
 }
 
@@ -66,6 +67,13 @@ const passing: ReadonlySet<DialError["kind"]> = new Set([
   "Exhausted",
   "FirewallFailed"
 ])
+/** The connection ended in the midst of the TLS handshake, as it does with a server that is being restarted. */
+const isLoss = (cause: unknown): boolean =>
+  typeof cause === "object" &&
+  cause !== null &&
+  "code" in cause &&
+  (cause.code === "ECONNRESET" || cause.code === "EPIPE")
+
 const busy: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504])
 
 /**
@@ -87,11 +95,11 @@ export class WebSocketClientError extends Data.TaggedError("WebSocketClientError
     const { reason } = this
     switch (reason._tag) {
       case "DialError":
-        return passing.has(reason.kind)
+        return passing.has(reason.kind) || (reason.kind === "TlsFailed" && isLoss(reason.cause))
       case "Declined":
         return busy.has(reason.status)
       case "NoAnswer":
-        return reason.kind !== "Unreadable"
+        return reason.kind === "Lost" || reason.kind === "TimedOut"
       case "InvalidAnswer":
       case "InvalidRequest":
         return false

@@ -6,7 +6,7 @@
  * @since 0.1.0
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Dns from "effect/net/Dns"
@@ -15,7 +15,7 @@ import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import type * as Net from "node:net"
-import { duration } from "../connection/internal/option.ts"
+import { duration, number } from "../connection/internal/option.ts"
 import { type Client, DialError, Dialer } from "../proxy/Dialer.ts"
 import { type Firewall, isPresent, none, type Present } from "../proxy/Firewall.ts"
 import { type AnyTarget, ClientTarget, type Target, UnixTarget } from "../proxy/Target.ts"
@@ -156,7 +156,7 @@ const byOrigin = (target: AnyTarget): TargetPolicy.TargetPolicy =>
 
 /** Tries again what may pass, within the dial timeout, which ends it all. */
 const retry = ({ retries = 0, retryDelay = "100 millis" }: Options) => {
-  const times = Math.min(retries, maxRetries)
+  const times = Math.min(number("retries", retries, 0), maxRetries)
   const schedule = Schedule.jittered(Schedule.min([Schedule.exponential(retryDelay), Schedule.spaced(maxRetryDelay)]))
   return <A>(dial: Effect.Effect<A, DialError>): Effect.Effect<A, DialError> =>
     times < 1 ? dial : Effect.retry(dial, { schedule, times, while: ({ kind }) => passing.has(kind) })
@@ -174,7 +174,7 @@ export const sockets = (options: Options, isLean: boolean): Dial => {
   const patience = duration("dialTimeout", options.dialTimeout, "10 seconds", "above 0")
   const { dns: resolver = systemDns, firewall = none, firewallTls = byDefault } = options
   const { policy = byOrigin, proxyProtocol, tls } = options
-  const attemptDelay = Math.max(10, Duration.toMillis(options.attemptDelay ?? "250 millis"))
+  const attemptDelay = Math.max(10, duration("attemptDelay", options.attemptDelay, "250 millis"))
   const firewallOf = typeof firewall === "function" ? firewall : () => firewall
   const firewallTlsOf = typeof firewallTls === "function" ? firewallTls : () => firewallTls
   const policyOf = typeof policy === "function" ? policy : () => policy

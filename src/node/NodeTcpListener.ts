@@ -3,7 +3,7 @@
  * whose connections are read by `NodeSocket`, so that their memory is freed with its last use and their two sides end by themselves.
  *
  * A connection is the handler's for as long as that runs, and is gone when it has ended. Interrupting `run` interrupts the handlers and
- * waits for them. What comes while nothing runs waits, unread, and what comes beyond the limit is reset.
+ * waits for them; what comes meanwhile is reset, as is what comes beyond the limit. What comes while nothing runs waits, unread.
  *
  * @since 0.1.0
  */
@@ -18,6 +18,7 @@ import { number } from "../connection/internal/option.ts"
 import type { ListenError } from "../server/UpgradeListener.ts"
 import { Latest } from "./internal/latest.ts"
 import * as Listen from "./internal/listen.ts"
+import { reset } from "./internal/reset.ts"
 import { ignoreError } from "./internal/upgrade.ts"
 import * as NodeSocket from "./NodeSocket.ts"
 
@@ -57,8 +58,9 @@ export const make = Effect.fnUntraced(function* (
   const handlers = new Latest<(socket: Net.Socket) => void>()
   const open = new Set<Net.Socket>()
   const waiting = new Set<Net.Socket>()
+  let isEnding = false
   const server = Net.createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => {
-    if (open.size >= maxConnections) return void socket.resetAndDestroy()
+    if (open.size >= maxConnections || isEnding) return reset(socket)
     open.add(socket)
     socket.once("close", () => void (open.delete(socket), waiting.delete(socket)))
     // until it is read, an error must find someone
@@ -74,20 +76,31 @@ export const make = Effect.fnUntraced(function* (
     })
   )
   const address = yield* Listen.open(server, options)
+  const serve = Effect.fnUntraced(function* <R, E, _>(handler: (socket: Socket.Socket) => Effect.Effect<_, E, R>) {
+    const fork = yield* FiberSet.makeRuntime<R>()
+    const handle = (socket: Net.Socket) =>
+      Effect.suspend(() => handler(NodeSocket.fromDuplex(socket))).pipe(
+        Effect.ignoreCause({ log: "Error", message: "A handler of a connection failed" }),
+        Effect.ensuring(Effect.sync(() => void socket.destroy()))
+      )
+    const leave = handlers.add((socket) => void fork(handle(socket)))
+    for (const socket of waiting) fork(handle(socket))
+    waiting.clear()
+    // from now on, until all handlers have ended
+    return yield* Effect.onExit(Effect.never, () =>
+      Effect.sync(() => {
+        leave()
+        isEnding = handlers.current === undefined
+      })
+    )
+  }, Effect.scoped)
   return {
     address,
-    run: Effect.fnUntraced(function* <R, E, _>(handler: (socket: Socket.Socket) => Effect.Effect<_, E, R>) {
-      const fork = yield* FiberSet.makeRuntime<R>()
-      const handle = (socket: Net.Socket) =>
-        Effect.suspend(() => handler(NodeSocket.fromDuplex(socket))).pipe(
-          Effect.ignoreCause({ log: "Error", message: "A handler of a connection failed" }),
-          Effect.ensuring(Effect.sync(() => void socket.destroy()))
-        )
-      const leave = handlers.add((socket) => void fork(handle(socket)))
-      for (const socket of waiting) fork(handle(socket))
-      waiting.clear()
-      return yield* Effect.ensuring(Effect.never, Effect.sync(leave))
-    }, Effect.scoped)
+    run: (handler) =>
+      Effect.ensuring(
+        serve(handler),
+        Effect.sync(() => void (isEnding = false))
+      )
   }
 })
 

@@ -391,7 +391,10 @@ export const confirm = (
     return Result.fail(`the server chose a subprotocol that was not offered; ${shown(subprotocol)}`)
   }
   const extensions = headers["sec-websocket-extensions"]
-  if (extensions === undefined) return Result.succeed({ subprotocol, compression: undefined })
+  // an empty list chooses none
+  if (extensions === undefined || list(extensions).length === 0) {
+    return Result.succeed({ subprotocol, compression: undefined })
+  }
   const policy = asked.compression === undefined ? false : asked.compression
   const compression = Extension.parse(extensions).pipe(
     Option.flatMap(([first, ...more]) =>

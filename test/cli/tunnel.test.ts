@@ -41,7 +41,7 @@ const head = (connection: RawTarget.TargetConnection) =>
   connection.watch.until("a head", () => (connection.text.endsWith("\r\n\r\n") ? connection.text : undefined))
 
 describe("tunnel", { timeout: 60_000 }, () => {
-  it.live("leads to the proxy's target and back, and ends in order with SIGTERM", () =>
+  it.live("leads to the proxy's target and back, and cuts off with SIGTERM what has not ended, in order", () =>
     Effect.gen(function* () {
       const target = yield* RawTarget.listen()
       const proxy = yield* Proxy.serve({ target: target.target })
@@ -53,8 +53,7 @@ describe("tunnel", { timeout: 60_000 }, () => {
       connection.socket.write("and back")
       yield* tcp.untilReceived(8)
       yield* command.kill("SIGTERM")
-      yield* Effect.all([tcp.until("end"), connection.until("end")])
-      tcp.socket.end()
+      yield* Effect.all([tcp.until("reset"), connection.until("end")])
       connection.socket.end()
       const { code, stderr } = yield* command.ended
       assert.deepStrictEqual([code, stderr], [0, ""])
@@ -66,9 +65,11 @@ describe("tunnel", { timeout: 60_000 }, () => {
       const listener = yield* RawTarget.listen()
       const { port, stderr } = yield* tunnelling(
         [
-          ...[`ws://127.0.0.1:${listener.port}/path?token=1`, "--authorization-env", "AUTH", "--compress"],
-          ...["--header", "Origin: https://app.example", "--header", "X-Way: one", "--header", "x-way: two"],
-          ...["--subprotocol", "mqtt", "--subprotocol", "binary"]
+          `ws://127.0.0.1:${listener.port}/path?token=1`,
+          ..."--authorization-env AUTH --compress --subprotocol mqtt --subprotocol binary".split(" "),
+          ...["Origin: https://app.example", "X-Way: one", "x-way: two", "constructor: x"].map(
+            (line) => `--header=${line}`
+          )
         ],
         { AUTH: " Bearer s3cret\n" }
       )
@@ -82,16 +83,28 @@ describe("tunnel", { timeout: 60_000 }, () => {
         "origin: https://app.example",
         "x-way: one",
         "x-way: two",
+        "constructor: x",
         "sec-websocket-protocol: mqtt, binary"
       ]) {
         assert.include(lines, line)
       }
       assert.isTrue(lines.some((line) => line.startsWith("sec-websocket-extensions: permessage-deflate")))
-      connection.socket.end("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+      connection.socket.end("HTTP/1.1 301 Moved\r\nLocation: wss://ann:s3cret@b/p?token=1\r\n\r\n")
       yield* tcp.until("reset")
-      yield* eventually("the log", () => stderr().includes("answered 401"))
+      yield* eventually("the log", () => stderr().includes('answered 301 instead of 101, and names "wss://b/p"'))
       assert.notInclude(stderr(), "s3cret")
       assert.notInclude(stderr(), "token=1")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("has a user and a password from the environment", () =>
+    Effect.gen(function* () {
+      const listener = yield* RawTarget.listen()
+      const { port } = yield* tunnelling([`ws://127.0.0.1:${listener.port}`, "--user-env", "USER_OF"], {
+        USER_OF: "ann:s3cret\n"
+      })
+      yield* program({ host: "127.0.0.1", port })
+      assert.include(yield* head(yield* listener.accept), "authorization: Basic YW5uOnMzY3JldA==\r\n")
     }).pipe(Effect.scoped)
   )
 
@@ -102,13 +115,16 @@ describe("tunnel", { timeout: 60_000 }, () => {
       const firewall = yield* RawTarget.listen()
       const path = join(folder, "s")
       const command = yield* start([
-        ...["tunnel", `unix:${path}`, "ws://192.0.2.7:8080"],
-        ...["--firewall", `socks5://127.0.0.1:${firewall.port}`]
+        "tunnel",
+        `unix:${path}`,
+        "ws://192.0.2.7:8080",
+        "--firewall",
+        `socks5://127.0.0.1:${firewall.port}`
       ])
       assert.strictEqual(yield* command.line(1), `ready unix:${path}`)
       yield* program({ path })
       const connection = yield* firewall.accept
-      yield* play(connection, [...socks5Before.steps(8080).slice(0, 1)])
+      yield* play(connection, socks5Before.steps(8080).slice(0, 1))
     }).pipe(Effect.scoped)
   )
 })
@@ -154,12 +170,26 @@ describe("a mistake about a tunnel", { timeout: 120_000 }, () => {
     ],
     [
       [...at, "ws://a", "--header", "Upgrade: x"],
-      ["upgrade", "handshake"]
+      ["--header:", "upgrade", "handshake"]
     ],
     [
       [...at, "ws://a", "--subprotocol", "a,b"],
-      ["subprotocols", "a,b"]
+      ["--subprotocol:", "a,b"]
     ],
+    [
+      [...at, "ws://a", "--header", "Trailer: x"],
+      ["--header", "trailer", "handshake"]
+    ],
+    [
+      [...at, "ws://a", "--header", "Host: a", "--header", "host: b"],
+      ["--header", "one value of host"]
+    ],
+    [
+      [...at, "ws://a:b@c", "--user-env", "PATH"],
+      ["--user-env", "before its @"]
+    ],
+    [[...at, "ws://a%3Ab:c@d"], ["a user has no colon"]],
+    [[...at, "ws://a/#"], ["without a fragment"]],
     [
       [...at, "ws://a", "--authorization-env", "NOT_SET"],
       ["--authorization-env", "NOT_SET"]

@@ -61,6 +61,21 @@ describe("the end of the byte stream", () => {
     )
   }
 
+  it.live("comes behind the server's, also if the scope of the connection goes on", () =>
+    Effect.gen(function* () {
+      const listener = yield* RawTarget.listen()
+      const client = Context.get(yield* Layer.build(NodeWebSocketClient.layer()), WebSocketClient.WebSocketClient)
+      const connecting = yield* Effect.forkScoped(client.connect(`ws://127.0.0.1:${listener.port}`))
+      const server = yield* listener.accept
+      yield* server.watch.until<true>("the head", () => server.text.endsWith("\r\n\r\n"))
+      server.socket.write(Buffer.concat([Buffer.from(answerTo(server.text)), close]))
+      const socket = yield* Fiber.join(connecting)
+      yield* Stream.runDrain(socket.messages)
+      server.socket.end()
+      yield* server.until("closed")
+    })
+  )
+
   it.live("comes from the client if the server takes longer than the close timeout", () =>
     Effect.gen(function* () {
       const { fiber, server } = yield* opened("reads")

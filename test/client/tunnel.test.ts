@@ -28,13 +28,19 @@ const total = 8 * MiB
 const patience = 20_000
 
 /** A port that leads to the target, through a tunnel and a proxy, and what becomes of the tunnel's connections. */
-const tunnel = Effect.fnUntraced(function* (target: Target, options: NodeTcpListener.Options = {}) {
+const tunnel = Effect.fnUntraced(function* (
+  target: Target,
+  options: NodeTcpListener.Options & NodeWebSocketClient.Options = {}
+) {
   const proxy = yield* Proxy.serve({ target })
   return { proxy, ...(yield* leading(`ws://127.0.0.1:${proxy.port}`, options)) }
 })
 
 /** A port that leads to a server. */
-const leading = Effect.fnUntraced(function* (url: string, options: NodeTcpListener.Options = {}) {
+const leading = Effect.fnUntraced(function* (
+  url: string,
+  options: NodeTcpListener.Options & NodeWebSocketClient.Options = {}
+) {
   const failures: Array<string> = []
   const scope = yield* Scope.fork(yield* Effect.scope)
   const context = yield* Layer.buildWithScope(
@@ -43,7 +49,10 @@ const leading = Effect.fnUntraced(function* (url: string, options: NodeTcpListen
       onFailure: (error) => Effect.sync(() => void failures.push(`${error._tag}: ${error.message}`))
     }).pipe(
       Layer.provideMerge(
-        Layer.merge(NodeTcpListener.layer(options), NodeWebSocketClient.layer({ closeTimeout: "2 seconds" }))
+        Layer.merge(
+          NodeTcpListener.layer(options),
+          NodeWebSocketClient.layer({ closeTimeout: "2 seconds", ...options })
+        )
       )
     ),
     scope
@@ -166,7 +175,33 @@ describe("a tunnel", () => {
     })
   )
 
-  it.live("delivers what was said, and ends both, when it is stopped", () =>
+  it.live("resets the program when a limit of its own is reached, whatever the server answers", () =>
+    Effect.gen(function* () {
+      const target = yield* RawTarget.listen()
+      const { failures, port } = yield* tunnel(target.target, { maxLifetime: "300 millis" })
+      const tcp = yield* program(port)
+      const connection = yield* target.accept
+      connection.socket.write("half of an answer")
+      yield* tcp.untilReceived(17)
+      yield* tcp.until("reset", patience)
+      yield* eventually("the failure", () => failures.find((text) => text.startsWith("WebSocketError")))
+      yield* connection.until("end", patience)
+      connection.socket.end()
+    })
+  )
+
+  it.live("says at once what no connection could be made with", () =>
+    Effect.gen(function* () {
+      for (const options of [{ url: "redis.example" }, { url: "ws://a", headers: { upgrade: "x" } }]) {
+        const error = yield* Effect.flip(
+          Layer.build(Tunnel.layer(options).pipe(Layer.provide([NodeTcpListener.layer(), NodeWebSocketClient.layer()])))
+        )
+        assert.strictEqual(error._tag === "WebSocketClientError" && error.reason._tag, "InvalidRequest")
+      }
+    })
+  )
+
+  it.live("delivers what was said, and resets the program, when it is stopped; nobody else comes in then", () =>
     Effect.gen(function* () {
       const target = yield* RawTarget.listen()
       const { port, stop } = yield* tunnel(target.target)
@@ -176,12 +211,12 @@ describe("a tunnel", () => {
       connection.socket.write("down")
       yield* Effect.all([tcp.untilReceived(4), connection.untilReceived(2)])
       const stopping = yield* Effect.forkScoped(stop)
+      const late = yield* program(port)
+      yield* late.watch.until<true>("its end", () => late.over, patience)
       yield* connection.until("end", patience)
-      yield* tcp.until("end", patience)
-      tcp.socket.end()
+      yield* tcp.until("reset", patience)
       connection.socket.end()
       yield* Fiber.join(stopping)
-      yield* tcp.until("closed", patience)
     })
   )
 

@@ -4,6 +4,7 @@
  */
 import * as Base64 from "effect/encoding/Base64"
 import * as Result from "effect/Result"
+import { quoted as shortened } from "../../protocol/internal/shown.ts"
 import { type AnyTarget, Target, UnixTarget } from "../../proxy/Target.ts"
 
 export interface Address {
@@ -35,11 +36,15 @@ const parsed = (text: string | URL): Result.Result<URL, string> =>
   // it may be a secret, whatever is wrong with it
   Result.try({ try: () => new URL(text), catch: () => `${expected}, got one that cannot be read` })
 
+const hasControl = (text: string): boolean => [...text].some((character) => character < " " || character === "\x7f")
+
 const authorizationOf = ({ password, username }: URL): Result.Result<string | undefined, string> => {
   if (username === "" && password === "") return Result.succeed(undefined)
-  return Result.map(
-    Result.all([decoded(username), decoded(password)]),
-    ([user, password]) => `Basic ${Base64.encode(`${user}:${password}`)}`
+  return Result.flatMap(Result.all([decoded(username), decoded(password)]), ([user, password]) =>
+    // RFC 7617 section 2: the first colon ends the user, and control characters are not allowed
+    user.includes(":") || hasControl(user) || hasControl(password)
+      ? Result.fail(`${expected}; a user has no colon, and neither it nor a password a control character`)
+      : Result.succeed(`Basic ${Base64.encode(`${user}:${password}`)}`)
   )
 }
 
@@ -65,7 +70,7 @@ const unixAddress = (url: URL): Result.Result<Address, string> => {
 export const parse = (text: string | URL): Result.Result<Address, string> =>
   Result.flatMap(parsed(text), (url) => {
     // section 3: fragments mean nothing here, and the number sign is to be escaped
-    if (url.hash !== "") return Result.fail(`${expected}, without a fragment (#)`)
+    if (url.href.includes("#")) return Result.fail(`${expected}, without a fragment (#)`)
     if (url.protocol === "ws+unix:") return unixAddress(url)
     const defaultPort = defaultPorts.get(url.protocol)
     if (defaultPort === undefined) return Result.fail(`${expected}, got one with the scheme ${url.protocol}`)
@@ -84,6 +89,9 @@ export const parse = (text: string | URL): Result.Result<Address, string> =>
       shown: `${isSecure ? "wss" : "ws"}://${url.host}${url.pathname}`
     }))
   })
+
+/** A URL as it came from somebody else, for people: without credentials, query and fragment, short, and in a line. */
+export const shownOther = (text: string): string => shortened(text.replace(/[?#].*$/s, "").replace(/\/\/[^/]*@/, "//"))
 
 /** How a URL that cannot be used is shown: no more of it than where its host may end. */
 export const shown = (text: string | URL): string =>

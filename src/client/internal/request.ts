@@ -1,50 +1,78 @@
 /**
- * The headers of a client's request, checked: what would break the head, or is the handshake's own, is a mistake of whoever asked for it.
+ * A client's request, checked: what would break the head, or is the handshake's own, is a mistake of whoever asked for it, and is told
+ * without a value that may be a secret.
  */
 import * as Result from "effect/Result"
 import { shown } from "../../protocol/internal/shown.ts"
 import { isToken } from "../../protocol/internal/token.ts"
 import type { ResponseHeaders } from "../../protocol/OpeningHandshake.ts"
-import type { Address } from "./address.ts"
+import { InvalidRequest, WebSocketClientError } from "../WebSocketClientError.ts"
+import * as Address from "./address.ts"
 
 /** What only the handshake itself says, and what would announce a body, which a GET to upgrade has not. */
-const own = /^(?:upgrade|connection|content-length|transfer-encoding|expect|sec-websocket-.*)$/i
+const own = /^(?:upgrade|connection|content-length|transfer-encoding|trailer|expect|sec-websocket-.*)$/i
+
+/** RFC 9110 section 5.3: what is no list comes once. */
+const single = new Set(["host", "authorization", "origin", "user-agent", "referer"])
 
 /** RFC 9110 section 5.5, of which what is not ASCII is Latin-1. */
-const isValue = (text: string): boolean => /^[\t\x20-\x7e\x80-\xff]*$/.test(text)
+const isValue = (text: unknown): boolean => typeof text === "string" && /^[\t\x20-\x7e\x80-\xff]*$/.test(text)
 
-/** RFC 6455 section 4.1: unique, and each a token. */
-const faultOfSubprotocols = (names: ReadonlyArray<string>): string | undefined => {
-  const stray = names.find((name) => !isToken(name))
-  if (stray !== undefined) return `subprotocols: expected names without blanks or commas; ${shown(stray)}`
+/** RFC 6455 section 4.1: unique, and each a token. Who writes no TypeScript may give anything. */
+const faultOfSubprotocols = (names: unknown): string | undefined => {
+  if (!Array.isArray(names)) return "subprotocols: expected a list of names"
+  const stray: unknown = names.find((name: unknown) => typeof name !== "string" || !isToken(name))
+  if (stray !== undefined) return `subprotocols: expected names without blanks or commas; ${shown(String(stray))}`
   return new Set(names).size < names.length ? "subprotocols: expected each name once" : undefined
 }
 
-const faultOf = (name: string, values: ReadonlyArray<string>): string | undefined => {
+const faultOf = (name: string, value: unknown): string | undefined => {
   if (!isToken(name)) return `headers: expected the name of a header; ${shown(name)}`
   if (own.test(name)) return `headers: ${name} is not to be set: the handshake says it itself`
-  // its value may be a secret
+  if (Array.isArray(value) && single.has(name.toLowerCase()))
+    return `headers: expected one value of ${name}, not a list`
+  const values: ReadonlyArray<unknown> = Array.isArray(value) ? value : [value]
   return values.every(isValue) ? undefined : `headers: expected a value of ${name} that is one line of Latin-1`
 }
 
+/** The headers of a request. */
 export const headersOf = (asked: {
-  readonly address: Address
+  readonly address: Address.Address
   readonly handshake: Readonly<Record<string, string>>
   readonly subprotocols: ReadonlyArray<string> | undefined
-  /** What comes later goes before what comes first. */
+  /** What comes later goes before what comes first; the credentials of the URL are asked for with the last of them. */
   readonly given: ReadonlyArray<ResponseHeaders | undefined>
 }): Result.Result<ResponseHeaders, string> => {
   const { address, given, handshake, subprotocols = [] } = asked
   const misnamed = faultOfSubprotocols(subprotocols)
   if (misnamed !== undefined) return Result.fail(misnamed)
-  const headers: Record<string, string | ReadonlyArray<string>> = { host: address.host, ...handshake }
-  if (address.authorization !== undefined) headers["authorization"] = address.authorization
-  for (const some of given) {
+  // a name may be one that every object has
+  const headers = new Map<string, string | ReadonlyArray<string>>([
+    ["host", address.host],
+    ...Object.entries(handshake)
+  ])
+  for (const [index, some] of given.entries()) {
+    if (index === given.length - 1 && address.authorization !== undefined) {
+      headers.set("authorization", address.authorization)
+    }
     for (const [name, value] of Object.entries(some ?? {})) {
-      const fault = faultOf(name, typeof value === "string" ? [value] : value)
+      const fault = faultOf(name, value)
       if (fault !== undefined) return Result.fail(fault)
-      headers[name.toLowerCase()] = value
+      headers.set(name.toLowerCase(), value)
     }
   }
-  return Result.succeed(headers)
+  return Result.succeed(Object.fromEntries(headers))
 }
+
+/** Whether a request can be made of this, before anybody is connected to. */
+export const checkedRequest = (
+  url: string | URL,
+  given: ReadonlyArray<ResponseHeaders | undefined>,
+  subprotocols: ReadonlyArray<string> | undefined
+): Result.Result<ResponseHeaders, WebSocketClientError> =>
+  Address.parse(url).pipe(
+    Result.flatMap((address) => headersOf({ address, handshake: {}, subprotocols, given })),
+    Result.mapError(
+      (message) => new WebSocketClientError({ url: Address.shown(url), reason: new InvalidRequest({ message }) })
+    )
+  )

@@ -10,6 +10,7 @@ import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import type * as Pull from "effect/Pull"
 import type * as Socket from "effect/socket/Socket"
 import * as Stream from "effect/Stream"
@@ -79,6 +80,11 @@ export class Connection implements Owner, Gate, Slow {
   /** We went without waiting for the peer: that its bytes end then is no loss of the connection. */
   hasLeft = false
   private settling: Settling | undefined
+  // declared, so that they take no memory before a connection ends
+  /** What is left of a client's connection behind a closing handshake that is done. */
+  declare private leaving: Fiber.Fiber<void> | undefined
+  /** The Close frame that went first, if it was ours. */
+  declare begun: CloseCode.CloseStatus | undefined
 
   private reportedReceived = 0
   private reportedSent = 0
@@ -296,20 +302,22 @@ export class Connection implements Owner, Gate, Slow {
   private advance(event: ConnectionState.Event): Now.Wait {
     const { send, state } = ConnectionState.step(this.state, event)
     this.state = state
+    if (state._tag === "CloseSent") this.begun = state.status
     if (send === undefined) return undefined
     const wait = Now.begin(this.outbound.control(Opcode.close, CloseCode.encodeStatus(send)))
     return wait === undefined ? undefined : bounded(this, Effect.ignore(wait), Effect.void)
   }
 
   /**
-   * Section 5.5.1: a Close frame is answered by one; section 7.1.1: then the server ends the byte stream first. Whoever waits for the
-   * end may end the byte stream, too, and so learns of it behind that.
+   * Section 5.5.1: a Close frame is answered by one; section 7.1.1: then the server ends the byte stream first, and the client behind it,
+   * however long its scope goes on. Whoever waits for the end may end the byte stream, too, and so learns of it behind that.
    */
   closeReceived(status: CloseCode.CloseStatus): ItemPull {
     const settled = Effect.sync(() => {
       if (this.state._tag === "Closed") this.settle(this.state.info)
     })
-    const ends = this.role === "server" ? Effect.andThen(this.ends.end, settled) : settled
+    const ends =
+      this.role === "server" ? Effect.andThen(this.ends.end, settled) : Effect.andThen(settled, this.beginLeaving)
     return once(
       Effect.suspend(() => {
         const wait = this.advance({ _tag: "CloseReceived", status })
@@ -317,6 +325,17 @@ export class Connection implements Owner, Gate, Slow {
       }),
       Cause.done()
     )
+  }
+
+  /** Waits for the server's end of the byte stream, bounded, and then is gone. */
+  private get beginLeaving(): Effect.Effect<void> {
+    const gone = Effect.andThen(
+      bounded(this, pullToEnd(this.inbound.reader), Effect.void),
+      this.ends.destroy(this.limits.closeTimeout)
+    )
+    return Effect.map(Effect.forkDetach(gone), (leaving) => {
+      this.leaving = leaving
+    })
   }
 
   /** Section 7.1.7: say why, then end. */
@@ -391,10 +410,7 @@ export class Connection implements Owner, Gate, Slow {
     const { ends } = this
     const { closeTimeout } = this.limits
     if (this.transportLost) return ends.destroy(closeTimeout)
-    // section 7.1.1: behind a closing handshake that is done, the end is the server's to begin
-    if (this.role === "client" && this.info?.wasClean === true) {
-      return Effect.andThen(bounded(this, this.drain, Effect.void), ends.destroy(closeTimeout))
-    }
+    if (this.leaving !== undefined) return Effect.asVoid(Fiber.await(this.leaving))
     if (ends.leave !== undefined && !this.inbound.reading) return ends.leave(closeTimeout)
     return ends.end.pipe(
       Effect.andThen(bounded(this, this.drain, Effect.void)),
@@ -404,10 +420,7 @@ export class Connection implements Owner, Gate, Slow {
 
   /** Reads the transport to its end, behind whoever reads still; what comes now belongs to no frame. */
   private get drain(): Effect.Effect<void> {
-    return Effect.andThen(
-      this.inbound.discard,
-      Effect.ignore(Effect.forever(this.inbound.reader.pull, { disableYield: true }))
-    )
+    return Effect.andThen(this.inbound.discard, pullToEnd(this.inbound.reader))
   }
 
   private get report(): Effect.Effect<void> {
@@ -432,5 +445,8 @@ export class Connection implements Owner, Gate, Slow {
 }
 
 const noBytes = new Uint8Array(0)
+
+const pullToEnd = ({ pull }: Transport.Reader): Effect.Effect<void> =>
+  Effect.ignore(Effect.forever(pull, { disableYield: true }))
 
 const asTheyCome: MessageEvent.Gathering = { pieceSize: 0, wholeMessages: false }

@@ -6,8 +6,10 @@ import * as Effect from "effect/Effect"
 import * as Http from "node:http"
 import type * as Net from "node:net"
 import { type Answer, NoAnswer, type Request } from "../../client/UpgradeDialer.ts"
+import * as Alerts from "../../tls/Alerts.ts"
 import * as NodeSocket from "../NodeSocket.ts"
 import { quiet } from "./connecting.ts"
+import { alertOf } from "./handshakeFault.ts"
 
 /** The most that the head of the answer may be. */
 const maxHead = 16 * 1024
@@ -25,6 +27,11 @@ const failure = (cause: NodeJS.ErrnoException): NoAnswer => {
   const { code } = cause
   if (code === "HPE_HEADER_OVERFLOW") return unreadable(`sent a head of more than ${maxHead} bytes`, cause)
   if (code?.startsWith("HPE_") === true) return unreadable("sent something that is not HTTP/1.1", cause)
+  if (code?.startsWith("ERR_SSL_") === true) {
+    const alert = alertOf(cause)
+    const instead = `ended TLS${alert === undefined ? "" : ` with the alert ${Alerts.format(alert)}`} before it answered`
+    return new NoAnswer({ kind: "TlsFailed", instead, cause })
+  }
   return new NoAnswer({ kind: "Lost", instead: "ended the connection", cause })
 }
 
@@ -33,7 +40,8 @@ const headersOf = ({ headers }: Http.IncomingMessage): Record<string, string> =>
     Object.entries(headers).map(([name, value = ""]) => [name, typeof value === "string" ? value : value.join(", ")])
   )
 
-const utf8 = new TextDecoder()
+/** Half a character at the end is left out. */
+const cutShort = { stream: true }
 
 /** Sends the request and waits for the answer; the socket is the caller's to destroy. */
 export const ask = (socket: Net.Socket, { headers, path }: Request): Effect.Effect<Answer, NoAnswer> =>
@@ -52,21 +60,21 @@ export const ask = (socket: Net.Socket, { headers, path }: Request): Effect.Effe
     let interim = 0
     let timer: NodeJS.Timeout | undefined
     request.on("error", (cause) => fail(failure(cause)))
-    request.on("information", ({ statusCode }) => {
-      // without an Upgrade header `node:http` takes it for one more interim answer
-      if (statusCode === 101) fail(unreadable("answered 101 without an Upgrade header"))
-      else if (++interim > maxInterim) fail(unreadable(`answered more than ${maxInterim} times with 1xx`))
+    request.on("information", () => {
+      if (++interim > maxInterim) fail(unreadable(`answered more than ${maxInterim} times with 1xx`))
     })
     request.once("upgrade", (response, _socket, head) => {
       const stream = NodeSocket.fromDuplex(socket, head)
       resume(Effect.succeed({ status: 101, headers: headersOf(response), socket: stream }))
     })
     request.once("response", (response) => {
+      // to `node:http` it is no upgrade without them
+      if (response.statusCode === 101) return fail(unreadable("answered 101 without Upgrade and Connection headers"))
       const chunks: Array<Buffer> = []
       let size = 0
       const done = () => {
         clearTimeout(timer)
-        const body = utf8.decode(Buffer.concat(chunks).subarray(0, maxBody))
+        const body = new TextDecoder().decode(Buffer.concat(chunks).subarray(0, maxBody), cutShort)
         resume(Effect.succeed({ status: response.statusCode ?? 0, headers: headersOf(response), body }))
       }
       timer = setTimeout(done, bodyPatience)

@@ -67,7 +67,8 @@ const handshake = (peer: Peer, connection: Net.Socket, client: TlsClient): Effec
       resume(Effect.fail(error))
     }
     const onError = (cause: Error) => failed(peer.error(Failure.handshake(cause, peer.name), cause))
-    const onClose = () => failed(peer.error(`The ${peer.name} closed the connection in the TLS handshake.`))
+    const onClose = () =>
+      failed(peer.error(`The ${peer.name} closed the connection in the TLS handshake.`, { code: "ECONNRESET" }))
     const onSecure = () => {
       const error = fault(socket, peer, client)
       if (error !== undefined) return failed(error)

@@ -147,15 +147,24 @@ export class Pipe
     return Effect.andThen(this.delivered, this.targetSaid)
   }
 
-  /** The same, if it has said all that it had to. */
+  /** The same, if it has said all that it had to. If we closed first, whatever it answers, it is by our own code. */
   private closed(isWhole: (info: CloseInfo) => boolean): Effect.Effect<void> {
-    const { client, target } = this
+    const { client } = this
     return Effect.flatMap(client.closed, (info) => {
-      if (isWhole(info)) return this.saidAll
-      this.tell(connectionClosed(info))
-      const { flushed = Effect.void } = target.writer
-      return Effect.andThen(Effect.ignore(Effect.timeoutOption(flushed, client.limits.closeTimeout)), this.reset)
+      const { begun } = client
+      const first =
+        begun === undefined ? info : { ...info, code: begun.code ?? CloseCode.noStatus, reason: begun.reason }
+      if (isWhole(first)) return this.saidAll
+      this.tell(connectionClosed(first))
+      return this.cutOff
     })
+  }
+
+  /** The target gets what came, as far as it takes it, and does not take that for the whole. */
+  private get cutOff(): Effect.Effect<void> {
+    const { client, target } = this
+    const { flushed = Effect.void } = target.writer
+    return Effect.andThen(Effect.ignore(Effect.timeoutOption(flushed, client.limits.closeTimeout)), this.reset)
   }
 
   /** The rest of the way down, which has a fiber from now on. */
@@ -215,9 +224,11 @@ export class Pipe
     const { closeTimeout } = client.limits
     const bounded = (self: Effect.Effect<unknown, unknown>) =>
       Effect.ignore(Effect.timeoutOption(Effect.interruptible(self), closeTimeout))
-    const deliver = this.fromClient((result) => Effect.andThen(Effect.fromResult(result), this.delivered))
+    const deliver = this.fromClient((result) =>
+      Effect.andThen(Effect.fromResult(result), this.isWhole === undefined ? this.delivered : Effect.void)
+    )
     return (this.isDelivered ? Effect.void : Effect.andThen(client.beginClose(goingAway), bounded(deliver))).pipe(
-      Effect.andThen(target.ends.end),
+      Effect.andThen(this.isWhole === undefined || this.isDelivered ? target.ends.end : this.cutOff),
       // to leave unread what the target sends would be a reset, and destroy what it has not read
       Effect.andThen(bounded(this.discard))
     )

@@ -27,8 +27,9 @@ export interface PipeOptions {
   /** Who sees what the client sends, before the target gets it. Default: nobody. */
   readonly observer?: Observer | undefined
   /**
-   * Whether a client that closes so has said all that it had to. If it has not, the target gets what came and is then reset, so that
-   * it does not take that for the whole; `onFailure` is told. Default: every Close frame is the end of what is said.
+   * Whether a connection that is closed so, by the client or by us, has brought all that it had to. If not, the target gets what came, as
+   * far as it takes it, and is then reset, so that it does not take that for the whole; `onFailure` is told. An interruption is no
+   * such end either. Default: every Close frame is the end of what is said.
    */
   readonly isWhole?: ((info: CloseInfo) => boolean) | undefined
   /** Told why the connection failed, if it did: a `WebSocketError` is the client's, a `SocketError` the target's. */
