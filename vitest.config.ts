@@ -6,7 +6,7 @@ import { defineConfig } from "vitest/config"
 const alone = "test/cli/workers.test.ts"
 
 /** What makes its certificates with `openssl`: left out, with a word, where that is missing. */
-const tls = ["test/tls/**", "test/{cli,docs}/tls*.test.ts", "test/component/{certificate,tls}*.test.ts"]
+const tls = ["test/tls/**", "test/{cli,client,docs}/tls*.test.ts", "test/component/{certificate,tls}*.test.ts"]
 const noOpenssl = missing("openssl")
 if (noOpenssl !== undefined) process.stderr.write(`${noOpenssl}: ${tls.join(", ")} are skipped\n`)
 

@@ -83,7 +83,7 @@ export class WebSocketClient extends Context.Service<
       url: string | URL,
       asking?: Asking
     ) => Effect.Effect<WebSocket.WebSocket, ClientError.WebSocketClientError, Scope.Scope>
-    /** How many connections there are whose scope has not ended. */
+    /** How many connections are open. */
     readonly connections: Effect.Effect<number>
   }
 >()("effect-websocket/client/WebSocketClient") {}
@@ -198,7 +198,7 @@ export const make = Effect.fnUntraced(function* (
       })
     )
 
-  return { connect, connections: Effect.sync(keepAlive.size) }
+  return { connect, connections: Effect.sync(keepAlive.open) }
 })
 
 /**

@@ -31,6 +31,8 @@ export interface KeepAlive {
   readonly forget: (webSocket: WebSocket) => void
   /** How many connections are watched. */
   readonly size: () => number
+  /** How many of them are open. */
+  readonly open: () => number
 }
 
 /** What the sweep remembers of a connection, in milliseconds since it began: small numbers, that take no memory of their own. */
@@ -174,6 +176,11 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
 
   return {
     size: () => watched.size,
+    open: () => {
+      let open = 0
+      for (const connection of watched.keys()) if (connection.isOpen) open++
+      return open
+    },
     // every WebSocket that this package makes is a Connection; another implementation is not ours to watch
     watch: (webSocket) => {
       if (!(webSocket instanceof Connection)) return

@@ -144,7 +144,7 @@ describe("a mistake about a tunnel", { timeout: 120_000 }, () => {
     ],
     [
       ["tunnel", "0", "https+x://a"],
-      ["cannot use the URL", "https+x:"]
+      ["cannot use the URL", "another scheme"]
     ],
     [["tunnel", "0", "ws://a/#b"], ["without a fragment"]],
     [["tunnel", "0", "ws://a", "b"], ['Unexpected positional argument: "b"']],

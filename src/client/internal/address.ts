@@ -55,6 +55,8 @@ const unixAddress = (url: URL): Result.Result<Address, string> => {
   return Result.flatMap(decoded(escaped), (file) => {
     if (!file.startsWith("/") || url.host !== "" || file.includes("\0"))
       return Result.fail(`${expected}; the path of a unix socket is absolute`)
+    // such a URL may be opaque, and then nothing in it is escaped
+    if (!/^[\x21-\x7e]*$/.test(`${path}${url.search}`)) return Result.fail(`${expected}, its blanks escaped as %20`)
     return Result.succeed({
       target: new UnixTarget({ path: file }),
       isSecure: false,
@@ -73,7 +75,7 @@ export const parse = (text: string | URL): Result.Result<Address, string> =>
     if (url.href.includes("#")) return Result.fail(`${expected}, without a fragment (#)`)
     if (url.protocol === "ws+unix:") return unixAddress(url)
     const defaultPort = defaultPorts.get(url.protocol)
-    if (defaultPort === undefined) return Result.fail(`${expected}, got one with the scheme ${url.protocol}`)
+    if (defaultPort === undefined) return Result.fail(`${expected}, got one with another scheme`)
     if (url.hostname === "") return Result.fail(`${expected}; its host is missing`)
     if (url.port === "0") return Result.fail(`${expected}; no server listens on port 0`)
     const isSecure = defaultPort === 443

@@ -26,7 +26,7 @@ import { isPreparedMessage, prepare, type PreparedMessage } from "../PreparedMes
 import * as Telemetry from "../Telemetry.ts"
 import * as Transport from "../Transport.ts"
 import { connectionClosed, invalidUsage, lost, peerTimeout, violation, type WebSocketError } from "../WebSocketError.ts"
-import { once, statusOf } from "./ending.ts"
+import { limitKinds, once, pullToEnd, statusOf } from "./ending.ts"
 import { Inbound, type Owner } from "./inbound.ts"
 import type { ItemPull } from "./items.ts"
 import { whole } from "./memory.ts"
@@ -35,9 +35,6 @@ import { type Gate, Outbound } from "./outbound.ts"
 import { bounded, type Slow } from "./patience.ts"
 import { Pings } from "./pings.ts"
 import { toSocket } from "./toSocket.ts"
-
-/** Kinds of violation that are limits of ours, for the metric. */
-const limitKinds = new Set(["FrameTooBig", "MessageTooBig", "TooManyFragments", "TooManyControlFrames"])
 
 export interface Options {
   readonly role: "server" | "client"
@@ -445,8 +442,5 @@ export class Connection implements Owner, Gate, Slow {
 }
 
 const noBytes = new Uint8Array(0)
-
-const pullToEnd = ({ pull }: Transport.Reader): Effect.Effect<void> =>
-  Effect.ignore(Effect.forever(pull, { disableYield: true }))
 
 const asTheyCome: MessageEvent.Gathering = { pieceSize: 0, wholeMessages: false }

@@ -5,7 +5,20 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as CloseCode from "../../protocol/CloseCode.ts"
+import type { Reader } from "../Transport.ts"
 import type { ItemPull } from "./items.ts"
+
+/** Kinds of violation that are limits of ours, for the metric. */
+export const limitKinds: ReadonlySet<string> = new Set([
+  "FrameTooBig",
+  "MessageTooBig",
+  "TooManyFragments",
+  "TooManyControlFrames"
+])
+
+/** Reads for nobody, to the end of the byte stream. */
+export const pullToEnd = ({ pull }: Reader): Effect.Effect<void> =>
+  Effect.ignore(Effect.forever(pull, { disableYield: true }))
 
 /** What the peer is told of how the use of a connection ended. */
 export const statusOf = (exit: Exit.Exit<unknown, unknown>): CloseCode.CloseStatus => ({

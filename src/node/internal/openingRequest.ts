@@ -55,11 +55,16 @@ export const ask = (socket: Net.Socket, { headers, path }: Request): Effect.Effe
       // no agent, and nothing that is not in the headers
       createConnection: () => quiet(socket),
       setDefaultHeaders: false,
+      joinDuplicateHeaders: true,
       maxHeaderSize: maxHead
     })
     let interim = 0
     let timer: NodeJS.Timeout | undefined
-    request.on("error", (cause) => fail(failure(cause)))
+    // what is too many is too large: those behind the first thousand would be left out unseen
+    request.maxHeadersCount = 0
+    /** Says what came of an answer whose status is known. */
+    let answered: (() => void) | undefined
+    request.on("error", (cause) => (answered === undefined ? fail(failure(cause)) : answered()))
     request.on("information", () => {
       if (++interim > maxInterim) fail(unreadable(`answered more than ${maxInterim} times with 1xx`))
     })
@@ -74,9 +79,12 @@ export const ask = (socket: Net.Socket, { headers, path }: Request): Effect.Effe
       let size = 0
       const done = () => {
         clearTimeout(timer)
+        // what has come and is not given out yet
+        response.read()
         const body = new TextDecoder().decode(Buffer.concat(chunks).subarray(0, maxBody), cutShort)
         resume(Effect.succeed({ status: response.statusCode ?? 0, headers: headersOf(response), body }))
       }
+      answered = done
       timer = setTimeout(done, bodyPatience)
       response.on("data", (chunk: Buffer) => {
         chunks.push(chunk)
