@@ -113,5 +113,9 @@ describe("a remasked stream", () => {
     const empty = new Remask()
     empty.push(encodeFrame({ opcode: CLOSE, mask: false }))
     assert.equal(empty.hasClosed, true)
+    // whoever is answered before its key has gone out need not send that any more
+    const keyless = new Remask()
+    keyless.push(encodeFrame({ opcode: CLOSE }).subarray(0, 2))
+    assert.equal(keyless.hasClosed, true)
   })
 })

@@ -23,7 +23,7 @@ export class Remask {
   #left = 0
   #hasClosed = false
 
-  /** Whether a Close frame has passed, all of it. */
+  /** Whether a Close frame has passed, all that leaves of it: the key of one without a payload may never come any more. */
   get hasClosed(): boolean {
     return this.#hasClosed
   }
@@ -52,6 +52,7 @@ export class Remask {
     if (position === 1) {
       this.#keyAt = 2 + lengthOctets(octet & 0x7f)
       this.#headerSize = this.#keyAt + (this.#isMasked ? KEY.length : 0)
+      if ((octet & 0x7f) === 0) this.#look()
     }
     if (header.length === this.#headerSize && position > 0) this.#beginPayload()
     if (position >= this.#keyAt) return []
@@ -72,8 +73,12 @@ export class Remask {
     this.#phase = 0
   }
 
-  #endFrame(): void {
+  #look(): void {
     if (((this.#header[0] ?? 0) & 0x0f) === CLOSE) this.#hasClosed = true
+  }
+
+  #endFrame(): void {
+    this.#look()
     this.#header = []
     this.#headerSize = this.#keyAt = 2
   }
