@@ -8,6 +8,7 @@ import { NetAddress } from "effect/net"
 import { Rpc, RpcClient, RpcClientError, RpcGroup, RpcSerialization, RpcServer } from "effect/rpc"
 import { Socket, SocketServer } from "effect/socket"
 import * as Net from "node:net"
+import { performance } from "node:perf_hooks"
 import type { Asking } from "../../src/client/WebSocketClient.ts"
 import * as WebSocketClient from "../../src/client/WebSocketClient.ts"
 import { WebSocketClientError } from "../../src/client/WebSocketClientError.ts"
@@ -175,6 +176,22 @@ describe("a client as a Socket", { timeout: 30_000 }, () => {
         yield* Fiber.interrupt(next)
         assert.lengthOf(listener.connections, round)
       }
+    })
+  )
+
+  it.live("makes nobody busy who waits to write, also after a connection", () =>
+    Effect.gen(function* () {
+      const listener = yield* RawTarget.listen()
+      const socket = yield* socketTo(urlOf(listener))
+      const writer = yield* socket.writer
+      const open = yield* reading(socket, listener)
+      const leaving = yield* Effect.forkChild(open.leave, { startImmediately: true })
+      yield* part(open)
+      yield* Fiber.join(leaving)
+      yield* Effect.forkChild(writer.write("to nobody"), { startImmediately: true })
+      const before = performance.eventLoopUtilization()
+      yield* pass(200)
+      assert.isBelow(performance.eventLoopUtilization(before).utilization, 0.5)
     })
   )
 
