@@ -64,15 +64,18 @@ const passing: ReadonlySet<DialError["kind"]> = new Set([
   "Unreachable",
   "NameNotFound",
   "TimedOut",
-  "Exhausted",
-  "FirewallFailed"
+  "Exhausted"
 ])
-/** The connection ended in the midst of the TLS handshake, as it does with a server that is being restarted. */
-const isLoss = (cause: unknown): boolean =>
+/** What may fail by the network, or by what was asked for. */
+const mixed: ReadonlySet<DialError["kind"]> = new Set(["TlsFailed", "FirewallFailed"])
+
+/** Codes of the system, as against those of TLS: the peer went away, as one does that is being restarted, or is not there yet. */
+const isOfNetwork = (cause: unknown): boolean =>
   typeof cause === "object" &&
   cause !== null &&
   "code" in cause &&
-  (cause.code === "ECONNRESET" || cause.code === "EPIPE")
+  typeof cause.code === "string" &&
+  /^(?:ECONN|EPIPE|EHOST|ENET|ENOTFOUND|EAI_AGAIN|ETIMEDOUT)/.test(cause.code)
 
 const busy: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504])
 
@@ -95,7 +98,7 @@ export class WebSocketClientError extends Data.TaggedError("WebSocketClientError
     const { reason } = this
     switch (reason._tag) {
       case "DialError":
-        return passing.has(reason.kind) || (reason.kind === "TlsFailed" && isLoss(reason.cause))
+        return passing.has(reason.kind) || (mixed.has(reason.kind) && isOfNetwork(reason.cause))
       case "Declined":
         return busy.has(reason.status)
       case "NoAnswer":

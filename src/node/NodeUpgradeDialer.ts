@@ -8,10 +8,9 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
-import { NoAnswer, UpgradeDialer } from "../client/UpgradeDialer.ts"
+import { UpgradeDialer } from "../client/UpgradeDialer.ts"
 import { duration } from "../connection/internal/option.ts"
 import type * as TlsClient from "../tls/TlsClient.ts"
-import { inTime } from "./internal/inTime.ts"
 import { ask } from "./internal/openingRequest.ts"
 import * as NodeDialer from "./NodeDialer.ts"
 
@@ -34,8 +33,6 @@ export interface Options extends Omit<NodeDialer.Options, "proxyProtocol" | "tls
  */
 export const make = ({ handshakeTimeout, tls, ...options }: Options = {}): UpgradeDialer["Service"] => {
   const patience = duration("handshakeTimeout", handshakeTimeout, "10 seconds", "above 0")
-  const late = () =>
-    new NoAnswer({ kind: "TimedOut", instead: `said nothing, or not all of it, within ${patience} milliseconds` })
   const plain = NodeDialer.sockets(options, false)
   // a server with several protocols on its port is told which one is spoken
   const secure = NodeDialer.sockets({ ...options, tls: { alpnProtocols: ["http/1.1"], ...tls } }, false)
@@ -49,7 +46,7 @@ export const make = ({ handshakeTimeout, tls, ...options }: Options = {}): Upgra
             scope,
             Effect.sync(() => void socket.destroy())
           )
-          return yield* restore(inTime(ask(socket, request), patience, late))
+          return yield* restore(ask(socket, request, patience))
         })
       )
   }

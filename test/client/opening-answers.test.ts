@@ -125,6 +125,14 @@ describe("a server that declines", { timeout: 30_000 }, () => {
     })
   )
 
+  it.live("has a body that does not end before the time is over: its status is known all the same", () =>
+    Effect.gen(function* () {
+      const answer = "HTTP/1.1 503 X\r\nContent-Length: 10\r\n\r\nhello"
+      const { body, status } = yield* declined(answer, { handshakeTimeout: 200 })
+      assert.deepStrictEqual([status, body], [503, "hello"])
+    })
+  )
+
   it.live.each([200, 204, 304, 400, 403, 404, 426, 599])("with %i, whatever else it says", (status) =>
     Effect.gen(function* () {
       const { connecting, connection, request } = yield* dialled()
@@ -282,21 +290,22 @@ describe("another attempt", () => {
     new ClientError.WebSocketClientError({ url: "ws://h:1/", reason }).isTransient
 
   it("may go otherwise where the server was not reached, said nothing, or said that it cannot now", () => {
-    for (const kind of ["Refused", "Unreachable", "NameNotFound", "TimedOut", "Exhausted", "FirewallFailed"] as const) {
+    for (const kind of ["Refused", "Unreachable", "NameNotFound", "TimedOut", "Exhausted"] as const) {
       assert.isTrue(transient(dial(kind)), kind)
     }
     for (const kind of ["Lost", "TimedOut"] as const) assert.isTrue(transient(silent(kind)), kind)
     // as a server does that is being restarted
-    for (const code of ["ECONNRESET", "EPIPE"]) {
-      assert.isTrue(
-        transient(new DialError({ target, kind: "TlsFailed", cause: Object.assign(new Error(), { code }) }))
-      )
+    for (const kind of ["TlsFailed", "FirewallFailed"] as const) {
+      for (const code of ["ECONNRESET", "EPIPE", "ECONNREFUSED", "ENOTFOUND"]) {
+        assert.isTrue(transient(new DialError({ target, kind, cause: Object.assign(new Error(), { code }) })))
+      }
     }
     for (const status of [408, 429, 500, 502, 503, 504]) assert.isTrue(transient(declines(status)), String(status))
   })
 
   it("will not where it was asked wrongly, or refused, or the server is another", () => {
-    for (const kind of ["NotAllowed", "TlsFailed"] as const) assert.isFalse(transient(dial(kind)), kind)
+    for (const kind of ["NotAllowed", "TlsFailed", "FirewallFailed"] as const)
+      assert.isFalse(transient(dial(kind)), kind)
     for (const kind of ["Unreadable", "TlsFailed"] as const) assert.isFalse(transient(silent(kind)), kind)
     for (const cause of [undefined, "x", null, Object.assign(new Error(), { code: "CERT_HAS_EXPIRED" })]) {
       assert.isFalse(transient(new DialError({ target, kind: "TlsFailed", cause })))

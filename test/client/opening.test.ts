@@ -137,6 +137,13 @@ describe("no answer", { timeout: 30_000 }, () => {
     })
   )
 
+  it.live("but 101 in a version of HTTP that has none", () =>
+    Effect.gen(function* () {
+      const reason = yield* answered((request) => switching(request).replace("HTTP/1.1", "HTTP/1.0"))
+      is(reason, "Unreadable", "answered 101 in HTTP/1.0")
+    })
+  )
+
   it.live.each([
     ["of SSH", "SSH-2.0-OpenSSH_9.6\r\n"],
     ["of SMTP", "220 mail.example ESMTP\r\n"],

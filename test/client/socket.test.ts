@@ -179,6 +179,26 @@ describe("a client as a Socket", { timeout: 30_000 }, () => {
     })
   )
 
+  it.live("has who writes when the connection has just ended wait for the next one", () =>
+    Effect.gen(function* () {
+      const listener = yield* RawTarget.listen()
+      const socket = yield* socketTo(urlOf(listener))
+      const writer = yield* socket.writer
+      const open = yield* reading(socket, listener)
+      yield* open.peer.send(close(1000))
+      yield* Effect.flip(open.reader.pull)
+      // nobody has let go of the reader
+      const writing = yield* Effect.forkChild(writer.write("hello"), { startImmediately: true })
+      yield* turns
+      assert.isUndefined(writing.pollUnsafe())
+      yield* open.connection.end()
+      yield* open.leave
+      const next = yield* reading(socket, listener)
+      yield* Fiber.join(writing)
+      assert.deepStrictEqual(shown(yield* next.peer.next), [Opcode.text, "hello"])
+    })
+  )
+
   it.live("makes nobody busy who waits to write, also after a connection", () =>
     Effect.gen(function* () {
       const listener = yield* RawTarget.listen()

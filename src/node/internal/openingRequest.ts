@@ -9,6 +9,7 @@ import { type Answer, NoAnswer, type Request } from "../../client/UpgradeDialer.
 import * as Alerts from "../../tls/Alerts.ts"
 import * as NodeSocket from "../NodeSocket.ts"
 import { quiet } from "./connecting.ts"
+import { maxTimer } from "./timers.ts"
 import { alertOf } from "./handshakeFault.ts"
 
 /** The most that the head of the answer may be. */
@@ -22,6 +23,9 @@ const maxBody = 4096
 const bodyPatience = 1000
 
 const unreadable = (instead: string, cause?: unknown) => new NoAnswer({ kind: "Unreadable", instead, cause })
+
+const tooLate = (patience: number) =>
+  new NoAnswer({ kind: "TimedOut", instead: `said nothing, or not all of it, within ${patience} milliseconds` })
 
 const failure = (cause: NodeJS.ErrnoException): NoAnswer => {
   const { code } = cause
@@ -43,10 +47,17 @@ const headersOf = ({ headers }: Http.IncomingMessage): Record<string, string> =>
 /** Half a character at the end is left out. */
 const cutShort = { stream: true }
 
-/** Sends the request and waits for the answer; the socket is the caller's to destroy. */
-export const ask = (socket: Net.Socket, { headers, path }: Request): Effect.Effect<Answer, NoAnswer> =>
+/** Sends the request and waits for the answer, so many milliseconds; the socket is the caller's to destroy. */
+export const ask = (
+  socket: Net.Socket,
+  { headers, path }: Request,
+  patience: number
+): Effect.Effect<Answer, NoAnswer> =>
   Effect.callback<Answer, NoAnswer>((resume) => {
-    const fail = (why: NoAnswer) => resume(Effect.fail(why))
+    const fail = (why: NoAnswer) => {
+      stop()
+      resume(Effect.fail(why))
+    }
     const request = Http.request({
       method: "GET",
       path,
@@ -59,16 +70,25 @@ export const ask = (socket: Net.Socket, { headers, path }: Request): Effect.Effe
       maxHeaderSize: maxHead
     })
     let interim = 0
-    let timer: NodeJS.Timeout | undefined
+    let bodyTimer: NodeJS.Timeout | undefined
     // what is too many is too large: those behind the first thousand would be left out unseen
     request.maxHeadersCount = 0
     /** Says what came of an answer whose status is known. */
     let answered: (() => void) | undefined
     request.on("error", (cause) => (answered === undefined ? fail(failure(cause)) : answered()))
+    const late = () => (answered === undefined ? fail(tooLate(patience)) : answered())
+    const timer = patience === Infinity ? undefined : setTimeout(late, Math.min(patience, maxTimer))
+    const stop = () => {
+      clearTimeout(timer)
+      clearTimeout(bodyTimer)
+    }
     request.on("information", () => {
       if (++interim > maxInterim) fail(unreadable(`answered more than ${maxInterim} times with 1xx`))
     })
     request.once("upgrade", (response, _socket, head) => {
+      stop()
+      // RFC 6455 section 4.1 asks for HTTP/1.1 or later, and later ones open otherwise
+      if (response.httpVersion !== "1.1") return fail(unreadable(`answered 101 in HTTP/${response.httpVersion}`))
       const stream = NodeSocket.fromDuplex(socket, head)
       resume(Effect.succeed({ status: 101, headers: headersOf(response), socket: stream }))
     })
@@ -78,14 +98,14 @@ export const ask = (socket: Net.Socket, { headers, path }: Request): Effect.Effe
       const chunks: Array<Buffer> = []
       let size = 0
       const done = () => {
-        clearTimeout(timer)
+        stop()
         // what has come and is not given out yet
         response.read()
         const body = new TextDecoder().decode(Buffer.concat(chunks).subarray(0, maxBody), cutShort)
         resume(Effect.succeed({ status: response.statusCode ?? 0, headers: headersOf(response), body }))
       }
       answered = done
-      timer = setTimeout(done, bodyPatience)
+      bodyTimer = setTimeout(done, bodyPatience)
       response.on("data", (chunk: Buffer) => {
         chunks.push(chunk)
         size += chunk.length
@@ -94,5 +114,5 @@ export const ask = (socket: Net.Socket, { headers, path }: Request): Effect.Effe
       response.once("close", done).on("error", done)
     })
     request.end()
-    return Effect.sync(() => clearTimeout(timer))
+    return Effect.sync(stop)
   })
