@@ -134,7 +134,7 @@ const visits: Readonly<Record<string, Visit>> = {
       const { pull } = yield* socket.reader
       yield* Fiber.join(writing)
       yield* Fiber.interrupt(abandoned)
-      yield* Effect.forever(pull)
+      return yield* Effect.forever(pull)
     })
 }
 

@@ -59,15 +59,16 @@ describe("an error", () => {
     expect(Effect.catchTag(connecting, "WebSocketClientError", () => Effect.succeed(1))).type.toBe<
       Effect.Effect<WebSocket | number, never, Scope.Scope>
     >()
-    Effect.catchReason(connecting, "WebSocketClientError", "Declined", (reason) => {
+    const declined = Effect.catchReason(connecting, "WebSocketClientError", "Declined", (reason) => {
       expect(reason).type.toBe<ClientError.Declined>()
       expect(reason.headers["location"]).type.toBe<string | undefined>()
       return Effect.void
     })
-    Effect.catchReason(connecting, "WebSocketClientError", "NoAnswer", ({ kind }) => {
+    const silent = Effect.catchReason(connecting, "WebSocketClientError", "NoAnswer", ({ kind }) => {
       expect(kind).type.toBe<"Lost" | "Unreadable" | "TimedOut" | "TlsFailed">()
       return Effect.void
     })
+    expect(declined).type.toBe<typeof silent>()
   })
 })
 
