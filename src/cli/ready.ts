@@ -17,6 +17,15 @@ export const print = Effect.fnUntraced(function* (notes: ReadonlyArray<string>, 
   yield* Console.log(line)
 })
 
+/** The line, with the words that an address of either kind begins with. */
+export const readyLine = (
+  address: NetAddress.SocketAddress,
+  schemes: { readonly port: string; readonly path: string }
+): string =>
+  NetAddress.isUnixPathAddress(address)
+    ? `ready ${schemes.path}:${address.path.replace("\0", "@")}`
+    : `ready ${schemes.port}://${NetAddress.formatSocketAddress(address)}`
+
 /** Who says so: a worker has it said for it. */
 export const Announce = Context.Reference<(notes: ReadonlyArray<string>, line: string) => Effect.Effect<void>>(
   "effect-websocket/cli/ready/Announce",
@@ -28,10 +37,5 @@ export const printReady = Effect.gen(function* () {
   const { address, schemes } = yield* WebSocketServer
   const scheme = schemes[0] ?? "ws"
   const announce = yield* Announce
-  yield* announce(
-    yield* Notes,
-    NetAddress.isUnixPathAddress(address)
-      ? `ready ${scheme}+unix:${address.path.replace("\0", "@")}`
-      : `ready ${scheme}://${NetAddress.formatSocketAddress(address)}`
-  )
+  yield* announce(yield* Notes, readyLine(address, { port: scheme, path: `${scheme}+unix` }))
 })

@@ -2,9 +2,7 @@
  * What `effect-websocket tunnel` does.
  */
 import * as Effect from "effect/Effect"
-import * as Base64 from "effect/encoding/Base64"
 import * as Layer from "effect/Layer"
-import * as NetAddress from "effect/net/NetAddress"
 import * as Option from "effect/Option"
 import * as SocketServer from "effect/socket/SocketServer"
 import * as Tunnel from "../client/Tunnel.ts"
@@ -12,12 +10,13 @@ import * as ClientAddress from "../client/internal/address.ts"
 import { headersOf } from "../client/internal/request.ts"
 import * as NodeTcpListener from "../node/NodeTcpListener.ts"
 import * as NodeWebSocketClient from "../node/NodeWebSocketClient.ts"
+import { credentials } from "../proxy/internal/basic.ts"
 import type { ListenError } from "../server/UpgradeListener.ts"
 import type * as TlsClient from "../tls/TlsClient.ts"
 import * as Address from "./Address.ts"
 import * as flags from "./flags.ts"
 import * as HangUp from "./hangUp.ts"
-import { print } from "./ready.ts"
+import { print, readyLine } from "./ready.ts"
 import * as TlsFlags from "./tlsClient.ts"
 import { limits, type Typed } from "./tunnel.ts"
 import { isGiven, usage, variable } from "./typed.ts"
@@ -34,7 +33,7 @@ const authorization = Effect.fnUntraced(function* ({ authorizationEnv, userEnv }
   const pair = (yield* variable("user-env", userEnv.value)).trim()
   // RFC 7617 section 2
   if (!/^[^:\p{Cc}]*:\P{Cc}*$/u.test(pair)) return yield* usage(`--user-env expects user:password in ${userEnv.value}`)
-  return `Basic ${Base64.encode(pair)}`
+  return credentials(pair)
 })
 
 const headers = Effect.fnUntraced(function* (typed: Typed) {
@@ -98,12 +97,7 @@ const tlsOptions = Effect.fnUntraced(function* (
 })
 
 const printReady = Effect.flatMap(SocketServer.SocketServer, ({ address }) =>
-  print(
-    [],
-    NetAddress.isUnixPathAddress(address)
-      ? `ready unix:${address.path.replace("\0", "@")}`
-      : `ready tcp://${NetAddress.formatSocketAddress(address)}`
-  )
+  print([], readyLine(address, { port: "tcp", path: "unix" }))
 )
 
 /** Runs until a signal ends it. */
@@ -122,7 +116,12 @@ export const run = Effect.fnUntraced(function* (
   }
   const asking = { subprotocols: typed.subprotocol, headers: yield* headers(typed) }
   // what every handshake would be refused for is said now
-  const request = headersOf({ address, handshake: {}, subprotocols: asking.subprotocols, given: [asking.headers] })
+  const request = headersOf({
+    address,
+    handshake: () => ({}),
+    subprotocols: asking.subprotocols,
+    given: [asking.headers]
+  })
   yield* Effect.mapError(Effect.fromResult(request), (message) =>
     usage(message.replace(/^(header|subprotocol)s:/, "--$1:"))
   )
@@ -139,7 +138,8 @@ export const run = Effect.fnUntraced(function* (
       Layer.launch(
         Layer.effectDiscard(printReady).pipe(
           Layer.provideMerge(Tunnel.layer({ ...asking, url, messages: typed.text ? "text" : "binary" })),
-          Layer.catchTag("WebSocketClientError", ({ message }) => Layer.effectDiscard(usage(message))),
+          // it was found to be in order above
+          Layer.orDie,
           Layer.provide(NodeWebSocketClient.layer(client)),
           Layer.provideMerge(NodeTcpListener.layer({ ...where, maxConnections }))
         )

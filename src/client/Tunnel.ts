@@ -67,17 +67,9 @@ const isWhole = ({ code }: { readonly code: number }): boolean =>
 const checked = ({ headers, subprotocols, url }: Options): Effect.Effect<void, WebSocketClientError> =>
   Effect.asVoid(Effect.fromResult(checkedRequest(url, [headers], subprotocols)))
 
-/**
- * Leads all that comes to the {@link SocketServer} to a server, until it is interrupted. A URL or an option that cannot be used fails it at
- * once; what else may befall a connection ends that connection alone.
- *
- * @category running
- * @since 0.1.0
- */
-export const serve = Effect.fnUntraced(function* (
+const lead = Effect.fnUntraced(function* (
   options: Options
-): Effect.fn.Return<never, SocketServerError | WebSocketClientError, SocketServer | WebSocketClient> {
-  yield* checked(options)
+): Effect.fn.Return<never, SocketServerError, SocketServer | WebSocketClient> {
   const { messages, onFailure = tell, url } = options
   const server = yield* SocketServer
   const client = yield* WebSocketClient
@@ -102,6 +94,18 @@ export const serve = Effect.fnUntraced(function* (
 })
 
 /**
+ * Leads all that comes to the {@link SocketServer} to a server, until it is interrupted. A URL or an option that cannot be used fails it at
+ * once; what else may befall a connection ends that connection alone.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const serve = (
+  options: Options
+): Effect.Effect<never, SocketServerError | WebSocketClientError, SocketServer | WebSocketClient> =>
+  Effect.andThen(checked(options), lead(options))
+
+/**
  * {@link serve} for as long as the layer lives.
  *
  * @category layers
@@ -112,7 +116,7 @@ export const layer = (options: Options): Layer.Layer<never, WebSocketClientError
     Effect.andThen(
       checked(options),
       Effect.forkScoped(
-        Effect.onError(serve(options), (cause) =>
+        Effect.onError(lead(options), (cause) =>
           Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.logError("A tunnel takes no more connections", cause)
         )
       )

@@ -135,16 +135,13 @@ export const make = Effect.fnUntraced(function* (
         const address = yield* Address.parse(url)
         const key = makeKey()
         const subprotocols = asking.subprotocols ?? options.subprotocols
-        const given = [options.headers, asking.headers]
-        // checked before anything is made of it
-        yield* headersOf({ address, handshake: {}, subprotocols, given })
         // compression needs an implementation, and is not offered without one
         const compression = zlib === undefined ? false : (asking.compression ?? options.compression ?? false)
         const headers = yield* headersOf({
           address,
-          handshake: OpeningHandshake.requestHeaders({ key, subprotocols, compression }),
+          handshake: () => OpeningHandshake.requestHeaders({ key, subprotocols, compression }),
           subprotocols,
-          given
+          given: [options.headers, asking.headers]
         })
         return { address, key, subprotocols, compression, headers }
       }),

@@ -297,8 +297,14 @@ export const negotiate = (request: Request, policy: Policy = {}): Result.Result<
   })
 }
 
-/** The headers of the opening handshake itself, which only it may set. */
 const own = /^(upgrade|connection|content-length|transfer-encoding|sec-websocket-.*)$/i
+
+/**
+ * Whether a header is of the opening handshake itself, of either side, which only that may set.
+ *
+ * @internal
+ */
+export const isOwnHeader = (name: string): boolean => own.test(name)
 
 /**
  * An acceptance with what the application adds to it: a subprotocol, of those that the client offered, in place of the
@@ -317,7 +323,7 @@ export const amend = (
     "subprotocol" in answer ? offered.find((name) => name === answer.subprotocol) : acceptance.subprotocol
   const headers: Record<string, string | ReadonlyArray<string>> = {}
   for (const name in answer.headers) {
-    if (!own.test(name)) headers[name] = answer.headers[name]!
+    if (!isOwnHeader(name)) headers[name] = answer.headers[name]!
   }
   for (const name in acceptance.headers) if (name !== protocolHeader) headers[name] = acceptance.headers[name]!
   if (subprotocol !== undefined) headers[protocolHeader] = subprotocol

@@ -21,6 +21,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as Basic from "./internal/basic.ts"
 
 const Port = Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: 65535 })))
 
@@ -39,12 +40,12 @@ const short = (what: string) =>
       (encoder.encode(text).length <= 255 && !text.includes("\0")) || `${what} is up to 255 bytes without NUL`
   )
 
-/** RFC 7617 section 2: the first colon ends the user, and control characters are not allowed. */
-const isControl = (text: string) => [...text].some((char) => char < " " || char === "\x7f")
 const basicUser = Schema.makeFilter(
-  (text: string) => (!text.includes(":") && !isControl(text)) || "a user has no colon and no control character"
+  (text: string) => Basic.isUser(text) || "a user has no colon and no control character"
 )
-const basicPassword = Schema.makeFilter((text: string) => !isControl(text) || "a password has no control character")
+const basicPassword = Schema.makeFilter(
+  (text: string) => Basic.isPassword(text) || "a password has no control character"
+)
 
 const name = (firewall: { readonly host: string; readonly port: number }) =>
   `${firewall.host.includes(":") ? `[${firewall.host}]` : firewall.host}:${firewall.port}`

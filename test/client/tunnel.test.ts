@@ -20,7 +20,7 @@ import type { Target } from "../../src/proxy/Target.ts"
 import * as Pattern from "../proxy/pattern.ts"
 import * as Proxy from "../proxy/proxy.ts"
 import * as RawTarget from "../proxy/rawTarget.ts"
-import { Tcp } from "../proxy/tcp.ts"
+import { heldBack, Tcp } from "../proxy/tcp.ts"
 import { eventually } from "../proxy/watch.ts"
 
 const MiB = 1024 * 1024
@@ -32,7 +32,7 @@ const tunnel = Effect.fnUntraced(function* (
   target: Target,
   options: NodeTcpListener.Options & NodeWebSocketClient.Options = {}
 ) {
-  const proxy = yield* Proxy.serve({ target })
+  const proxy = yield* Proxy.serve({ target, closeTimeout: options.closeTimeout })
   return { proxy, ...(yield* leading(`ws://127.0.0.1:${proxy.port}`, options)) }
 })
 
@@ -217,6 +217,21 @@ describe("a tunnel", () => {
       yield* tcp.until("reset", patience)
       connection.socket.end()
       yield* Fiber.join(stopping)
+    })
+  )
+
+  it.live("ends within its bounds when it is stopped, also with a program that takes nothing", () =>
+    Effect.gen(function* () {
+      const target = yield* RawTarget.listen()
+      const { port, stop } = yield* tunnel(target.target, { closeTimeout: "500 millis" })
+      const tcp = yield* program(port)
+      tcp.socket.pause()
+      const connection = yield* target.accept
+      // more than the system holds for both
+      const writing = yield* Effect.forkScoped(connection.writeAll(Pattern.pieces(5, 8 * total)))
+      yield* heldBack(connection)
+      yield* Effect.timeoutOrElse(stop, { duration: patience, orElse: () => Effect.die("it has not ended") })
+      yield* Fiber.interrupt(writing)
     })
   )
 

@@ -2,9 +2,9 @@
  * A WebSocket URL (RFC 6455 section 3) as what a handshake needs of it: `ws` and `wss`, also written `http` and `https` as pages may,
  * and `ws+unix:/PATH/OF/SOCKET:/path` for a unix socket. Credentials in it are for Basic authentication (RFC 7617).
  */
-import * as Base64 from "effect/encoding/Base64"
 import * as Result from "effect/Result"
-import { quoted as shortened } from "../../protocol/internal/shown.ts"
+import { quoted } from "../../protocol/internal/shown.ts"
+import * as Basic from "../../proxy/internal/basic.ts"
 import { type AnyTarget, Target, UnixTarget } from "../../proxy/Target.ts"
 
 export interface Address {
@@ -36,15 +36,12 @@ const parsed = (text: string | URL): Result.Result<URL, string> =>
   // it may be a secret, whatever is wrong with it
   Result.try({ try: () => new URL(text), catch: () => `${expected}, got one that cannot be read` })
 
-const hasControl = (text: string): boolean => [...text].some((character) => character < " " || character === "\x7f")
-
 const authorizationOf = ({ password, username }: URL): Result.Result<string | undefined, string> => {
   if (username === "" && password === "") return Result.succeed(undefined)
   return Result.flatMap(Result.all([decoded(username), decoded(password)]), ([user, password]) =>
-    // RFC 7617 section 2: the first colon ends the user, and control characters are not allowed
-    user.includes(":") || hasControl(user) || hasControl(password)
-      ? Result.fail(`${expected}; a user has no colon, and neither it nor a password a control character`)
-      : Result.succeed(`Basic ${Base64.encode(`${user}:${password}`)}`)
+    Basic.isUser(user) && Basic.isPassword(password)
+      ? Result.succeed(Basic.credentials(`${user}:${password}`))
+      : Result.fail(`${expected}; a user has no colon, and neither it nor a password a control character`)
   )
 }
 
@@ -93,7 +90,7 @@ export const parse = (text: string | URL): Result.Result<Address, string> =>
   })
 
 /** A URL as it came from somebody else, for people: without credentials, query and fragment, short, and in a line. */
-export const shownOther = (text: string): string => shortened(text.replace(/[?#].*$/s, "").replace(/\/\/[^/]*@/, "//"))
+export const shownOther = (text: string): string => quoted(text.replace(/[?#].*$/s, "").replace(/\/\/[^/]*@/, "//"))
 
 /** How a URL that cannot be used is shown: no more of it than where its host may end. */
 export const shown = (text: string | URL): string =>

@@ -5,12 +5,12 @@
 import * as Result from "effect/Result"
 import { shown } from "../../protocol/internal/shown.ts"
 import { isToken } from "../../protocol/internal/token.ts"
-import type { ResponseHeaders } from "../../protocol/OpeningHandshake.ts"
+import { isOwnHeader, type ResponseHeaders } from "../../protocol/OpeningHandshake.ts"
 import { InvalidRequest, WebSocketClientError } from "../WebSocketClientError.ts"
 import * as Address from "./address.ts"
 
-/** What only the handshake itself says, and what would announce a body, which a GET to upgrade has not. */
-const own = /^(?:upgrade|connection|content-length|transfer-encoding|trailer|expect|sec-websocket-.*)$/i
+/** What else would announce a body, which a GET to upgrade has not. */
+const announcing = /^(?:trailer|expect)$/i
 
 /** RFC 9110 section 5.3: what is no list comes once. */
 const single = new Set(["host", "authorization", "origin", "user-agent", "referer"])
@@ -28,7 +28,8 @@ const faultOfSubprotocols = (names: unknown): string | undefined => {
 
 const faultOf = (name: string, value: unknown): string | undefined => {
   if (!isToken(name)) return `headers: expected the name of a header; ${shown(name)}`
-  if (own.test(name)) return `headers: ${name} is not to be set: the handshake says it itself`
+  if (isOwnHeader(name) || announcing.test(name))
+    return `headers: ${name} is not to be set: the handshake says it itself`
   if (Array.isArray(value) && single.has(name.toLowerCase()))
     return `headers: expected one value of ${name}, not a list`
   const values: ReadonlyArray<unknown> = Array.isArray(value) ? value : [value]
@@ -38,7 +39,8 @@ const faultOf = (name: string, value: unknown): string | undefined => {
 /** The headers of a request. */
 export const headersOf = (asked: {
   readonly address: Address.Address
-  readonly handshake: Readonly<Record<string, string>>
+  /** The handshake's own, made when the subprotocols are known to be some. */
+  readonly handshake: () => Readonly<Record<string, string>>
   readonly subprotocols: ReadonlyArray<string> | undefined
   /** What comes later goes before what comes first; the credentials of the URL are asked for with the last of them. */
   readonly given: ReadonlyArray<ResponseHeaders | undefined>
@@ -49,7 +51,7 @@ export const headersOf = (asked: {
   // a name may be one that every object has
   const headers = new Map<string, string | ReadonlyArray<string>>([
     ["host", address.host],
-    ...Object.entries(handshake)
+    ...Object.entries(handshake())
   ])
   for (const [index, some] of given.entries()) {
     if (index === given.length - 1 && address.authorization !== undefined) {
@@ -71,7 +73,7 @@ export const checkedRequest = (
   subprotocols: ReadonlyArray<string> | undefined
 ): Result.Result<ResponseHeaders, WebSocketClientError> =>
   Address.parse(url).pipe(
-    Result.flatMap((address) => headersOf({ address, handshake: {}, subprotocols, given })),
+    Result.flatMap((address) => headersOf({ address, handshake: () => ({}), subprotocols, given })),
     Result.mapError(
       (message) => new WebSocketClientError({ url: Address.shown(url), reason: new InvalidRequest({ message }) })
     )

@@ -5,6 +5,7 @@ import * as Redacted from "effect/Redacted"
 import * as Http from "node:http"
 import * as Net from "node:net"
 import type * as Firewall from "../../proxy/Firewall.ts"
+import { credentials } from "../../proxy/internal/basic.ts"
 import type { Negotiation } from "./negotiation.ts"
 
 /** The most that the head of the answer may be. */
@@ -32,7 +33,7 @@ const authorityOf = ({ host, port }: Negotiation["destination"]) =>
 const credentialsOf = ({ password, user }: Firewall.Tunnel): Record<string, string> => {
   if (user === undefined && password === undefined) return {}
   const pair = `${user ?? ""}:${password === undefined ? "" : Redacted.value(password)}`
-  return { "proxy-authorization": `Basic ${Buffer.from(pair).toString("base64")}` }
+  return { "proxy-authorization": credentials(pair) }
 }
 
 const refusal = (response: Http.IncomingMessage, { password, user }: Firewall.Tunnel): string => {

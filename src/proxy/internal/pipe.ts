@@ -12,6 +12,7 @@ import * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import type * as Socket from "effect/socket/Socket"
 import type { Connection, Settling } from "../../connection/internal/connection.ts"
+import { pullToEnd } from "../../connection/internal/ending.ts"
 import * as Flow from "../../connection/internal/flow.ts"
 import * as Now from "../../connection/internal/now.ts"
 import type { Host, Parked } from "../../connection/internal/parked.ts"
@@ -162,9 +163,12 @@ export class Pipe
 
   /** The target gets what came, as far as it takes it, and does not take that for the whole. */
   private get cutOff(): Effect.Effect<void> {
-    const { client, target } = this
-    const { flushed = Effect.void } = target.writer
-    return Effect.andThen(Effect.ignore(Effect.timeoutOption(flushed, client.limits.closeTimeout)), this.reset)
+    return Effect.andThen(this.inCloseTimeout(this.target.writer.flushed ?? Effect.void), this.reset)
+  }
+
+  /** Waits for it no longer than that, also where nothing else may interrupt. */
+  private inCloseTimeout(self: Effect.Effect<unknown, unknown>): Effect.Effect<void> {
+    return Effect.ignore(Effect.timeoutOption(Effect.interruptible(self), this.client.limits.closeTimeout))
   }
 
   /** The rest of the way down, which has a fiber from now on. */
@@ -221,16 +225,15 @@ export class Pipe
     if (Exit.isSuccess(exit) || !Cause.hasInterruptsOnly(exit.cause)) return Effect.void
     // the observer may be what is waited for
     this.observed?.leaveOut()
-    const { closeTimeout } = client.limits
-    const bounded = (self: Effect.Effect<unknown, unknown>) =>
-      Effect.ignore(Effect.timeoutOption(Effect.interruptible(self), closeTimeout))
     const deliver = this.fromClient((result) =>
       Effect.andThen(Effect.fromResult(result), this.isWhole === undefined ? this.delivered : Effect.void)
     )
-    return (this.isDelivered ? Effect.void : Effect.andThen(client.beginClose(goingAway), bounded(deliver))).pipe(
+    return (
+      this.isDelivered ? Effect.void : Effect.andThen(client.beginClose(goingAway), this.inCloseTimeout(deliver))
+    ).pipe(
       Effect.andThen(this.isWhole === undefined || this.isDelivered ? target.ends.end : this.cutOff),
       // to leave unread what the target sends would be a reset, and destroy what it has not read
-      Effect.andThen(bounded(this.discard))
+      Effect.andThen(this.inCloseTimeout(this.discard))
     )
   }
 
@@ -330,7 +333,7 @@ export class Pipe
   }
 
   private get discard(): Effect.Effect<void> {
-    return Effect.ignore(Effect.forever(this.target.reader.pull, { disableYield: true }))
+    return pullToEnd(this.target.reader)
   }
 
   private toClient(chunks: NonEmptyReadonlyArray<Uint8Array | string>): Effect.Effect<void, WebSocketError> {
