@@ -5,14 +5,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import * as Net from "node:net"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { socks5Before, play } from "../proxy/firewall.ts"
 import * as Proxy from "../proxy/proxy.ts"
 import * as RawTarget from "../proxy/rawTarget.ts"
-import { Tcp } from "../proxy/tcp.ts"
+import { program } from "../proxy/tcp.ts"
 import { eventually } from "../proxy/watch.ts"
 import { type Running, start } from "./command.ts"
 import { type Mistake, untold } from "./mistake.ts"
@@ -26,16 +25,6 @@ const tunnelling = Effect.fnUntraced(function* (
   const [, port] = /^ready tcp:\/\/127\.0\.0\.1:(\d+)$/.exec(line) ?? assert.fail(line)
   return { ...command, port: Number(port) }
 })
-
-/** A program that speaks TCP. */
-const program = (to: Net.NetConnectOpts) =>
-  Effect.map(
-    Effect.acquireRelease(
-      Effect.sync(() => Net.connect({ ...to, allowHalfOpen: true })),
-      (socket) => Effect.sync(() => socket.destroy())
-    ),
-    (socket) => new Tcp(socket)
-  )
 
 const head = (connection: RawTarget.TargetConnection) =>
   connection.watch.until("a head", () => (connection.text.endsWith("\r\n\r\n") ? connection.text : undefined))

@@ -11,7 +11,7 @@ import * as Layer from "effect/Layer"
 import * as NetAddress from "effect/net/NetAddress"
 import * as Scope from "effect/Scope"
 import * as SocketServer from "effect/socket/SocketServer"
-import * as Net from "node:net"
+import type * as Net from "node:net"
 import * as Tunnel from "../../src/client/Tunnel.ts"
 import * as WebSocketClient from "../../src/client/WebSocketClient.ts"
 import * as NodeTcpListener from "../../src/node/NodeTcpListener.ts"
@@ -20,7 +20,7 @@ import type { Target } from "../../src/proxy/Target.ts"
 import * as Pattern from "../proxy/pattern.ts"
 import * as Proxy from "../proxy/proxy.ts"
 import * as RawTarget from "../proxy/rawTarget.ts"
-import { heldBack, Tcp } from "../proxy/tcp.ts"
+import { heldBack, program } from "../proxy/tcp.ts"
 import { eventually } from "../proxy/watch.ts"
 
 const MiB = 1024 * 1024
@@ -63,24 +63,6 @@ const leading = Effect.fnUntraced(function* (
   return { port: address.port, client, failures, stop: Scope.close(scope, Exit.void) }
 })
 
-/** A program that speaks TCP. */
-const program = (port: number) =>
-  Effect.map(
-    Effect.acquireRelease(
-      Effect.sync(() => Net.connect({ host: "127.0.0.1", port, allowHalfOpen: true })),
-      (socket) => Effect.sync(() => socket.destroy())
-    ),
-    (socket) => new Tcp(socket)
-  )
-
-/** Writes a stream as fast as it is taken. */
-const writeAll = (socket: Net.Socket, seed: number) =>
-  Effect.promise(async () => {
-    for (const piece of Pattern.pieces(seed, total)) {
-      if (!socket.write(piece)) await new Promise((resolve) => socket.once("drain", resolve))
-    }
-  })
-
 const checked = (socket: Net.Socket, seed: number) => {
   const checker = new Pattern.Checker(seed)
   socket.on("data", (chunk: Buffer) => checker.push(chunk))
@@ -92,12 +74,14 @@ describe("a tunnel", () => {
     Effect.gen(function* () {
       const target = yield* RawTarget.listen()
       const { port } = yield* tunnel(target.target)
-      const tcp = yield* program(port)
+      const tcp = yield* program({ host: "127.0.0.1", port })
       const down = checked(tcp.socket, 2)
       const connection = yield* target.accept
       const up = new Pattern.Checker(1)
       connection.sink = (chunk) => up.push(chunk)
-      yield* Effect.all([writeAll(tcp.socket, 1), writeAll(connection.socket, 2)], { concurrency: 2 })
+      yield* Effect.all([tcp.writeAll(Pattern.pieces(1, total)), connection.writeAll(Pattern.pieces(2, total))], {
+        concurrency: 2
+      })
       yield* tcp.untilReceived(total, patience)
       tcp.socket.end()
       yield* connection.until("end", patience)
@@ -111,7 +95,7 @@ describe("a tunnel", () => {
     Effect.gen(function* () {
       const target = yield* RawTarget.listen()
       const { client, port } = yield* tunnel(target.target)
-      const tcp = yield* program(port)
+      const tcp = yield* program({ host: "127.0.0.1", port })
       const down = checked(tcp.socket, 3)
       tcp.socket.pause()
       const connection = yield* target.accept
@@ -131,7 +115,7 @@ describe("a tunnel", () => {
     Effect.gen(function* () {
       const target = yield* RawTarget.listen()
       const { client, failures, port, proxy } = yield* tunnel(target.target)
-      const tcp = yield* program(port)
+      const tcp = yield* program({ host: "127.0.0.1", port })
       const down = checked(tcp.socket, 4)
       const connection = yield* target.accept
       connection.socket.write(Pattern.bytes(4, 1000))
@@ -151,7 +135,7 @@ describe("a tunnel", () => {
     Effect.gen(function* () {
       const target = yield* RawTarget.listen()
       const { failures, port } = yield* tunnel(target.target)
-      const tcp = yield* program(port)
+      const tcp = yield* program({ host: "127.0.0.1", port })
       const connection = yield* target.accept
       tcp.socket.write("hello")
       yield* connection.untilReceived(5)
@@ -166,7 +150,7 @@ describe("a tunnel", () => {
   it.live("resets the program when there is no connection for it", () =>
     Effect.gen(function* () {
       const { failures, port } = yield* tunnel(yield* RawTarget.nobody)
-      const tcp = yield* program(port)
+      const tcp = yield* program({ host: "127.0.0.1", port })
       yield* tcp.until("reset", patience)
       assert.match(
         failures.join(),
@@ -179,7 +163,7 @@ describe("a tunnel", () => {
     Effect.gen(function* () {
       const target = yield* RawTarget.listen()
       const { failures, port } = yield* tunnel(target.target, { maxLifetime: "300 millis" })
-      const tcp = yield* program(port)
+      const tcp = yield* program({ host: "127.0.0.1", port })
       const connection = yield* target.accept
       connection.socket.write("half of an answer")
       yield* tcp.untilReceived(17)
@@ -205,13 +189,13 @@ describe("a tunnel", () => {
     Effect.gen(function* () {
       const target = yield* RawTarget.listen()
       const { port, stop } = yield* tunnel(target.target)
-      const tcp = yield* program(port)
+      const tcp = yield* program({ host: "127.0.0.1", port })
       const connection = yield* target.accept
       tcp.socket.write("up")
       connection.socket.write("down")
       yield* Effect.all([tcp.untilReceived(4), connection.untilReceived(2)])
       const stopping = yield* Effect.forkScoped(stop)
-      const late = yield* program(port)
+      const late = yield* program({ host: "127.0.0.1", port })
       yield* late.watch.until<true>("its end", () => late.over, patience)
       yield* connection.until("end", patience)
       yield* tcp.until("reset", patience)
@@ -224,7 +208,7 @@ describe("a tunnel", () => {
     Effect.gen(function* () {
       const target = yield* RawTarget.listen()
       const { port, stop } = yield* tunnel(target.target, { closeTimeout: "500 millis" })
-      const tcp = yield* program(port)
+      const tcp = yield* program({ host: "127.0.0.1", port })
       tcp.socket.pause()
       const connection = yield* target.accept
       // more than the system holds for both
@@ -239,9 +223,9 @@ describe("a tunnel", () => {
     Effect.gen(function* () {
       const target = yield* RawTarget.listen()
       const { port } = yield* tunnel(target.target, { maxConnections: 1 })
-      const first = yield* program(port)
+      const first = yield* program({ host: "127.0.0.1", port })
       const connection = yield* target.accept
-      const second = yield* program(port)
+      const second = yield* program({ host: "127.0.0.1", port })
       yield* second.until("reset", patience)
       first.socket.end("bye")
       yield* connection.until("end", patience)

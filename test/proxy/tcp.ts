@@ -3,7 +3,8 @@
  * and logs in order what comes: `end` (the peer's FIN), `reset` (its RST) and `closed`. Subclasses add what they read.
  */
 import * as Effect from "effect/Effect"
-import type { Socket } from "node:net"
+import type * as Scope from "effect/Scope"
+import { connect, type NetConnectOpts, type Socket } from "node:net"
 import { eventually, pass, Watch } from "./watch.ts"
 
 export class Tcp {
@@ -127,6 +128,16 @@ export class Tcp {
     this.socket.destroy()
   })
 }
+
+/** A program that speaks TCP and whose side stays open when the other ends; it is gone when the scope ends. */
+export const program = (to: NetConnectOpts): Effect.Effect<Tcp, never, Scope.Scope> =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.sync(() => connect({ ...to, allowHalfOpen: true })),
+      (socket) => Effect.sync(() => socket.destroy())
+    ),
+    (socket) => new Tcp(socket)
+  )
 
 /** Waits until a writer makes no more progress: every buffer between it and who does not read is full. */
 export const heldBack = (writer: Tcp): Effect.Effect<void> =>

@@ -3,6 +3,7 @@
  */
 import { assert } from "@effect/vitest"
 import { Effect, Metric, type Duration } from "effect"
+import * as Telemetry from "../../src/connection/Telemetry.ts"
 import type { WebSocket } from "../../src/connection/WebSocket.ts"
 import { eventually } from "./serving.ts"
 
@@ -40,13 +41,15 @@ export const obey = (webSocket: WebSocket, message: unknown): Effect.Effect<void
   return message === "fail" ? Effect.fail("as asked") : Effect.void
 }
 
-/** Makes these visits again and again, more than 200 in all, and waits until the process holds no more than before. */
+/** Makes these visits again and again, more than 200 in all, and waits until the process holds no more than before; nor are connections counted. */
 export const leavesNothing = Effect.fnUntraced(function* (
   fibers: Fibers,
   visits: ReadonlyArray<Effect.Effect<unknown>>,
   settle: Effect.Effect<void>,
   rest: Duration.Input
 ) {
+  const gauge = Effect.map(Metric.value(Telemetry.connections), ({ value }) => value)
+  const counted = yield* gauge
   // what a process makes once and keeps, such as the thread pool's, is made here
   yield* Effect.all(visits, { concurrency: 10, discard: true })
   yield* Effect.andThen(settle, Effect.sleep(rest))
@@ -62,4 +65,5 @@ export const leavesNothing = Effect.fnUntraced(function* (
       return now.sockets <= before.sockets && now.timers <= before.timers && now.fibers <= before.fibers
     })
   )
+  assert.strictEqual(yield* gauge, counted)
 })
