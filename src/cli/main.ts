@@ -4,7 +4,7 @@
  * and one of ours a trace and 2. SIGTERM and SIGINT close all connections in order and exit with 0; a second one exits at once.
  * SIGHUP ends nothing: see `hangUp.ts`.
  */
-import "./compiler.ts"
+import "./engine.ts"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Cause from "effect/Cause"

@@ -168,18 +168,20 @@ export const make = Effect.fnUntraced(function* (
     if (!hasSwitched(answer)) return yield* declined(answer)
     const { compression, subprotocol } = yield* confirmed(request, answer)
     const scope = yield* Effect.scope
-    let webSocket: WebSocket.WebSocket | undefined = undefined
+    let watch: KeepAlive.Watch | undefined = undefined
     // behind its end
     yield* Scope.addFinalizer(
       scope,
-      Effect.sync(() => webSocket !== undefined && keepAlive.forget(webSocket))
+      Effect.sync(() => keepAlive.forget(watch))
     )
     const codec =
       compression === undefined || request.compression === false || zlib === undefined
         ? undefined
         : Deflate.make({ zlib, role: "client", agreement: compression, policy: request.compression })
-    webSocket = yield* Effect.orDie(WebSocket.make(answer.socket, { role: "client", subprotocol, limits, codec }))
-    keepAlive.watch(webSocket)
+    const webSocket = yield* Effect.orDie(
+      WebSocket.make(answer.socket, { role: "client", subprotocol, limits, codec })
+    )
+    watch = keepAlive.watch(webSocket)
     return webSocket
   })
 

@@ -14,6 +14,7 @@ import type * as Scope from "effect/Scope"
 import * as CloseCode from "../protocol/CloseCode.ts"
 import { Connection } from "./internal/connection.ts"
 import { millis } from "./internal/monotonic.ts"
+import { type Member, Roster } from "./internal/roster.ts"
 import * as Now from "./internal/now.ts"
 import type { Limits } from "./Limits.ts"
 import { closePatience } from "./internal/patience.ts"
@@ -26,17 +27,28 @@ import { lost, peerTimeout } from "./WebSocketError.ts"
  * @since 0.1.0
  */
 export interface KeepAlive {
-  /** Watches a connection, from now on until it is forgotten. */
-  readonly watch: (webSocket: WebSocket) => void
-  readonly forget: (webSocket: WebSocket) => void
+  /** Watches a connection, from now on until that is forgotten. Only what this package made can be watched. */
+  readonly watch: (webSocket: WebSocket) => Watch | undefined
+  readonly forget: (watch: Watch | undefined) => void
   /** How many connections are watched. */
   readonly size: () => number
   /** How many of them are open. */
   readonly open: () => number
 }
 
+/**
+ * That a connection is watched.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Watch {
+  readonly webSocket: WebSocket
+}
+
 /** What the sweep remembers of a connection, in milliseconds since it began: small numbers, that take no memory of their own. */
-interface Watch {
+interface Watched extends Watch, Member {
+  readonly webSocket: Connection
   readonly openedAt: number
   bytes: number
   unsent: number
@@ -62,7 +74,7 @@ interface Watch {
 const bytesPerPatience = 128 * 1024
 const congestedPatience = 10
 
-const patience = ({ heard, taken, unsent }: Watch): number =>
+const patience = ({ heard, taken, unsent }: Watched): number =>
   unsent > 0 ? congestedPatience : Math.min(congestedPatience, 1 + Math.floor((taken - heard) / bytesPerPatience))
 
 /** After so many connections others have their turn: all may be due at once, after a restart, and each ping is a write. */
@@ -79,7 +91,7 @@ const minTick = 5
  */
 export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Return<KeepAlive, never, Scope.Scope> {
   const scope = yield* Effect.scope
-  const watched = new Map<Connection, Watch>()
+  const roster = new Roster<Watched>()
   const clock = yield* Clock.Clock
   const context = yield* Effect.context<never>()
   // so that 0 is before everything
@@ -99,7 +111,8 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
     return wait === undefined ? undefined : act(Effect.ignore(wait))
   }
 
-  const visit = (connection: Connection, watch: Watch, now: number): Effect.Effect<void> | undefined => {
+  const visit = (watch: Watched, now: number): Effect.Effect<void> | undefined => {
+    const { webSocket: connection } = watch
     const { inbound, outbound, taken } = connection
     const isHeard = inbound.bytes !== watch.bytes
     // a peer that takes what waits for it is alive, even if its pongs wait behind that
@@ -165,27 +178,29 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
   const sweep = Effect.gen(function* () {
     const now = sinceStart()
     let visited = 0
-    for (const [connection, watch] of watched) {
-      const action = visit(connection, watch, now)
+    for (const watch of roster) {
+      const action = visit(watch, now)
       if (action !== undefined) yield* action
-      connection.reportBytes(context)
+      watch.webSocket.reportBytes(context)
       if (++visited % breath === 0) yield* Effect.yieldNow
     }
   })
   yield* Effect.forkScoped(Effect.forever(Effect.delay(sweep, tick)))
 
   return {
-    size: () => watched.size,
+    size: () => roster.size,
     open: () => {
       let open = 0
-      for (const connection of watched.keys()) if (connection.isOpen) open++
+      for (const { webSocket } of roster) if (webSocket.isOpen) open++
       return open
     },
-    // every WebSocket that this package makes is a Connection; another implementation is not ours to watch
+    // every WebSocket that this package makes is a Connection
     watch: (webSocket) => {
-      if (!(webSocket instanceof Connection)) return
+      if (!(webSocket instanceof Connection)) return undefined
       const now = sinceStart()
-      watched.set(webSocket, {
+      const watch: Watched = {
+        webSocket,
+        place: -1,
         openedAt: now,
         bytes: 0,
         unsent: 0,
@@ -197,11 +212,14 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
         probedAt: 0,
         closingAt: 0,
         over: false
-      })
+      }
+      roster.add(watch)
       Telemetry.connections.modifyUnsafe(1, context)
+      return watch
     },
-    forget: (webSocket) => {
-      if (!(webSocket instanceof Connection) || !watched.delete(webSocket)) return
+    forget: (watch) => {
+      // all that `watch` gives are
+      if (watch === undefined || !roster.delete(watch as Watched)) return
       Telemetry.connections.modifyUnsafe(-1, context)
     }
   }

@@ -122,8 +122,10 @@ export const make = (options: Options): Effect.Effect<Admission> =>
     const present = new Map<string, Visitor>()
     /** Those without, who tried last at the end. */
     const absent = new Map<string, Visitor>()
-    const inside = new Map<From, Visitor>()
-    const atDoor = new Set<From>()
+    // weak, since the tables of a `Map` would keep whoever comes and goes (`connection/internal/roster.ts`)
+    const inside = new WeakMap<From, Visitor>()
+    const atDoor = new WeakSet<From>()
+    let knocked = 0
     let size = 0
 
     const visitorAt = (key: string): Visitor =>
@@ -191,15 +193,19 @@ export const make = (options: Options): Effect.Effect<Admission> =>
     return {
       size: () => size,
       knock: (peer) => {
-        const why = count(peer, atDoor.size)
-        if (why === undefined) atDoor.add(peer)
-        return why
+        const why = count(peer, knocked)
+        if (why !== undefined) return why
+        if (!atDoor.has(peer)) knocked++
+        atDoor.add(peer)
+        return undefined
       },
       goAway: (peer) => {
-        if (atDoor.delete(peer)) release(peer)
+        if (!atDoor.delete(peer)) return
+        knocked--
+        release(peer)
       },
       enter: (from) => {
-        const isCounted = atDoor.size > 0 && from.peer !== undefined && atDoor.has(from.peer)
+        const isCounted = knocked > 0 && from.peer !== undefined && atDoor.has(from.peer)
         const why = isCounted ? (size >= maxConnections ? tooMany() : undefined) : count(from, size)
         if (why === undefined) size++
         return why

@@ -96,6 +96,8 @@ export interface Upgrade {
 export interface Ongoing {
   /** Ends it, as the interruption of its fiber would have. */
   interrupt(): void
+  /** Where its keeper has it. For the keeper alone to read and to write; -1 at first. */
+  place: number
 }
 
 /**

@@ -38,8 +38,9 @@ export class ProxyLink extends Link<WebSocketProxyEvents> {
   /** Waits until the connection is given up before it is open. */
   get abandonment(): Effect.Effect<never, Refusal> {
     return Effect.callback((resume) => {
-      this.release = () => resume(Effect.fail(disconnected))
-      if (this.isClosing) this.release()
+      const release = () => resume(Effect.fail(disconnected))
+      this.release = release
+      if (this.isClosing) release()
     })
   }
 

@@ -161,8 +161,9 @@ interface Flowing {
 
 /** A flow as an effect. */
 export const run = <E, R, F>(inbound: Batches, receiver: Receiver<Items, E, R, F>): Effect.Effect<void, F, R> => {
-  const effect: Effect.Effect<void, F, R> & Flowing = Effect.suspend(() => new Flow(inbound, receiver).go)
-  if (isParkable(inbound)) effect[parkable] = () => new Flow(inbound, receiver)
+  const flow = () => new Flow(inbound, receiver)
+  const effect: Effect.Effect<void, F, R> & Flowing = Effect.suspend(() => flow().go)
+  if (isParkable(inbound)) effect[parkable] = flow
   return effect
 }
 

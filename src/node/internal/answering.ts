@@ -6,6 +6,7 @@
 import type * as NodeHttp from "node:http"
 import type * as Net from "node:net"
 import type { Duplex } from "node:stream"
+import { type Member, Roster } from "../../connection/internal/roster.ts"
 import { type Attendant, attend } from "./attended.ts"
 import { maxTimer } from "./timers.ts"
 
@@ -19,7 +20,7 @@ export interface Options {
 export class Answering {
   private readonly options: Options
   private readonly lines = new WeakMap<Duplex, Line>()
-  private readonly waiting = new Set<Line>()
+  private readonly waiting = new Roster<Line>()
 
   constructor(options: Options) {
     this.options = options
@@ -76,7 +77,8 @@ export class Answering {
 }
 
 /** The answers of one connection, and who waits behind them. */
-class Line implements Attendant {
+class Line implements Attendant, Member {
+  place = -1
   readonly socket: Net.Socket
   /** In the order of their requests. */
   readonly answers = new Set<NodeHttp.ServerResponse>()
@@ -114,11 +116,12 @@ class Line implements Attendant {
     // bytes that come or go begin this time anew, of a large write also those that the system takes of it
     socket.setTimeout(timeout === Infinity ? 0 : Math.min(timeout, maxTimer)).on("timeout", late)
     this.next = next
-    this.release = () => {
+    const release = () => {
       for (const listener of missing) socket.off("drain", listener)
       // also the time that `node:http` gives to the next request
       socket.setTimeout(0).off("timeout", late)
     }
+    this.release = release
     attend(socket, this)
     // `node:http` may have had it stopped for want of room, so that the stream waits for bytes that nobody reads: this ends that read,
     // and begins another

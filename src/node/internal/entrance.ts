@@ -9,6 +9,7 @@ import * as Exit from "effect/Exit"
 import { constFalse } from "effect/Function"
 import * as Option from "effect/Option"
 import type * as Net from "node:net"
+import { type Member, Roster } from "../../connection/internal/roster.ts"
 import type { Peer } from "../../server/UpgradeListener.ts"
 import type { TlsHandshakeError } from "../NodeTls.ts"
 import type { Accepting } from "../NodeProxyProtocol.ts"
@@ -30,6 +31,12 @@ export interface Options {
   readonly serve: (stream: Net.Socket) => void
 }
 
+/** A connection on its way through. */
+interface Visitor extends Member {
+  readonly socket: Net.Socket
+  readonly peer: TcpPeer
+}
+
 /** `answered`: the door tells the client that it is kept out. */
 type Decision = "admitted" | "answered" | "refused"
 
@@ -45,7 +52,7 @@ const lastWord = (socket: Net.Socket, { alert, isHttp }: TlsHandshakeError): Eff
 export class Entrance {
   private readonly options: Options
   private readonly runFork: ReturnType<typeof Effect.runForkWith<never>>
-  private readonly inside = new Set<Net.Socket>()
+  private readonly inside = new Roster<Visitor>()
 
   constructor(options: Options, runFork: ReturnType<typeof Effect.runForkWith<never>>) {
     this.options = options
@@ -59,24 +66,25 @@ export class Entrance {
     if (proxyProtocol === undefined && door !== undefined && !door.opens(socket, peer)) return
     const decision = this.decision(socket, peer)
     if (decision === undefined && gate === undefined) return serve(socket)
-    this.inside.add(socket)
+    const visitor: Visitor = { socket, peer, place: -1 }
+    this.inside.add(visitor)
     socket.on("error", ignoreError)
-    if (decision === undefined) return this.secure(socket, peer)
+    if (decision === undefined) return this.secure(visitor)
     const fiber = this.runFork(decision)
     const forget = () => fiber.interruptUnsafe()
     socket.once("close", forget)
     fiber.addObserver((exit) => {
       socket.off("close", forget)
-      if (Exit.isFailure(exit)) return this.turnAway(socket, exit.cause)
-      if (exit.value === "admitted" && !socket.destroyed) return this.secure(socket, peer)
-      this.inside.delete(socket)
+      if (Exit.isFailure(exit)) return this.turnAway(visitor, exit.cause)
+      if (exit.value === "admitted" && !socket.destroyed) return this.secure(visitor)
+      this.inside.delete(visitor)
       if (exit.value === "refused") socket.destroy()
     })
   }
 
   /** Ends all that is here. */
   cut(): void {
-    for (const socket of this.inside) socket.destroy()
+    for (const { socket } of this.inside) socket.destroy()
   }
 
   /** What is to be waited for before TLS, if anything. */
@@ -114,28 +122,30 @@ export class Entrance {
   }
 
   /** Has TLS spoken, if it is to be, before the time for it is over. */
-  private secure(socket: Net.Socket, peer: TcpPeer): void {
+  private secure(visitor: Visitor): void {
     const { gate, timeout } = this.options
-    if (gate === undefined) return this.serve(socket, socket)
+    const { peer, socket } = visitor
+    if (gate === undefined) return this.serve(visitor, socket)
     let isLate = false
     const late = () => {
       isLate = true
       end()
       gate.late(peer)
-      this.cutOff(socket)
+      this.cutOff(visitor)
     }
     const timer = timeout === Infinity ? undefined : setTimeout(late, Math.min(timeout, maxTimer))
     const end = gate.secure(socket, peer, (passed) => {
       if (isLate) return
       clearTimeout(timer)
-      if (Exit.isSuccess(passed)) return this.serve(socket, passed.value)
-      this.turnAway(socket, passed.cause)
+      if (Exit.isSuccess(passed)) return this.serve(visitor, passed.value)
+      this.turnAway(visitor, passed.cause)
     })
   }
 
   /** Gives a connection to HTTP, over TLS or as it is. */
-  private serve(socket: Net.Socket, stream: Net.Socket): void {
-    this.inside.delete(socket)
+  private serve(visitor: Visitor, stream: Net.Socket): void {
+    const { socket } = visitor
+    this.inside.delete(visitor)
     // TLS learns a little later that the connection beneath it was cut off
     if (stream.destroyed || socket.destroyed) return void socket.destroy()
     if (stream !== socket) return this.options.serve(stream)
@@ -146,19 +156,19 @@ export class Entrance {
     if (isPaused) socket.resume()
   }
 
-  private cutOff(socket: Net.Socket): void {
-    this.inside.delete(socket)
-    socket.destroy()
+  private cutOff(visitor: Visitor): void {
+    this.inside.delete(visitor)
+    visitor.socket.destroy()
   }
 
-  private turnAway(socket: Net.Socket, cause: Cause.Cause<TlsHandshakeError>): void {
+  private turnAway(visitor: Visitor, cause: Cause.Cause<TlsHandshakeError>): void {
     const error = Option.getOrUndefined(Cause.findErrorOption(cause))
     const last =
       error !== undefined
-        ? lastWord(socket, error)
+        ? lastWord(visitor.socket, error)
         : Cause.hasInterruptsOnly(cause)
           ? Effect.void
           : Effect.logError("A connection could not be decided about", cause)
-    this.runFork(last).addObserver(() => this.cutOff(socket))
+    this.runFork(last).addObserver(() => this.cutOff(visitor))
   }
 }

@@ -5,14 +5,19 @@
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
+import { type Member, Roster } from "../../connection/internal/roster.ts"
 import type { Keeper, Ongoing } from "../../server/UpgradeListener.ts"
 
 type Handling = Fiber.Fiber<unknown, unknown>
 
+interface Handler extends Member {
+  readonly fiber: Handling
+}
+
 export class Keeping<R> implements Keeper<R> {
   private readonly fork: (handling: Effect.Effect<unknown, unknown, R>) => Handling
-  private readonly fibers = new Set<Handling>()
-  private readonly ongoing = new Set<Ongoing>()
+  private readonly handlers = new Roster<Handler>()
+  private readonly ongoing = new Roster<Ongoing>()
   /** How many have begun, and are not known yet to have a fiber: they may end others in their first turn. */
   private beginning = 0
   private isClosed = false
@@ -27,9 +32,10 @@ export class Keeping<R> implements Keeper<R> {
     const fiber = this.fork(handling)
     this.beginning--
     if (fiber.pollUnsafe() !== undefined) return fiber
-    this.fibers.add(fiber)
+    const handler: Handler = { fiber, place: -1 }
+    this.handlers.add(handler)
     fiber.addObserver(() => {
-      this.fibers.delete(fiber)
+      this.handlers.delete(handler)
       this.look()
     })
     if (this.isClosed) fiber.interruptUnsafe()
@@ -49,7 +55,7 @@ export class Keeping<R> implements Keeper<R> {
   }
 
   private look(): void {
-    if (this.fibers.size === 0 && this.ongoing.size === 0 && this.beginning === 0) this.onEmpty?.()
+    if (this.handlers.size === 0 && this.ongoing.size === 0 && this.beginning === 0) this.onEmpty?.()
   }
 
   /** Waits until all are over. */
@@ -63,7 +69,7 @@ export class Keeping<R> implements Keeper<R> {
   close(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.isClosed = true
-      for (const fiber of this.fibers) fiber.interruptUnsafe()
+      for (const { fiber } of this.handlers) fiber.interruptUnsafe()
       for (const ongoing of this.ongoing) ongoing.interrupt()
       return this.empty
     })

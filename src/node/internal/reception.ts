@@ -6,6 +6,7 @@
  */
 import type * as Net from "node:net"
 import type { Duplex } from "node:stream"
+import { type Member, Roster } from "../../connection/internal/roster.ts"
 import * as OpeningHandshake from "../../protocol/OpeningHandshake.ts"
 import * as RequestHead from "../../protocol/internal/requestHead.ts"
 import { type Attendant, attend, leave } from "./attended.ts"
@@ -18,14 +19,15 @@ export interface Options extends RequestHead.Options {
   readonly onUpgrade: (request: OpeningHandshake.Request, socket: Net.Socket, rest: Uint8Array) => void
   /** Takes the connection as `node:http` does when it accepts it. */
   readonly toHttp: (socket: Net.Socket) => void
-  /** Takes one whose time is over, and has it forgotten. */
+  /** Takes one whose time is over. */
   readonly onLate: (socket: Net.Socket) => void
 }
 
 export class Reception {
   private readonly options: Options
-  /** Since when they wait, in the order of their coming. */
-  private readonly waiting = new Map<Net.Socket, number>()
+  private readonly waiting = new Roster<Guest>()
+  /** Those of them that `node:http` has. */
+  private readonly handed = new WeakMap<Duplex, Guest>()
 
   constructor(options: Options) {
     this.options = options
@@ -34,53 +36,66 @@ export class Reception {
   receive(socket: Net.Socket): void {
     // while it was decided about, it ended without a word
     if (socket.readableEnded) return void socket.on("error", ignoreError).end()
-    this.waiting.set(socket, performance.now())
-    attend(socket, new Guest(this, socket))
+    const guest = new Guest(this, socket)
+    this.waiting.add(guest)
+    attend(socket, guest)
   }
 
   /** What a guest says first. */
-  hear(socket: Net.Socket, chunk: Buffer): void {
+  hear(guest: Guest, chunk: Buffer): void {
     const { maxHeaderSize, onUpgrade, toHttp } = this.options
+    const { socket } = guest
     const end = chunk.indexOf("\r\n\r\n") + 4
     const fields =
       end < 4 || end > maxHeaderSize
         ? undefined
         : RequestHead.parse((from, to) => chunk.toString("latin1", from, to), end, this.options)
     if (fields !== undefined) {
-      this.forget(socket)
+      this.waiting.delete(guest)
       return onUpgrade(new OpeningHandshake.Request(fields), socket, chunk.subarray(end))
     }
     leave(socket)
-    socket.once("close", () => this.forget(socket))
+    socket.once("close", () => this.gone(guest))
+    this.handed.set(socket, guest)
     toHttp(socket)
     // it flows, and so this is given out at once, before more can come
     socket.unshift(chunk)
   }
 
-  /** The first head has come, or the connection is gone. */
+  /** The connection is gone. */
+  gone(guest: Guest): void {
+    this.waiting.delete(guest)
+  }
+
+  /** `node:http` has the first head, or has given it up. */
   forget(socket: Duplex): void {
-    // only sockets wait here
-    this.waiting.delete(socket as Net.Socket)
+    const guest = this.handed.get(socket)
+    if (guest === undefined) return
+    this.handed.delete(socket)
+    this.waiting.delete(guest)
   }
 
   /** Finds those whose time is over; to be called now and then. */
   sweep(): void {
     const now = performance.now()
-    for (const [socket, came] of this.waiting) {
-      if (now - came < this.options.timeout) return
-      this.options.onLate(socket)
+    for (const guest of this.waiting) {
+      if (now - guest.came < this.options.timeout) continue
+      this.waiting.delete(guest)
+      this.options.onLate(guest.socket)
     }
   }
 
   /** Ends all that wait here. */
   cut(): void {
-    for (const socket of this.waiting.keys()) socket.destroy()
+    for (const { socket } of this.waiting) socket.destroy()
   }
 }
 
-class Guest implements Attendant {
+class Guest implements Attendant, Member {
+  readonly socket: Net.Socket
+  readonly came = performance.now()
+  place = -1
   private readonly reception: Reception
-  private readonly socket: Net.Socket
   private wasHeard = false
 
   constructor(reception: Reception, socket: Net.Socket) {
@@ -91,7 +106,7 @@ class Guest implements Attendant {
   onData(chunk: Buffer): void {
     if (!this.wasHeard) {
       this.wasHeard = true
-      return this.reception.hear(this.socket, chunk)
+      return this.reception.hear(this, chunk)
     }
     // it is for who takes the connection when the request is answered
     this.socket.pause()
@@ -105,6 +120,6 @@ class Guest implements Attendant {
   onError(): void {}
 
   onClose(): void {
-    this.reception.forget(this.socket)
+    this.reception.gone(this)
   }
 }

@@ -251,7 +251,8 @@ export const make = Effect.fnUntraced(function* (
       clientCertificate: presented?.certificate,
       clientCertificateStatus: presented?.certificate === undefined ? undefined : presented.status
     }
-    peer.negotiated = () => TlsSession.make({ ...negotiated, session: stream.getSession() })
+    const session = () => TlsSession.make({ ...negotiated, session: stream.getSession() })
+    peer.negotiated = session
     tell(peer, () => `Handshake done: ${describeSession(peer.tls!)}`)
   }
 

@@ -8,7 +8,7 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import type { Codec } from "../../connection/Deflate.ts"
-import type { KeepAlive } from "../../connection/KeepAlive.ts"
+import type { KeepAlive, Watch } from "../../connection/KeepAlive.ts"
 import type { Limits } from "../../connection/Limits.ts"
 import * as Transport from "../../connection/Transport.ts"
 import type { WebSocket } from "../../connection/WebSocket.ts"
@@ -41,6 +41,8 @@ export class Visit implements OpenRequest, Ongoing, Host {
   identity: Identity = anonymous
   private readonly house: House
   private connection: Connection | undefined = undefined
+  private watch: Watch | undefined = undefined
+  place = -1
   /** The client went away before it was answered. */
   isGone = false
 
@@ -115,7 +117,7 @@ export class Visit implements OpenRequest, Ongoing, Host {
           transport
         })
         this.connection = connection
-        keepAlive.watch(connection)
+        this.watch = keepAlive.watch(connection)
         return Effect.succeed(connection)
       },
       onFailure: (error) => {
@@ -219,7 +221,7 @@ export class Visit implements OpenRequest, Ongoing, Host {
     const { connection, house, upgrade } = this
     if (connection === undefined) return Effect.sync(() => house.admission.leave(upgrade))
     return Effect.map(connection.release(exit), () => {
-      house.keepAlive.forget(connection)
+      house.keepAlive.forget(this.watch)
       house.admission.leave(upgrade)
     })
   }
