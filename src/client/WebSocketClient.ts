@@ -178,9 +178,7 @@ export const make = Effect.fnUntraced(function* (
       compression === undefined || request.compression === false || zlib === undefined
         ? undefined
         : Deflate.make({ zlib, role: "client", agreement: compression, policy: request.compression })
-    const webSocket = yield* Effect.orDie(
-      WebSocket.make(answer.socket, { role: "client", subprotocol, limits, codec })
-    )
+    const webSocket = yield* Effect.orDie(WebSocket.make(answer.socket, { role: "client", subprotocol, limits, codec }))
     watch = keepAlive.watch(webSocket)
     return webSocket
   })

@@ -266,7 +266,7 @@ export const negotiate = (request: Request, policy: Policy = {}): Result.Result<
     return refuse(403, `Pages of the origin ${headers["origin"]?.slice(0, 200)} may not connect here.`)
   }
   const offered = headers["sec-websocket-protocol"] === undefined ? none : request.subprotocols
-  if (!offered.every(isToken) || new Set(offered).size < offered.length) {
+  if (offered.length > 0 && (!offered.every(isToken) || new Set(offered).size < offered.length)) {
     return refuse(
       400,
       `Sec-WebSocket-Protocol must be a list of unique tokens; ${shown(headers["sec-websocket-protocol"])}.`

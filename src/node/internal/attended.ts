@@ -2,6 +2,7 @@
  * Who is told of what happens to a stream: one at a time, by listeners that all streams share and that stay when another takes over.
  * To take listeners off and put others on costs a connection as much as some of its system calls.
  */
+import * as Net from "node:net"
 import type { Duplex } from "node:stream"
 
 export interface Attendant {
@@ -19,6 +20,10 @@ const attendant = Symbol("effect-websocket/attendant")
 interface Attended extends Duplex {
   [attendant]?: Attendant | undefined
 }
+
+/** What a socket of `node:net` listens to itself. With one that may stay half open it does nothing, and a second listener takes 100 bytes. */
+const [ownOnEnd] = new Net.Socket().listeners("end") as ReadonlyArray<(() => void) | undefined>
+const isSpare = (stream: Duplex): boolean => stream instanceof Net.Socket && stream.allowHalfOpen
 
 function onData(this: Attended, chunk: Buffer): void {
   this[attendant]?.onData(chunk)
@@ -47,6 +52,7 @@ export const attend = (stream: Attended, by: Attendant, takesData = true): void 
   const isNew = !(attendant in stream)
   stream[attendant] = by
   if (!isNew) return
+  if (ownOnEnd !== undefined && isSpare(stream)) stream.off("end", ownOnEnd)
   if (takesData) stream.on("data", onData)
   stream.on("end", onEnd).on("error", onError).on("close", onClose)
 }
@@ -66,4 +72,5 @@ export const deafen = (stream: Attended): void => void stream.off("data", onData
 export const leave = (stream: Attended): void => {
   delete stream[attendant]
   stream.off("data", onData).off("end", onEnd).off("error", onError).off("close", onClose)
+  if (ownOnEnd !== undefined && isSpare(stream)) stream.on("end", ownOnEnd)
 }

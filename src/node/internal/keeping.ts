@@ -61,7 +61,8 @@ export class Keeping<R> implements Keeper<R> {
   /** Waits until all are over. */
   get empty(): Effect.Effect<void> {
     return Effect.callback<void>((resume) => {
-      this.onEmpty = () => resume(Effect.void)
+      const empty = () => resume(Effect.void)
+      this.onEmpty = empty
       this.look()
     })
   }
