@@ -23,7 +23,8 @@ interface Attended extends Duplex {
 
 /** What a socket of `node:net` listens to itself. With one that may stay half open it does nothing, and a second listener takes 100 bytes. */
 const [ownOnEnd] = new Net.Socket().listeners("end") as ReadonlyArray<(() => void) | undefined>
-const isSpare = (stream: Duplex): boolean => stream instanceof Net.Socket && stream.allowHalfOpen
+const spareOf = (stream: Duplex): (() => void) | undefined =>
+  stream instanceof Net.Socket && stream.allowHalfOpen ? ownOnEnd : undefined
 
 function onData(this: Attended, chunk: Buffer): void {
   this[attendant]?.onData(chunk)
@@ -52,7 +53,8 @@ export const attend = (stream: Attended, by: Attendant, takesData = true): void 
   const isNew = !(attendant in stream)
   stream[attendant] = by
   if (!isNew) return
-  if (ownOnEnd !== undefined && isSpare(stream)) stream.off("end", ownOnEnd)
+  const spare = spareOf(stream)
+  if (spare !== undefined) stream.off("end", spare)
   if (takesData) stream.on("data", onData)
   stream.on("end", onEnd).on("error", onError).on("close", onClose)
 }
@@ -72,5 +74,6 @@ export const deafen = (stream: Attended): void => void stream.off("data", onData
 export const leave = (stream: Attended): void => {
   delete stream[attendant]
   stream.off("data", onData).off("end", onEnd).off("error", onError).off("close", onClose)
-  if (ownOnEnd !== undefined && isSpare(stream)) stream.on("end", ownOnEnd)
+  const spare = spareOf(stream)
+  if (spare !== undefined) stream.on("end", spare)
 }

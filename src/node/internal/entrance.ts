@@ -17,7 +17,7 @@ import type { Door } from "./door.ts"
 import { peerOf, type TcpPeer } from "./peer.ts"
 import * as ProxyHeader from "./proxyHeader.ts"
 import type { Gate } from "./secure.ts"
-import { maxTimer } from "./timers.ts"
+import { startTimer } from "./timers.ts"
 import { endWith, ignoreError, notPlain, refuse } from "./upgrade.ts"
 
 export interface Options {
@@ -133,7 +133,7 @@ export class Entrance {
       gate.late(peer)
       this.cutOff(visitor)
     }
-    const timer = timeout === Infinity ? undefined : setTimeout(late, Math.min(timeout, maxTimer))
+    const timer = startTimer(timeout, late)
     const end = gate.secure(socket, peer, (passed) => {
       if (isLate) return
       clearTimeout(timer)

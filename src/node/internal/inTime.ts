@@ -7,7 +7,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import { maxTimer } from "./timers.ts"
+import { startTimer } from "./timers.ts"
 
 /** Interrupts the effect after so many milliseconds, and fails with `late` when it has ended; what is done by then is done. */
 export const inTime = <A, E>(self: Effect.Effect<A, E>, millis: number, late: () => E): Effect.Effect<A, E> =>
@@ -19,7 +19,7 @@ export const inTime = <A, E>(self: Effect.Effect<A, E>, millis: number, late: ()
         isLate = true
         fiber.interruptUnsafe()
       }
-      const timer = millis === Infinity ? undefined : setTimeout(interrupt, Math.min(millis, maxTimer))
+      const timer = startTimer(millis, interrupt)
       fiber.addObserver((exit) => {
         clearTimeout(timer)
         const isOver = isLate && Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
