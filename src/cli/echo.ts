@@ -1,6 +1,7 @@
 /**
  * `effect-websocket echo [LISTEN]`: a server that sends every message back, to test clients and networks with.
  */
+import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -8,6 +9,7 @@ import * as WebSocket from "../connection/WebSocket.ts"
 import * as NodeWebSocketServer from "../node/NodeWebSocketServer.ts"
 import * as WebSocketServer from "../server/WebSocketServer.ts"
 import * as Address from "./Address.ts"
+import type * as Message from "../protocol/Message.ts"
 import * as Admission from "./admission.ts"
 import * as flags from "./flags.ts"
 import * as Forwarding from "./forwarding.ts"
@@ -17,6 +19,9 @@ import * as Tls from "./tls.ts"
 import * as Workers from "./workers.ts"
 
 const MiB = 1024 * 1024
+
+const sendBack = (messages: NonEmptyReadonlyArray<Message.Message>, webSocket: WebSocket.WebSocket) =>
+  webSocket.sendAll(messages, { transfer: true })
 
 export const echo = Command.make(
   "echo",
@@ -45,11 +50,7 @@ export const echo = Command.make(
     const admission = yield* Admission.serverOptions(rest, { ...options, tls })
     const running = Layer.launch(
       Layer.effectDiscard(printReady).pipe(
-        Layer.provideMerge(
-          WebSocketServer.layerHandler((webSocket) =>
-            WebSocket.runForEachArray(webSocket, (messages) => webSocket.sendAll(messages, { transfer: true }))
-          )
-        ),
+        Layer.provideMerge(WebSocketServer.layerHandler((webSocket) => WebSocket.runForEachArray(webSocket, sendBack))),
         Layer.provide(
           NodeWebSocketServer.layer({
             ...options,

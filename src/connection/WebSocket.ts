@@ -18,6 +18,7 @@ import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Pull from "effect/Pull"
+import type * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import * as Stream from "effect/Stream"
@@ -25,6 +26,7 @@ import type { CloseInfo } from "../protocol/ConnectionState.ts"
 import type { Fragment, Message } from "../protocol/Message.ts"
 import type { Gathering, MessageEvent } from "../protocol/MessageEvent.ts"
 import * as Connection from "./internal/connection.ts"
+import type { Receiver } from "./internal/flow.ts"
 import type { Codec } from "./Deflate.ts"
 import * as Limits from "./Limits.ts"
 import type { PreparedMessage } from "./PreparedMessage.ts"
@@ -153,26 +155,50 @@ export const make = (
       Effect.map(
         Transport.fromSocket(transport),
         (transport) =>
-          new Connection.Connection({ ...options, limits: options.limits ?? Limits.defaults, clock, transport })
+          new Connection.Connection({
+            terms: { role: options.role, limits: options.limits ?? Limits.defaults, clock },
+            subprotocol: options.subprotocol,
+            codec: options.codec,
+            transport
+          })
       )
     ),
     (connection, exit) => connection.release(exit),
     { interruptible: true }
   )
 
+/** Whose messages are for one function. */
+class Each<A, E, R> implements Receiver<NonEmptyReadonlyArray<Message>, E, R, WebSocketError | E> {
+  private readonly webSocket: WebSocket
+  private readonly f: (messages: NonEmptyReadonlyArray<Message>, webSocket: WebSocket) => Effect.Effect<A, E, R>
+
+  constructor(webSocket: WebSocket, f: Each<A, E, R>["f"]) {
+    this.webSocket = webSocket
+    this.f = f
+  }
+
+  receive(messages: NonEmptyReadonlyArray<Message>): Effect.Effect<A, E, R> {
+    return this.f(messages, this.webSocket)
+  }
+
+  received(result: Result.Result<void, WebSocketError | E>): Effect.Effect<void, WebSocketError | E> {
+    return Effect.fromResult(result)
+  }
+}
+
 /**
  * Runs an effect for each batch of messages, which is what one read of the transport brought, until the connection is
  * closed. The same as `Stream.runForEachArray(webSocket.messages, f)` for less: where `f` only sends, or gives `Effect.void`, no fiber
  * takes a step for it. A server's handler that is this effect, and nothing around it, has no fiber at all until `f` gives another
- * effect, which saves a third of what a connection holds.
+ * effect, which saves a third of what a connection holds. `f` is given the connection, too, so that one function can serve them all.
  *
  * @category running
  * @since 0.1.0
  */
 export const runForEachArray = <A, E, R>(
   webSocket: WebSocket,
-  f: (messages: NonEmptyReadonlyArray<Message>) => Effect.Effect<A, E, R>
+  f: (messages: NonEmptyReadonlyArray<Message>, webSocket: WebSocket) => Effect.Effect<A, E, R>
 ): Effect.Effect<void, WebSocketError | E, R> =>
   webSocket instanceof Connection.Connection
-    ? webSocket.inbound.flowMessages({ receive: f, received: Effect.fromResult })
-    : Stream.runForEachArray(webSocket.messages, f)
+    ? webSocket.inbound.flowMessages(new Each(webSocket, f))
+    : Stream.runForEachArray(webSocket.messages, (messages) => f(messages, webSocket))

@@ -37,6 +37,26 @@ type Waiter<A> = (effect: Effect.Effect<A, Socket.SocketError>) => void
 /** How long the peer of a released stream may take nothing of what is buffered in it, in milliseconds. */
 const lingerMillis = 10_000
 
+// What is so of a socket, in bits, since each property takes 8 bytes of each of them.
+
+/**
+ * Sockets of the system, and TLS over anything, promise that chunks are buffers of their own, and that nobody has what was written. Other
+ * streams may pass on what they are given.
+ */
+const isSystem = 1
+const isLean = 2
+/** The first of what is kept came with the stream, and may be somebody else's. */
+const keepsHead = 4
+/** What is kept for the waiter is given to it at the end of this turn. */
+const gathering = 8
+const paused = 16
+/** What was offered waits for the end of this turn, and what is written behind it as well. */
+const gathers = 32
+/** Of TLS, the reset comes a turn later. */
+const isReset = 64
+/** It has said so; TLS may before it looks closed, if the connection beneath was destroyed. */
+const isClosed = 128
+
 /** The socket, its reader, its writer and its transport are one object: there are many of them. */
 class NodeSocket
   implements Transport.OpenSocket, Transport.Reader, Transport.Writer, Transport.Ends, LeanReads.Receiver, Attendant
@@ -46,45 +66,28 @@ class NodeSocket
     Object.defineProperty(this.prototype, Socket.TypeId, { value: Socket.TypeId })
   }
   private readonly stream: Duplex
-  /**
-   * Sockets of the system, and TLS over anything, promise that chunks are buffers of their own, and that nobody has what was written. Other
-   * streams may pass on what they are given.
-   */
-  private readonly isSystem: boolean
-  private readonly isLean: boolean
+  private flags: number
   waiting: Transport.Waiting | undefined = undefined
   private taker: Transport.Taker<unknown, unknown, unknown> | undefined = undefined
   private resume: Resume | undefined = undefined
   private kept: Array<Uint8Array> | undefined = undefined
   private over: Socket.SocketError | undefined = undefined
   private drains: Array<Waiter<void>> | undefined = undefined
-  /** Whether the first of what is kept came with the stream, and may be somebody else's. */
-  private keepsHead = false
-  /** Whether what is kept for the waiter is given to it at the end of this turn. */
-  private gathering = false
   /** The chunk that was given out last, if it came from the stream itself and so is ours alone. */
   private fresh: Uint8Array | undefined = undefined
-  private paused = false
-  /** Whether what was offered waits for the end of this turn, and what is written behind it as well. */
-  private gathers = false
-  /** Of TLS, the reset comes a turn later. */
-  isReset = false
-  /** It has said so; TLS may before it looks closed, if the connection beneath was destroyed. */
-  isClosed = false
   /** Set while all that is awaited is the end. */
   private lingering: (() => void) | undefined = undefined
 
   constructor(stream: Duplex, head: Uint8Array | undefined) {
     this.stream = stream
-    this.isSystem = stream instanceof Net.Socket
     const early = LeanReads.attach(stream, this)
-    this.isLean = early !== undefined
+    this.flags = (stream instanceof Net.Socket ? isSystem : 0) | (early === undefined ? 0 : isLean)
     if (early !== undefined && early.length > 0) {
       this.kept = early
-      this.paused = true
+      this.flags |= paused
     } else if (head !== undefined && head.length > 0) {
       this.kept = [head]
-      this.keepsHead = true
+      this.flags |= keepsHead
     }
     attend(stream, this, early === undefined)
     if (stream.readableEnded) this.finish(ended)
@@ -132,9 +135,11 @@ class NodeSocket
     if (this.kept !== undefined) this.giveKept()
     if (this.resume !== resume) return
     if (this.over !== undefined) return this.tellEnd(this.over)
-    if (!this.paused) return
-    this.paused = false
-    this.stream.resume()
+    this.unpause()
+  }
+
+  private is(flag: number): boolean {
+    return (this.flags & flag) !== 0
   }
 
   forget(): void {
@@ -182,17 +187,23 @@ class NodeSocket
   }
 
   private pause(): void {
-    if (this.paused) return
-    this.paused = true
+    if (this.is(paused)) return
+    this.flags |= paused
     this.stream.pause()
+  }
+
+  private unpause(): void {
+    if (!this.is(paused)) return
+    this.flags &= ~paused
+    this.stream.resume()
   }
 
   private giveKept(): void {
     const { kept, resume, taker } = this
     if (kept === undefined || taker === undefined) return
     this.kept = undefined
-    this.fresh = kept.length === 1 && !this.keepsHead && this.isOwn(kept[0]!) ? kept[0] : undefined
-    this.keepsHead = false
+    this.fresh = kept.length === 1 && !this.is(keepsHead) && this.isOwn(kept[0]!) ? kept[0] : undefined
+    this.flags &= ~keepsHead
     const next = takenBy(taker, kept)
     if (next !== undefined) this.goOn(next, resume)
     // whoever waits for a long time holds no chunk
@@ -200,14 +211,14 @@ class NodeSocket
   }
 
   private isOwn(chunk: Uint8Array): boolean {
-    return this.isLean ? LeanReads.isAlone(chunk) : this.isSystem && isWhole(chunk)
+    return this.is(isLean) ? LeanReads.isAlone(chunk) : this.is(isSystem) && isWhole(chunk)
   }
 
   private giveSoon(): void {
-    if (this.gathering) return
-    this.gathering = true
+    if (this.is(gathering)) return
+    this.flags |= gathering
     setImmediate(() => {
-      this.gathering = false
+      this.flags &= ~gathering
       this.giveKept()
     })
   }
@@ -227,7 +238,7 @@ class NodeSocket
   onEnd(): void {
     // a reset that a write has met already reads as an end: the error of the write is on its way
     if (this.stream.writableLength === 0) this.finish(ended)
-    else setImmediate(() => setImmediate(() => void (this.isClosed || this.finish(ended))))
+    else setImmediate(() => setImmediate(() => void (this.is(isClosed) || this.finish(ended))))
   }
 
   onError(cause: unknown): void {
@@ -239,7 +250,7 @@ class NodeSocket
   }
 
   onClose(): void {
-    this.isClosed = true
+    this.flags |= isClosed
     this.vanish()
     LeanReads.leave(this.stream)
   }
@@ -264,10 +275,7 @@ class NodeSocket
       const timer = setTimeout(done, Math.min(lingerMillis, maxTimer))
       this.lingering = done
       this.kept = undefined
-      if (this.paused) {
-        this.paused = false
-        stream.resume()
-      }
+      this.unpause()
       return Effect.andThen(Effect.sync(done), gone)
     })
   }
@@ -291,7 +299,7 @@ class NodeSocket
       this.finish(gone)
       deafen(stream)
       LeanReads.detach(stream)
-      if (stream.closed || this.isClosed) return Effect.void
+      if (stream.closed || this.is(isClosed)) return Effect.void
       if (!this.isReset && stream.writableFinished) {
         stream.destroy()
         return Effect.void
@@ -300,8 +308,12 @@ class NodeSocket
     })
   }
 
+  get isReset(): boolean {
+    return this.is(isReset)
+  }
+
   reset(): void {
-    this.isReset = true
+    this.flags |= isReset
     reset(this.stream)
   }
 
@@ -386,8 +398,8 @@ class NodeSocket
   offer(chunk: Uint8Array): boolean {
     const { stream } = this
     if (!stream.writable || this.isReset) return false
-    if (!this.gathers) {
-      this.gathers = true
+    if (!this.is(gathers)) {
+      this.flags |= gathers
       stream.cork()
       atEndOfTurn(this)
     }
@@ -397,8 +409,8 @@ class NodeSocket
   }
 
   writeGathered(): void {
-    if (!this.gathers) return
-    this.gathers = false
+    if (!this.is(gathers)) return
+    this.flags &= ~gathers
     this.stream.uncork()
   }
 
@@ -412,7 +424,7 @@ class NodeSocket
     if (last > 0) stream.cork()
     for (let i = 0; i < last; i++) stream.write(chunks[i])
     // it is written when all before it are
-    if (owned === undefined || !this.isSystem) stream.write(chunks[last])
+    if (owned === undefined || !this.is(isSystem)) stream.write(chunks[last])
     else stream.write(chunks[last], () => freeAll(owned))
     if (last > 0) stream.uncork()
     return this.room

@@ -189,7 +189,6 @@ export interface Policy {
  * @since 0.1.0
  */
 export interface Acceptance {
-  readonly key: Key
   readonly subprotocol: string | undefined
   readonly compression: PerMessageDeflate.Agreement | undefined
   /** The headers of the 101 response, without the accept key: those that were negotiated, and what the application adds. */
@@ -217,7 +216,11 @@ const hasToken = (header: string | undefined, token: string): boolean =>
 // shared, so that a request that asks for nothing takes nothing
 const none: ReadonlyArray<string> = []
 const noExtensions = Option.some<ReadonlyArray<Extension.Extension>>([])
-const noHeaders = Object.freeze({})
+const nothing: Acceptance = Object.freeze({
+  subprotocol: undefined,
+  compression: undefined,
+  headers: Object.freeze({})
+})
 
 const refuse = (status: number, reason: string, headers: Record<string, string> = {}): Result.Result<never, Refusal> =>
   Result.fail(new Refusal({ status, reason, headers }))
@@ -280,14 +283,13 @@ export const negotiate = (request: Request, policy: Policy = {}): Result.Result<
     return refuse(400, `Sec-WebSocket-Extensions must be a list of extensions; ${shown(offers)}.`)
   }
   if (subprotocol === undefined && offers === undefined) {
-    return Result.succeed({ key, subprotocol: undefined, compression: undefined, headers: noHeaders })
+    return Result.succeed(nothing)
   }
   const compression =
     policy.compression === undefined || policy.compression === false
       ? undefined
       : Option.getOrUndefined(PerMessageDeflate.accept(extensions.value, policy.compression))
   return Result.succeed({
-    key,
     subprotocol,
     compression: compression?.agreement,
     headers: {

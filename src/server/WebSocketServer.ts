@@ -139,6 +139,7 @@ export const make = Effect.fnUntraced(function* (
 
   const house: House = {
     handled: (visit, handling) => handled(visit, handling),
+    role: "server",
     limits,
     clock: yield* Clock.Clock,
     keepAlive,

@@ -35,6 +35,29 @@ describe("runForEachArray", () => {
     })
   )
 
+  it.effect("gives the function the connection, too, of whatever kind that is", () =>
+    Effect.gen(function* () {
+      const sendBack = (messages: readonly [Message, ...Array<Message>], to: WebSocket.WebSocket) =>
+        Effect.as(to.sendAll(messages), to)
+      const { peer, webSocket } = yield* withPeer("server")
+      // what an application has made of a connection is none of ours; this is as much of one as is used
+      const other = {
+        messages: webSocket.messages,
+        sendAll: () => webSocket.send("by the other")
+      } as Partial<WebSocket.WebSocket> as WebSocket.WebSocket
+      const fiber = yield* Effect.forkChild(WebSocket.runForEachArray(webSocket, sendBack))
+      yield* peer.send(text("one"))
+      assert.deepStrictEqual(shown(yield* peer.next), [Opcode.text, "one"])
+      yield* Fiber.interrupt(fiber)
+      const through = yield* Effect.forkChild(WebSocket.runForEachArray(other, sendBack))
+      yield* peer.send(text("two"))
+      assert.deepStrictEqual(shown(yield* peer.next), [Opcode.text, "by the other"])
+      yield* peer.send(close(1000))
+      yield* Fiber.join(through)
+      yield* peer.end
+    })
+  )
+
   it.effect("waits for what is to be waited for before the next batch", () =>
     Effect.gen(function* () {
       const { peer, webSocket } = yield* withPeer("server")

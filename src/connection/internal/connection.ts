@@ -4,7 +4,6 @@
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
-import type * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
@@ -26,22 +25,22 @@ import { isPreparedMessage, prepare, type PreparedMessage } from "../PreparedMes
 import * as Telemetry from "../Telemetry.ts"
 import * as Transport from "../Transport.ts"
 import { connectionClosed, invalidUsage, lost, peerTimeout, violation, type WebSocketError } from "../WebSocketError.ts"
+import type { Owner } from "./decision.ts"
 import { limitKinds, once, pullToEnd, statusOf } from "./ending.ts"
-import { Inbound, type Owner } from "./inbound.ts"
+import { Inbound } from "./inbound.ts"
 import type { ItemPull } from "./items.ts"
 import { whole } from "./memory.ts"
 import * as Now from "./now.ts"
 import { type Gate, Outbound } from "./outbound.ts"
 import { bounded, type Slow } from "./patience.ts"
 import { Pings } from "./pings.ts"
+import type { Terms } from "./terms.ts"
 import { toSocket } from "./toSocket.ts"
 
 export interface Options {
-  readonly role: "server" | "client"
+  readonly terms: Terms
   readonly subprotocol?: string | undefined
   readonly codec?: Codec | undefined
-  readonly limits: Limits
-  readonly clock: Clock.Clock
   readonly transport: Transport.Transport
 }
 
@@ -58,7 +57,6 @@ export class Connection implements Owner, Gate, Slow {
     Object.defineProperty(this.prototype, TypeId, { value: TypeId })
   }
   readonly subprotocol: string | undefined
-  readonly limits: Limits
   readonly inbound: Inbound
   readonly outbound: Outbound
   private readonly ends: Transport.Ends
@@ -66,37 +64,36 @@ export class Connection implements Owner, Gate, Slow {
   private state: ConnectionState.State = ConnectionState.open
   private info: ConnectionState.CloseInfo | undefined
   private settled: Deferred.Deferred<ConnectionState.CloseInfo> | undefined
-  /** What `abort` says the end was, in place of the loss of the transport that it brings about. */
-  private aborted: WebSocketError | undefined
   private transportLost = false
 
   private pings: Pings | undefined
 
   /** Somebody reads to the end, so that closing must not discard what comes: see `shutdown`. */
   keepsReading = false
-  /** We went without waiting for the peer: that its bytes end then is no loss of the connection. */
-  hasLeft = false
   private settling: Settling | undefined
-  // declared, so that they take no memory before a connection ends
+  // declared, so that they take no memory before a connection ends, and often not even then
+  /** We went without waiting for the peer: that its bytes end then is no loss of the connection. */
+  declare hasLeft: true | undefined
+  /** What `abort` says the end was, in place of the loss of the transport that it brings about. */
+  declare private aborted: WebSocketError | undefined
   /** What is left of a client's connection behind a closing handshake that is done. */
   declare private leaving: Fiber.Fiber<void> | undefined
   /** The Close frame that went first, if it was ours. */
   declare begun: CloseCode.CloseStatus | undefined
 
-  private reportedReceived = 0
-  private reportedSent = 0
-
   constructor(options: Options) {
-    const { clock, codec, limits, role, transport } = options
+    const { codec, terms, transport } = options
     this.subprotocol = options.subprotocol
-    this.limits = limits
     this.ends = transport.ends
-    this.inbound = new Inbound({ role, reader: transport.reader, owner: this, limits, clock, codec })
-    this.outbound = new Outbound({ role, writer: transport.writer, codec, gate: this })
+    this.inbound = new Inbound({ terms, reader: transport.reader, owner: this, codec })
+    this.outbound = new Outbound({ role: terms.role, writer: transport.writer, codec, gate: this })
   }
 
   get role(): "server" | "client" {
-    return this.inbound.role
+    return this.inbound.terms.role
+  }
+  get limits(): Limits {
+    return this.inbound.terms.limits
   }
   get isCompressed(): boolean {
     return this.inbound.codec !== undefined
@@ -350,21 +347,22 @@ export class Connection implements Owner, Gate, Slow {
 
   transportEnded(error: Socket.SocketError): ItemPull {
     const wasClosed = this.state._tag === "Closed" && this.aborted === undefined
+    this.loseTransport()
+    return wasClosed ? Cause.done() : Effect.fail(this.aborted ?? lost(error))
+  }
+
+  private loseTransport(): void {
     this.transportLost = true
     const { state } = ConnectionState.step(this.state, { _tag: "TransportEnd" })
     this.state = state
     if (state._tag === "Closed") this.settle(state.info)
-    return wasClosed ? Cause.done() : Effect.fail(this.aborted ?? lost(error))
   }
 
   /** Gives the connection up; a reader that waits fails with the error. */
   abort(error: WebSocketError): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.aborted ??= error
-      this.transportLost = true
-      const { state } = ConnectionState.step(this.state, { _tag: "TransportEnd" })
-      this.state = state
-      if (state._tag === "Closed") this.settle(state.info)
+      this.loseTransport()
       // a peer that is silent is told in the clearest way; what one that is slow has not read yet is still its own
       return error.reason._tag === "PeerTimeout" && error.reason.awaited === "close"
         ? this.ends.cut
@@ -431,13 +429,11 @@ export class Connection implements Owner, Gate, Slow {
 
   /** Adds what passed since the last time to the metrics. */
   reportBytes(context: Context.Context<never>): void {
-    const received = this.inbound.bytes - this.reportedReceived
-    const sent = this.outbound.bytes - this.reportedSent
-    if (received === 0 && sent === 0) return
-    this.reportedReceived = this.inbound.bytes
-    this.reportedSent = this.outbound.bytes
-    Telemetry.receivedBytes.updateUnsafe(received, context)
-    Telemetry.sentBytes.updateUnsafe(sent, context)
+    const { inbound, outbound } = this
+    if (inbound.bytes === 0 && outbound.bytes === 0) return
+    Telemetry.receivedBytes.updateUnsafe(inbound.bytes, context)
+    Telemetry.sentBytes.updateUnsafe(outbound.bytes, context)
+    inbound.bytes = outbound.bytes = 0
   }
 }
 

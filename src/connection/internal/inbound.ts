@@ -8,7 +8,6 @@
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
-import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
@@ -20,25 +19,15 @@ import * as MessageEvent from "../../protocol/MessageEvent.ts"
 import * as Opcode from "../../protocol/Opcode.ts"
 import { ProtocolError } from "../../protocol/ProtocolError.ts"
 import type { Codec } from "../Deflate.ts"
-import type { Limits } from "../Limits.ts"
 import type * as Transport from "../Transport.ts"
 import type { WebSocketError } from "../WebSocketError.ts"
 import { Backlog, type Opened } from "./backlog.ts"
 import { ControlRate } from "./controlRate.ts"
+import { actUpon, type Decision, type Owner } from "./decision.ts"
 import * as Flow from "./flow.ts"
 import type { Item, ItemPull, Items, ItemSink, PlainSink } from "./items.ts"
 import { opened } from "./opened.ts"
-
-/** Acts upon what was read. */
-export interface Owner {
-  /** Pings came, in this order. Must not wait: the peer may be waiting for us to read. */
-  answerPings(payloads: ReadonlyArray<Uint8Array>): Effect.Effect<void>
-  pongReceived(payload: Uint8Array): void
-  /** The peer's fault; gives what every further pull gives. */
-  violated(error: ProtocolError): ItemPull
-  closeReceived(status: CloseCode.CloseStatus): ItemPull
-  transportEnded(error: Socket.SocketError): ItemPull
-}
+import type { Terms } from "./terms.ts"
 
 const utf8 = new TextEncoder()
 const nothing: ReadonlyArray<never> = []
@@ -47,12 +36,12 @@ const nothing: ReadonlyArray<never> = []
 const aWhile = Effect.repeat(Effect.yieldNow, { times: 10 })
 
 export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batches {
-  /** Bytes that came. */
+  /** Bytes that came, and are not reported yet. */
   bytes = 0
   /** Whether a fiber waits for the transport, so that silence is the peer's. */
   reading = false
   turns = 0
-  readonly role: "server" | "client"
+  readonly terms: Terms
   /** There is none as long as a new one would do: most connections wait most of the time. */
   private decoder: FrameDecoder | undefined
   /** Of those that there were. */
@@ -63,8 +52,6 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
   private isHeld = false
   readonly reader: Transport.Reader
   private readonly owner: Owner
-  private readonly limits: Limits
-  private readonly clock: Clock.Clock
   readonly codec: Codec | undefined
   /** Most sinks are made when bytes come, and let go of with the decoder: then this says which. */
   private kind: PlainSink | undefined = Message.Messages
@@ -72,13 +59,9 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
   /** Who else wants to read, and what they do then. */
   private queue: Array<() => void> | undefined
 
-  // decided by a read, and acted upon at the next pull
-  private violation: ProtocolError | undefined
-  private closeFrame: CloseCode.CloseStatus | undefined
+  private decision: Decision | undefined
   // made for the first ping or compressed message: most connections never see one
   private backlog: Backlog | undefined
-  /** What every further pull gives. */
-  private terminal: ItemPull | undefined
 
   private pings: Array<Uint8Array> | undefined
   private controlRate: ControlRate | undefined
@@ -86,19 +69,15 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
   private exclusive: ArrayBufferLike | undefined
 
   constructor(options: {
-    readonly role: "server" | "client"
+    readonly terms: Terms
     readonly reader: Transport.Reader
     readonly owner: Owner
-    readonly limits: Limits
-    readonly clock: Clock.Clock
     readonly codec: Codec | undefined
   }) {
+    this.terms = options.terms
     this.reader = options.reader
     this.owner = options.owner
-    this.limits = options.limits
-    this.clock = options.clock
     this.codec = options.codec
-    this.role = options.role
     if ("waiting" in this.reader) this.reader.waiting = this
   }
 
@@ -111,9 +90,9 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
 
   private get keepDecoder(): FrameDecoder {
     return (this.decoder ??= new FrameDecoder({
-      masking: this.role === "server" ? "required" : "forbidden",
+      masking: this.terms.role === "server" ? "required" : "forbidden",
       allowRsv1: this.codec !== undefined,
-      maxFrameSize: this.limits.maxFrameSize
+      maxFrameSize: this.terms.limits.maxFrameSize
     }))
   }
 
@@ -192,13 +171,13 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
     receiver: Flow.Receiver<NonEmptyReadonlyArray<Uint8Array | MessageEvent.MessageEvent>, E, R, F>
   ): Effect.Effect<void, F, R> {
     if (!(this.sink instanceof MessageEvent.Watched))
-      this.keepSink(new MessageEvent.Watched(this.limits, this, watching))
+      this.keepSink(new MessageEvent.Watched(this.terms.limits, this, watching))
     return this.flow(receiver as Flow.Receiver<Items, E, R, F>)
   }
 
   /** Whether the next pull acts upon something that a read has decided: a Close frame, a violation. */
   get isDecided(): boolean {
-    return this.closeFrame !== undefined || this.violation !== undefined || this.terminal !== undefined
+    return this.decision !== undefined
   }
 
   /** The next batch, if it can be had without acting upon what was decided; it ends there. */
@@ -211,7 +190,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
 
   private useEvents(gathering: MessageEvent.Gathering): void {
     if (!(this.sink instanceof MessageEvent.Events))
-      this.keepSink(new MessageEvent.Events(this.limits, this, gathering))
+      this.keepSink(new MessageEvent.Events(this.terms.limits, this, gathering))
   }
   /** What is discarded stays discarded: a sink that begins in the midst of a message would not understand it. */
   private keepSink(sink: ItemSink | undefined, kind?: PlainSink): void {
@@ -283,12 +262,10 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
   }
 
   private next(): ItemPull {
-    const { backlog } = this
+    const { backlog, decision } = this
     if (backlog?.isBusy === true) return this.turn(this.more)
     if (backlog?.isEmpty === false) return this.fromBacklog(backlog)
-    if (this.terminal !== undefined) return this.terminal
-    if (this.violation !== undefined) return (this.terminal = this.owner.violated(this.violation))
-    if (this.closeFrame !== undefined) return (this.terminal = this.owner.closeReceived(this.closeFrame))
+    if (decision !== undefined) return (this.decision = actUpon(decision, this.owner)).pull
     if (this.reading) return this.turn(this.more)
     this.reading = true
     this.letGo()
@@ -327,9 +304,10 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
   }
 
   end(error: Socket.SocketError): ItemPull {
-    this.terminal ??= this.owner.transportEnded(error)
+    if (this.decision?._tag !== "End") this.decision = { _tag: "End", pull: this.owner.transportEnded(error) }
+    const { pull } = this.decision
     this.endTurn()
-    return this.terminal
+    return pull
   }
 
   private receive(chunks: NonEmptyReadonlyArray<Uint8Array | string>): ItemPull {
@@ -341,7 +319,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
   }
 
   decode(chunks: NonEmptyReadonlyArray<Uint8Array | string>): ReadonlyArray<Item> {
-    const sink = (this.sink ??= new this.kind!(this.limits, this))
+    const sink = (this.sink ??= new this.kind!(this.terms.limits, this))
     const decoder = this.keepDecoder
     try {
       for (let i = 0; i < chunks.length; i++) {
@@ -363,7 +341,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
       }
       if (sink instanceof Message.Payloads) sink.flush()
       decoder.stop()
-      this.violation = error
+      this.decision = { _tag: "Violation", error }
     }
     const items = sink instanceof Message.Discard ? nothing : sink.take()
     if (decoder.isFresh) {
@@ -408,22 +386,22 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
       if (error !== undefined) {
         // what came behind it in the same read is void, and so is what was decided there
         this.keepDecoder.stop()
-        this.closeFrame = undefined
-        this.violation = error
+        this.decision = { _tag: "Violation", error }
       }
       return ready.length > 0 ? Effect.succeed(ready as unknown as Items) : this.more
     })
   }
 
   private open(message: Message.CompressedMessage): Effect.Effect<Opened, ProtocolError> {
-    return Effect.flatMap(this.codec!.decompress(message.bytes, this.limits.maxMessageSize), (bytes) =>
+    return Effect.flatMap(this.codec!.decompress(message.bytes, this.terms.limits.maxMessageSize), (bytes) =>
       Effect.fromResult(Result.map(opened(message, bytes, this.kind), (item) => ({ item, size: bytes.length })))
     )
   }
 
   /** Called by the decoder for each control frame, inside `receive`. */
   control(opcode: Opcode.ControlOpcode, payload: Uint8Array, decoder: FrameDecoder): void {
-    ;(this.controlRate ??= new ControlRate(this.clock, this.limits.maxControlFrameRate)).add()
+    const { clock, limits } = this.terms
+    ;(this.controlRate ??= new ControlRate(clock, limits.maxControlFrameRate)).add()
     if (opcode === Opcode.ping) {
       ;(this.pings ??= []).push(payload)
     } else if (opcode === Opcode.pong) {
@@ -431,7 +409,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
     } else {
       const status = CloseCode.decodeStatus(payload)
       if (Result.isFailure(status)) throw status.failure
-      this.closeFrame = status.success
+      this.decision = { _tag: "Close", status: status.success }
       decoder.stop()
     }
   }

@@ -135,7 +135,9 @@ export class NodeUpgrade implements Upgrade {
     return Effect.suspend(() => {
       const { head, socket } = this
       if (socket.destroyed) return Effect.fail(socketClosed)
-      const accept = NodeCrypto.hash("sha1", OpeningHandshake.acceptInput(acceptance.key), "base64")
+      // there is a key: the request would have been refused otherwise
+      const { "sec-websocket-key": key = "" } = this.request.headers
+      const accept = NodeCrypto.hash("sha1", OpeningHandshake.acceptInput(key), "base64")
       socket.write(
         `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n${headerLines(acceptance.headers)}\r\n`,
         // what the lines are made of is held to it

@@ -1,7 +1,6 @@
 /**
  * A request, from its admission to the end of its connection.
  */
-import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -9,11 +8,11 @@ import * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import type { Codec } from "../../connection/Deflate.ts"
 import type { KeepAlive, Watch } from "../../connection/KeepAlive.ts"
-import type { Limits } from "../../connection/Limits.ts"
 import * as Transport from "../../connection/Transport.ts"
 import type { WebSocket } from "../../connection/WebSocket.ts"
 import { Connection } from "../../connection/internal/connection.ts"
 import { type Host, mayPark, type Parked } from "../../connection/internal/parked.ts"
+import type { Terms } from "../../connection/internal/terms.ts"
 import * as OpeningHandshake from "../../protocol/OpeningHandshake.ts"
 import type * as PerMessageDeflate from "../../protocol/PerMessageDeflate.ts"
 import type { Admission } from "../Admission.ts"
@@ -22,14 +21,12 @@ import type { Answer, OpenRequest } from "../OpenRequest.ts"
 import type { Keeper, Ongoing, Peer, Proxied, Upgrade } from "../UpgradeListener.ts"
 
 /** What the visits of a server share. */
-export interface House {
+export interface House extends Terms {
   /** The whole of a visit from here on, with its end. */
   readonly handled: (
     visit: Visit,
     handling: Effect.Effect<unknown, unknown, unknown>
   ) => Effect.Effect<unknown, unknown, unknown>
-  readonly limits: Limits
-  readonly clock: Clock.Clock
   readonly keepAlive: KeepAlive
   readonly admission: Admission
   readonly codec: (agreement: PerMessageDeflate.Agreement | undefined) => Codec | undefined
@@ -101,7 +98,7 @@ export class Visit implements OpenRequest, Ongoing, Host {
   }
 
   private open(acceptance: OpeningHandshake.Acceptance): Effect.Effect<WebSocket, Socket.SocketError> {
-    const { clock, codec, keepAlive, limits } = this.house
+    const { house } = this
     const answer =
       this.echo === undefined || acceptance.subprotocol !== undefined
         ? acceptance
@@ -109,15 +106,13 @@ export class Visit implements OpenRequest, Ongoing, Host {
     return Effect.matchEffect(Effect.flatMap(this.upgrade.accept(answer), Transport.fromSocket), {
       onSuccess: (transport) => {
         const connection = new Connection({
-          role: "server",
+          terms: house,
           subprotocol: acceptance.subprotocol,
-          codec: codec(acceptance.compression),
-          limits,
-          clock,
+          codec: house.codec(acceptance.compression),
           transport
         })
         this.connection = connection
-        this.watch = keepAlive.watch(connection)
+        this.watch = house.keepAlive.watch(connection)
         return Effect.succeed(connection)
       },
       onFailure: (error) => {
