@@ -11,6 +11,11 @@ interface Linked<V> {
   readonly isOpened: boolean
 }
 
+interface Links<V> extends Iterable<[string, Linked<V>]> {
+  has(connectionId: string): boolean
+  get(connectionId: string): Linked<V> | undefined
+}
+
 /**
  * `get` gives `undefined` for an id that there is not; `item` throws 126. Both find a connection from WebSocketOpenRequest on. Those
  * whose request is still being decided are not counted, and not gone through: to send to each of the others would fail with them.
@@ -19,15 +24,15 @@ interface Linked<V> {
  * @since 0.1.0
  */
 export class ConnectionMap<V> implements Iterable<[string, V]> {
-  readonly #links: ReadonlyMap<string, Linked<V>>
+  readonly #links: Links<V>
 
-  constructor(links: ReadonlyMap<string, Linked<V>>) {
+  constructor(links: Links<V>) {
     this.#links = links
   }
 
   get size(): number {
     let size = 0
-    for (const { isOpened } of this.#links.values()) if (isOpened) size++
+    for (const [, { isOpened }] of this.#links) if (isOpened) size++
     return size
   }
   has(connectionId: string): boolean {

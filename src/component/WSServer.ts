@@ -28,6 +28,7 @@ import type { Arrival } from "./internal/arrivals.ts"
 import { Component } from "./internal/component.ts"
 import { ended, type Ending } from "./internal/ending.ts"
 import { withFields } from "./internal/fields.ts"
+import { Gathered } from "./internal/gathered.ts"
 import { OpenRequested } from "./internal/opening.ts"
 import type { Options as SecurityOptions } from "./internal/securing.ts"
 import { ServerLink } from "./internal/serverLink.ts"
@@ -35,9 +36,6 @@ import { type Source, Transfer } from "./internal/transfer.ts"
 import { accept, decide, live } from "./internal/visiting.ts"
 import { serverProperties } from "./Properties.ts"
 import type { WSConnection } from "./WSConnection.ts"
-
-/** The largest piece of a frame that DataIn gives, if InBufferSize says nothing, in bytes. */
-const defaultPiece = 131072
 
 abstract class Server extends Component<WSServerEvents, ServerLink> {
   /** The connections by their ids: found from WebSocketOpenRequest to Disconnected, gone through once they are open. */
@@ -188,14 +186,7 @@ export class WSServer extends withFields(Server, serverProperties) {
   }
 
   protected override serve(link: ServerLink, open: OpenRequest): Effect.Effect<void, Refusal> {
-    const { store } = this.host
-    const gathering = {
-      // of connections to come, as the buffer of their sockets is
-      pieceSize: store.get("InBufferSize") || defaultPiece,
-      get wholeMessages() {
-        return store.get("BufferMessage")
-      }
-    }
+    const gathering = new Gathered(this.host.store)
     const { connectionId } = link
     return Effect.flatMap(decide(link, new OpenRequested(connectionId, open.request)), (answer) =>
       accept(link, open, answer, (webSocket) => {

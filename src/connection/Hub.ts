@@ -64,7 +64,21 @@ export interface Hub<Topic> {
   readonly topics: Effect.Effect<ReadonlyArray<Topic>>
 }
 
-const nobody: ReadonlyMap<WebSocket, number> = new Map()
+/**
+ * Stands for a connection in the tables of topics, which keep what was in them until the next full collection (`internal/roster.ts`): so
+ * it lets go of the connection with its last subscription.
+ */
+interface Subscriber {
+  webSocket: WebSocket | undefined
+  /** How many subscriptions it has. */
+  subscriptions: number
+}
+
+const nobody: ReadonlyMap<Subscriber, number> = new Map()
+
+function* webSocketsOf(subscribers: ReadonlyMap<Subscriber, number>): Generator<WebSocket> {
+  for (const { webSocket } of subscribers.keys()) if (webSocket !== undefined) yield webSocket
+}
 
 /**
  * Makes a hub. Topics are compared as the keys of a `Map`: strings, numbers, or objects by identity.
@@ -76,37 +90,50 @@ export const make = <Topic = string>(options: Options = {}): Effect.Effect<Hub<T
   Effect.sync(() => {
     const { maxSubscriptions = 1024 } = options
     /** With each subscriber, how often it has subscribed. */
-    const topics = new Map<Topic, Map<WebSocket, number>>()
-    const held = new WeakMap<WebSocket, number>()
+    const topics = new Map<Topic, Map<Subscriber, number>>()
+    const present = new WeakMap<WebSocket, Subscriber>()
 
-    const count = (topic: Topic, webSocket: WebSocket, by: 1 | -1): void => {
-      const subscribers = topics.get(topic) ?? new Map<WebSocket, number>()
-      const times = (subscribers.get(webSocket) ?? 0) + by
-      if (times === 0) subscribers.delete(webSocket)
-      else subscribers.set(webSocket, times)
+    const subscribe = (topic: Topic, webSocket: WebSocket, subscriber: Subscriber): void => {
+      present.set(webSocket, subscriber)
+      subscriber.subscriptions++
+      const subscribers = topics.get(topic) ?? new Map<Subscriber, number>()
+      topics.set(topic, subscribers)
+      subscribers.set(subscriber, (subscribers.get(subscriber) ?? 0) + 1)
+    }
+
+    const unsubscribe = (topic: Topic, webSocket: WebSocket, subscriber: Subscriber): void => {
+      // it has subscribed
+      const subscribers = topics.get(topic)!
+      const times = subscribers.get(subscriber)! - 1
+      if (times === 0) subscribers.delete(subscriber)
+      else subscribers.set(subscriber, times)
       if (subscribers.size === 0) topics.delete(topic)
-      else topics.set(topic, subscribers)
-      held.set(webSocket, (held.get(webSocket) ?? 0) + by)
+      if (--subscriber.subscriptions > 0) return
+      subscriber.webSocket = undefined
+      present.delete(webSocket)
     }
 
     return {
       subscribe: (topic, webSocket) =>
-        Effect.acquireRelease(
-          Effect.suspend(() => {
-            if ((held.get(webSocket) ?? 0) >= maxSubscriptions) {
-              return Effect.andThen(
-                Telemetry.limitHit("maxSubscriptions"),
-                Effect.fail(invalidUsage(`a connection may have at most ${maxSubscriptions} subscriptions`))
-              )
-            }
-            count(topic, webSocket, 1)
-            return Effect.void
-          }),
-          () => Effect.sync(() => count(topic, webSocket, -1))
+        Effect.asVoid(
+          Effect.acquireRelease(
+            Effect.suspend(() => {
+              const subscriber = present.get(webSocket) ?? { webSocket, subscriptions: 0 }
+              if (subscriber.subscriptions >= maxSubscriptions) {
+                return Effect.andThen(
+                  Telemetry.limitHit("maxSubscriptions"),
+                  Effect.fail(invalidUsage(`a connection may have at most ${maxSubscriptions} subscriptions`))
+                )
+              }
+              subscribe(topic, webSocket, subscriber)
+              return Effect.succeed(subscriber)
+            }),
+            (subscriber) => Effect.sync(() => unsubscribe(topic, webSocket, subscriber))
+          )
         ),
       publish: (topic, message, { except } = {}) =>
         Effect.suspend(() =>
-          Broadcast.send((topics.get(topic) ?? nobody).keys(), message, {
+          Broadcast.send(webSocketsOf(topics.get(topic) ?? nobody), message, {
             maxUnsent: options.maxUnsent,
             slow: options.slow,
             except

@@ -8,14 +8,15 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import { SocketServer } from "effect/socket/SocketServer"
 import * as Net from "node:net"
 import { number } from "../connection/internal/option.ts"
+import { type Member, Roster } from "../connection/internal/roster.ts"
 import type { ListenError } from "../server/UpgradeListener.ts"
+import * as Keeping from "./internal/keeping.ts"
 import { Latest } from "./internal/latest.ts"
 import * as Listen from "./internal/listen.ts"
 import { reset } from "./internal/reset.ts"
@@ -45,6 +46,13 @@ export interface Options {
   readonly maxConnections?: number | undefined
 }
 
+/** A connection. */
+interface Guest extends Member {
+  readonly socket: Net.Socket
+  /** Nothing has run since it came. */
+  isWaiting: boolean
+}
+
 /**
  * Starts to listen, until the scope ends.
  *
@@ -56,36 +64,38 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<SocketServer["Service"], ListenError, Scope.Scope> {
   const maxConnections = number("maxConnections", options.maxConnections, 10_000)
   const handlers = new Latest<(socket: Net.Socket) => void>()
-  const open = new Set<Net.Socket>()
-  const waiting = new Set<Net.Socket>()
+  const open = new Roster<Guest>()
   let isEnding = false
   const server = Net.createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => {
     if (open.size >= maxConnections || isEnding) return reset(socket)
-    open.add(socket)
-    socket.once("close", () => void (open.delete(socket), waiting.delete(socket)))
+    const { current } = handlers
+    const guest: Guest = { socket, isWaiting: current === undefined, place: -1 }
+    open.add(guest)
+    socket.once("close", () => void open.delete(guest))
     // until it is read, an error must find someone
     socket.on("error", ignoreError)
-    const { current } = handlers
-    if (current === undefined) waiting.add(socket)
-    else current(socket)
+    current?.(socket)
   })
   yield* Effect.addFinalizer(() =>
     Effect.callback<void>((resume) => {
       server.close(() => resume(Effect.void))
-      for (const socket of open) socket.destroy()
+      for (const { socket } of open) socket.destroy()
     })
   )
   const address = yield* Listen.open(server, options)
   const serve = Effect.fnUntraced(function* <R, E, _>(handler: (socket: Socket.Socket) => Effect.Effect<_, E, R>) {
-    const fork = yield* FiberSet.makeRuntime<R>()
+    const handlings = yield* Keeping.make<R>()
     const handle = (socket: Net.Socket) =>
       Effect.suspend(() => handler(NodeSocket.fromDuplex(socket))).pipe(
         Effect.ignoreCause({ log: "Error", message: "A handler of a connection failed" }),
         Effect.ensuring(Effect.sync(() => void socket.destroy()))
       )
-    const leave = handlers.add((socket) => void fork(handle(socket)))
-    for (const socket of waiting) fork(handle(socket))
-    waiting.clear()
+    const leave = handlers.add((socket) => void handlings.run(handle(socket)))
+    for (const guest of open) {
+      if (!guest.isWaiting) continue
+      guest.isWaiting = false
+      handlings.run(handle(guest.socket))
+    }
     // from now on, until all handlers have ended
     return yield* Effect.onExit(Effect.never, () =>
       Effect.sync(() => {

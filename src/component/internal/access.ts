@@ -18,13 +18,13 @@ export class Access {
     this.store = store
   }
 
-  /** Whether a client may connect. */
-  allows(address: string | undefined): Effect.Effect<boolean, never, ClientNames> {
+  /** Whether a client may connect; an effect where its names have to be looked up. */
+  allows(address: string | undefined): boolean | Effect.Effect<boolean, never, ClientNames> {
     this.read()
-    if (this.isOpen) return Effect.succeed(true)
+    if (this.isOpen) return true
     return this.needsNames
       ? Effect.map(AccessList.decideEffect(this.policy, address), (denial) => denial === undefined)
-      : Effect.succeed(AccessList.decide(this.policy, address) === undefined)
+      : AccessList.decide(this.policy, address) === undefined
   }
 
   /** Reads the settings, if they have changed. */

@@ -27,6 +27,7 @@ import { ended, type Ending } from "./ending.ts"
 import type { HasFields } from "./fields.ts"
 import type { Host } from "./host.ts"
 import { headerText, type Link, plainAddress } from "./link.ts"
+import { Links } from "./links.ts"
 import { type Listening, type Options, start } from "./listening.ts"
 import { type Options as SecurityOptions, tlsOptions } from "./securing.ts"
 import { inWords, Telling } from "./telling.ts"
@@ -44,7 +45,7 @@ const logTypes: Readonly<Record<string, LogEvent["logType"]>> = { Error: "Error"
 const readAtStart = new Set(["connectionBacklog", "sslAuthenticateClients", "sslCert", "sslProvider", "useSSL"])
 
 export abstract class Component<Events extends CommonEvents, L extends Link<Events>> implements HasFields {
-  protected readonly links = new Map<string, L>()
+  protected readonly links = new Links<L>()
   protected readonly values: Record<string, unknown>
   protected readonly host: Host<Events>
   private readonly access: Access
@@ -207,17 +208,24 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
     })
   }
 
-  private admit(peer: Peer): Effect.Effect<boolean, never, ClientNames> {
-    return Effect.flatMap(this.access.allows(peer.remoteAddress), (accept) => {
-      const { emitter } = this.host
-      if (!emitter.has("ConnectionRequest")) return Effect.succeed(accept)
-      const event = { address: plainAddress(peer.remoteAddress), port: peer.remotePort ?? 0, accept }
-      const given = emitter.emit("ConnectionRequest", event)
-      return Effect.map(
-        typeof given === "boolean" ? Effect.succeed(given) : Effect.promise(() => given),
-        (isWell) => isWell && event.accept
-      )
-    })
+  private admit(peer: Peer, context: Context.Context<ClientNames>): Effect.Effect<boolean> {
+    const allowed = this.access.allows(peer.remoteAddress)
+    return typeof allowed === "boolean"
+      ? this.ask(peer, allowed)
+      : Effect.flatMap(Effect.provideContext(allowed, context), (accept) => this.ask(peer, accept))
+  }
+
+  /** What the listeners of ConnectionRequest say, who are told what the lists do. */
+  private ask(peer: Peer, accept: boolean): Effect.Effect<boolean> {
+    const { emitter } = this.host
+    if (!emitter.has("ConnectionRequest")) return Effect.succeed(accept)
+    const event = { address: plainAddress(peer.remoteAddress), port: peer.remotePort ?? 0, accept }
+    const given = emitter.emit("ConnectionRequest", event)
+    if (typeof given === "boolean") return Effect.succeed(given && event.accept)
+    return Effect.map(
+      Effect.promise(() => given),
+      (isWell) => isWell && event.accept
+    )
   }
 
   // ---- listening -----------------------------------------------------------------------------------------------------
@@ -298,7 +306,7 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
         handshakeTimeout: store.get("HandshakeTimeout") * 1000,
         keepRawHeaders: true,
         tls: this.values["useSSL"] === true ? tlsOptions(this.commonHost, this.arrivals, this.security) : undefined,
-        admit: (peer) => Effect.provideContext(this.admit(peer), context)
+        admit: (peer) => this.admit(peer, context)
       },
       server: {
         origin: "any",

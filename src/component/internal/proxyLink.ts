@@ -17,11 +17,9 @@ import type { WebSocketProxyEvents } from "../Events.ts"
 import { WebSocketProxyConnection } from "../WebSocketProxyConnection.ts"
 import { DataIn } from "./dataIn.ts"
 import { Link } from "./link.ts"
+import { Gathered } from "./gathered.ts"
 import { fragments, Segments } from "./segments.ts"
 import { disconnected, isPlainEnd, reportEnd } from "./visiting.ts"
-
-/** The largest piece of a frame that DataIn gives, if InBufferSize says nothing, in bytes. */
-const defaultPiece = 131072
 
 export class ProxyLink extends Link<WebSocketProxyEvents> {
   readonly view = new WebSocketProxyConnection(this)
@@ -78,12 +76,7 @@ export class ProxyLink extends Link<WebSocketProxyEvents> {
     const { emitter, store } = this.host
     return {
       isWatching: () => emitter.has("DataIn"),
-      gathering: {
-        pieceSize: store.get("InBufferSize") || defaultPiece,
-        get wholeMessages() {
-          return store.get("BufferMessage")
-        }
-      },
+      gathering: new Gathered(store),
       onPiece: (piece) => this.show(piece)
     }
   }

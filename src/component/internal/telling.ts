@@ -61,7 +61,7 @@ export class Telling<Events extends CommonEvents> {
     name: keyof Events,
     cause: unknown,
     event: Events[keyof Events],
-    links: ReadonlyMap<string, Logged>
+    links: { get(connectionId: string): Logged | undefined }
   ): void {
     const id = idOf(event)
     const error = new ComponentError(500, { detail: `${String(name)}: ${inWords(cause)}`, cause })

@@ -5,6 +5,7 @@ import type * as Effect from "effect/Effect"
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import { type Member, Roster } from "../../connection/internal/roster.ts"
 import { WebSocketError } from "../../connection/WebSocketError.ts"
 import type { Code } from "../ErrorCode.ts"
 import { ComponentError, fromUnknown } from "../ComponentError.ts"
@@ -33,9 +34,13 @@ export interface GoesOn {
 /** How often progress is looked at, in parts of the timeout. */
 const looks = 4
 
+interface Wait extends Member {
+  readonly fiber: Fiber.Fiber<unknown, unknown>
+}
+
 export class Waiting {
   private readonly fork: Fork
-  private readonly fibers = new Set<Fiber.Fiber<unknown, unknown>>()
+  private readonly waits = new Roster<Wait>()
 
   constructor(fork: Fork) {
     this.fork = fork
@@ -43,7 +48,7 @@ export class Waiting {
 
   /** Ends all that is waited for, with 301. */
   interrupt(): void {
-    for (const fiber of this.fibers) fiber.interruptUnsafe()
+    for (const { fiber } of this.waits) fiber.interruptUnsafe()
   }
 
   run<A, E>(effect: Effect.Effect<A, E>, options: Options): Promise<A> {
@@ -52,13 +57,14 @@ export class Waiting {
     const fiber = this.fork(effect)
     const exit = fiber.pollUnsafe()
     if (exit !== undefined) return conclude(exit, options)
-    this.fibers.add(fiber)
+    const wait: Wait = { fiber, place: -1 }
+    this.waits.add(wait)
     const interrupt = () => fiber.interruptUnsafe()
     signal?.addEventListener("abort", interrupt)
     const timer = watch(options, interrupt)
     return new Promise((resolve) => {
       fiber.addObserver((exit) => {
-        this.fibers.delete(fiber)
+        this.waits.delete(wait)
         signal?.removeEventListener("abort", interrupt)
         clearInterval(timer)
         resolve(conclude(exit, options))

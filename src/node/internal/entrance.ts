@@ -49,6 +49,15 @@ const lastWord = (socket: Net.Socket, { alert, isHttp }: TlsHandshakeError): Eff
   return alert === undefined ? Effect.void : endWith(socket, alertRecord(alert))
 }
 
+/** An application that throws has died. */
+const answerOf = (admit: (peer: Peer) => Effect.Effect<boolean>, peer: TcpPeer): Effect.Effect<boolean> => {
+  try {
+    return admit(peer)
+  } catch (defect) {
+    return Effect.die(defect)
+  }
+}
+
 export class Entrance {
   private readonly options: Options
   private readonly runFork: ReturnType<typeof Effect.runForkWith<never>>
@@ -90,34 +99,36 @@ export class Entrance {
   /** What is to be waited for before TLS, if anything. */
   private decision(socket: Net.Socket, peer: TcpPeer): Effect.Effect<Decision> | undefined {
     const { door, proxyProtocol, timeout } = this.options
-    const known = this.decisionAbout(socket, peer)
-    if (proxyProtocol === undefined) return known
+    if (proxyProtocol === undefined) return this.decisionAbout(socket, peer)
     return Effect.flatMap(
       ProxyHeader.believe(socket, peer, proxyProtocol, timeout),
       (isWell): Effect.Effect<Decision> => {
         if (!isWell) return Effect.succeed("refused")
         if (door !== undefined && !door.opens(socket, peer)) return Effect.succeed("answered")
-        return known ?? Effect.succeed("admitted")
+        return this.decisionAbout(socket, peer) ?? Effect.succeed("admitted")
       }
     )
   }
 
   /** The same when it is known who comes. */
   private decisionAbout(socket: Net.Socket, peer: TcpPeer): Effect.Effect<Decision> | undefined {
-    const { admit, door, timeout } = this.options
-    const admitted =
-      admit === undefined
-        ? undefined
-        : Effect.suspend(() => admit(peer)).pipe(
-            Effect.timeoutOption(timeout),
-            Effect.map((isWell): Decision => (Option.getOrElse(isWell, constFalse) ? "admitted" : "refused"))
-          )
-    const byName = door?.opensByName
-    if (byName === undefined) return admitted
+    const byName = this.options.door?.opensByName
+    if (byName === undefined) return this.asked(peer)
     return Effect.flatMap(
       Effect.suspend(() => byName(socket, peer)),
       (opens): Effect.Effect<Decision> =>
-        opens ? (admitted ?? Effect.succeed("admitted")) : Effect.succeed("answered")
+        opens ? (this.asked(peer) ?? Effect.succeed("admitted")) : Effect.succeed("answered")
+    )
+  }
+
+  /** What the application says of it, unless it says yes at once. */
+  private asked(peer: TcpPeer): Effect.Effect<Decision> | undefined {
+    const { admit, timeout } = this.options
+    if (admit === undefined) return undefined
+    const answer = answerOf(admit, peer)
+    if (Exit.isExit(answer) && Exit.isSuccess(answer) && answer.value) return undefined
+    return Effect.map(Effect.timeoutOption(answer, timeout), (isWell) =>
+      Option.getOrElse(isWell, constFalse) ? "admitted" : "refused"
     )
   }
 
