@@ -166,13 +166,30 @@ describe("admit", () => {
     })
   )
 
-  it.live("a decision that fails, or takes longer than the handshake may, is no", () =>
+  it.live("a decision that fails, that throws, or takes longer than the handshake may, is no", () =>
     Effect.gen(function* () {
-      for (const admit of [() => Effect.die("broken"), () => Effect.never]) {
+      const throws = (): Effect.Effect<boolean> => {
+        throw new Error("broken")
+      }
+      for (const admit of [() => Effect.die("broken"), throws, () => Effect.never]) {
         const { port } = yield* serving(echo, { admit, handshakeTimeout: "100 millis" })
         const wire = yield* connect(port)
         assert.oneOf(yield* wire.ended, ["FIN", "reset"])
       }
+    })
+  )
+
+  it.live("may be known at once", () =>
+    Effect.gen(function* () {
+      const asked: Array<number | undefined> = []
+      const { port } = yield* serving(echo, {
+        admit: ({ remotePort }) => Effect.succeed(asked.push(remotePort) > 1)
+      })
+      assert.oneOf(yield* (yield* connect(port)).ended, ["FIN", "reset"])
+      const wire = yield* upgraded(port)
+      wire.send({ opcode: 1, payload: new TextEncoder().encode("x") })
+      assert.strictEqual((yield* wire.next).payload.length, 1)
+      assert.strictEqual(new Set(asked).size, 2)
     })
   )
 
