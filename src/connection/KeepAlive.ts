@@ -50,6 +50,7 @@ export interface Watch {
 interface Watched extends Watch, Member {
   readonly webSocket: Connection
   readonly openedAt: number
+  bytes: number
   unsent: number
   taken: number
   /** What was taken when the peer was last heard. */
@@ -113,8 +114,7 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
   const visit = (watch: Watched, now: number): Effect.Effect<void> | undefined => {
     const { webSocket: connection } = watch
     const { inbound, outbound, taken } = connection
-    // what came was reported by the last sweep
-    const isHeard = inbound.bytes > 0
+    const isHeard = inbound.bytes !== watch.bytes
     // a peer that takes what waits for it is alive, even if its pongs wait behind that
     if (isHeard || (watch.unsent > 0 && taken !== watch.taken)) {
       watch.seenAt = now
@@ -122,6 +122,7 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
     }
     if (isHeard) watch.heard = taken
     if (taken !== watch.taken) watch.closingAt = 0
+    watch.bytes = inbound.bytes
     watch.unsent = connection.unsent
     watch.taken = taken
     const progress = inbound.progress + outbound.progress
@@ -201,6 +202,7 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
         webSocket,
         place: -1,
         openedAt: now,
+        bytes: 0,
         unsent: 0,
         taken: 0,
         heard: 0,

@@ -91,18 +91,19 @@ export const make = Effect.fnUntraced(function* (
         Effect.ensuring(Effect.sync(() => void socket.destroy()))
       )
     const leave = handlers.add((socket) => void handlings.run(handle(socket)))
-    for (const guest of open) {
-      if (!guest.isWaiting) continue
-      guest.isWaiting = false
-      handlings.run(handle(guest.socket))
-    }
     // from now on, until all handlers have ended
-    return yield* Effect.onExit(Effect.never, () =>
+    yield* Effect.addFinalizer(() =>
       Effect.sync(() => {
         leave()
         isEnding = handlers.current === undefined
       })
     )
+    for (const guest of open) {
+      if (!guest.isWaiting) continue
+      guest.isWaiting = false
+      handlings.run(handle(guest.socket))
+    }
+    return yield* Effect.never
   }, Effect.scoped)
   return {
     address,

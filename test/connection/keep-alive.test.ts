@@ -131,6 +131,26 @@ describe("pings", () => {
     })
   )
 
+  it.effect("do not go to a peer that speaks and that two watch", () =>
+    Effect.gen(function* () {
+      const limits = Limits.make({ pingInterval: "10 seconds" })
+      const { end, peer } = yield* serve({ pingInterval: "10 seconds" }, (webSocket) =>
+        Effect.scoped(
+          Effect.gen(function* () {
+            const another = yield* KeepAlive.make(limits)
+            another.watch(webSocket)
+            yield* drain(webSocket)
+          })
+        )
+      )
+      for (let i = 0; i < 20; i++) {
+        yield* peer.send(text("x"))
+        yield* pass("2 seconds", 4)
+      }
+      assert.strictEqual(end.writes.length, 0)
+    })
+  )
+
   it.effect("unanswered for 20 seconds, fail the reader with PeerTimeout, reset the transport, and are counted", () =>
     Effect.gen(function* () {
       const { end, ended, peer, server } = yield* serve({}, drain)
@@ -240,14 +260,13 @@ describe("pings", () => {
       client.once("open", () => client.pause())
       const connection = yield* Deferred.await(open)
       assert.strictEqual(yield* steady(() => connection.unsent), 0)
-      const received = Metric.value(Telemetry.receivedBytes)
-      const { count } = yield* received
+      const { bytes } = connection.inbound
       yield* Effect.sleep("800 millis")
       assert.strictEqual(yield* server.connections, 1)
       client.resume()
       yield* eventually(
         "its pong has come",
-        Effect.map(received, (bytes) => bytes.count > count)
+        Effect.sync(() => connection.inbound.bytes > bytes)
       )
       // and not for ever
       client.pause()

@@ -71,6 +71,9 @@ export class Connection implements Owner, Gate, Slow {
   /** Somebody reads to the end, so that closing must not discard what comes: see `shutdown`. */
   keepsReading = false
   private settling: Settling | undefined
+  private reportedReceived = 0
+  private reportedSent = 0
+
   // declared, so that they take no memory before a connection ends, and often not even then
   /** We went without waiting for the peer: that its bytes end then is no loss of the connection. */
   declare hasLeft: true | undefined
@@ -429,11 +432,13 @@ export class Connection implements Owner, Gate, Slow {
 
   /** Adds what passed since the last time to the metrics. */
   reportBytes(context: Context.Context<never>): void {
-    const { inbound, outbound } = this
-    if (inbound.bytes === 0 && outbound.bytes === 0) return
-    Telemetry.receivedBytes.updateUnsafe(inbound.bytes, context)
-    Telemetry.sentBytes.updateUnsafe(outbound.bytes, context)
-    inbound.bytes = outbound.bytes = 0
+    const received = this.inbound.bytes - this.reportedReceived
+    const sent = this.outbound.bytes - this.reportedSent
+    if (received === 0 && sent === 0) return
+    this.reportedReceived = this.inbound.bytes
+    this.reportedSent = this.outbound.bytes
+    Telemetry.receivedBytes.updateUnsafe(received, context)
+    Telemetry.sentBytes.updateUnsafe(sent, context)
   }
 }
 

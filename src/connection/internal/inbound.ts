@@ -36,7 +36,7 @@ const nothing: ReadonlyArray<never> = []
 const aWhile = Effect.repeat(Effect.yieldNow, { times: 10 })
 
 export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batches {
-  /** Bytes that came, and are not reported yet. */
+  /** Bytes that came. */
   bytes = 0
   /** Whether a fiber waits for the transport, so that silence is the peer's. */
   reading = false

@@ -80,7 +80,7 @@ export interface Gate {
 }
 
 export class Outbound {
-  /** Bytes given to the transport, and not reported yet. */
+  /** Bytes given to the transport. */
   bytes = 0
   /** Grows with every write of data: as long as it stays, none was sent. */
   progress = 0

@@ -69,15 +69,17 @@ export class Entrance {
   }
 
   enter(socket: Net.Socket): void {
-    const { door, gate, proxyProtocol, serve } = this.options
+    const { admit, door, gate, proxyProtocol, serve } = this.options
     const peer = peerOf(socket)!
     // who it is about is known later, if a load balancer says it
     if (proxyProtocol === undefined && door !== undefined && !door.opens(socket, peer)) return
-    const decision = this.decision(socket, peer)
-    if (decision === undefined && gate === undefined) return serve(socket)
+    const isAsked = admit !== undefined || proxyProtocol !== undefined || door?.opensByName !== undefined
+    if (!isAsked && gate === undefined) return serve(socket)
     const visitor: Visitor = { socket, peer, place: -1 }
     this.inside.add(visitor)
     socket.on("error", ignoreError)
+    // who is asked may have the listener stop
+    const decision = this.decision(socket, peer)
     if (decision === undefined) return this.secure(visitor)
     const fiber = this.runFork(decision)
     const forget = () => fiber.interruptUnsafe()

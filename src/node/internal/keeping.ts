@@ -31,7 +31,11 @@ export class Keeping<R> implements Keeper<R> {
     this.beginning++
     const fiber = this.fork(handling)
     this.beginning--
-    if (fiber.pollUnsafe() !== undefined) return fiber
+    if (fiber.pollUnsafe() !== undefined) {
+      // it may have ended the scope, which waits for it
+      this.look()
+      return fiber
+    }
     const handler: Handler = { fiber, place: -1 }
     this.handlers.add(handler)
     fiber.addObserver(() => {
