@@ -4,8 +4,8 @@
 import type { Compression } from "./loads/compressed.ts"
 
 /**
- * `core` is our own command line beside a component, `few` our own server with fewer connections, `node` a process of Node
- * that does nothing.
+ * `core` is our own command line beside a component, `few` our own server with fewer connections or without compression, `node` a
+ * process of Node that does nothing.
  */
 export type PeerName = "ws" | "net" | "core" | "few" | "node"
 export type ServerName = "ours" | PeerName
@@ -37,13 +37,13 @@ export interface Row {
   /** A server of `servers` in place of our command line; its peers are of the same name. */
   readonly server?: "component" | "broadcast" | "deflate"
   /** permessage-deflate, and how. */
-  readonly compression?: Compression
+  readonly compression?: Compression | undefined
   /** `idle`: messages that each connection has exchanged before it is idle. */
   readonly exchanged?: number
   /** `idle`: connections that are held already when it begins. Default: 20. */
   readonly held?: number
   /** In what the peer `few` differs. */
-  readonly few?: { readonly connections: number } | { readonly held: number }
+  readonly few?: { readonly connections: number } | { readonly held: number } | { readonly compression: undefined }
   /** `churn`: connections opened and closed in all. */
   readonly openings?: number
   /** Whether clients speak TLS; the target never does. */
@@ -213,6 +213,18 @@ const growMemory: Row = {
   few: { held: 2000 }
 }
 
+/** What was compressed leaves nothing behind: both have exchanged the same messages. */
+const idleCompressed: Row = {
+  ...growMemory,
+  name: "idle-compressed",
+  title: `memory of an idle connection after 20 compressed messages, 8,000 beside 2,000, ${contexts.fresh}`,
+  size: KiB,
+  held: 2000,
+  compression: "fresh",
+  exchanged: 20,
+  few: { compression: undefined }
+}
+
 const churn: Row = {
   ...handshake("echo"),
   name: "churn",
@@ -269,6 +281,7 @@ export const rows: ReadonlyArray<Row> = [
   grow(1000),
   grow(10_000),
   growMemory,
+  idleCompressed,
   churn,
   component(small("echo", 1)),
   component(small("echo", 10)),
@@ -286,6 +299,7 @@ export const rows: ReadonlyArray<Row> = [
 export const peerTitle = (row: Row, peer: PeerName): string => {
   if (peer === "node") return "bare node"
   if (peer !== "few") return peer
+  if (row.few !== undefined && "compression" in row.few) return "ours, not compressed"
   const few = { ...row, ...row.few }
   return few.held === undefined ? `ours, over ${count(few.connections)}` : `ours, beside ${count(few.held)}`
 }

@@ -82,9 +82,10 @@ describe("the rows", () => {
     }
   })
 
-  it("say with what their server with fewer connections is compared", () => {
+  it("say with what they are compared where that is our own server", () => {
     const titles = rows.filter(({ few }) => few !== undefined).map((row) => peerTitle(row, "few"))
-    assert.deepStrictEqual(titles, ["ours, over 1", "ours, over 1", "ours, over 1", "ours, beside 2,000"])
+    const over1 = "ours, over 1"
+    assert.deepStrictEqual(titles, [over1, over1, over1, "ours, beside 2,000", "ours, not compressed"])
   })
 })
 
