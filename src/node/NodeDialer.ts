@@ -21,7 +21,7 @@ import { type Firewall, isPresent, none, type Present } from "../proxy/Firewall.
 import { type AnyTarget, ClientTarget, type Target, UnixTarget } from "../proxy/Target.ts"
 import * as TargetPolicy from "../proxy/TargetPolicy.ts"
 import type * as TlsClient from "../tls/TlsClient.ts"
-import { addressesOf, denied } from "./internal/addresses.ts"
+import { addressesNow, addressesOf, denied, type Resolver, type Unresolved } from "./internal/addresses.ts"
 import { announce } from "./internal/announce.ts"
 import * as Connecting from "./internal/connecting.ts"
 import { inTime } from "./internal/inTime.ts"
@@ -154,16 +154,49 @@ const scoped = (dialled: Effect.Effect<Net.Socket, DialError>): Effect.Effect<So
 const byOrigin = (target: AnyTarget): TargetPolicy.TargetPolicy =>
   target instanceof ClientTarget ? TargetPolicy.unreserved : TargetPolicy.everything
 
-/** Tries again what may pass, within the dial timeout, which ends it all. */
+/** Tries again what may pass, within the dial timeout, which ends it all; `undefined` if nothing is to be tried again. */
 const retry = ({ retries = 0, retryDelay = "100 millis" }: Options) => {
   const times = Math.min(number("retries", retries, 0), maxRetries)
   const schedule = Schedule.jittered(Schedule.min([Schedule.exponential(retryDelay), Schedule.spaced(maxRetryDelay)]))
+  if (times < 1) return undefined
   return <A>(dial: Effect.Effect<A, DialError>): Effect.Effect<A, DialError> =>
-    times < 1 ? dial : Effect.retry(dial, { schedule, times, while: ({ kind }) => passing.has(kind) })
+    Effect.retry(dial, { schedule, times, while: ({ kind }) => passing.has(kind) })
 }
 
 /** Dials a raw socket, which nobody reads, and which is the caller's to destroy. */
 type Dial = (target: AnyTarget, client?: Client) => Effect.Effect<Net.Socket, DialError>
+
+/** What a dial goes by; the functions among the options are asked once. */
+interface Plan {
+  readonly target: AnyTarget
+  readonly client: Client | undefined
+  readonly policy: TargetPolicy.TargetPolicy
+  readonly sending: NodeProxyProtocol.Sending | undefined
+  readonly firewalls: ReadonlyArray<Present>
+  readonly tls: TlsClient.Options | undefined
+  readonly progress: Tls.Progress
+}
+
+type Endpoints = NonEmptyReadonlyArray<Net.NetConnectOpts>
+
+const local = (policy: TargetPolicy.TargetPolicy, { path }: UnixTarget): Result.Result<Endpoints, Unresolved> => {
+  const denial = TargetPolicy.judgeUnix(policy, path)
+  return denial === undefined ? Result.succeed([{ path }]) : Result.fail(denied(denial))
+}
+
+/** Where the target is, if nothing has to be looked up for that. */
+const endpointsNow = ({ policy, target }: Plan): Result.Result<Endpoints, Unresolved> | undefined => {
+  if (target instanceof UnixTarget) return local(policy, target)
+  const { host, port } = target
+  const addresses = addressesNow({ host, port, policy })
+  return addresses && Result.map(addresses, (all) => Connecting.endpoints(all, port))
+}
+
+const endpointsOf = ({ policy, target }: Plan, resolver: Resolver): Effect.Effect<Endpoints, Unresolved> => {
+  if (target instanceof UnixTarget) return Effect.fromResult(local(policy, target))
+  const { host, port } = target
+  return Effect.map(addressesOf({ host, port, policy }, resolver), (all) => Connecting.endpoints(all, port))
+}
 
 /**
  * What is not read by `NodeSocket` alone from its first byte may not be lean: see `internal/leanReads.ts`.
@@ -181,80 +214,86 @@ export const sockets = (options: Options, isLean: boolean): Dial => {
   const tlsOf = typeof tls === "function" ? tls : () => tls
   const sendingOf = typeof proxyProtocol === "function" ? proxyProtocol : () => proxyProtocol
   const clientOf = makeClients()
-  const retrying = retry(options)
+  const again = retry(options)
 
-  const connect = (target: AnyTarget, endpoints: NonEmptyReadonlyArray<Net.NetConnectOpts>, isLean: boolean) =>
-    Effect.mapError(Connecting.connect(endpoints, attemptDelay, isLean), (all) => missed(target, all))
-
-  const directly = (target: Target, isPlain: boolean): Effect.Effect<Net.Socket, DialError> =>
-    addressesOf({ host: target.host, port: target.port, policy: policyOf(target) }, resolver).pipe(
-      Effect.mapError((unresolved) => new DialError({ target, ...unresolved })),
-      Effect.flatMap((addresses) => connect(target, Connecting.endpoints(addresses, target.port), isPlain))
-    )
-
-  const local = (target: UnixTarget, isPlain: boolean): Effect.Effect<Net.Socket, DialError> => {
-    const denial = TargetPolicy.judgeUnix(policyOf(target), target.path)
-    return denial === undefined
-      ? connect(target, [{ path: target.path }], isPlain)
-      : Effect.fail(new DialError({ target, ...denied(denial) }))
+  const planOf = (target: AnyTarget, client: Client | undefined): Plan => {
+    // it is on this machine: nothing is in between, and it has nothing to prove
+    const isLocal = target instanceof UnixTarget
+    const chosen = isLocal ? none : firewallOf(target)
+    return {
+      target,
+      client,
+      policy: policyOf(target),
+      sending: sendingOf(target),
+      firewalls: (isOne(chosen) ? [chosen] : chosen).filter(isPresent),
+      tls: isLocal ? undefined : tlsOf(target),
+      progress: { late: undefined }
+    }
   }
 
-  const through = (firewalls: ReadonlyArray<Present>, target: Target, progress: Tls.Progress) => {
+  const unresolvedOf =
+    ({ target }: Plan) =>
+    (unresolved: Unresolved) =>
+      new DialError({ target, ...unresolved })
+
+  /** `late` is failed with when the time for all of it is over, if nobody else sees to that. */
+  const connect = ({ target }: Plan, endpoints: Endpoints, isLean: boolean, late?: () => DialError) =>
+    Connecting.connect(endpoints, {
+      delay: attemptDelay,
+      isLean,
+      missed: (all) => missed(target, all),
+      limit: late && { millis: patience, late }
+    })
+
+  const directly = (plan: Plan, isLean: boolean): Effect.Effect<Net.Socket, DialError> =>
+    endpointsOf(plan, resolver).pipe(
+      Effect.mapError(unresolvedOf(plan)),
+      Effect.flatMap((endpoints) => connect(plan, endpoints, isLean))
+    )
+
+  const through = (target: Target, { firewalls, policy, progress }: Plan) => {
     const clientFor = (firewall: Present) =>
       Effect.mapError(clientOf(target, firewallTlsOf(firewall)), ({ cause, detail }) => {
         const said = `The ${firewall} cannot be asked. ${detail}`
         return new DialError({ target, kind: "FirewallFailed", detail: said, cause })
       })
-    const way = { target, policy: policyOf(target), resolver, clientOf: clientFor, progress, attemptDelay, patience }
+    const way = { target, policy, resolver, clientOf: clientFor, progress, attemptDelay, patience }
     return Effect.flatMap(firewalling, ({ connect }) => connect(way, firewalls))
   }
 
-  /** What is plain is read by nobody else before it is given out. */
-  const reach = (target: AnyTarget, progress: Tls.Progress, isPlain: boolean): Effect.Effect<Net.Socket, DialError> =>
-    Effect.suspend(() => {
-      // it is on this machine: nothing is in between
-      if (target instanceof UnixTarget) return retrying(local(target, isPlain))
-      const chosen = firewallOf(target)
-      const firewalls = (isOne(chosen) ? [chosen] : chosen).filter(isPresent)
-      return firewalls.length === 0 ? retrying(directly(target, isPlain)) : through(firewalls, target, progress)
-    })
+  /** What is lean is read by nobody else before it is given out. */
+  const reach = (plan: Plan, isLean: boolean): Effect.Effect<Net.Socket, DialError> => {
+    const { firewalls, target } = plan
+    if (firewalls.length > 0 && !(target instanceof UnixTarget)) return through(target, plan)
+    const dial = directly(plan, isLean)
+    return again === undefined ? dial : again(dial)
+  }
 
   /** Connects, and says for whom. */
-  const begin = (
-    target: AnyTarget,
-    client: Client | undefined,
-    progress: Tls.Progress,
-    isPlain: boolean
-  ): Effect.Effect<Net.Socket, DialError> =>
-    Effect.suspend(() => {
-      const sending = sendingOf(target)
-      if (sending === undefined) return reach(target, progress, isPlain)
-      return Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(restore(reach(target, progress, isPlain)), (connection) =>
-          Effect.as(
-            Effect.onError(restore(announce(connection, target, client, sending)), () =>
-              Effect.sync(() => void connection.destroy())
-            ),
-            connection
-          )
+  const begin = (plan: Plan, isLean: boolean): Effect.Effect<Net.Socket, DialError> => {
+    const { client, sending, target } = plan
+    if (sending === undefined) return reach(plan, isLean)
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(restore(reach(plan, isLean)), (connection) =>
+        Effect.as(
+          Effect.onError(restore(announce(connection, target, client, sending)), () =>
+            Effect.sync(() => void connection.destroy())
+          ),
+          connection
         )
       )
-    })
+    )
+  }
 
-  const open = (
-    target: AnyTarget,
-    client: Client | undefined,
-    progress: Tls.Progress
-  ): Effect.Effect<Net.Socket, DialError> => {
-    // what is on this machine has nothing to prove
-    const asked = target instanceof UnixTarget ? undefined : tlsOf(target)
-    if (target instanceof UnixTarget || asked === undefined) return begin(target, client, progress, isLean)
+  const open = (plan: Plan): Effect.Effect<Net.Socket, DialError> => {
+    const { progress, target, tls } = plan
+    if (tls === undefined || target instanceof UnixTarget) return begin(plan, isLean)
     return Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
         // what cannot be used is said before anybody is connected to
-        const tlsClient = yield* clientOf(target, asked)
+        const tlsClient = yield* clientOf(target, tls)
         const { secure, toTarget } = yield* tlsHandshakes
-        const connection = yield* restore(begin(target, client, progress, false))
+        const connection = yield* restore(begin(plan, false))
         return yield* Effect.onError(restore(secure(toTarget(target), connection, tlsClient, progress)), () =>
           Effect.sync(() => void connection.destroy())
         )
@@ -262,11 +301,20 @@ export const sockets = (options: Options, isLean: boolean): Dial => {
     )
   }
 
+  /** Whether there is nothing to do but to connect, once. */
+  const isBare = ({ firewalls, sending, tls }: Plan): boolean =>
+    firewalls.length === 0 && sending === undefined && tls === undefined && again === undefined
+
   return (target, client) =>
     Effect.suspend(() => {
-      const progress: Tls.Progress = { late: undefined }
-      const late = () => new DialError({ target, kind: "TimedOut", detail: progress.late })
-      return inTime(open(target, client, progress), patience, late)
+      const plan = planOf(target, client)
+      const late = () => new DialError({ target, kind: "TimedOut", detail: plan.progress.late })
+      // most targets are addresses, and then the connection keeps the time by itself: a fiber less
+      const endpoints = isBare(plan) ? endpointsNow(plan) : undefined
+      if (endpoints === undefined) return inTime(open(plan), patience, late)
+      return Result.isFailure(endpoints)
+        ? Effect.fail(unresolvedOf(plan)(endpoints.failure))
+        : connect(plan, endpoints.success, isLean, late)
     })
 }
 

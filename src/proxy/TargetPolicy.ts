@@ -275,6 +275,7 @@ const subjectOf = ({ address, name, port }: Endpoint): string => {
  * @since 0.1.0
  */
 export const judge = (policy: TargetPolicy, endpoint: Endpoint): Denial | undefined => {
+  if (policy.reserved === "allowed" && policy.allow.length === 0 && policy.deny.length === 0) return undefined
   const { name, port } = endpoint
   const addresses = forms(endpoint.address)
   const concerns = (rule: HostsRule) => namedBy(rule, name) || addresses.some((address) => rule.hosts.has(address))

@@ -35,13 +35,11 @@ const unreadable = (reason: string): Unresolved => ({
 })
 
 /** What was read last: most dial one host, again and again. */
-let last: { readonly text: string; readonly host: Effect.Effect<Host.Host, Unresolved> } | undefined
+let last: { readonly text: string; readonly host: Result.Result<Host.Host, Unresolved> } | undefined
 
 /** Reads the host of a target. */
-export const readHost = (text: string): Effect.Effect<Host.Host, Unresolved> => {
-  if (last?.text !== text) {
-    last = { text, host: Effect.fromResult(Result.mapError(Target.readHost(text), unreadable)) }
-  }
+export const readHost = (text: string): Result.Result<Host.Host, Unresolved> => {
+  if (last?.text !== text) last = { text, host: Result.mapError(Target.readHost(text), unreadable) }
   return last.host
 }
 
@@ -83,18 +81,32 @@ const lookedUp = Effect.fnUntraced(function* (
   return addresses
 })
 
+/** The addresses of a host for which nothing has to be looked up; `undefined` if it is a name. */
+export const addressesNow = ({
+  host,
+  policy,
+  port
+}: Wanted): Result.Result<NonEmptyReadonlyArray<string>, Unresolved> | undefined => {
+  const read = readHost(host)
+  if (Result.isFailure(read)) return Result.fail(read.failure)
+  const literal = literalOf(read.success)
+  if (literal === undefined) return undefined
+  const denial = TargetPolicy.judge(policy, { address: literal.address, port })
+  return denial === undefined ? Result.succeed([literal.text]) : Result.fail(denied(denial))
+}
+
 /** The addresses to dial, as text that is nothing but an address. */
-export const addressesOf = Effect.fnUntraced(function* (
+export const addressesOf = (
   wanted: Wanted,
   resolver: Resolver,
   family?: NetAddress.IpFamily
-): Effect.fn.Return<NonEmptyReadonlyArray<string>, Unresolved> {
-  const host = yield* readHost(wanted.host)
-  const literal = literalOf(host)
-  if (literal === undefined) return yield* lookedUp(wanted, host as Host.DomainName, resolver, family)
-  const denial = TargetPolicy.judge(wanted.policy, { address: literal.address, port: wanted.port })
-  return denial === undefined ? [literal.text] : yield* Effect.fail(denied(denial))
-})
+): Effect.Effect<NonEmptyReadonlyArray<string>, Unresolved> =>
+  Effect.suspend(() => {
+    const now = addressesNow(wanted)
+    if (now !== undefined) return Effect.fromResult(now)
+    // what could be read, and is no address, is a name
+    return lookedUp(wanted, Result.getOrThrow(readHost(wanted.host)) as Host.DomainName, resolver, family)
+  })
 
 /** A host that is an address, with its zone in the text only: that is which network of this machine it is in. */
 export const literalOf = (

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Net from "node:net"
 import type { DialError } from "../../proxy/Dialer.ts"
 import * as LeanReads from "./leanReads.ts"
-import { maxTimer } from "./timers.ts"
+import { startTimer } from "./timers.ts"
 
 /** An endpoint that could not be connected to. */
 export interface Missed {
@@ -60,54 +60,111 @@ export const endpoints = (addresses: NonEmptyReadonlyArray<string>, port: number
   // map keeps the length
   addresses.map((host) => ({ host, port, noDelay: true })) as unknown as NonEmptyReadonlyArray<Net.NetConnectOpts>
 
-/**
- * Connects, and gives the raw socket, which nobody listens to; an interruption destroys all that there is. One that `isLean` is for
- * `NodeSocket` alone to read.
- */
-export const connect = (
+/** How endpoints are tried. */
+export interface Attempts<E> {
+  /** How long each is waited for before the next is tried beside it, in milliseconds. */
+  readonly delay: number
+  /** What is connected is for `NodeSocket` alone to read, from its first byte. */
+  readonly isLean: boolean
+  /** What is failed with if none of them takes it. */
+  readonly missed: (all: NonEmptyReadonlyArray<Missed>) => E
+  /** How long all may take, in milliseconds, and what is failed with then; if nobody else sees to that. */
+  readonly limit?: { readonly millis: number; readonly late: () => E } | undefined
+}
+
+type Outcome<E> = Effect.Effect<Net.Socket, E>
+
+/** The endpoints that are tried, beside and after each other. */
+class Race<E> {
+  private readonly endpoints: NonEmptyReadonlyArray<Net.NetConnectOpts>
+  private readonly attempts: Attempts<E>
+  private readonly resume: (outcome: Outcome<E>) => void
+  private readonly open: Array<Net.Socket> = []
+  private readonly missed: Array<Missed> = []
+  private begun = 0
+  private timer: NodeJS.Timeout | undefined = undefined
+  private limit: NodeJS.Timeout | undefined = undefined
+
+  constructor(
+    endpoints: NonEmptyReadonlyArray<Net.NetConnectOpts>,
+    attempts: Attempts<E>,
+    resume: (outcome: Outcome<E>) => void
+  ) {
+    this.endpoints = endpoints
+    this.attempts = attempts
+    this.resume = resume
+  }
+
+  begin(): void {
+    const { limit } = this.attempts
+    if (limit !== undefined) this.limit = startTimer(limit.millis, () => this.end(Effect.fail(limit.late())))
+    this.next()
+  }
+
+  private get isLast(): boolean {
+    return this.begun === this.endpoints.length
+  }
+
+  private next(): void {
+    clearTimeout(this.timer)
+    const endpoint = this.endpoints[this.begun++]!
+    const { delay, isLean } = this.attempts
+    if (!this.isLast) this.timer = startTimer(delay, () => this.next())
+    // the target's FIN must not end our side: what the client has sent is still to be delivered
+    const socket = Net.connect({ ...endpoint, allowHalfOpen: true, ...(isLean && { onread: LeanReads.onread }) })
+    if (isLean) LeanReads.begin(socket)
+    this.open.push(socket)
+    const onError = (cause: NodeJS.ErrnoException) => this.failed(socket, { endpoint, cause })
+    socket.once("error", onError)
+    socket.once("connect", () => {
+      socket.off("error", onError)
+      this.without(socket)
+      this.end(Effect.succeed(socket))
+    })
+  }
+
+  private failed(socket: Net.Socket, missed: Missed): void {
+    // who is destroyed has no errors of its own any more
+    socket.destroy()
+    // but one may have been on its way
+    if (!this.without(socket)) return
+    this.missed.push(missed)
+    if (!this.isLast) return this.next()
+    if (this.open.length > 0) return
+    // one was just put in
+    const all = this.missed as unknown as NonEmptyReadonlyArray<Missed>
+    this.end(Effect.fail(this.attempts.missed(all)))
+  }
+
+  /** Takes one out of those that are open, and says whether it was there. */
+  private without(socket: Net.Socket): boolean {
+    const place = this.open.indexOf(socket)
+    if (place >= 0) this.open.splice(place, 1)
+    return place >= 0
+  }
+
+  private end(outcome: Outcome<E>): void {
+    this.stop()
+    this.resume(outcome)
+  }
+
+  /** Destroys what is not connected yet, and begins no more. */
+  stop(): void {
+    clearTimeout(this.timer)
+    clearTimeout(this.limit)
+    for (const socket of this.open.splice(0)) socket.destroy()
+  }
+}
+
+/** Connects, and gives the raw socket, which nobody listens to; an interruption destroys all that there is. */
+export const connect = <E>(
   endpoints: NonEmptyReadonlyArray<Net.NetConnectOpts>,
-  attemptDelay: number,
-  isLean = false
-): Effect.Effect<Net.Socket, NonEmptyReadonlyArray<Missed>> =>
-  Effect.callback<Net.Socket, NonEmptyReadonlyArray<Missed>>((resume) => {
-    const waiting = [...endpoints]
-    const open = new Set<Net.Socket>()
-    const missed: Array<Missed> = []
-    let timer: NodeJS.Timeout | undefined
-    const stop = () => {
-      clearTimeout(timer)
-      waiting.length = 0
-      for (const socket of open) socket.destroy()
-      open.clear()
-    }
-    const next = () => {
-      clearTimeout(timer)
-      const endpoint = waiting.shift()
-      if (endpoint === undefined) return
-      if (waiting.length > 0) timer = setTimeout(next, Math.min(attemptDelay, maxTimer))
-      // the target's FIN must not end our side: what the client has sent is still to be delivered
-      const socket = Net.connect({ ...endpoint, allowHalfOpen: true, ...(isLean && { onread: LeanReads.onread }) })
-      if (isLean) LeanReads.begin(socket)
-      open.add(socket)
-      const onError = (cause: NodeJS.ErrnoException) => {
-        // who is destroyed has no errors of its own any more
-        socket.destroy()
-        if (!open.delete(socket)) return
-        missed.push({ endpoint, cause })
-        if (waiting.length > 0) next()
-        // one missed was just put in
-        else if (open.size === 0) resume(Effect.fail(missed as unknown as NonEmptyReadonlyArray<Missed>))
-      }
-      socket.once("error", onError)
-      socket.once("connect", () => {
-        open.delete(socket)
-        stop()
-        socket.off("error", onError)
-        resume(Effect.succeed(socket))
-      })
-    }
-    next()
-    return Effect.sync(stop)
+  attempts: Attempts<E>
+): Effect.Effect<Net.Socket, E> =>
+  Effect.callback<Net.Socket, E>((resume) => {
+    const race = new Race(endpoints, attempts, resume)
+    race.begin()
+    return Effect.sync(() => race.stop())
   })
 
 /** Keeps an error that comes while nobody listens from being nobody's, which would end the process. */

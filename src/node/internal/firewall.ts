@@ -85,9 +85,11 @@ const dialled = ({ attemptDelay, resolver, target }: Way, firewall: Present): Ef
   addressesOf({ host: firewall.host, port: firewall.port, policy: TargetPolicy.everything }, resolver).pipe(
     Effect.mapError((unresolved) => nameless(target, firewall, unresolved)),
     Effect.flatMap((addresses) =>
-      Effect.mapError(Connecting.connect(Connecting.endpoints(addresses, firewall.port), attemptDelay), (missed) =>
-        failed(target, firewall, Connecting.telling(missed).cause, "cannot be reached")
-      )
+      Connecting.connect(Connecting.endpoints(addresses, firewall.port), {
+        delay: attemptDelay,
+        isLean: false,
+        missed: (all) => failed(target, firewall, Connecting.telling(all).cause, "cannot be reached")
+      })
     )
   )
 
@@ -141,7 +143,7 @@ const destinations = Effect.fnUntraced(function* (
     } as const)
   }
   const bare = starred ? host.slice(1) : host
-  const read = yield* readHost(bare)
+  const read = yield* Effect.fromResult(readHost(bare))
   const literal = literalOf(read)
   const is4 = firewall._tag === "Socks4" || firewall._tag === "Socks4a"
   if (literal?.address._tag === "Ipv6Address" && is4) {
