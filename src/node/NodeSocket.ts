@@ -20,6 +20,7 @@ import * as Socket from "effect/socket/Socket"
 import * as Net from "node:net"
 import type { Duplex } from "node:stream"
 import { isWhole } from "../connection/internal/memory.ts"
+import * as Now from "../connection/internal/now.ts"
 import * as Transport from "../connection/Transport.ts"
 import { type Attendant, attend, awaitDrain, deafen } from "./internal/attended.ts"
 import { free, freeAll, isCut, keep } from "./internal/chunks.ts"
@@ -294,17 +295,15 @@ class NodeSocket
 
   /** Gives the stream its time to send what is buffered, anew as long as that goes on, and then it is gone. */
   destroy(lingerMillis: number): Effect.Effect<void> {
-    return Effect.suspend(() => {
+    return Now.make(() => {
       const { stream } = this
       this.finish(gone)
       deafen(stream)
       LeanReads.detach(stream)
-      if (stream.closed || this.is(isClosed)) return Effect.void
-      if (!this.isReset && stream.writableFinished) {
-        stream.destroy()
-        return Effect.void
-      }
-      return sent(stream, this, Math.min(lingerMillis, maxTimer))
+      if (stream.closed || this.is(isClosed)) return undefined
+      if (this.isReset || !stream.writableFinished) return sent(stream, this, Math.min(lingerMillis, maxTimer))
+      stream.destroy()
+      return undefined
     })
   }
 
@@ -320,8 +319,9 @@ class NodeSocket
   // ---- writing -------------------------------------------------------------------------------------------------------
 
   get end(): Effect.Effect<void> {
-    return Effect.sync(() => {
+    return Now.make(() => {
       if (!this.stream.writableEnded) this.stream.end()
+      return undefined
     })
   }
 

@@ -310,18 +310,20 @@ export class Connection implements Owner, Gate, Slow {
    * however long its scope goes on. Whoever waits for the end may end the byte stream, too, and so learns of it behind that.
    */
   closeReceived(status: CloseCode.CloseStatus): ItemPull {
-    const settled = Effect.sync(() => {
-      if (this.state._tag === "Closed") this.settle(this.state.info)
-    })
-    const ends =
-      this.role === "server" ? Effect.andThen(this.ends.end, settled) : Effect.andThen(settled, this.beginLeaving)
     return once(
       Effect.suspend(() => {
         const wait = this.advance({ _tag: "CloseReceived", status })
-        return wait === undefined ? ends : Effect.andThen(wait, ends)
+        return wait === undefined ? this.bothClosed() : Effect.andThen(wait, () => this.bothClosed())
       }),
       Cause.done()
     )
+  }
+
+  private bothClosed(): Effect.Effect<void> {
+    const settled = Effect.sync(() => void (this.state._tag === "Closed" && this.settle(this.state.info)))
+    if (this.role === "client") return Effect.andThen(settled, this.beginLeaving)
+    const wait = Now.begin(this.ends.end)
+    return wait === undefined ? settled : Effect.andThen(wait, settled)
   }
 
   /** Waits for the server's end of the byte stream, bounded, and then is gone. */
@@ -330,9 +332,7 @@ export class Connection implements Owner, Gate, Slow {
       bounded(this, pullToEnd(this.inbound.reader), Effect.void),
       this.ends.destroy(this.limits.closeTimeout)
     )
-    return Effect.map(Effect.forkDetach(gone), (leaving) => {
-      this.leaving = leaving
-    })
+    return Effect.map(Effect.forkDetach(gone), (leaving) => void (this.leaving = leaving))
   }
 
   /** Section 7.1.7: say why, then end. */

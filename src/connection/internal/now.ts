@@ -24,7 +24,7 @@ export const make = <E>(begin: () => Wait<E>): Effect.Effect<void, E> => {
  * Begins the effect, if it may begin so; gives what is to be waited for, which is the effect itself if it may not. What throws is a
  * defect, as it would be in a fiber.
  */
-export const begin = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<unknown, E, R> | undefined => {
+export const begin = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A | void, E, R> | undefined => {
   // an effect is no other object than those of its own module
   const now: Now<E> = effect as Now<E>
   if (now[run] === undefined) return Exit.isExit(effect) && Exit.isSuccess(effect) ? undefined : effect

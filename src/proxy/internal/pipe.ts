@@ -22,6 +22,7 @@ import * as CloseCode from "../../protocol/CloseCode.ts"
 import type { CloseInfo } from "../../protocol/ConnectionState.ts"
 import { pieces } from "./cutting.ts"
 import { Observed } from "./observed.ts"
+import { type Ending, Patience } from "./patience.ts"
 import type { PipeOptions } from "./pipeOptions.ts"
 
 const utf8 = { ignoreBOM: true } as const
@@ -34,6 +35,9 @@ const targetFailed: CloseCode.CloseStatus = { code: CloseCode.internalError, rea
 const goingAway: CloseCode.CloseStatus = { code: CloseCode.goingAway, reason: "" }
 const targetEnded: CloseCode.CloseStatus = { code: CloseCode.normal, reason: "" }
 
+/** What an end of the target goes on with when the client has closed. */
+const unheard = Effect.never
+
 const encoder = new TextEncoder()
 
 /** Most often they are, and then no array is made of them. */
@@ -42,9 +46,6 @@ const areBytes = (chunks: NonEmptyReadonlyArray<Uint8Array | string>): chunks is
 
 /** How the way from the client ended. */
 type ClientResult = Result.Result<void, WebSocketError | Socket.SocketError>
-
-/** How often in the close timeout is looked whether a target takes what it is to get, so that it is at most so much longer. */
-const looks = 4
 
 /**
  * A client, a target, and the two directions between them: up in the fiber that runs the pipe, or without one while nothing comes; down
@@ -56,7 +57,8 @@ export class Pipe
     Transport.FreeTaker<never, WebSocketError | Socket.SocketError, never>,
     Flow.Receiver<NonEmptyReadonlyArray<Uint8Array>, Socket.SocketError, never>,
     Parked,
-    Host
+    Host,
+    Ending
 {
   private readonly client: Connection
   private readonly target: Transport.Transport
@@ -66,16 +68,28 @@ export class Pipe
   private onFailure: PipeOptions["onFailure"]
   private readonly isWhole: PipeOptions["isWhole"]
   private down: Fiber.Fiber<void> | undefined = undefined
+  /** Goes on when the target has said all, where the way down has no fiber. */
+  private whenSaid: ((next: Effect.Effect<void>) => void) | undefined = undefined
   /** The target's writer has all that the client sent. */
   private isDelivered = false
-  private warden: Fiber.Fiber<void> | undefined = undefined
+  private readonly patience: Patience
+  place = -1
+  seen: number | undefined = undefined
+  looksLeft = 0
   /** The way from the client, while it waits without a fiber, and whose wait that is. */
   private up: Parked | undefined = undefined
   private host: Host | undefined = undefined
   private readonly context: Context.Context<never>
 
-  constructor(client: Connection, target: Transport.Transport, options: PipeOptions, context: Context.Context<never>) {
+  constructor(
+    client: Connection,
+    target: Transport.Transport,
+    options: PipeOptions,
+    context: Context.Context<never>,
+    patience: Patience
+  ) {
     this.context = context
+    this.patience = patience
     this.client = client
     this.target = target
     this.text = options.messages === "text" ? new TextDecoder("utf-8", utf8) : undefined
@@ -145,7 +159,10 @@ export class Pipe
 
   /** It closed: what it sent is with the target, which may finish what it has to say. */
   private get saidAll(): Effect.Effect<void> {
-    return Effect.andThen(this.delivered, this.targetSaid)
+    return Effect.suspend(() => {
+      const wait = Now.begin(this.delivered)
+      return wait === undefined ? this.targetSaid : Effect.andThen(wait, this.targetSaid)
+    })
   }
 
   /** The same, if it has said all that it had to. If we closed first, whatever it answers, it is by our own code. */
@@ -186,9 +203,20 @@ export class Pipe
     return fiber
   }
 
-  /** Waits until the target has said all, in a fiber that can be interrupted when this takes too long. */
+  /** Waits until the target has said all, or has been waited for long enough. */
   private get targetSaid(): Effect.Effect<void> {
-    return Effect.suspend(() => Effect.asVoid(Fiber.await(this.down ?? this.goDown(this.fromTarget))))
+    return Effect.callback<void>((resume) => {
+      const { down } = this
+      if (down !== undefined) return resume(Effect.asVoid(Fiber.await(down)))
+      this.whenSaid = resume
+      return Effect.sync(() => void (this.whenSaid = undefined))
+    })
+  }
+
+  private said(next: Effect.Effect<void>): void {
+    const { whenSaid } = this
+    this.whenSaid = undefined
+    whenSaid?.(next)
   }
 
   /** What fails after the first failure fails because of it. */
@@ -206,23 +234,23 @@ export class Pipe
     })
   }
 
-  release(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
-    const { client, down, target, warden } = this
+  release(exit: Exit.Exit<unknown, unknown>): Effect.Effect<unknown> | undefined {
+    const { client, down, target } = this
     // what follows has bounds of its own, and the client may end in the midst of it, or after
     client.onSettled(undefined)
+    this.patience.forget(this)
     if (down === undefined) target.reader.forget?.()
-    const isDone = down === undefined || down.pollUnsafe() !== undefined
-    return (warden === undefined ? Effect.void : Fiber.interrupt(warden)).pipe(
-      Effect.andThen(isDone ? Effect.void : Fiber.interrupt(down)),
-      Effect.andThen(this.leave(exit)),
-      Effect.andThen(target.ends.destroy(client.limits.closeTimeout))
-    )
+    const stop = down === undefined || down.pollUnsafe() !== undefined ? undefined : Fiber.interrupt(down)
+    const leave = this.leave(exit)
+    const gone = target.ends.destroy(client.limits.closeTimeout)
+    if (stop === undefined && leave === undefined) return Now.begin(gone)
+    return Effect.andThen(Effect.andThen(stop ?? Effect.void, leave ?? Effect.void), gone)
   }
 
   /** An interruption tells the client that it is over, and lets what it has sent by then go its way. */
-  private leave(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
+  private leave(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> | undefined {
     const { client, target } = this
-    if (Exit.isSuccess(exit) || !Cause.hasInterruptsOnly(exit.cause)) return Effect.void
+    if (Exit.isSuccess(exit) || !Cause.hasInterruptsOnly(exit.cause)) return undefined
     // the observer may be what is waited for
     this.observed?.leaveOut()
     const deliver = this.fromClient((result) =>
@@ -239,41 +267,32 @@ export class Pipe
 
   /** What the client sent is with the target, which has its end. */
   private get delivered(): Effect.Effect<void> {
-    return Effect.suspend(() => {
+    return Now.make(() => {
       this.isDelivered = true
-      return this.target.ends.end
+      return Now.begin(this.target.ends.end)
     })
   }
 
-  /**
-   * When the client is gone, a target does not hold the end up that takes nothing for the close timeout, or that has all and does
-   * not end for as long. One fiber sees to both, where each bounded wait would take two.
-   */
+  /** When the client is gone, the target's time begins. */
   watch(): void {
     this.client.onSettled(this)
   }
 
   settled(): void {
-    // in the next turn: most often the target has all by then
-    this.warden = Effect.runForkWith(this.context)(
-      Effect.flatMap(Effect.yieldNow, () => this.guard(this.progress, looks))
-    )
+    this.patience.begin(this)
   }
 
-  private get progress(): number {
+  get progress(): number {
     return this.isDelivered ? -1 : (this.target.writer.taken ?? 0)
   }
 
-  /** Looks several times in the close timeout whether anything has moved. */
-  private guard(before: number, left: number): Effect.Effect<void> {
-    const look = Effect.suspend(() => {
-      const { progress } = this
-      if (progress !== before) return this.guard(progress, looks)
-      if (left > 1) return this.guard(progress, left - 1)
-      if (!this.isDelivered) return this.reset
-      return this.down === undefined ? Effect.void : Effect.asVoid(Fiber.interrupt(this.down))
+  /** It takes nothing of what it is to get, or has all and does not end. */
+  giveUp(): Effect.Effect<void> {
+    if (!this.isDelivered) return this.reset
+    return Effect.suspend(() => {
+      this.said(Effect.void)
+      return this.down === undefined ? Effect.void : Fiber.interrupt(this.down)
     })
-    return Effect.delay(look, this.client.limits.closeTimeout / looks)
   }
 
   private get reset(): Effect.Effect<void> {
@@ -316,11 +335,13 @@ export class Pipe
   }
 
   goOn(next: Effect.Effect<never, WebSocketError | Socket.SocketError>): void {
-    this.goDown(next)
+    // nobody is left to be told of an end
+    if (next === unheard) this.said(Effect.void)
+    else this.said(Effect.asVoid(Fiber.await(this.goDown(next))))
   }
 
   onEnd(error: Socket.SocketError): Effect.Effect<never, Socket.SocketError> {
-    return Effect.fail(error)
+    return this.whenSaid === undefined ? Effect.fail(error) : unheard
   }
 
   /** The target's end closes the client; once the client takes no more, the target is read on for nobody to its end. */
@@ -373,10 +394,10 @@ export const toItsEnd = (
   restore: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 ): Effect.Effect<void, Socket.SocketError> =>
   Effect.contextWith((context: Context.Context<never>) => {
-    const pipe = new Pipe(client, target, options, context)
+    const pipe = new Pipe(client, target, options, context, new Patience(client.limits, context))
     pipe.watch()
     return Effect.onExit(
       Effect.suspend(() => restore(pipe.run())),
-      (exit) => pipe.release(exit)
+      (exit) => Effect.asVoid(pipe.release(exit) ?? Effect.void)
     )
   })

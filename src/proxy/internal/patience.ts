@@ -1,0 +1,71 @@
+/**
+ * How long a target is waited for whose client is gone: it does not hold up the end of the pipe when it takes nothing for the close
+ * timeout, or has all and does not end for as long. One fiber looks at all of them, as long as there are any.
+ */
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import { type Member, Roster } from "../../connection/internal/roster.ts"
+import type { Limits } from "../../connection/Limits.ts"
+
+/** A pipe at its end. */
+export interface Ending extends Member {
+  /** As long as this changes, the target is alive. */
+  readonly progress: number
+  /** What it was at the last look, and how often nothing may have changed yet. */
+  seen: number | undefined
+  looksLeft: number
+  /** Nothing has changed for too long. */
+  giveUp(): Effect.Effect<void>
+}
+
+/** How often in the close timeout is looked, so that a target has at most so much longer. */
+const looks = 4
+
+export class Patience {
+  private readonly endings = new Roster<Ending>()
+  private readonly closeTimeout: number
+  private readonly context: Context.Context<never>
+  private fiber: Fiber.Fiber<never> | undefined = undefined
+
+  /** All whose end it sees to have these limits. */
+  constructor({ closeTimeout }: Limits, context: Context.Context<never>) {
+    this.closeTimeout = closeTimeout
+    this.context = context
+  }
+
+  begin(ending: Ending): void {
+    ending.seen = undefined
+    this.endings.add(ending)
+    this.fiber ??= Effect.runForkWith(this.context)(this.looking)
+  }
+
+  /** It has ended, or is another's to wait for. */
+  forget(ending: Ending): void {
+    if (!this.endings.delete(ending) || this.endings.size > 0) return
+    this.fiber?.interruptUnsafe()
+    this.fiber = undefined
+  }
+
+  /** The first look is in the next turn: most often the target has all by then. */
+  private get looking(): Effect.Effect<never> {
+    const look = Effect.suspend(() => this.look())
+    return Effect.flatMap(Effect.yieldNow, () =>
+      Effect.forever(Effect.flatMap(look, () => Effect.sleep(this.closeTimeout / looks)))
+    )
+  }
+
+  private look(): Effect.Effect<unknown> {
+    const over: Array<Effect.Effect<void>> = []
+    for (const ending of this.endings) {
+      const { progress } = ending
+      if (progress !== ending.seen) {
+        ending.seen = progress
+        ending.looksLeft = looks
+      } else if (--ending.looksLeft === 0) {
+        over.push(ending.giveUp())
+      }
+    }
+    return over.length === 0 ? Effect.void : Effect.forEach(over, (end) => Effect.forkChild(end), { discard: true })
+  }
+}
