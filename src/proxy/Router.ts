@@ -115,7 +115,7 @@ export const layer = <R = never>(route: Route<never, R>): Layer.Layer<Router, ne
  * @since 0.1.0
  */
 export const to = (destination: Destination): Route => {
-  const answer = Effect.succeed(destination)
+  const answer = Effect.succeed(choice(destination))
   return () => answer
 }
 

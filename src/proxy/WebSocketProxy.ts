@@ -31,7 +31,7 @@ import { stay } from "../server/internal/visit.ts"
 import { WebSocketServer } from "../server/WebSocketServer.ts"
 import { type DialError, Dialer } from "./Dialer.ts"
 import { dialFirst } from "./internal/dialling.ts"
-import { Patience } from "./internal/patience.ts"
+import { Endings } from "./internal/endings.ts"
 import { Pipe, toItsEnd } from "./internal/pipe.ts"
 import type { PipeOptions } from "./internal/pipeOptions.ts"
 import * as Router from "./Router.ts"
@@ -106,14 +106,14 @@ export const serve = Effect.fnUntraced(function* <E = never, R = never>(options:
   const { target } = options
   const route = typeof target === "function" ? target : Router.to(target)
   const context = yield* Effect.context<never>()
-  let patience: Patience | undefined
+  let endings: Endings | undefined
   /** What a connection waits for that is nothing but a pipe, if it can do so without a fiber. */
   const parked = (webSocket: WebSocket.WebSocket, upstream: Socket.Socket) => () => {
     const transport = Transport.openOf(upstream)
     if (transport === undefined || !(webSocket instanceof Connection)) return undefined
     // all connections of a server have the same limits
-    patience ??= new Patience(webSocket.limits, context)
-    return new Pipe(webSocket, transport, options, context, patience).park()
+    endings ??= new Endings(webSocket.limits, context)
+    return new Pipe(webSocket, transport, options, context, endings).park()
   }
   return yield* server.runRequests((open) =>
     parking(

@@ -2,6 +2,7 @@
  * From a name to a connection: looked up once, judged, and connected to at the addresses that passed, whichever answers first.
  */
 import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -12,6 +13,7 @@ import * as Net from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as NodeDialer from "../../src/node/NodeDialer.ts"
+import * as Firewall from "../../src/proxy/Firewall.ts"
 import { ClientTarget, Target, UnixTarget } from "../../src/proxy/Target.ts"
 import * as TargetPolicy from "../../src/proxy/TargetPolicy.ts"
 import { soon } from "./connected.ts"
@@ -30,7 +32,9 @@ const failing = (options: NodeDialer.Options, target: Target | UnixTarget) =>
   Effect.flip(Effect.scoped(NodeDialer.make(options).dial(target)))
 
 /** Attempts that are under way. */
-const attempts = (): number => process.getActiveResourcesInfo().filter((type) => type.endsWith("ConnectWrap")).length
+const attempts = (): number => active("ConnectWrap")
+
+const active = (kind: string): number => process.getActiveResourcesInfo().filter((type) => type.endsWith(kind)).length
 
 /** Whether this machine has ::1. */
 const hasIpv6 = await new Promise<boolean>((resolve) => {
@@ -266,6 +270,74 @@ describe("several addresses", { timeout: 30_000 }, () => {
       assert.strictEqual(error.kind, "TimedOut")
       yield* eventually("their end", () => attempts() === 0)
     }).pipe(Effect.scoped)
+  )
+})
+
+describe("an address", { timeout: 30_000 }, () => {
+  it.live("that does not answer is given up in time, and let go when nobody waits any more", () =>
+    Effect.gen(function* () {
+      const { port } = yield* DeafTarget.make
+      const target = new Target({ host: "127.0.0.1", port })
+      const late = yield* failing({ dialTimeout: 200 }, target)
+      assert.strictEqual(late.kind, "TimedOut")
+      assert.strictEqual(late.refusal.status, 504)
+      yield* eventually("its end", () => attempts() === 0)
+      const timers = active("Timeout")
+      const dialled = yield* Effect.forkChild(NodeDialer.make({ dialTimeout: never }).dial(target), {
+        startImmediately: true
+      })
+      yield* eventually("an attempt", () => attempts() === 1)
+      assert.strictEqual(active("Timeout"), timers + 1)
+      yield* Fiber.interrupt(dialled)
+      assert.strictEqual(active("Timeout"), timers)
+      yield* eventually("its end", () => attempts() === 0)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("that is reached leaves no timer behind", () =>
+    Effect.gen(function* () {
+      const listener = yield* RawTarget.listen()
+      const { dial } = NodeDialer.make({ dialTimeout: never })
+      const timers = active("Timeout")
+      yield* dial(listener.target)
+      assert.strictEqual(active("Timeout"), timers)
+      assert.strictEqual((yield* failing({ dialTimeout: never }, yield* RawTarget.nobody)).kind, "Refused")
+      assert.strictEqual(active("Timeout"), timers)
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("the functions among the options", { timeout: 30_000 }, () => {
+  it.live.each(["127.0.0.1", "db.example"])("are asked once for each dial of %s", (host) =>
+    Effect.gen(function* () {
+      const listener = yield* RawTarget.listen()
+      const { dns } = names({ "db.example": ["127.0.0.1"] })
+      const asked: Array<string> = []
+      const { dial } = NodeDialer.make({
+        dns,
+        policy: () => (asked.push("policy"), TargetPolicy.everything),
+        firewall: () => (asked.push("firewall"), Firewall.none),
+        tls: () => void asked.push("tls"),
+        proxyProtocol: () => void asked.push("proxyProtocol")
+      })
+      yield* dial(new Target({ host, port: listener.port }))
+      yield* listener.accept
+      assert.deepStrictEqual(asked.toSorted(), ["firewall", "policy", "proxyProtocol", "tls"])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("may be anybody's: one that throws is a defect of the dial, whatever the target", () =>
+    Effect.gen(function* () {
+      const broken = (): never => {
+        throw new Error("broken")
+      }
+      for (const options of [{ policy: broken }, { firewall: broken }, { tls: broken }, { proxyProtocol: broken }]) {
+        const exit = yield* Effect.exit(
+          Effect.scoped(NodeDialer.make(options).dial(new Target({ host: "127.0.0.1", port: 9 })))
+        )
+        assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause))
+      }
+    })
   )
 })
 

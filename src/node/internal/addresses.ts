@@ -34,13 +34,31 @@ const unreadable = (reason: string): Unresolved => ({
   detail: `The target's host is neither a name nor an address: ${reason}.`
 })
 
+/** A host that is an address: its text names which network of this machine it is in, if that matters. */
+export interface Literal {
+  readonly address: NetAddress.IpAddress
+  readonly text: string
+}
+
+/** A host that was read: an address, or else a name. */
+interface Read {
+  readonly host: Host.Host
+  readonly literal: Literal | undefined
+}
+
 /** What was read last: most dial one host, again and again. */
-let last: { readonly text: string; readonly host: Result.Result<Host.Host, Unresolved> } | undefined
+let last: { readonly text: string; readonly read: Result.Result<Read, Unresolved> } | undefined
 
 /** Reads the host of a target. */
-export const readHost = (text: string): Result.Result<Host.Host, Unresolved> => {
-  if (last?.text !== text) last = { text, host: Result.mapError(Target.readHost(text), unreadable) }
-  return last.host
+export const readHost = (text: string): Result.Result<Read, Unresolved> => {
+  if (last?.text !== text) {
+    const read = Result.mapBoth(Target.readHost(text), {
+      onFailure: unreadable,
+      onSuccess: (host): Read => ({ host, literal: literalOf(host) })
+    })
+    last = { text, read }
+  }
+  return last.read
 }
 
 /** What a policy says to somebody who wants to know why. */
@@ -89,7 +107,7 @@ export const addressesNow = ({
 }: Wanted): Result.Result<NonEmptyReadonlyArray<string>, Unresolved> | undefined => {
   const read = readHost(host)
   if (Result.isFailure(read)) return Result.fail(read.failure)
-  const literal = literalOf(read.success)
+  const { literal } = read.success
   if (literal === undefined) return undefined
   const denial = TargetPolicy.judge(policy, { address: literal.address, port })
   return denial === undefined ? Result.succeed([literal.text]) : Result.fail(denied(denial))
@@ -105,13 +123,12 @@ export const addressesOf = (
     const now = addressesNow(wanted)
     if (now !== undefined) return Effect.fromResult(now)
     // what could be read, and is no address, is a name
-    return lookedUp(wanted, Result.getOrThrow(readHost(wanted.host)) as Host.DomainName, resolver, family)
+    const name = Result.getOrThrow(readHost(wanted.host)).host as Host.DomainName
+    return lookedUp(wanted, name, resolver, family)
   })
 
-/** A host that is an address, with its zone in the text only: that is which network of this machine it is in. */
-export const literalOf = (
-  host: Host.Host
-): { readonly address: NetAddress.IpAddress; readonly text: string } | undefined => {
+/** A host that is an address, with its zone in the text only. */
+export const literalOf = (host: Host.Host): Literal | undefined => {
   if (typeof host !== "string") return { address: host, text: NetAddress.formatIp(host) }
   return NetAddress.isScopedIpv6Literal(host)
     ? { address: NetAddress.ipFromStringUnsafe(host.replace(/%.*/, "")), text: host }

@@ -10,7 +10,7 @@ import { DialError } from "../../proxy/Dialer.ts"
 import type { Present } from "../../proxy/Firewall.ts"
 import { ClientTarget, type Target } from "../../proxy/Target.ts"
 import * as TargetPolicy from "../../proxy/TargetPolicy.ts"
-import { addressesOf, denied, literalOf, readHost, type Resolver, type Unresolved, type Wanted } from "./addresses.ts"
+import { addressesOf, denied, readHost, type Resolver, type Unresolved, type Wanted } from "./addresses.ts"
 import type { TlsClient } from "../../tls/TlsClient.ts"
 import * as Connecting from "./connecting.ts"
 import type { Destination, Negotiation, Refused } from "./negotiation.ts"
@@ -143,8 +143,7 @@ const destinations = Effect.fnUntraced(function* (
     } as const)
   }
   const bare = starred ? host.slice(1) : host
-  const read = yield* Effect.fromResult(readHost(bare))
-  const literal = literalOf(read)
+  const { host: read, literal } = yield* Effect.fromResult(readHost(bare))
   const is4 = firewall._tag === "Socks4" || firewall._tag === "Socks4a"
   if (literal?.address._tag === "Ipv6Address" && is4) {
     const detail = `The ${firewall} cannot be asked for an IPv6 address: its protocol has none.`

@@ -22,7 +22,7 @@ import * as CloseCode from "../../protocol/CloseCode.ts"
 import type { CloseInfo } from "../../protocol/ConnectionState.ts"
 import { pieces } from "./cutting.ts"
 import { Observed } from "./observed.ts"
-import { type Ending, Patience } from "./patience.ts"
+import { type Ending, Endings } from "./endings.ts"
 import type { PipeOptions } from "./pipeOptions.ts"
 
 const utf8 = { ignoreBOM: true } as const
@@ -72,7 +72,7 @@ export class Pipe
   private whenSaid: ((next: Effect.Effect<void>) => void) | undefined = undefined
   /** The target's writer has all that the client sent. */
   private isDelivered = false
-  private readonly patience: Patience
+  private readonly endings: Endings
   place = -1
   seen: number | undefined = undefined
   looksLeft = 0
@@ -86,10 +86,10 @@ export class Pipe
     target: Transport.Transport,
     options: PipeOptions,
     context: Context.Context<never>,
-    patience: Patience
+    endings: Endings
   ) {
     this.context = context
-    this.patience = patience
+    this.endings = endings
     this.client = client
     this.target = target
     this.text = options.messages === "text" ? new TextDecoder("utf-8", utf8) : undefined
@@ -238,7 +238,7 @@ export class Pipe
     const { client, down, target } = this
     // what follows has bounds of its own, and the client may end in the midst of it, or after
     client.onSettled(undefined)
-    this.patience.forget(this)
+    this.endings.delete(this)
     if (down === undefined) target.reader.forget?.()
     const stop = down === undefined || down.pollUnsafe() !== undefined ? undefined : Fiber.interrupt(down)
     const leave = this.leave(exit)
@@ -279,7 +279,7 @@ export class Pipe
   }
 
   settled(): void {
-    this.patience.begin(this)
+    this.endings.add(this)
   }
 
   get progress(): number {
@@ -394,7 +394,7 @@ export const toItsEnd = (
   restore: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 ): Effect.Effect<void, Socket.SocketError> =>
   Effect.contextWith((context: Context.Context<never>) => {
-    const pipe = new Pipe(client, target, options, context, new Patience(client.limits, context))
+    const pipe = new Pipe(client, target, options, context, new Endings(client.limits, context))
     pipe.watch()
     return Effect.onExit(
       Effect.suspend(() => restore(pipe.run())),

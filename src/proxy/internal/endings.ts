@@ -22,8 +22,8 @@ export interface Ending extends Member {
 /** How often in the close timeout is looked, so that a target has at most so much longer. */
 const looks = 4
 
-export class Patience {
-  private readonly endings = new Roster<Ending>()
+export class Endings {
+  private readonly roster = new Roster<Ending>()
   private readonly closeTimeout: number
   private readonly context: Context.Context<never>
   private fiber: Fiber.Fiber<never> | undefined = undefined
@@ -34,15 +34,15 @@ export class Patience {
     this.context = context
   }
 
-  begin(ending: Ending): void {
+  add(ending: Ending): void {
     ending.seen = undefined
-    this.endings.add(ending)
+    this.roster.add(ending)
     this.fiber ??= Effect.runForkWith(this.context)(this.looking)
   }
 
-  /** It has ended, or is another's to wait for. */
-  forget(ending: Ending): void {
-    if (!this.endings.delete(ending) || this.endings.size > 0) return
+  /** It has ended, or somebody else waits for it. */
+  delete(ending: Ending): void {
+    if (!this.roster.delete(ending) || this.roster.size > 0) return
     this.fiber?.interruptUnsafe()
     this.fiber = undefined
   }
@@ -57,7 +57,7 @@ export class Patience {
 
   private look(): Effect.Effect<unknown> {
     const over: Array<Effect.Effect<void>> = []
-    for (const ending of this.endings) {
+    for (const ending of this.roster) {
       const { progress } = ending
       if (progress !== ending.seen) {
         ending.seen = progress
