@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Deferred, Effect, Exit, Fiber, Stream } from "effect"
 import { TestClock } from "effect/testing"
+import { Connection } from "../../src/connection/internal/connection.ts"
 import * as Opcode from "../../src/protocol/Opcode.ts"
 import { close, connected, type Peer, settled, shown, text, withPeer } from "./connected.ts"
 import { countingLimit } from "./metrics.ts"
@@ -355,6 +356,25 @@ describe("leaving the scope", () => {
           assert.strictEqual(end.held(), 0, `${role}, ${how}`)
           yield* webSocket.closed
         }
+      }
+    })
+  )
+})
+
+describe("who is told of the end", () => {
+  it.effect("is told once, and not if another that learns of it says so first", () =>
+    Effect.gen(function* () {
+      for (const wants of [true, false]) {
+        const { peer, webSocket } = yield* withPeer("server")
+        if (!(webSocket instanceof Connection)) return yield* Effect.die("this package makes no others")
+        let told = 0
+        webSocket.onSettled({ settled: () => void told++ })
+        const first = Effect.map(webSocket.closed, () => wants || webSocket.onSettled(undefined))
+        const learning = yield* Effect.forkChild(first, { startImmediately: true })
+        yield* peer.send({ opcode: Opcode.close })
+        yield* Stream.runDrain(webSocket.messages)
+        yield* Fiber.join(learning)
+        assert.strictEqual(told, wants ? 1 : 0)
       }
     })
   )

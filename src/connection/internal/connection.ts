@@ -375,16 +375,17 @@ export class Connection implements Owner, Gate, Slow {
 
   /** Has one told, in place of who was to be told before, once it is known how the connection ended. */
   onSettled(who: Settling | undefined): void {
-    if (this.info === undefined) this.settling = who
-    else who?.settled()
+    this.settling = this.info === undefined ? who : undefined
+    if (this.info !== undefined) who?.settled()
   }
 
   private settle(info: ConnectionState.CloseInfo): void {
     if (this.info !== undefined) return
     this.info = info
     if (this.settled !== undefined) Deferred.doneUnsafe(this.settled, Effect.succeed(info))
-    this.settling?.settled()
+    const { settling } = this
     this.settling = undefined
+    settling?.settled()
     this.pings?.fail(connectionClosed(info))
   }
 

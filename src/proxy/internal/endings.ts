@@ -26,7 +26,7 @@ export class Endings {
   private readonly roster = new Roster<Ending>()
   private readonly closeTimeout: number
   private readonly context: Context.Context<never>
-  private fiber: Fiber.Fiber<never> | undefined = undefined
+  private fiber: Fiber.Fiber<void> | undefined = undefined
 
   /** All whose end it sees to have these limits. */
   constructor({ closeTimeout }: Limits, context: Context.Context<never>) {
@@ -48,24 +48,37 @@ export class Endings {
   }
 
   /** The first look is in the next turn: most often the target has all by then. */
-  private get looking(): Effect.Effect<never> {
-    const look = Effect.suspend(() => this.look())
-    return Effect.flatMap(Effect.yieldNow, () =>
-      Effect.forever(Effect.flatMap(look, () => Effect.sleep(this.closeTimeout / looks)))
-    )
+  private get looking(): Effect.Effect<void> {
+    return Effect.flatMap(Effect.yieldNow, () => this.rounds)
   }
 
-  private look(): Effect.Effect<unknown> {
-    const over: Array<Effect.Effect<void>> = []
+  /** Ends when nobody is left to look after, also if nobody says so: who is given up is looked after no more. */
+  private get rounds(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const over = this.look()
+      const next = this.roster.size > 0 ? Effect.delay(this.rounds, this.closeTimeout / looks) : Effect.void
+      if (this.roster.size === 0) this.fiber = undefined
+      if (over.length === 0) return next
+      return Effect.andThen(
+        Effect.forEach(over, (ending) => Effect.forkDetach(ending.giveUp()), { discard: true }),
+        next
+      )
+    })
+  }
+
+  /** Takes out those whose time is over. */
+  private look(): ReadonlyArray<Ending> {
+    const over: Array<Ending> = []
     for (const ending of this.roster) {
       const { progress } = ending
       if (progress !== ending.seen) {
         ending.seen = progress
         ending.looksLeft = looks
       } else if (--ending.looksLeft === 0) {
-        over.push(ending.giveUp())
+        this.roster.delete(ending)
+        over.push(ending)
       }
     }
-    return over.length === 0 ? Effect.void : Effect.forEach(over, (end) => Effect.forkChild(end), { discard: true })
+    return over
   }
 }
