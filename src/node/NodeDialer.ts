@@ -203,7 +203,7 @@ const endpointsOf = ({ policy, target }: Plan, resolver: Resolver): Effect.Effec
  *
  * @internal
  */
-export const sockets = (options: Options, isLean: boolean): Dial => {
+export const sockets = (options: Options, mayBeLean: boolean): Dial => {
   const patience = duration("dialTimeout", options.dialTimeout, "10 seconds", "above 0")
   const { dns: resolver = systemDns, firewall = none, firewallTls = byDefault } = options
   const { policy = byOrigin, proxyProtocol, tls } = options
@@ -287,7 +287,7 @@ export const sockets = (options: Options, isLean: boolean): Dial => {
 
   const open = (plan: Plan): Effect.Effect<Net.Socket, DialError> => {
     const { progress, target, tls } = plan
-    if (tls === undefined || target instanceof UnixTarget) return begin(plan, isLean)
+    if (tls === undefined || target instanceof UnixTarget) return begin(plan, mayBeLean)
     return Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
         // what cannot be used is said before anybody is connected to
@@ -314,7 +314,7 @@ export const sockets = (options: Options, isLean: boolean): Dial => {
       if (endpoints === undefined) return inTime(open(plan), patience, late)
       return Result.isFailure(endpoints)
         ? Effect.fail(unresolvedOf(plan)(endpoints.failure))
-        : connect(plan, endpoints.success, isLean, late)
+        : connect(plan, endpoints.success, mayBeLean, late)
     })
 }
 

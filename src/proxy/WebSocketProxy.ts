@@ -111,8 +111,8 @@ export const serve = Effect.fnUntraced(function* <E = never, R = never>(options:
   const parked = (webSocket: WebSocket.WebSocket, upstream: Socket.Socket) => () => {
     const transport = Transport.openOf(upstream)
     if (transport === undefined || !(webSocket instanceof Connection)) return undefined
-    // all connections of a server have the same limits
-    endings ??= new Endings(webSocket.limits, context)
+    // all connections have the same limits, if they are of one server
+    if (endings?.limits !== webSocket.limits) endings = new Endings(webSocket.limits, context)
     return new Pipe(webSocket, transport, options, context, endings).park()
   }
   return yield* server.runRequests((open) =>

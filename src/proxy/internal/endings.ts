@@ -12,8 +12,9 @@ import type { Limits } from "../../connection/Limits.ts"
 export interface Ending extends Member {
   /** As long as this changes, the target is alive. */
   readonly progress: number
-  /** What it was at the last look, and how often nothing may have changed yet. */
+  /** What it was at the last look; `undefined` before the first. */
   seen: number | undefined
+  /** How often it may still be found as it was. */
   looksLeft: number
   /** Nothing has changed for too long. */
   giveUp(): Effect.Effect<void>
@@ -24,13 +25,13 @@ const looks = 4
 
 export class Endings {
   private readonly roster = new Roster<Ending>()
-  private readonly closeTimeout: number
+  /** Those of all whose end it sees to. */
+  readonly limits: Limits
   private readonly context: Context.Context<never>
   private fiber: Fiber.Fiber<void> | undefined = undefined
 
-  /** All whose end it sees to have these limits. */
-  constructor({ closeTimeout }: Limits, context: Context.Context<never>) {
-    this.closeTimeout = closeTimeout
+  constructor(limits: Limits, context: Context.Context<never>) {
+    this.limits = limits
     this.context = context
   }
 
@@ -55,20 +56,14 @@ export class Endings {
   /** Ends when nobody is left to look after, also if nobody says so: who is given up is looked after no more. */
   private get rounds(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const over = this.look()
-      const next = this.roster.size > 0 ? Effect.delay(this.rounds, this.closeTimeout / looks) : Effect.void
-      if (this.roster.size === 0) this.fiber = undefined
-      if (over.length === 0) return next
-      return Effect.andThen(
-        Effect.forEach(over, (ending) => Effect.forkDetach(ending.giveUp()), { discard: true }),
-        next
-      )
+      this.look()
+      if (this.roster.size > 0) return Effect.delay(this.rounds, this.limits.closeTimeout / looks)
+      this.fiber = undefined
+      return Effect.void
     })
   }
 
-  /** Takes out those whose time is over. */
-  private look(): ReadonlyArray<Ending> {
-    const over: Array<Ending> = []
+  private look(): void {
     for (const ending of this.roster) {
       const { progress } = ending
       if (progress !== ending.seen) {
@@ -76,9 +71,9 @@ export class Endings {
         ending.looksLeft = looks
       } else if (--ending.looksLeft === 0) {
         this.roster.delete(ending)
-        over.push(ending)
+        // in this turn, and not in this fiber, which ends with those that it looks after
+        Effect.runForkWith(this.context)(ending.giveUp())
       }
     }
-    return over
   }
 }

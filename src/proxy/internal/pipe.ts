@@ -35,9 +35,6 @@ const targetFailed: CloseCode.CloseStatus = { code: CloseCode.internalError, rea
 const goingAway: CloseCode.CloseStatus = { code: CloseCode.goingAway, reason: "" }
 const targetEnded: CloseCode.CloseStatus = { code: CloseCode.normal, reason: "" }
 
-/** What an end of the target goes on with when the client has closed. */
-const unheard = Effect.never
-
 const encoder = new TextEncoder()
 
 /** Most often they are, and then no array is made of them. */
@@ -68,6 +65,8 @@ export class Pipe
   private onFailure: PipeOptions["onFailure"]
   private readonly isWhole: PipeOptions["isWhole"]
   private down: Fiber.Fiber<void> | undefined = undefined
+  // declared, so that it takes no memory before
+  declare private hasEnded: true | undefined
   /** Goes on when the target has said all, where the way down has no fiber. */
   private whenSaid: ((next: Effect.Effect<void>) => void) | undefined = undefined
   /** The target's writer has all that the client sent. */
@@ -335,13 +334,14 @@ export class Pipe
   }
 
   goOn(next: Effect.Effect<never, WebSocketError | Socket.SocketError>): void {
-    // nobody is left to be told of an end
-    if (next === unheard) this.said(Effect.void)
+    // who waits for the end has closed, and is not to be told of it
+    if (this.hasEnded && this.whenSaid !== undefined) this.said(Effect.void)
     else this.said(Effect.asVoid(Fiber.await(this.goDown(next))))
   }
 
   onEnd(error: Socket.SocketError): Effect.Effect<never, Socket.SocketError> {
-    return this.whenSaid === undefined ? Effect.fail(error) : unheard
+    this.hasEnded = true
+    return Effect.fail(error)
   }
 
   /** The target's end closes the client; once the client takes no more, the target is read on for nobody to its end. */
