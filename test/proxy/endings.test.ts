@@ -133,6 +133,23 @@ describe("a target whose client is gone", () => {
     })
   )
 
+  it.effect("is given up in its time if it cannot say how far it is, and the others in theirs", () =>
+    Effect.gen(function* () {
+      const { add, waiting } = yield* started()
+      const broken = add()
+      Object.defineProperty(broken, "progress", {
+        get: () => {
+          throw new Error("broken")
+        }
+      })
+      const other = add()
+      yield* TestClock.adjust("8 seconds")
+      assert.deepStrictEqual(broken.givenUp, [8])
+      assert.deepStrictEqual(other.givenUp, [8])
+      assert.strictEqual(waiting(), 0)
+    })
+  )
+
   it.effect("is given up at once where there is no time for it", () =>
     Effect.gen(function* () {
       const { add, waiting } = yield* started(0)

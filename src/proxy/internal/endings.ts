@@ -23,6 +23,15 @@ export interface Ending extends Member {
 /** How often in the close timeout is looked, so that a target has at most so much longer. */
 const looks = 4
 
+/** An application's own transport may throw: that is no progress, and must not end the watch over the others. */
+const progressOf = (ending: Ending): number => {
+  try {
+    return ending.progress
+  } catch {
+    return Number.NEGATIVE_INFINITY
+  }
+}
+
 export class Endings {
   private readonly roster = new Roster<Ending>()
   /** Those of all whose end it sees to. */
@@ -65,7 +74,7 @@ export class Endings {
 
   private look(): void {
     for (const ending of this.roster) {
-      const { progress } = ending
+      const progress = progressOf(ending)
       if (progress !== ending.seen) {
         ending.seen = progress
         ending.looksLeft = looks
