@@ -8,6 +8,7 @@
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import type * as Dns from "effect/net/Dns"
 import * as Result from "effect/Result"
@@ -15,13 +16,14 @@ import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import type * as Net from "node:net"
+import * as Now from "../connection/internal/now.ts"
 import { duration, number } from "../connection/internal/option.ts"
 import { type Client, DialError, Dialer } from "../proxy/Dialer.ts"
 import { type Firewall, isPresent, none, type Present } from "../proxy/Firewall.ts"
 import { type AnyTarget, ClientTarget, type Target, UnixTarget } from "../proxy/Target.ts"
 import * as TargetPolicy from "../proxy/TargetPolicy.ts"
 import type * as TlsClient from "../tls/TlsClient.ts"
-import { addressesNow, addressesOf, denied, type Resolver, type Unresolved } from "./internal/addresses.ts"
+import { addressesOf, denied, type Resolver, type Unresolved } from "./internal/addresses.ts"
 import { announce } from "./internal/announce.ts"
 import * as Connecting from "./internal/connecting.ts"
 import { inTime } from "./internal/inTime.ts"
@@ -179,23 +181,20 @@ interface Plan {
 
 type Endpoints = NonEmptyReadonlyArray<Net.NetConnectOpts>
 
-const local = (policy: TargetPolicy.TargetPolicy, { path }: UnixTarget): Result.Result<Endpoints, Unresolved> => {
-  const denial = TargetPolicy.judgeUnix(policy, path)
-  return denial === undefined ? Result.succeed([{ path }]) : Result.fail(denied(denial))
-}
-
-/** Where the target is, if nothing has to be looked up for that. */
-const endpointsNow = ({ policy, target }: Plan): Result.Result<Endpoints, Unresolved> | undefined => {
-  if (target instanceof UnixTarget) return local(policy, target)
+/** Where the target is; an `Exit` where nothing has to be looked up for that. */
+const endpointsOf = ({ policy, target }: Plan, resolver: Resolver): Effect.Effect<Endpoints, DialError> => {
+  const onFailure = (unresolved: Unresolved) => new DialError({ target, ...unresolved })
+  if (target instanceof UnixTarget) {
+    const denial = TargetPolicy.judgeUnix(policy, target.path)
+    return denial === undefined ? Effect.succeed([{ path: target.path }]) : Effect.fail(onFailure(denied(denial)))
+  }
   const { host, port } = target
-  const addresses = addressesNow({ host, port, policy })
-  return addresses && Result.map(addresses, (all) => Connecting.endpoints(all, port))
-}
-
-const endpointsOf = ({ policy, target }: Plan, resolver: Resolver): Effect.Effect<Endpoints, Unresolved> => {
-  if (target instanceof UnixTarget) return Effect.fromResult(local(policy, target))
-  const { host, port } = target
-  return Effect.map(addressesOf({ host, port, policy }, resolver), (all) => Connecting.endpoints(all, port))
+  const onSuccess = (all: NonEmptyReadonlyArray<string>) => Connecting.endpoints(all, port)
+  const addresses = addressesOf({ host, port, policy }, resolver)
+  const known = Now.exitOf(addresses)
+  return known === undefined
+    ? Effect.mapBoth(addresses, { onFailure, onSuccess })
+    : Exit.mapBoth(known, { onFailure, onSuccess })
 }
 
 /**
@@ -231,11 +230,6 @@ export const sockets = (options: Options, mayBeLean: boolean): Dial => {
     }
   }
 
-  const unresolvedOf =
-    ({ target }: Plan) =>
-    (unresolved: Unresolved) =>
-      new DialError({ target, ...unresolved })
-
   /** `late` is failed with when the time for all of it is over, if nobody else sees to that. */
   const connect = ({ target }: Plan, endpoints: Endpoints, isLean: boolean, late?: () => DialError) =>
     Connecting.connect(endpoints, {
@@ -246,10 +240,7 @@ export const sockets = (options: Options, mayBeLean: boolean): Dial => {
     })
 
   const directly = (plan: Plan, isLean: boolean): Effect.Effect<Net.Socket, DialError> =>
-    endpointsOf(plan, resolver).pipe(
-      Effect.mapError(unresolvedOf(plan)),
-      Effect.flatMap((endpoints) => connect(plan, endpoints, isLean))
-    )
+    Effect.flatMap(endpointsOf(plan, resolver), (endpoints) => connect(plan, endpoints, isLean))
 
   const through = (target: Target, { firewalls, policy, progress }: Plan) => {
     const clientFor = (firewall: Present) =>
@@ -310,11 +301,11 @@ export const sockets = (options: Options, mayBeLean: boolean): Dial => {
       const plan = planOf(target, client)
       const late = () => new DialError({ target, kind: "TimedOut", detail: plan.progress.late })
       // most targets are addresses, and then the connection keeps the time by itself: a fiber less
-      const endpoints = isBare(plan) ? endpointsNow(plan) : undefined
+      const endpoints = isBare(plan) ? Now.exitOf(endpointsOf(plan, resolver)) : undefined
       if (endpoints === undefined) return inTime(open(plan), patience, late)
-      return Result.isFailure(endpoints)
-        ? Effect.fail(unresolvedOf(plan)(endpoints.failure))
-        : connect(plan, endpoints.success, mayBeLean, late)
+      return Exit.isSuccess(endpoints)
+        ? connect(plan, endpoints.value, mayBeLean, late)
+        : Effect.failCause(endpoints.cause)
     })
 }
 

@@ -113,7 +113,7 @@ export const serve = Effect.fnUntraced(function* <E = never, R = never>(options:
     if (transport === undefined || !(webSocket instanceof Connection)) return undefined
     // all connections have the same limits, if they are of one server
     if (endings?.limits !== webSocket.limits) endings = new Endings(webSocket.limits, context)
-    return new Pipe(webSocket, transport, options, context, endings).park()
+    return new Pipe(webSocket, transport, options, endings).park()
   }
   return yield* server.runRequests((open) =>
     parking(

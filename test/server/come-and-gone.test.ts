@@ -12,7 +12,9 @@ import * as Hub from "../../src/connection/Hub.ts"
 import { runForEachArray } from "../../src/connection/WebSocket.ts"
 import { WSServer } from "../../src/component/WSServer.ts"
 import { collectGarbage } from "../component/server.ts"
+import { bytesOf, close } from "../connection/connected.ts"
 import { drain, serving } from "./serving.ts"
+import { upgradeRequest } from "./wire.ts"
 
 // as the command line has it (`src/cli/engine.ts`)
 setFlagsFromString("--no-allocation-site-pretenuring")
@@ -44,22 +46,13 @@ const staying = `
   socket.once("data", () => parentPort.postMessage("open"))
 `
 
-const request = [
-  "GET / HTTP/1.1",
-  "Host: localhost",
-  "Connection: Upgrade",
-  "Upgrade: websocket",
-  "Sec-WebSocket-Version: 13",
-  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-  "\r\n"
-].join("\r\n")
+const request = upgradeRequest()
 
-/** A Close frame with 1000, masked with zeros. */
-const close = Uint8Array.of(0x88, 0x82, 0, 0, 0, 0, 3, 0xe8)
+const goodbye = bytesOf("client", [close(1000)])
 
 const visits = (port: number): Effect.Effect<void> =>
   Effect.promise(async () => {
-    const worker = new Worker(clients, { eval: true, workerData: { port, count: round, request, close } })
+    const worker = new Worker(clients, { eval: true, workerData: { port, count: round, request, close: goodbye } })
     const [code] = await once(worker, "exit")
     assert.strictEqual(code, 0)
   })

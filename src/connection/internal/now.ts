@@ -20,17 +20,24 @@ export const make = <E>(begin: () => Wait<E>): Effect.Effect<void, E> => {
   return effect
 }
 
-/**
- * Begins the effect, if it may begin so; gives what is to be waited for, which is the effect itself if it may not. What throws is a
- * defect, as it would be in a fiber.
- */
+/** How an effect ends that is known to have ended already: it is its own `Exit`. */
+export const exitOf = <A, E, R>(effect: Effect.Effect<A, E, R>): Exit.Exit<A, E> | undefined =>
+  // the guard forgets of what
+  Exit.isExit(effect) ? (effect as Exit.Exit<A, E>) : undefined
+
+/** Calls what may throw, which is a defect then, as it would be in a fiber. */
+export const attempt = <A>(f: () => A): A | Effect.Effect<never> => {
+  try {
+    return f()
+  } catch (defect) {
+    return Effect.die(defect)
+  }
+}
+
+/** Begins the effect, if it may begin so; gives what is to be waited for, which is the effect itself if it may not. */
 export const begin = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A | void, E, R> | undefined => {
   // an effect is no other object than those of its own module
   const now: Now<E> = effect as Now<E>
   if (now[run] === undefined) return Exit.isExit(effect) && Exit.isSuccess(effect) ? undefined : effect
-  try {
-    return now[run]()
-  } catch (defect) {
-    return Effect.die(defect)
-  }
+  return attempt(now[run])
 }

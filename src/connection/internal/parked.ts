@@ -42,5 +42,5 @@ export interface Parked {
   /** Ends the wait; gives what is to be done in its place, which is interrupted. */
   interrupted(): Effect.Effect<unknown, unknown, unknown>
   /** Done once, when no further wait begins, whether there was one or not; gives what is to be waited for, if anything. */
-  release?(exit: Exit.Exit<unknown, unknown>): Effect.Effect<unknown> | undefined
+  release?(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> | undefined
 }

@@ -99,33 +99,20 @@ const lookedUp = Effect.fnUntraced(function* (
   return addresses
 })
 
-/** The addresses of a host for which nothing has to be looked up; `undefined` if it is a name. */
-export const addressesNow = ({
-  host,
-  policy,
-  port
-}: Wanted): Result.Result<NonEmptyReadonlyArray<string>, Unresolved> | undefined => {
-  const read = readHost(host)
-  if (Result.isFailure(read)) return Result.fail(read.failure)
-  const { literal } = read.success
-  if (literal === undefined) return undefined
-  const denial = TargetPolicy.judge(policy, { address: literal.address, port })
-  return denial === undefined ? Result.succeed([literal.text]) : Result.fail(denied(denial))
-}
-
-/** The addresses to dial, as text that is nothing but an address. */
+/** The addresses to dial, as text that is nothing but an address; an `Exit` where nothing has to be looked up for that. */
 export const addressesOf = (
   wanted: Wanted,
   resolver: Resolver,
   family?: NetAddress.IpFamily
-): Effect.Effect<NonEmptyReadonlyArray<string>, Unresolved> =>
-  Effect.suspend(() => {
-    const now = addressesNow(wanted)
-    if (now !== undefined) return Effect.fromResult(now)
-    // what could be read, and is no address, is a name
-    const name = Result.getOrThrow(readHost(wanted.host)).host as Host.DomainName
-    return lookedUp(wanted, name, resolver, family)
-  })
+): Effect.Effect<NonEmptyReadonlyArray<string>, Unresolved> => {
+  const read = readHost(wanted.host)
+  if (Result.isFailure(read)) return Effect.fail(read.failure)
+  const { host, literal } = read.success
+  // what is no address is a name
+  if (literal === undefined) return lookedUp(wanted, host as Host.DomainName, resolver, family)
+  const denial = TargetPolicy.judge(wanted.policy, { address: literal.address, port: wanted.port })
+  return denial === undefined ? Effect.succeed([literal.text]) : Effect.fail(denied(denial))
+}
 
 /** A host that is an address, with its zone in the text only. */
 export const literalOf = (host: Host.Host): Literal | undefined => {

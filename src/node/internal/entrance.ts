@@ -9,6 +9,7 @@ import * as Exit from "effect/Exit"
 import { constFalse } from "effect/Function"
 import * as Option from "effect/Option"
 import type * as Net from "node:net"
+import * as Now from "../../connection/internal/now.ts"
 import { type Member, Roster } from "../../connection/internal/roster.ts"
 import type { Peer } from "../../server/UpgradeListener.ts"
 import type { TlsHandshakeError } from "../NodeTls.ts"
@@ -47,15 +48,6 @@ const alertRecord = (alert: number): Uint8Array => Uint8Array.of(21, 3, 1, 0, 2,
 const lastWord = (socket: Net.Socket, { alert, isHttp }: TlsHandshakeError): Effect.Effect<void> => {
   if (isHttp === true) return refuse(socket, notPlain)
   return alert === undefined ? Effect.void : endWith(socket, alertRecord(alert))
-}
-
-/** An application that throws has died. */
-const answerOf = (admit: (peer: Peer) => Effect.Effect<boolean>, peer: TcpPeer): Effect.Effect<boolean> => {
-  try {
-    return admit(peer)
-  } catch (defect) {
-    return Effect.die(defect)
-  }
 }
 
 export class Entrance {
@@ -127,7 +119,7 @@ export class Entrance {
   private asked(peer: TcpPeer): Effect.Effect<Decision> | undefined {
     const { admit, timeout } = this.options
     if (admit === undefined) return undefined
-    const answer = answerOf(admit, peer)
+    const answer = Now.attempt(() => admit(peer))
     if (Exit.isExit(answer) && Exit.isSuccess(answer) && answer.value) return undefined
     return Effect.map(Effect.timeoutOption(answer, timeout), (isWell) =>
       Option.getOrElse(isWell, constFalse) ? "admitted" : "refused"

@@ -34,9 +34,9 @@ const progressOf = (ending: Ending): number => {
 
 export class Endings {
   private readonly roster = new Roster<Ending>()
-  /** Those of all whose end it sees to. */
+  /** Those of all whose end it sees to, and what they run with. */
   readonly limits: Limits
-  private readonly context: Context.Context<never>
+  readonly context: Context.Context<never>
   private fiber: Fiber.Fiber<void> | undefined = undefined
 
   constructor(limits: Limits, context: Context.Context<never>) {

@@ -21,8 +21,8 @@ import { connectionClosed, type WebSocketError } from "../../connection/WebSocke
 import * as CloseCode from "../../protocol/CloseCode.ts"
 import type { CloseInfo } from "../../protocol/ConnectionState.ts"
 import { pieces } from "./cutting.ts"
-import { Observed } from "./observed.ts"
 import { type Ending, Endings } from "./endings.ts"
+import { Observed } from "./observed.ts"
 import type { PipeOptions } from "./pipeOptions.ts"
 
 const utf8 = { ignoreBOM: true } as const
@@ -78,19 +78,11 @@ export class Pipe
   /** The way from the client, while it waits without a fiber, and whose wait that is. */
   private up: Parked | undefined = undefined
   private host: Host | undefined = undefined
-  private readonly context: Context.Context<never>
 
-  constructor(
-    client: Connection,
-    target: Transport.Transport,
-    options: PipeOptions,
-    context: Context.Context<never>,
-    endings: Endings
-  ) {
-    this.context = context
-    this.endings = endings
+  constructor(client: Connection, target: Transport.Transport, options: PipeOptions, endings: Endings) {
     this.client = client
     this.target = target
+    this.endings = endings
     this.text = options.messages === "text" ? new TextDecoder("utf-8", utf8) : undefined
     this.observed = options.observer && new Observed(options.observer, target.writer)
     this.segment = options.segment
@@ -197,7 +189,7 @@ export class Pipe
           ? Effect.void
           : Effect.andThen(Effect.logError("A pipe failed", cause), this.closeClient(targetFailed))
     )
-    const fiber = Effect.runForkWith(this.context)(down)
+    const fiber = Effect.runForkWith(this.endings.context)(down)
     this.down = fiber
     return fiber
   }
@@ -233,7 +225,7 @@ export class Pipe
     })
   }
 
-  release(exit: Exit.Exit<unknown, unknown>): Effect.Effect<unknown> | undefined {
+  release(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> | undefined {
     const { client, down, target } = this
     // what follows has bounds of its own, and the client may end in the midst of it, or after
     client.onSettled(undefined)
@@ -394,10 +386,10 @@ export const toItsEnd = (
   restore: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 ): Effect.Effect<void, Socket.SocketError> =>
   Effect.contextWith((context: Context.Context<never>) => {
-    const pipe = new Pipe(client, target, options, context, new Endings(client.limits, context))
+    const pipe = new Pipe(client, target, options, new Endings(client.limits, context))
     pipe.watch()
     return Effect.onExit(
       Effect.suspend(() => restore(pipe.run())),
-      (exit) => Effect.asVoid(pipe.release(exit) ?? Effect.void)
+      (exit) => pipe.release(exit) ?? Effect.void
     )
   })

@@ -179,7 +179,7 @@ export class Visit implements OpenRequest, Ongoing, Host {
   }
 
   /** What is left to do at the end of the handler, before that of the connection: of what it waited for, and then of its scope. */
-  close(exit: Exit.Exit<unknown, unknown>): Effect.Effect<unknown> | undefined {
+  close(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> | undefined {
     const release = this.parked?.release?.(exit)
     return release === undefined
       ? this.closeScope(exit)
