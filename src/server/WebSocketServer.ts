@@ -48,6 +48,7 @@ import * as Admission from "./Admission.ts"
 import * as Credentials from "./Credentials.ts"
 import type { Denial } from "./Denial.ts"
 import { internalError, shuttingDown, undecided } from "./internal/refusals.ts"
+import { Opening } from "./internal/opening.ts"
 import { type House, Visit } from "./internal/visit.ts"
 import * as Judge from "./Judge.ts"
 import type { OpenRequest } from "./OpenRequest.ts"
@@ -106,6 +107,8 @@ const checkPolicy = ({ origin, subprotocols }: OpeningHandshake.Policy): void =>
   if (origin === undefined || origin === "any" || origin === "same-origin" || Array.isArray(origin)) return
   throw wrong("origin", '"same-origin", "any" or a list of origins', origin)
 }
+
+const handlerFailed = "A WebSocket handler failed"
 
 /**
  * An option that cannot be one, such as a negative duration, is a defect that names it.
@@ -167,20 +170,20 @@ export const make = Effect.fnUntraced(function* (
 
   /** Logs what is a failure of ours, and answers what is not answered yet. */
   const conclude = (visit: Visit, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> => {
-    const { isAnswered, upgrade } = visit
-    if (Exit.isSuccess(exit)) return isAnswered ? Effect.void : refuse(upgrade, undecided)
+    const { opening } = visit
+    if (Exit.isSuccess(exit)) return opening === undefined ? Effect.void : refuse(opening.upgrade, undecided)
     const failure = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
-    if (failure instanceof OpeningHandshake.Refusal && !isAnswered) return refuse(upgrade, failure)
-    if (visit.isGone) return Effect.logDebug("A client went away before it was answered")
-    // a fault of the peer is no failure of ours, and it was told
-    if (failure instanceof WebSocketError && isAnswered && failure.reason._tag !== "InvalidUsage") {
-      return Effect.logDebug(`A connection ended: ${failure.message}`)
+    if (opening === undefined) {
+      // a fault of the peer is no failure of ours, and it was told
+      if (failure instanceof WebSocketError && failure.reason._tag !== "InvalidUsage")
+        return Effect.logDebug(`A connection ended: ${failure.message}`)
+      return Cause.hasInterruptsOnly(exit.cause) ? Effect.void : Effect.logError(handlerFailed, exit.cause)
     }
-    if (Cause.hasInterruptsOnly(exit.cause)) return isAnswered ? Effect.void : refuse(upgrade, shuttingDown)
-    return Effect.andThen(
-      Effect.logError("A WebSocket handler failed", exit.cause),
-      isAnswered ? Effect.void : refuse(upgrade, internalError)
-    )
+    const { isGone, upgrade } = opening
+    if (failure instanceof OpeningHandshake.Refusal) return refuse(upgrade, failure)
+    if (isGone) return Effect.logDebug("A client went away before it was answered")
+    if (Cause.hasInterruptsOnly(exit.cause)) return refuse(upgrade, shuttingDown)
+    return Effect.andThen(Effect.logError(handlerFailed, exit.cause), refuse(upgrade, internalError))
   }
 
   // what a connection closes over lives as long, so that each function here has only what it needs to the end
@@ -210,21 +213,29 @@ export const make = Effect.fnUntraced(function* (
       )
     })
 
-  const visits = <A, E, R>(handler: (visit: Visit) => Effect.Effect<A, E, R>): Effect.Effect<never, never, R> => {
-    const judged = (visit: Visit) =>
-      Effect.flatMap(judge.judge(access, visit.upgrade), (identity) => {
-        visit.identity = identity
-        return handler(visit)
+  const visits = <A, E, R>(
+    handler: (opening: Opening, visit: Visit) => Effect.Effect<A, E, R>
+  ): Effect.Effect<never, never, R> => {
+    const judged = (opening: Opening, visit: Visit) =>
+      Effect.flatMap(judge.judge(access, opening.upgrade), (identity) => {
+        opening.identity = identity
+        return handler(opening, visit)
       })
-    const begun = (visit: Visit) => Effect.suspend(() => handler(visit))
+    // a fiber keeps what it was made of, and so this is not made of the request
+    const begun = (visit: Visit) =>
+      Effect.suspend(() => {
+        const opening = visit.opening!
+        return isOpen(opening.upgrade) ? handler(opening, visit) : judged(opening, visit)
+      })
     return listener.run((upgrade, keeper) => {
       const { echo, request } = Credentials.withoutTokens(upgrade.request, tokenProtocols)
       const acceptance = OpeningHandshake.negotiate(request, policy)
       if (Result.isFailure(acceptance)) return refuse(upgrade, acceptance.failure)
-      const denial = admission.enter(upgrade)
+      const visit = new Visit(house, keeper)
+      visit.opening = new Opening(visit, upgrade, acceptance.success, echo)
+      const denial = admission.enter(visit)
       if (denial !== undefined) return Effect.andThen(Telemetry.limitHit(denial.kind), turnAway(upgrade, denial))
-      const visit = new Visit(house, upgrade, acceptance.success, keeper, echo)
-      return handled(visit, isOpen(upgrade) ? begun(visit) : judged(visit))
+      return handled(visit, begun(visit))
     })
   }
 
@@ -233,11 +244,11 @@ export const make = Effect.fnUntraced(function* (
     schemes: listener.schemes ?? ["ws"],
     stop: listener.stop,
     connections: Effect.sync(admission.size),
-    runRequests: (handler) => visits((visit) => visit.scoped(() => visit.handles(handler(visit)))),
+    runRequests: (handler) => visits((opening, visit) => visit.scoped(() => visit.handles(handler(opening)))),
     run: (handler) =>
-      visits((visit) =>
-        Effect.flatMap(visit.accept, (webSocket) => {
-          const handling = handler(webSocket, visit.request)
+      visits((opening, visit) =>
+        Effect.flatMap(opening.accept, (webSocket) => {
+          const handling = handler(webSocket, opening.request)
           return visit.stay(() => parkedOf(handling)) ?? visit.scoped(() => handling)
         })
       )

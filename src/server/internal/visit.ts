@@ -1,24 +1,22 @@
 /**
- * A request, from its admission to the end of its connection.
+ * A client, from its admission to the end of its connection. What its request said is in its `Opening`, and is let go of with that.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
-import type * as Socket from "effect/socket/Socket"
 import type { Codec } from "../../connection/Deflate.ts"
 import type { KeepAlive, Watch } from "../../connection/KeepAlive.ts"
-import * as Transport from "../../connection/Transport.ts"
+import type * as Transport from "../../connection/Transport.ts"
 import type { WebSocket } from "../../connection/WebSocket.ts"
 import { Connection } from "../../connection/internal/connection.ts"
 import { type Host, mayPark, type Parked } from "../../connection/internal/parked.ts"
 import type { Terms } from "../../connection/internal/terms.ts"
-import * as OpeningHandshake from "../../protocol/OpeningHandshake.ts"
+import type * as OpeningHandshake from "../../protocol/OpeningHandshake.ts"
 import type * as PerMessageDeflate from "../../protocol/PerMessageDeflate.ts"
-import type { Admission } from "../Admission.ts"
-import { anonymous, type Identity } from "../Identity.ts"
-import type { Answer, OpenRequest } from "../OpenRequest.ts"
-import type { Keeper, Ongoing, Peer, Proxied, Upgrade } from "../UpgradeListener.ts"
+import type * as Admission from "../Admission.ts"
+import type { Keeper, Ongoing, Peer } from "../UpgradeListener.ts"
+import type { Opened, Opening } from "./opening.ts"
 
 /** What the visits of a server share. */
 export interface House extends Terms {
@@ -28,102 +26,60 @@ export interface House extends Terms {
     handling: Effect.Effect<unknown, unknown, unknown>
   ) => Effect.Effect<unknown, unknown, unknown>
   readonly keepAlive: KeepAlive
-  readonly admission: Admission
+  readonly admission: Admission.Admission
   readonly codec: (agreement: PerMessageDeflate.Agreement | undefined) => Codec | undefined
 }
 
-export class Visit implements OpenRequest, Ongoing, Host {
-  readonly acceptance: OpeningHandshake.Acceptance
-  readonly upgrade: Upgrade
-  identity: Identity = anonymous
+/** `barred`: nobody may take the end of the fiber for that of the connection, or an effect of the application's has run in it. */
+type Parking = "allowed" | "barred" | "begins"
+
+export class Visit implements Admission.From, Opened, Ongoing, Host {
   private readonly house: House
+  /** What it came with, until that is answered. */
+  opening: Opening | undefined = undefined
   private connection: Connection | undefined = undefined
   private watch: Watch | undefined = undefined
   place = -1
-  /** The client went away before it was answered. */
-  isGone = false
-
-  /** The subprotocol that is sent back where none is agreed on, since it is all that the client offers: its token. */
-  private readonly echo: string | undefined
 
   private readonly keeper: Keeper<unknown> | undefined
   /** What it waits for without a fiber, if it does or is about to. */
   private parked: Parked | undefined = undefined
-  private isParking = false
+  private parking: Parking = "allowed"
   private next: Effect.Effect<unknown, unknown, unknown> | undefined = undefined
-  /** Whether a fiber may end before the connection does: nobody takes its end for that, and no effect of the application's has run in it. */
-  private mayPark = true
   /** The handler's, once anything asked for it. */
   private scope: Scope.Closeable | undefined = undefined
 
-  constructor(
-    house: House,
-    upgrade: Upgrade,
-    acceptance: OpeningHandshake.Acceptance,
-    keeper: Keeper<unknown> | undefined,
-    echo: string | undefined
-  ) {
+  constructor(house: House, keeper: Keeper<unknown> | undefined) {
     this.keeper = keeper
-    this.echo = echo
     this.house = house
-    this.upgrade = upgrade
-    this.acceptance = acceptance
   }
 
-  get request(): OpeningHandshake.Request {
-    return this.upgrade.request
-  }
+  /** Where it comes from, as long as that is asked for: it is counted before it is answered. */
   get remoteAddress(): string | undefined {
-    return this.upgrade.remoteAddress
+    return this.opening?.remoteAddress
   }
   get peer(): Peer | undefined {
-    return this.upgrade.peer
-  }
-  get proxied(): Proxied | undefined {
-    return this.upgrade.peer?.proxied
+    return this.opening?.peer
   }
 
-  get accept(): Effect.Effect<WebSocket, Socket.SocketError> {
-    return this.answer(this.acceptance)
+  /** Once the request is answered. */
+  get webSocket(): WebSocket | undefined {
+    return this.connection
   }
 
-  acceptWith(answer: Answer): Effect.Effect<WebSocket, Socket.SocketError> {
-    return this.answer(OpeningHandshake.amend(this.request, this.acceptance, answer))
-  }
-
-  private answer(acceptance: OpeningHandshake.Acceptance): Effect.Effect<WebSocket, Socket.SocketError> {
-    return Effect.uninterruptible(
-      Effect.suspend(() => (this.connection === undefined ? this.open(acceptance) : Effect.succeed(this.connection)))
-    )
-  }
-
-  private open(acceptance: OpeningHandshake.Acceptance): Effect.Effect<WebSocket, Socket.SocketError> {
+  /** The connection behind the answer. */
+  opened(transport: Transport.Transport, acceptance: OpeningHandshake.Acceptance): WebSocket {
     const { house } = this
-    const answer =
-      this.echo === undefined || acceptance.subprotocol !== undefined
-        ? acceptance
-        : { ...acceptance, headers: { ...acceptance.headers, "sec-websocket-protocol": this.echo } }
-    return Effect.matchEffect(Effect.flatMap(this.upgrade.accept(answer), Transport.fromSocket), {
-      onSuccess: (transport) => {
-        const connection = new Connection({
-          terms: house,
-          subprotocol: acceptance.subprotocol,
-          codec: house.codec(acceptance.compression),
-          transport
-        })
-        this.connection = connection
-        this.watch = house.keepAlive.watch(connection)
-        return Effect.succeed(connection)
-      },
-      onFailure: (error) => {
-        this.isGone = true
-        return Effect.fail(error)
-      }
+    const connection = new Connection({
+      terms: house,
+      subprotocol: acceptance.subprotocol,
+      codec: house.codec(acceptance.compression),
+      transport
     })
-  }
-
-  get isAnswered(): boolean {
-    return this.connection !== undefined
+    this.opening = undefined
+    this.connection = connection
+    this.watch = house.keepAlive.watch(connection)
+    return connection
   }
 
   /** Runs with the handler's scope, which is made for the first that is run so. It is the fiber's from then on. */
@@ -142,34 +98,34 @@ export class Visit implements OpenRequest, Ongoing, Host {
 
   /** What an application gave to handle this, which is run next. */
   handles<A, E, R>(handling: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
-    this.mayPark = mayPark(handling)
+    if (!mayPark(handling)) this.parking = "barred"
     return handling
   }
 
-  /** Waits without a fiber, if that is possible: what a handler ends with that has nothing else to do any more. */
+  /** See `Opening.stay`. */
   stay(parked: () => Parked | undefined): Effect.Effect<void> | undefined {
-    if (this.keeper === undefined || !this.mayPark) return undefined
+    if (this.keeper === undefined || this.parking === "barred") return undefined
     this.parked = parked()
     return this.parked === undefined ? undefined : this.again()
   }
 
   again(): Effect.Effect<void> | undefined {
-    if (!this.mayPark) return undefined
-    this.isParking = true
+    if (this.parking === "barred") return undefined
+    this.parking = "begins"
     return Effect.void
   }
 
   within<E, R>(self: Effect.Effect<unknown, E, R>): Effect.Effect<unknown, E, R> {
     // its children, and what it has changed in its fiber, last until the handler ends
-    this.mayPark = false
+    this.parking = "barred"
     return this.scoped(() => self) as Effect.Effect<unknown, E, R>
   }
 
   /** Whether it goes on when its fiber has ended so; to be asked once. */
   goesOn(exit: Exit.Exit<unknown, unknown>): boolean {
-    const { isParking } = this
-    this.isParking = false
-    return isParking && Exit.isSuccess(exit)
+    if (this.parking !== "begins") return false
+    this.parking = "allowed"
+    return Exit.isSuccess(exit)
   }
 
   /** Begins to wait. */
@@ -213,15 +169,11 @@ export class Visit implements OpenRequest, Ongoing, Host {
 
   /** The end of the handler. */
   leave(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
-    const { connection, house, upgrade } = this
-    if (connection === undefined) return Effect.sync(() => house.admission.leave(upgrade))
+    const { connection, house } = this
+    if (connection === undefined) return Effect.sync(() => house.admission.leave(this))
     return Effect.map(connection.release(exit), () => {
       house.keepAlive.forget(this.watch)
-      house.admission.leave(upgrade)
+      house.admission.leave(this)
     })
   }
 }
-
-/** See `Visit.stay`. */
-export const stay = (open: OpenRequest, parked: () => Parked | undefined): Effect.Effect<void> | undefined =>
-  open instanceof Visit ? open.stay(parked) : undefined

@@ -1,0 +1,92 @@
+/**
+ * A request to open a connection, from its admission to its answer. It is let go of with that, unless the application keeps it: a
+ * connection lives for long, there may be many, and a browser's request takes more memory than all else of a connection that waits.
+ */
+import * as Effect from "effect/Effect"
+import type * as Socket from "effect/socket/Socket"
+import type { WebSocket } from "../../connection/WebSocket.ts"
+import * as Transport from "../../connection/Transport.ts"
+import type { Parked } from "../../connection/internal/parked.ts"
+import * as OpeningHandshake from "../../protocol/OpeningHandshake.ts"
+import { anonymous, type Identity } from "../Identity.ts"
+import type { Answer, OpenRequest } from "../OpenRequest.ts"
+import type { Peer, Proxied, Upgrade } from "../UpgradeListener.ts"
+
+/** What an opening becomes. */
+export interface Opened {
+  /** Once it is answered. */
+  readonly webSocket: WebSocket | undefined
+  opened(transport: Transport.Transport, acceptance: OpeningHandshake.Acceptance): WebSocket
+  stay(parked: () => Parked | undefined): Effect.Effect<void> | undefined
+}
+
+export class Opening implements OpenRequest {
+  private readonly visit: Opened
+  readonly upgrade: Upgrade
+  readonly acceptance: OpeningHandshake.Acceptance
+  identity: Identity = anonymous
+  /** The client went away before it was answered. */
+  isGone = false
+  /** The subprotocol that is sent back where none is agreed on, since it is all that the client offers: its token. */
+  private readonly echo: string | undefined
+
+  constructor(visit: Opened, upgrade: Upgrade, acceptance: OpeningHandshake.Acceptance, echo: string | undefined) {
+    this.visit = visit
+    this.upgrade = upgrade
+    this.acceptance = acceptance
+    this.echo = echo
+  }
+
+  get request(): OpeningHandshake.Request {
+    return this.upgrade.request
+  }
+  get remoteAddress(): string | undefined {
+    return this.upgrade.remoteAddress
+  }
+  get peer(): Peer | undefined {
+    return this.upgrade.peer
+  }
+  get proxied(): Proxied | undefined {
+    return this.upgrade.peer?.proxied
+  }
+
+  get accept(): Effect.Effect<WebSocket, Socket.SocketError> {
+    return this.answer(this.acceptance)
+  }
+
+  acceptWith(answer: Answer): Effect.Effect<WebSocket, Socket.SocketError> {
+    return this.answer(OpeningHandshake.amend(this.request, this.acceptance, answer))
+  }
+
+  /** Waits without a fiber, if that is possible: what a handler ends with that has nothing else to do any more. */
+  stay(parked: () => Parked | undefined): Effect.Effect<void> | undefined {
+    return this.visit.stay(parked)
+  }
+
+  private answer(acceptance: OpeningHandshake.Acceptance): Effect.Effect<WebSocket, Socket.SocketError> {
+    return Effect.uninterruptible(
+      Effect.suspend(() => {
+        const { webSocket } = this.visit
+        return webSocket === undefined ? this.open(acceptance) : Effect.succeed(webSocket)
+      })
+    )
+  }
+
+  private open(acceptance: OpeningHandshake.Acceptance): Effect.Effect<WebSocket, Socket.SocketError> {
+    const answer =
+      this.echo === undefined || acceptance.subprotocol !== undefined
+        ? acceptance
+        : { ...acceptance, headers: { ...acceptance.headers, "sec-websocket-protocol": this.echo } }
+    return Effect.matchEffect(Effect.flatMap(this.upgrade.accept(answer), Transport.fromSocket), {
+      onSuccess: (transport) => Effect.succeed(this.visit.opened(transport, acceptance)),
+      onFailure: (error) => {
+        this.isGone = true
+        return Effect.fail(error)
+      }
+    })
+  }
+}
+
+/** See `Opening.stay`. */
+export const stay = (open: OpenRequest, parked: () => Parked | undefined): Effect.Effect<void> | undefined =>
+  open instanceof Opening ? open.stay(parked) : undefined
