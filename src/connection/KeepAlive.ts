@@ -60,10 +60,11 @@ interface Watched extends Watch, Member {
   activeAt: number
   /** When a ping was sent that is not answered, or 0. */
   probedAt: number
-  /** Since when the peer owes its Close frame and has taken nothing of what was sent before ours, or 0. */
-  closingAt: number
+  // not there before a connection ends, and then it takes memory
+  /** Since when the peer owes its Close frame and has taken nothing of what was sent before ours. */
+  closingAt?: number | undefined
   /** The sweep has ended it. */
-  over: boolean
+  over?: true
 }
 
 /**
@@ -114,6 +115,7 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
   const visit = (watch: Watched, now: number): Effect.Effect<void> | undefined => {
     const { webSocket: connection } = watch
     const { inbound, outbound, taken } = connection
+    // another watch may have reported them
     const isHeard = inbound.bytes !== watch.bytes
     // a peer that takes what waits for it is alive, even if its pongs wait behind that
     if (isHeard || (watch.unsent > 0 && taken !== watch.taken)) {
@@ -121,7 +123,7 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
       watch.probedAt = 0
     }
     if (isHeard) watch.heard = taken
-    if (taken !== watch.taken) watch.closingAt = 0
+    if (watch.closingAt !== undefined && taken !== watch.taken) watch.closingAt = undefined
     watch.bytes = inbound.bytes
     watch.unsent = connection.unsent
     watch.taken = taken
@@ -130,14 +132,14 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
       watch.progress = progress
       watch.activeAt = now
     }
-    if (watch.over) return undefined
+    if (watch.over === true) return undefined
     if (connection.isForsaken) {
       watch.over = true
       return act(connection.abort(lost("the transport is gone")))
     }
     if (connection.isClosing) {
       // most often somebody waits for it, and not as long as this
-      watch.closingAt ||= now
+      watch.closingAt ??= now
       if (now - watch.closingAt < closePatience(connection)) return undefined
       watch.over = true
       return act(connection.giveUpClosing)
@@ -209,9 +211,7 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
         seenAt: now,
         progress: 0,
         activeAt: now,
-        probedAt: 0,
-        closingAt: 0,
-        over: false
+        probedAt: 0
       }
       roster.add(watch)
       Telemetry.connections.modifyUnsafe(1, context)

@@ -73,11 +73,12 @@ class NodeSocket
   private resume: Resume | undefined = undefined
   private kept: Array<Uint8Array> | undefined = undefined
   private over: Socket.SocketError | undefined = undefined
-  private drains: Array<Waiter<void>> | undefined = undefined
   /** The chunk that was given out last, if it came from the stream itself and so is ours alone. */
   private fresh: Uint8Array | undefined = undefined
   /** Set while all that is awaited is the end. */
   private lingering: (() => void) | undefined = undefined
+  /** Who waits for room. Declared, so that it takes no memory of those where there always is. */
+  declare private drains: Array<Waiter<void>> | undefined
 
   constructor(stream: Duplex, head: Uint8Array | undefined) {
     this.stream = stream

@@ -63,10 +63,7 @@ export class Connection implements Owner, Gate, Slow {
 
   private state: ConnectionState.State = ConnectionState.open
   private info: ConnectionState.CloseInfo | undefined
-  private settled: Deferred.Deferred<ConnectionState.CloseInfo> | undefined
   private transportLost = false
-
-  private pings: Pings | undefined
 
   /** Somebody reads to the end, so that closing must not discard what comes: see `shutdown`. */
   keepsReading = false
@@ -74,7 +71,9 @@ export class Connection implements Owner, Gate, Slow {
   private reportedReceived = 0
   private reportedSent = 0
 
-  // declared, so that they take no memory before a connection ends, and often not even then
+  // declared, so that they take no memory before there is one, and on most connections never
+  declare private settled: Deferred.Deferred<ConnectionState.CloseInfo> | undefined
+  declare private pings: Pings | undefined
   /** We went without waiting for the peer: that its bytes end then is no loss of the connection. */
   declare hasLeft: true | undefined
   /** What `abort` says the end was, in place of the loss of the transport that it brings about. */

@@ -56,17 +56,17 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
   /** Most sinks are made when bytes come, and let go of with the decoder: then this says which. */
   private kind: PlainSink | undefined = Message.Messages
   private sink: ItemSink | Message.Discard | undefined
-  /** Who else wants to read, and what they do then. */
-  private queue: Array<() => void> | undefined
-
   private decision: Decision | undefined
-  // made for the first ping or compressed message: most connections never see one
-  private backlog: Backlog | undefined
-
-  private pings: Array<Uint8Array> | undefined
   private controlRate: ControlRate | undefined
   /** The buffer of the chunk that was decoded last, if nobody else holds it. */
   private exclusive: ArrayBufferLike | undefined
+
+  // declared, so that they take no memory where there never is one, as on most connections
+  /** Who else wants to read, and what they do then. */
+  declare private queue: Array<() => void> | undefined
+  /** For who sends pings, or compresses. */
+  declare private backlog: Backlog | undefined
+  declare private pings: Array<Uint8Array> | undefined
 
   constructor(options: {
     readonly terms: Terms
@@ -363,8 +363,9 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
 
   answer(): Effect.Effect<void> | undefined {
     const { pings } = this
+    if (pings === undefined) return undefined
     this.pings = undefined
-    return pings === undefined ? undefined : this.owner.answerPings(pings)
+    return this.owner.answerPings(pings)
   }
 
   /** Leaves what was read to the next pull. */
