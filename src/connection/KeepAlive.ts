@@ -187,7 +187,9 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
       if (++visited % breath === 0) yield* Effect.yieldNow
     }
   })
-  yield* Effect.forkScoped(Effect.forever(Effect.delay(sweep, tick)))
+  // a sweep that comes late, since the process did something else, comes behind what was sent to it meanwhile: it yields before
+  const turn = Effect.andThen(Effect.andThen(Effect.sleep(tick), Effect.yieldNow), sweep)
+  yield* Effect.forkScoped(Effect.forever(turn, { disableYield: true }))
 
   return {
     size: () => roster.size,
