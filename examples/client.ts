@@ -29,4 +29,4 @@ const listen = Effect.gen(function* () {
 // a server that is restarted closes its connections: they are opened again, and not all of them at once
 const program = Effect.repeat(listen, Schedule.jittered(Schedule.spaced("500 millis")))
 
-program.pipe(Effect.provide(NodeWebSocketClient.layer({ compression: {} })), NodeRuntime.runMain)
+program.pipe(Effect.provide(NodeWebSocketClient.layer({ compression: true })), NodeRuntime.runMain)

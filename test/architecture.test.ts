@@ -28,7 +28,9 @@ const onNode = new Set(["node", "component", "cli", "tls"])
 /** Effect's modules that are values and not a runtime; `Effect` itself is only named by Schema's transformations. */
 const pure = new Set([
   "Data",
+  "Duration",
   "Effect",
+  "Formatter",
   "net/NetAddress",
   "Option",
   "Result",

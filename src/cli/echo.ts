@@ -57,7 +57,7 @@ export const echo = Command.make(
             ...forwarding,
             ...admission,
             subprotocols: "first",
-            compression: {},
+            compression: true,
             maxMessageSize: 64 * MiB,
             maxFragments: 64 * MiB
           })

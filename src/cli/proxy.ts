@@ -79,7 +79,7 @@ export const proxy = Command.make(
                 ...forwarding,
                 ...admission.options,
                 subprotocols: "first",
-                compression: compress ? {} : false
+                compression: compress
               },
               admission.guard
             )

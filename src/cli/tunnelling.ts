@@ -130,7 +130,7 @@ export const run = Effect.fnUntraced(function* (
     ...(yield* Way.dialerOptions(typed)),
     ...given,
     tls: yield* tlsOptions(typed, address.isSecure),
-    compression: typed.compress ? {} : (false as const)
+    compression: typed.compress
   }
   return yield* Effect.scoped(
     Effect.andThen(

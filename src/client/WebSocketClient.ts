@@ -35,7 +35,7 @@ import * as KeepAlive from "../connection/KeepAlive.ts"
 import * as Limits from "../connection/Limits.ts"
 import * as WebSocket from "../connection/WebSocket.ts"
 import * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
-import type * as PerMessageDeflate from "../protocol/PerMessageDeflate.ts"
+import * as PerMessageDeflate from "../protocol/PerMessageDeflate.ts"
 import * as Address from "./internal/address.ts"
 import { dialledSocket } from "./internal/dialledSocket.ts"
 import { headersOf } from "./internal/request.ts"
@@ -52,7 +52,7 @@ export interface Asking {
   /** The subprotocols that it speaks, in its order of preference. The server may choose none. Default: none. */
   readonly subprotocols?: ReadonlyArray<string> | undefined
   /** Whether and how to offer permessage-deflate; a server may decline. Default: `false`. */
-  readonly compression?: PerMessageDeflate.Policy | false | undefined
+  readonly compression?: PerMessageDeflate.Setting | undefined
   /** Headers beside those of the handshake itself, such as `origin`, `cookie` or `authorization`. */
   readonly headers?: OpeningHandshake.ResponseHeaders | undefined
 }
@@ -93,7 +93,7 @@ interface Asked {
   readonly address: Address.Address
   readonly key: OpeningHandshake.Key
   readonly subprotocols: ReadonlyArray<string> | undefined
-  readonly compression: PerMessageDeflate.Policy | false
+  readonly compression: PerMessageDeflate.Policy | undefined
   readonly headers: OpeningHandshake.ResponseHeaders
 }
 
@@ -126,6 +126,7 @@ export const make = Effect.fnUntraced(function* (
   const dialer = yield* UpgradeDialer
   const zlib = Option.getOrUndefined(yield* Effect.serviceOption(Deflate.Zlib))
   const limits = Limits.make(options)
+  PerMessageDeflate.wanted(options.compression)
   const keepAlive = yield* KeepAlive.make(limits)
 
   /** What is asked for, unless it cannot be. */
@@ -136,7 +137,8 @@ export const make = Effect.fnUntraced(function* (
         const key = makeKey()
         const subprotocols = asking.subprotocols ?? options.subprotocols
         // compression needs an implementation, and is not offered without one
-        const compression = zlib === undefined ? false : (asking.compression ?? options.compression ?? false)
+        const wanted = PerMessageDeflate.wanted(asking.compression ?? options.compression)
+        const compression = zlib === undefined ? undefined : wanted
         const headers = yield* headersOf({
           address,
           handshake: () => OpeningHandshake.requestHeaders({ key, subprotocols, compression }),
@@ -175,7 +177,7 @@ export const make = Effect.fnUntraced(function* (
       Effect.sync(() => keepAlive.forget(watch))
     )
     const codec =
-      compression === undefined || request.compression === false || zlib === undefined
+      compression === undefined || request.compression === undefined || zlib === undefined
         ? undefined
         : Deflate.make({ zlib, role: "client", agreement: compression, policy: request.compression })
     const webSocket = yield* Effect.orDie(WebSocket.make(answer.socket, { role: "client", subprotocol, limits, codec }))

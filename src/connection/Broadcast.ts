@@ -16,6 +16,7 @@ import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as CloseCode from "../protocol/CloseCode.ts"
 import type { Message } from "../protocol/Message.ts"
+import { number } from "../protocol/internal/option.ts"
 import { Connection } from "./internal/connection.ts"
 import { launched } from "./internal/outbound.ts"
 import { prepare, type Prepared, type PreparedMessage } from "./PreparedMessage.ts"
@@ -102,7 +103,8 @@ const spreadOut = (
   prepared: Prepared,
   options: Options
 ): Effect.Effect<Report> => {
-  const { maxUnsent = defaultMaxUnsent, slow: policy = "skip" } = options
+  const maxUnsent = number("maxUnsent", options.maxUnsent, defaultMaxUnsent)
+  const { slow: policy = "skip" } = options
   let sent = 0
   let slow = 0
   const others: Array<Effect.Effect<void>> = []

@@ -28,6 +28,7 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Message } from "../protocol/Message.ts"
+import { number } from "../protocol/internal/option.ts"
 import * as Broadcast from "./Broadcast.ts"
 import type { PreparedMessage } from "./PreparedMessage.ts"
 import * as Telemetry from "./Telemetry.ts"
@@ -88,7 +89,7 @@ function* webSocketsOf(subscribers: ReadonlyMap<Subscriber, number>): Generator<
  */
 export const make = <Topic = string>(options: Options = {}): Effect.Effect<Hub<Topic>> =>
   Effect.sync(() => {
-    const { maxSubscriptions = 1024 } = options
+    const maxSubscriptions = number("maxSubscriptions", options.maxSubscriptions, 1024)
     /** With each subscriber, how often it has subscribed. */
     const topics = new Map<Topic, Map<Subscriber, number>>()
     const present = new WeakMap<WebSocket, Subscriber>()

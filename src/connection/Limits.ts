@@ -6,7 +6,7 @@
  */
 import type * as Duration from "effect/Duration"
 import type * as Message from "../protocol/Message.ts"
-import { duration, number } from "./internal/option.ts"
+import { duration, number } from "../protocol/internal/option.ts"
 
 /**
  * @category models

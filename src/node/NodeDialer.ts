@@ -17,7 +17,7 @@ import * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import type * as Net from "node:net"
 import * as Now from "../connection/internal/now.ts"
-import { duration, number } from "../connection/internal/option.ts"
+import { duration, number } from "../protocol/internal/option.ts"
 import { type Client, DialError, Dialer } from "../proxy/Dialer.ts"
 import { type Firewall, isPresent, none, type Present } from "../proxy/Firewall.ts"
 import { type AnyTarget, ClientTarget, type Target, UnixTarget } from "../proxy/Target.ts"
@@ -322,4 +322,4 @@ export const make = (options: Options = {}): Dialer["Service"] => {
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: Options = {}): Layer.Layer<Dialer> => Layer.succeed(Dialer)(make(options))
+export const layer = (options: Options = {}): Layer.Layer<Dialer> => Layer.sync(Dialer)(() => make(options))

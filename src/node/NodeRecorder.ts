@@ -16,6 +16,7 @@ import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import { accessSync, closeSync, constants, openSync, writeFileSync } from "node:fs"
 import { dirname, resolve } from "node:path"
+import { number } from "../protocol/internal/option.ts"
 import { DialError, Dialer } from "../proxy/Dialer.ts"
 import { entry, head, tail } from "../proxy/internal/recording.ts"
 import { tapped } from "../proxy/internal/tapped.ts"
@@ -136,7 +137,8 @@ export const make = Effect.fnUntraced(function* (
   const dialer = yield* Dialer
   const clock = yield* Clock.Clock
   const file = resolve(options.file)
-  const { maxFileSize = 64 * 1024 * 1024, maxSessions = 1000 } = options
+  const maxFileSize = number("maxFileSize", options.maxFileSize, 64 * 1024 * 1024)
+  const maxSessions = number("maxSessions", options.maxSessions, 1000)
   yield* Effect.try({
     try: () => accessSync(dirname(file), constants.W_OK | constants.X_OK),
     catch: (cause) => new RecorderError({ file: options.file, code: codeOf(cause) })

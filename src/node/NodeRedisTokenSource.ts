@@ -8,7 +8,7 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
@@ -17,6 +17,7 @@ import * as Redacted from "effect/Redacted"
 import * as References from "effect/References"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
+import { duration, integer } from "../protocol/internal/option.ts"
 import * as TokenTable from "../proxy/internal/tokenTable.ts"
 import * as Target from "../proxy/Target.ts"
 import { TokenSource, TokenSourceError } from "../proxy/TokenSource.ts"
@@ -71,7 +72,9 @@ const settled = Effect.callback<void>((resume) => {
 export const make = Effect.fnUntraced(function* (
   options: Options = {}
 ): Effect.fn.Return<TokenSource["Service"], TokenSourceError, Scope.Scope> {
-  const { maxPending = 1000, prefix = "", timeout = "5 seconds" } = options
+  const { prefix = "" } = options
+  const maxPending = integer("maxPending", options.maxPending, 1000)
+  const timeout = duration("timeout", options.timeout, "5 seconds", "above 0")
   const text = Redacted.isRedacted(options.url)
     ? Redacted.value(options.url)
     : (options.url ?? "redis://localhost:6379")
@@ -97,7 +100,7 @@ export const make = Effect.fnUntraced(function* (
     disableOfflineQueue: true,
     commandsQueueMaxLength: maxPending,
     socket: {
-      connectTimeout: Duration.toMillis(Duration.fromInputUnsafe(timeout)),
+      connectTimeout: timeout,
       signal: ending.signal,
       reconnectStrategy: (attempt, cause) => (isConnected && !ending.signal.aborted ? wait(attempt) : cause)
     }

@@ -77,8 +77,7 @@ class NodeSocket
   private fresh: Uint8Array | undefined = undefined
   /** Set while all that is awaited is the end. */
   private lingering: (() => void) | undefined = undefined
-  /** Who waits for room. Declared, so that it takes no memory of those where there always is. */
-  declare private drains: Array<Waiter<void>> | undefined
+  declare private drains: Array<Waiter<void>> | undefined // no memory where nobody ever waits
 
   constructor(stream: Duplex, head: Uint8Array | undefined) {
     this.stream = stream

@@ -14,7 +14,7 @@
  */
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import * as Data from "effect/Data"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as HttpMiddleware from "effect/http/HttpMiddleware"
@@ -30,6 +30,7 @@ import type { PlatformError } from "effect/PlatformError"
 import * as Scope from "effect/Scope"
 import { constants } from "node:fs"
 import { access } from "node:fs/promises"
+import { duration, integer } from "../protocol/internal/option.ts"
 
 /**
  * Only `root` has no default.
@@ -115,8 +116,9 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<App, StaticFilesError, FileSystem.FileSystem | Path.Path | HttpPlatform.HttpPlatform> {
   const fileSystem = yield* FileSystem.FileSystem
   const path = yield* Path.Path
-  const { index = "index.html", maxRequests = 1000 } = options
-  const stallMillis = Duration.toMillis(options.stallTimeout ?? "30 seconds")
+  const { index = "index.html" } = options
+  const maxRequests = integer("maxRequests", options.maxRequests, 1000)
+  const stallMillis = duration("stallTimeout", options.stallTimeout, "30 seconds", "above 0")
   const cannotServe = (cause?: unknown) => new StaticFilesError({ root: options.root, cause })
   // with its links resolved, so that a file can be compared with it
   const root = yield* Effect.mapError(fileSystem.realPath(options.root), cannotServe)

@@ -8,7 +8,7 @@
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -16,6 +16,7 @@ import * as Result from "effect/Result"
 import * as Semaphore from "effect/Semaphore"
 import { hash } from "node:crypto"
 import { lstat, readdir, stat } from "node:fs/promises"
+import { duration, integer, number } from "../protocol/internal/option.ts"
 import { isName } from "../proxy/internal/tokens.ts"
 import * as TokenTable from "../proxy/internal/tokenTable.ts"
 import type { Destination } from "../proxy/Router.ts"
@@ -127,8 +128,10 @@ const list = Effect.fnUntraced(function* (
  * @since 0.1.0
  */
 export const file = Effect.fnUntraced(function* (options: FileOptions): Effect.fn.Return<Source, TokenSourceError> {
-  const { maxFiles = 1000, maxSize = 16 * 1024 * 1024, path } = options
-  const interval = Duration.toMillis(Duration.fromInputUnsafe(options.interval ?? "1 second"))
+  const { path } = options
+  const maxFiles = integer("maxFiles", options.maxFiles, 1000)
+  const maxSize = number("maxSize", options.maxSize, 16 * 1024 * 1024)
+  const interval = duration("interval", options.interval, "1 second")
   const semaphore = yield* Semaphore.make(1)
   let files: ReadonlyMap<string, Loaded> = new Map()
   let lookedAt = -Infinity

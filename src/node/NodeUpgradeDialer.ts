@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import { UpgradeDialer } from "../client/UpgradeDialer.ts"
-import { duration } from "../connection/internal/option.ts"
+import { duration } from "../protocol/internal/option.ts"
 import type * as TlsClient from "../tls/TlsClient.ts"
 import { ask } from "./internal/openingRequest.ts"
 import * as NodeDialer from "./NodeDialer.ts"
@@ -56,4 +56,5 @@ export const make = ({ handshakeTimeout, tls, ...options }: Options = {}): Upgra
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: Options = {}): Layer.Layer<UpgradeDialer> => Layer.succeed(UpgradeDialer)(make(options))
+export const layer = (options: Options = {}): Layer.Layer<UpgradeDialer> =>
+  Layer.sync(UpgradeDialer)(() => make(options))

@@ -5,7 +5,7 @@
  *
  * @since 0.1.0
  */
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { constVoid } from "effect/Function"
@@ -17,6 +17,7 @@ import type * as Net from "node:net"
 import type { Duplex } from "node:stream"
 import * as Telemetry from "../connection/Telemetry.ts"
 import type * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
+import { duration, integer } from "../protocol/internal/option.ts"
 import type * as AccessList from "../server/AccessList.ts"
 import type { Admission } from "../server/Admission.ts"
 import type * as ForwardedFor from "../server/ForwardedFor.ts"
@@ -177,8 +178,12 @@ export const make = Effect.fnUntraced(function* (
   Scope.Scope
 > {
   // to Node 0 would mean no limit
-  const timeout = Math.max(1, Math.ceil(Duration.toMillis(options.handshakeTimeout ?? "10 seconds")))
-  const { keepRawHeaders = false, maxHeaders = 100, maxHeaderSize = 16 * 1024 } = options
+  const timeout = Math.max(1, Math.ceil(duration("handshakeTimeout", options.handshakeTimeout, "10 seconds")))
+  const drainTimeout = duration("drainTimeout", options.drainTimeout, 0)
+  const maxHeaders = integer("maxHeaders", options.maxHeaders, 100)
+  const maxHeaderSize = integer("maxHeaderSize", options.maxHeaderSize, 16 * 1024, [1, 0x7fffffff])
+  const highWaterMark = integer("highWaterMark", options.highWaterMark, undefined, [1, 0x7fffffff])
+  const { keepRawHeaders = false } = options
   const checkMillis = Math.ceil(Math.max(20, Math.min(1000, timeout / 4)))
   const scope = yield* Effect.scope
   const runFork = Effect.runForkWith(yield* Effect.context<never>())
@@ -196,7 +201,7 @@ export const make = Effect.fnUntraced(function* (
     requestTimeout: timeout === Infinity ? 0 : Math.max(timeout, 300_000),
     connectionsCheckingInterval: checkMillis,
     noDelay: options.noDelay ?? true,
-    ...(options.highWaterMark === undefined ? {} : { highWaterMark: options.highWaterMark }),
+    ...(highWaterMark === undefined ? {} : { highWaterMark }),
     // one with a body is refused; behind other answers node:http itself is to read that body
     shouldUpgradeCallback: (request) =>
       isWebSocketUpgrade(request) && !(hasBody(request) && answering.last(request.socket) !== undefined)
@@ -283,7 +288,7 @@ export const make = Effect.fnUntraced(function* (
           // what TLS takes is loaded where it is spoken
           (yield* Effect.promise(() => import("./internal/secure.ts"))).make(options.tls, {
             handshakeTimeout: timeout,
-            highWaterMark: options.highWaterMark
+            highWaterMark
           }),
           (cause) => new ListenError({ address: Listen.addressOf(options), code: "ERR_TLS_SETTINGS", cause })
         )
@@ -324,9 +329,9 @@ export const make = Effect.fnUntraced(function* (
   const isGuarded = proxyProtocol !== undefined || door !== undefined || admit !== undefined || gate !== undefined
   server.on("connection", (socket: Net.Socket) => (isGuarded ? entrance.enter(socket) : reception.receive(socket)))
   if (keepAlive !== undefined) {
-    const [time, interval] = [keepAlive.time ?? 0, keepAlive.interval].map((input) =>
-      input === undefined ? undefined : Duration.toMillis(input)
-    )
+    const time = duration("keepAlive.time", keepAlive.time, 0)
+    const interval =
+      keepAlive.interval === undefined ? undefined : duration("keepAlive.interval", keepAlive.interval, 0)
     server.prependListener("connection", (socket: Net.Socket) => setKeepAlive(socket, time, interval))
   }
 
@@ -368,7 +373,7 @@ export const make = Effect.fnUntraced(function* (
         const fiber = connections.run(begun(() => handler(upgrade, connections), upgrade))
         if (fiber.pollUnsafe() === undefined) upgrade.whenGone(() => fiber.interruptUnsafe())
       })
-      const drain = connections.empty.pipe(Effect.interruptible, Effect.timeoutOption(options.drainTimeout ?? 0))
+      const drain = connections.empty.pipe(Effect.interruptible, Effect.timeoutOption(drainTimeout))
       return yield* Effect.never.pipe(
         Effect.onExit(() => {
           leave()

@@ -179,7 +179,7 @@ export interface Policy {
    */
   readonly subprotocols?: ReadonlyArray<string> | "first" | undefined
   /** Whether and how to compress; `false` declines all offers. Default: `false`. */
-  readonly compression?: PerMessageDeflate.Policy | false | undefined
+  readonly compression?: PerMessageDeflate.Setting | undefined
 }
 
 /**
@@ -285,10 +285,9 @@ export const negotiate = (request: Request, policy: Policy = {}): Result.Result<
   if (subprotocol === undefined && offers === undefined) {
     return Result.succeed(nothing)
   }
+  const deflating = PerMessageDeflate.wanted(policy.compression)
   const compression =
-    policy.compression === undefined || policy.compression === false
-      ? undefined
-      : Option.getOrUndefined(PerMessageDeflate.accept(extensions.value, policy.compression))
+    deflating === undefined ? undefined : Option.getOrUndefined(PerMessageDeflate.accept(extensions.value, deflating))
   return Result.succeed({
     subprotocol,
     compression: compression?.agreement,
@@ -354,19 +353,19 @@ export const acceptInput = (key: string): string => key + guid
 export const requestHeaders = (options: {
   readonly key: Key
   readonly subprotocols?: ReadonlyArray<string> | undefined
-  readonly compression?: PerMessageDeflate.Policy | false | undefined
-}): Record<string, string> => ({
-  connection: "Upgrade",
-  upgrade: "websocket",
-  "sec-websocket-version": "13",
-  "sec-websocket-key": options.key,
-  ...(options.subprotocols === undefined || options.subprotocols.length === 0
-    ? {}
-    : { "sec-websocket-protocol": options.subprotocols.join(", ") }),
-  ...(options.compression === undefined || options.compression === false
-    ? {}
-    : { "sec-websocket-extensions": PerMessageDeflate.offer(options.compression) })
-})
+  readonly compression?: PerMessageDeflate.Setting | undefined
+}): Record<string, string> => {
+  const { key, subprotocols = [] } = options
+  const compression = PerMessageDeflate.wanted(options.compression)
+  return {
+    connection: "Upgrade",
+    upgrade: "websocket",
+    "sec-websocket-version": "13",
+    "sec-websocket-key": key,
+    ...(subprotocols.length === 0 ? {} : { "sec-websocket-protocol": subprotocols.join(", ") }),
+    ...(compression === undefined ? {} : { "sec-websocket-extensions": PerMessageDeflate.offer(compression) })
+  }
+}
 
 /**
  * The client's side: checks the server's answer to {@link requestHeaders} (section 4.1, the numbered list at its end).
@@ -380,7 +379,7 @@ export const confirm = (
   asked: {
     readonly accept: string
     readonly subprotocols?: ReadonlyArray<string> | undefined
-    readonly compression?: PerMessageDeflate.Policy | false | undefined
+    readonly compression?: PerMessageDeflate.Setting | undefined
   }
 ): Result.Result<Pick<Acceptance, "subprotocol" | "compression">, string> => {
   const { headers } = response
@@ -403,10 +402,10 @@ export const confirm = (
   if (extensions === undefined || list(extensions).length === 0) {
     return Result.succeed({ subprotocol, compression: undefined })
   }
-  const policy = asked.compression === undefined ? false : asked.compression
+  const policy = PerMessageDeflate.wanted(asked.compression)
   const compression = Extension.parse(extensions).pipe(
     Option.flatMap(([first, ...more]) =>
-      first === undefined || more.length > 0 || policy === false
+      first === undefined || more.length > 0 || policy === undefined
         ? Option.none()
         : PerMessageDeflate.confirm(first, policy)
     )

@@ -6,6 +6,7 @@
  */
 import * as Option from "effect/Option"
 import * as Extension from "./Extension.ts"
+import { integer, number, wrong } from "./internal/option.ts"
 
 /** The name of the extension. */
 export const name = "permessage-deflate"
@@ -52,6 +53,34 @@ export interface Policy {
    */
   readonly level?: number | undefined
 }
+
+/**
+ * Whether and how to compress; `true` is a policy of defaults.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Setting = Policy | boolean
+
+/**
+ * What a setting asks for, if anything. A policy that cannot be one, such as a window of 20 bits, is a `RangeError`.
+ *
+ * @category negotiation
+ * @since 0.1.0
+ */
+export const wanted = (setting: Setting | undefined): Policy | undefined => {
+  if (setting === undefined || setting === false) return undefined
+  if (setting === true) return defaults
+  if (typeof setting !== "object" || setting === null) throw wrong("compression", "a policy, true or false", setting)
+  const { clientMaxWindowBits, level, serverMaxWindowBits, threshold } = setting
+  integer("compression.serverMaxWindowBits", serverMaxWindowBits, maxWindowBits, [minWindowBits, maxWindowBits])
+  integer("compression.clientMaxWindowBits", clientMaxWindowBits, maxWindowBits, [minWindowBits, maxWindowBits])
+  integer("compression.level", level, 6, [1, 9])
+  number("compression.threshold", threshold, 0)
+  return setting
+}
+
+const defaults: Policy = {}
 
 /** zlib's raw deflate cannot make the 256-byte window of 8 bits, so an offer that demands it is declined. */
 const minWindowBits = 9

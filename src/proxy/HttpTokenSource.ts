@@ -17,6 +17,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Semaphore from "effect/Semaphore"
+import { duration, integer, number } from "../protocol/internal/option.ts"
 import * as BoundedGet from "../server/internal/boundedGet.ts"
 import * as TokenTable from "./internal/tokenTable.ts"
 import type { Destination } from "./Router.ts"
@@ -74,8 +75,11 @@ const canBeAsked = (token: string) => !/^\.*$/.test(token) && token.isWellFormed
 export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<TokenSource["Service"], TokenSourceError, HttpClient.HttpClient> {
-  const { cacheCapacity = 1000, concurrency = 32, maxSize = 16 * 1024, timeout = "5 seconds" } = options
-  const cacheFor = Duration.fromInputUnsafe(options.cacheFor ?? "10 seconds")
+  const cacheCapacity = integer("cacheCapacity", options.cacheCapacity, 1000)
+  const concurrency = integer("concurrency", options.concurrency, 32, [1, Number.MAX_SAFE_INTEGER])
+  const maxSize = number("maxSize", options.maxSize, 16 * 1024)
+  const timeout = duration("timeout", options.timeout, "5 seconds", "above 0")
+  const cacheFor = duration("cacheFor", options.cacheFor, "10 seconds")
   const client = yield* HttpClient.HttpClient
   const address = addressing(options.url)
   if (Result.isFailure(address)) return yield* new TokenSourceError({ message: address.failure })

@@ -28,11 +28,12 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import * as Layer from "effect/Layer"
 import { Refusal } from "../protocol/OpeningHandshake.ts"
+import { duration } from "../protocol/internal/option.ts"
 import type { OpenRequest } from "../server/OpenRequest.ts"
 import type { DialError } from "./Dialer.ts"
 import { hostName, nameFits } from "./internal/hostName.ts"
@@ -269,7 +270,7 @@ export interface BalanceOptions {
 const isOurs = ({ kind }: DialError): boolean => kind === "Exhausted" || kind === "NotAllowed"
 
 const balanced = (among: NonEmptyReadonlyArray<AnyTarget>, options: BalanceOptions, nextStart: () => number): Route => {
-  const skipFor = Duration.toMillis(Duration.fromInputUnsafe(options.skipFor ?? "10 seconds"))
+  const skipFor = duration("skipFor", options.skipFor, "10 seconds")
   const entries = among.map((target) => ({ target, goneUntil: 0 }))
   const onDialError = (error: DialError) =>
     Effect.map(Clock.currentTimeMillis, (now) => {

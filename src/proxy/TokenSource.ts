@@ -17,6 +17,7 @@ import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import { Refusal, type Request } from "../protocol/OpeningHandshake.ts"
+import { number } from "../protocol/internal/option.ts"
 import * as Lines from "../server/internal/lines.ts"
 import { hostName } from "./internal/hostName.ts"
 import { shown } from "./internal/tokens.ts"
@@ -165,7 +166,8 @@ const firstKnown = <R>(lookup: Lookup<R>, [token, ...others]: ReadonlyArray<stri
       )
 
 const routeWith = <R>(lookup: Lookup<R>, options: Options): Route<never, R> => {
-  const { maxLength = 4096, place = inQuery() } = options
+  const { place = inQuery() } = options
+  const maxLength = number("maxLength", options.maxLength, 4096)
   const places = typeof place === "function" ? [place] : place
   const tell = Lines.make()
   return ({ remoteAddress, request }) => {

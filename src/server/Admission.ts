@@ -12,7 +12,7 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import { number } from "../connection/internal/option.ts"
+import { number } from "../protocol/internal/option.ts"
 import { Denial } from "./Denial.ts"
 import * as Bucket from "./internal/bucket.ts"
 

@@ -7,7 +7,7 @@
 import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -18,6 +18,7 @@ import * as NetAddress from "effect/net/NetAddress"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
+import { duration, number } from "../protocol/internal/option.ts"
 
 /**
  * @category models
@@ -76,10 +77,10 @@ export const make = Effect.fnUntraced(function* (
   const clock = yield* Clock.Clock
   const scope = yield* Effect.scope
   const forward = yield* Semaphore.make(maxForwardLookups)
-  const lookupTimeout = Duration.toMillis(options.lookupTimeout ?? "2 seconds")
-  const timeToLive = Duration.toMillis(options.timeToLive ?? "1 minute")
-  const failureTimeToLive = Duration.toMillis(options.failureTimeToLive ?? "5 seconds")
-  const cacheSize = Math.max(1, options.cacheSize ?? 1024)
+  const lookupTimeout = duration("lookupTimeout", options.lookupTimeout, "2 seconds", "above 0")
+  const timeToLive = duration("timeToLive", options.timeToLive, "1 minute")
+  const failureTimeToLive = duration("failureTimeToLive", options.failureTimeToLive, "5 seconds")
+  const cacheSize = Math.max(1, number("cacheSize", options.cacheSize, 1024))
 
   /**
    * A look-up with a memory. `effect/Cache` would interrupt a look-up that nobody waits for any more: the system's resolver does

@@ -10,12 +10,13 @@
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Semaphore from "effect/Semaphore"
 import * as Telemetry from "../connection/Telemetry.ts"
+import { duration, integer, number } from "../protocol/internal/option.ts"
 import type { Facts, Fault } from "./AccessPolicy.ts"
 import { keyOf } from "./Admission.ts"
 import * as CredentialLines from "./CredentialLines.ts"
@@ -83,7 +84,7 @@ export const parse = (
   options: { readonly maxCost?: number | undefined } = {}
 ): Result.Result<Users, CredentialLines.InvalidLine> =>
   Result.map(
-    CredentialLines.read(text, parseLine(options.maxCost ?? defaultMaxCost, new Map())),
+    CredentialLines.read(text, parseLine(integer("maxCost", options.maxCost, defaultMaxCost, [4, 31]), new Map())),
     (entries) => new Map(entries)
   )
 
@@ -157,17 +158,17 @@ export const make = Effect.fnUntraced(function* (
   options: Options = {}
 ): Effect.fn.Return<Htpasswd> {
   const clock = yield* Clock.Clock
-  const running = yield* Semaphore.make(Math.max(1, options.concurrency ?? 1))
+  const running = yield* Semaphore.make(integer("concurrency", options.concurrency, 1, [1, 1024]))
   const compare = options.compare ?? compareHere
-  const maxWaiting = options.maxWaiting ?? 64
-  const remember = Duration.toMillis(options.remember ?? "1 minute")
+  const maxWaiting = number("maxWaiting", options.maxWaiting, 64)
+  const remember = duration("remember", options.remember, "1 minute")
   const key = yield* Effect.promise(hmacKey)
   /** Until when a password is known to be right, by the keyed hash of it, its user and the user's hash. */
   const right = new Map<string, number>()
   let waiting = 0
   const waitingAt = new Map<string, number>()
-  const maxWaitingPerAddress = options.maxWaitingPerAddress ?? 16
-  const wrong = WrongPasswords.make(options.maxWrongPasswords ?? 10, maxGuessers)
+  const maxWaitingPerAddress = number("maxWaitingPerAddress", options.maxWaitingPerAddress, 16)
+  const wrong = WrongPasswords.make(number("maxWrongPasswords", options.maxWrongPasswords, 10), maxGuessers)
 
   /** Takes a place among those that wait, if there is one. */
   const enter = (address: string): boolean => {

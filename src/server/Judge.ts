@@ -7,7 +7,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
-import { duration } from "../connection/internal/option.ts"
+import { duration } from "../protocol/internal/option.ts"
 import * as Telemetry from "../connection/Telemetry.ts"
 import type { Refusal } from "../protocol/OpeningHandshake.ts"
 import type { Client, Policy } from "./AccessPolicy.ts"

@@ -15,10 +15,11 @@
  */
 import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type * as Jose from "jose"
+import { duration } from "../protocol/internal/option.ts"
 import type { Facts } from "./AccessPolicy.ts"
 import type { Key, Keys } from "./JwtKeys.ts"
 
@@ -100,7 +101,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   const checks = {
     ...(options.issuer !== undefined && { issuer: several(options.issuer) }),
     ...(options.audience !== undefined && { audience: several(options.audience) }),
-    clockTolerance: Duration.toSeconds(options.leeway ?? "30 seconds"),
+    clockTolerance: duration("leeway", options.leeway, "30 seconds") / 1000,
     requiredClaims: options.requireExpiry === false ? [] : ["exp"]
   }
 

@@ -7,11 +7,12 @@
  */
 import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Semaphore from "effect/Semaphore"
 import type * as Jose from "jose"
+import { duration } from "../protocol/internal/option.ts"
 import type * as BoundedGet from "./internal/boundedGet.ts"
 
 /**
@@ -234,10 +235,10 @@ export const fromUrl = Effect.fnUntraced(function* (
     )
   }
   const clock = yield* Clock.Clock
-  const timeToLive = Duration.toMillis(options.timeToLive ?? "10 minutes")
-  const staleTime = Duration.toMillis(options.staleTime ?? "1 hour")
-  const cooldown = Duration.toMillis(options.cooldown ?? "30 seconds")
-  const timeout = options.fetchTimeout ?? "5 seconds"
+  const timeToLive = duration("timeToLive", options.timeToLive, "10 minutes")
+  const staleTime = duration("staleTime", options.staleTime, "1 hour")
+  const cooldown = duration("cooldown", options.cooldown, "30 seconds")
+  const timeout = duration("fetchTimeout", options.fetchTimeout, "5 seconds", "above 0")
   const one = yield* Semaphore.make(1)
   let keys: ReadonlyArray<Key> | undefined
   let fetched = -Infinity

@@ -37,11 +37,12 @@ import * as KeepAlive from "../connection/KeepAlive.ts"
 import * as Limits from "../connection/Limits.ts"
 import * as Telemetry from "../connection/Telemetry.ts"
 import { parkedOf } from "../connection/internal/flow.ts"
-import { wrong } from "../connection/internal/option.ts"
+import { wrong } from "../protocol/internal/option.ts"
 import type * as WebSocket from "../connection/WebSocket.ts"
 import { WebSocketError } from "../connection/WebSocketError.ts"
 import * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
 import * as Origin from "../protocol/Origin.ts"
+import * as PerMessageDeflate from "../protocol/PerMessageDeflate.ts"
 import { isToken } from "../protocol/internal/token.ts"
 import * as AccessPolicy from "./AccessPolicy.ts"
 import * as Admission from "./Admission.ts"
@@ -127,7 +128,8 @@ export const make = Effect.fnUntraced(function* (
   const admission = options.admission ?? (yield* Admission.make(options))
   const judge = yield* Judge.make(options)
   // compression needs an implementation, and is not agreed on without one
-  const compression = Option.isSome(zlib) ? (options.compression ?? false) : false
+  const wanted = PerMessageDeflate.wanted(options.compression)
+  const compression = Option.isSome(zlib) ? wanted : undefined
   // the page is asked about with all else, when the limits are known to be kept
   const policy: OpeningHandshake.Policy = { subprotocols: options.subprotocols, compression, origin: "any" }
   const pages = options.origin ?? "same-origin"
@@ -148,7 +150,7 @@ export const make = Effect.fnUntraced(function* (
     keepAlive,
     admission,
     codec: (agreement) =>
-      agreement === undefined || Option.isNone(zlib) || compression === false
+      agreement === undefined || Option.isNone(zlib) || compression === undefined
         ? undefined
         : Deflate.make({ zlib: zlib.value, role: "server", agreement, policy: compression })
   }

@@ -11,13 +11,14 @@
  */
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import { readFileSync } from "node:fs"
 import * as tls from "node:tls"
+import { duration } from "../protocol/internal/option.ts"
 import type { Certificate } from "./Certificate.ts"
 import * as CertificateStore from "./CertificateStore.ts"
 import type { ClientHello } from "./ClientHello.ts"
@@ -270,6 +271,7 @@ interface Watched {
 export const reloading = Effect.fnUntraced(function* (
   options: ReloadingOptions
 ): Effect.fn.Return<Identities["Service"], CertificateStore.CertificateStoreError, Scope.Scope> {
+  const interval = duration("interval", options.interval, "5 seconds", "above 0")
   const watched = yield* Effect.forEach(
     options.sources,
     Effect.fnUntraced(function* (source): Effect.fn.Return<Watched, CertificateStore.CertificateStoreError> {
@@ -292,8 +294,7 @@ export const reloading = Effect.fnUntraced(function* (
     Effect.logError(`A certificate was not loaded anew, the one of before goes on serving: ${error.message}`)
 
   const watch = Effect.forEach(watched, (entry) => entry.followed.again(replace(entry), logged), { discard: true })
-  const interval = Duration.fromInputUnsafe(options.interval ?? "5 seconds")
-  if (Duration.isFinite(interval) && watched.some(({ paths }) => paths.length > 0)) {
+  if (interval !== Infinity && watched.some(({ paths }) => paths.length > 0)) {
     yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(interval), watch)))
   }
 

@@ -25,6 +25,7 @@ import * as Equal from "effect/Equal"
 import * as Exit from "effect/Exit"
 import * as Hash from "effect/Hash"
 import { randomBytes } from "node:crypto"
+import { duration, integer, number } from "../protocol/internal/option.ts"
 import type { Certificate } from "./Certificate.ts"
 import * as Crl from "./internal/crl.ts"
 import * as Ocsp from "./internal/ocsp.ts"
@@ -193,15 +194,18 @@ export const make = Effect.fnUntraced(function* (
   options: Options,
   fetch: Fetch
 ): Effect.fn.Return<Revocation["Service"], RevocationError> {
-  const { crl = "off", maxAddresses = 3, maxSize = 8 * 1024 * 1024, nonce = false, ocsp = "off" } = options
-  const timeout = Duration.fromInputUnsafe(options.timeout ?? "5 seconds")
-  const maxAge = Duration.toMillis(options.maxAge ?? "12 hours")
-  const skew = Duration.toMillis(options.clockSkew ?? "5 minutes")
+  const { crl = "off", nonce = false, ocsp = "off" } = options
+  const maxAddresses = integer("maxAddresses", options.maxAddresses, 3)
+  const maxSize = number("maxSize", options.maxSize, 8 * 1024 * 1024)
+  const timeout = duration("timeout", options.timeout, "5 seconds", "above 0")
+  const maxAge = duration("maxAge", options.maxAge, "12 hours")
+  const skew = duration("clockSkew", options.clockSkew, "5 minutes")
 
   const get = (source: Source, request: Request): Effect.Effect<Uint8Array, FetchError> =>
     Effect.timeoutOrElse(fetch(request), {
       duration: timeout,
-      orElse: () => Effect.fail(new FetchError({ message: `there was no answer in ${Duration.format(timeout)}` }))
+      orElse: () =>
+        Effect.fail(new FetchError({ message: `there was no answer in ${Duration.format(Duration.millis(timeout))}` }))
     }).pipe(Effect.tapError(({ message }) => Effect.logDebug(`${source} at ${request.url.href}: ${message}`)))
 
   const unavailable = (source: Source, url: URL) => (cause: FetchError) =>

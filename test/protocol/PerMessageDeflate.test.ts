@@ -29,6 +29,33 @@ const plain: Agreement = {
 const badWindows = ["7", "16", "0", "08", "015", "8.0", "1e1", "+9", "-9", "0xa", "ten", "100"]
 const windows = [8, 9, 10, 11, 12, 13, 14, 15]
 
+describe("a setting", () => {
+  const { wanted } = PerMessageDeflate
+
+  it("is a policy, none, or all defaults", () => {
+    const policy: Policy = {
+      contextTakeover: true,
+      level: 1,
+      serverMaxWindowBits: 9,
+      clientMaxWindowBits: 15,
+      threshold: 0
+    }
+    assert.strictEqual(wanted(policy), policy)
+    assert.deepStrictEqual(wanted(true), {})
+    assert.isUndefined(wanted(false))
+    assert.isUndefined(wanted(undefined))
+  })
+
+  it.each<[Policy, string]>([
+    [{ level: 0 }, "compression.level: expected a whole number from 1 to 9; got 0"],
+    [{ serverMaxWindowBits: 16 }, "compression.serverMaxWindowBits: expected a whole number from 9 to 15; got 16"],
+    [{ clientMaxWindowBits: 8 }, "compression.clientMaxWindowBits: expected a whole number from 9 to 15; got 8"],
+    [{ threshold: -1 }, "compression.threshold: expected a number from 0 on; got -1"]
+  ])("that cannot be is told: %j", (policy, message) => {
+    assert.throws(() => wanted(policy), RangeError, message)
+  })
+})
+
 describe("RFC 7692 7.1. Negotiation: what the server answers", () => {
   for (const [header, policy, expected, agreed] of [
     ["permessage-deflate", { contextTakeover: true }, "permessage-deflate", plain],

@@ -37,6 +37,8 @@ describe("connect", () => {
       compression: false,
       headers: undefined
     })
+    expect(WebSocketClient.connect).type.toBeCallableWith("ws://h", { compression: true })
+    expect(WebSocketClient.connect).type.not.toBeCallableWith("ws://h", { compression: "on" })
     expect(WebSocketClient.connect).type.not.toBeCallableWith("ws://h", { headers: { a: 1 } })
     expect(WebSocketClient.connect).type.not.toBeCallableWith("ws://h", { subprotocols: "a" })
     expect(WebSocketClient.connect).type.not.toBeCallableWith("ws://h", { pingInterval: "1 second" })

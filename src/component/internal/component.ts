@@ -310,7 +310,7 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
       },
       server: {
         origin: "any",
-        compression: this.compresses && {},
+        compression: this.compresses,
         // counted here, over all times of listening
         maxConnections: Infinity,
         maxMessageSize: store.get("MaxMessageSize"),

@@ -1,7 +1,6 @@
 /**
  * TLS between the acceptance of a connection and HTTP: see `NodeTls`, whose options it works by.
  */
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -12,6 +11,7 @@ import { createWriteStream } from "node:fs"
 import type * as Net from "node:net"
 import * as tls from "node:tls"
 import * as Telemetry from "../../connection/Telemetry.ts"
+import { duration } from "../../protocol/internal/option.ts"
 import { Certificate } from "../../tls/Certificate.ts"
 import type { ClientHello } from "../../tls/ClientHello.ts"
 import * as TlsSession from "../../tls/TlsSession.ts"
@@ -171,7 +171,7 @@ export const make = Effect.fnUntraced(function* (
   })
   const context = yield* Effect.context<never>()
   const runFork = Effect.runForkWith(context)
-  const inactivity = options.inactivityTimeout === undefined ? Infinity : Duration.toMillis(options.inactivityTimeout)
+  const inactivity = duration("tls.inactivityTimeout", options.inactivityTimeout, "Infinity", "above 0")
 
   /** Runs a listener of the application's, in the middle of a socket's event. */
   const heard = (listener: () => void): void => {

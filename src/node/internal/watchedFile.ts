@@ -3,11 +3,12 @@
  * was before stays.
  */
 import * as Data from "effect/Data"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { constants } from "node:fs"
 import { open } from "node:fs/promises"
+import { duration } from "../../protocol/internal/option.ts"
 import { follow } from "../../tls/internal/follow.ts"
 
 /** The file cannot be read, or not be used; the message says which and why, and no secret. */
@@ -60,6 +61,7 @@ export const watchedFile = Effect.fnUntraced(function* <A>(
   options: Options<A>
 ): Effect.fn.Return<Watched<A>, FileError, Scope.Scope> {
   const { file, load, what } = options
+  const interval = duration("interval", options.interval, "5 seconds", "above 0")
   const fail = (reason: string) => new FileError({ file, reason })
   const read = Effect.tryPromise({ try: () => readText(file), catch: (cause) => fail(reasonOf(cause)) })
   const make = (text: string) => Effect.mapError(load(text), ({ message }) => fail(message))
@@ -78,8 +80,7 @@ export const watchedFile = Effect.fnUntraced(function* <A>(
   const watch = followed.again(again, ({ message }) =>
     Effect.logError(`${what} were not read anew, those of before stay: ${message}`)
   )
-  const interval = Duration.fromInputUnsafe(options.interval ?? "5 seconds")
-  if (Duration.isFinite(interval)) {
+  if (interval !== Infinity) {
     yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(interval), watch)))
   }
   return { current: () => value, reload }

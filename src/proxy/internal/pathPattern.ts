@@ -3,7 +3,7 @@
  * which may be nothing. A request's segments are compared after their percent encoding is taken away (RFC 3986 section
  * 2.1), one by one, so that an encoded slash does not make two of one. Dot segments mean nothing here: they are compared as they are.
  */
-import { wrong } from "../../connection/internal/option.ts"
+import { wrong } from "../../protocol/internal/option.ts"
 
 /** What a pattern finds, by the names in it; the rest is `*`. */
 export type Params<Pattern extends string> = Pattern extends `${infer Head}/${infer Tail}`

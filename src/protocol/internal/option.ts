@@ -25,6 +25,19 @@ export const number = (
   return given
 }
 
+/** A number that counts something which is not cut in pieces. */
+export const integer = <A extends number | undefined>(
+  name: string,
+  given: number | undefined,
+  otherwise: A,
+  [least, most]: readonly [least: number, most: number] = [0, Number.MAX_SAFE_INTEGER]
+): number | A => {
+  if (given === undefined) return otherwise
+  if (Number.isInteger(given) && given >= least && given <= most) return given
+  const range = most === Number.MAX_SAFE_INTEGER ? `from ${least} on` : `from ${least} to ${most}`
+  throw wrong(name, `a whole number ${range}`, given)
+}
+
 /** A duration, in milliseconds. */
 export const duration = (
   name: string,
