@@ -1,6 +1,6 @@
 /**
  * Options that cannot be, as a program without types has them, or one that computes them. Each is a defect of what it was given to,
- * before anything has begun, and says which option it is, what was expected and what came.
+ * and says which option it is, what was expected and what came.
  */
 import { NodeHttpClient, NodeHttpPlatform, NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
@@ -55,10 +55,12 @@ const makers: ReadonlyArray<
       pingInterval: ["abc", "a duration above 0"],
       handshakeTimeout: ["soon", "a duration that is not negative"],
       drainTimeout: [-1, "a duration that is not negative"],
+      closeTimeout: [Number.NaN, "a duration that is not negative"],
       maxHeaders: [Number.NaN, "a whole number from 0 on"],
       maxHeaderSize: [0, "a whole number from 1 to"],
       highWaterMark: [0.5, "a whole number from 1 to"],
-      compression: ["on", "a policy, true or false"],
+      compression: [[], "a policy, true or false"],
+      "proxyProtocol.maxHeaderSize": [Number.NaN, "a number from 0 on"],
       "keepAlive.time": [-1, "a duration that is not negative"],
       "keepAlive.interval": ["often", "a duration that is not negative"],
       "compression.level": [99, "a whole number from 1 to 9"],
@@ -142,7 +144,11 @@ const makers: ReadonlyArray<
       Effect.provideService(NodeRecorder.make({ file: nowhere, ...option }), Dialer, NodeDialer.make()),
     { maxFileSize: [Number.NaN, "a number from 0 on"], maxSessions: [-1, "a number from 0 on"] }
   ],
-  ["a hub", (option) => Hub.make(option), { maxSubscriptions: [Number.NaN, "a number from 0 on"] }],
+  [
+    "a hub",
+    (option) => Hub.make(option),
+    { maxSubscriptions: [Number.NaN, "a number from 0 on"], maxUnsent: [-1, "a number from 0 on"] }
+  ],
   ["a broadcast", (option) => Broadcast.send([], "all", option), { maxUnsent: [Number.NaN, "a number from 0 on"] }],
   [
     "users of a file",
@@ -153,7 +159,7 @@ const makers: ReadonlyArray<
     "users",
     (option) => Htpasswd.make(() => new Map(), option),
     {
-      concurrency: [0, "a whole number from 1 to 1024"],
+      concurrency: [0, "a whole number from 1 on, or Infinity"],
       maxWaiting: [Number.NaN, "a number from 0 on"],
       maxWaitingPerAddress: [-1, "a number from 0 on"],
       maxWrongPasswords: [Number.NaN, "a number from 0 on"],
@@ -231,4 +237,16 @@ describe("an option that cannot be", () => {
       )
     }
   }
+
+  it.live("is none: a limit that Infinity switches off", () =>
+    Effect.gen(function* () {
+      const limits = { maxConnections: Infinity, maxHeaders: Infinity, drainTimeout: "Infinity" } as const
+      yield* Effect.scoped(Layer.build(NodeWebSocketServer.layer({ ...limits, handshakeTimeout: Infinity })))
+      yield* Htpasswd.make(() => new Map(), { concurrency: Infinity, maxWaiting: Infinity, remember: "Infinity" })
+      yield* Effect.provide(
+        HttpTokenSource.make({ url: "http://127.0.0.1:1/{token}", cacheCapacity: Infinity, concurrency: Infinity }),
+        NodeHttpClient.layerUndici
+      )
+    })
+  )
 })

@@ -80,7 +80,10 @@ export const parseDuration = (flag: string, text: string): Effect.Effect<Duratio
   return Option.match(Duration.fromInput(input as Duration.Input), {
     onNone: () =>
       Effect.fail(usage(`--${flag} expects a duration, such as 30s or infinity; got ${JSON.stringify(text)}`)),
-    onSome: Effect.succeed
+    onSome: (duration) =>
+      Duration.toMillis(duration) >= 0
+        ? Effect.succeed(duration)
+        : Effect.fail(usage(`--${flag} expects a duration that is not negative; got ${JSON.stringify(text)}`))
   })
 }
 

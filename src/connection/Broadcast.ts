@@ -62,7 +62,13 @@ export interface Report {
   readonly slow: number
 }
 
-const defaultMaxUnsent = 1024 * 1024
+/**
+ * The default of `maxUnsent`.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const defaultMaxUnsent = 1024 * 1024
 
 /**
  * Sends a message to all of the connections that are open. It never fails: a connection that ends meanwhile is one that does

@@ -89,6 +89,7 @@ function* webSocketsOf(subscribers: ReadonlyMap<Subscriber, number>): Generator<
  */
 export const make = <Topic = string>(options: Options = {}): Effect.Effect<Hub<Topic>> =>
   Effect.sync(() => {
+    const maxUnsent = number("maxUnsent", options.maxUnsent, Broadcast.defaultMaxUnsent)
     const maxSubscriptions = number("maxSubscriptions", options.maxSubscriptions, 1024)
     /** With each subscriber, how often it has subscribed. */
     const topics = new Map<Topic, Map<Subscriber, number>>()
@@ -135,7 +136,7 @@ export const make = <Topic = string>(options: Options = {}): Effect.Effect<Hub<T
       publish: (topic, message, { except } = {}) =>
         Effect.suspend(() =>
           Broadcast.send(webSocketsOf(topics.get(topic) ?? nobody), message, {
-            maxUnsent: options.maxUnsent,
+            maxUnsent,
             slow: options.slow,
             except
           })

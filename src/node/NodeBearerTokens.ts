@@ -15,7 +15,7 @@ import { type FileError, watchedFile } from "./internal/watchedFile.ts"
  */
 export interface Options {
   readonly file: string
-  /** How often the file is looked at; `Duration.infinity` leaves it to `reload`. Default: 5 seconds. */
+  /** How often the file is looked at, above 0; `Duration.infinity` leaves it to `reload`. Default: 5 seconds. */
   readonly interval?: Duration.Input | undefined
 }
 

@@ -21,7 +21,7 @@ export interface Options {
    * one line of text. Default: `keys`.
    */
   readonly kind?: "keys" | "secret" | undefined
-  /** How often the file is looked at; `Duration.infinity` is never. Default: 5 seconds. */
+  /** How often the file is looked at, above 0; `Duration.infinity` is never. Default: 5 seconds. */
   readonly interval?: Duration.Input | undefined
 }
 

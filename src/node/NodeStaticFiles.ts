@@ -47,7 +47,7 @@ export interface Options {
   readonly cacheControl?: string | undefined
   /** The most requests that are being answered at a time; more get 503. Default: 1,000. */
   readonly maxRequests?: number | undefined
-  /** A client that takes nothing of an answer for this long is cut off. Default: 30 seconds. */
+  /** A client that takes nothing of an answer for this long is cut off; `"Infinity"` lets it be. Default: 30 seconds. */
   readonly stallTimeout?: Duration.Input | undefined
 }
 

@@ -77,7 +77,7 @@ export interface Options {
   readonly clientCertificates?: ClientCertificates | undefined
   /** Whether the port speaks `ws` as well, told from TLS by the first byte. Default: `false`. */
   readonly plaintext?: boolean | undefined
-  /** How long a client may send nothing during the handshake. Default: as long as `handshakeTimeout` lets it. */
+  /** How long a client may send nothing during the handshake, above 0. Default: as long as `handshakeTimeout` lets it. */
   readonly inactivityTimeout?: Duration.Input | undefined
   /** Is told the steps of each handshake, the alerts, and why one failed: for a log. */
   readonly onStatus?: ((peer: Peer, message: string) => void) | undefined

@@ -17,7 +17,7 @@ import type * as Net from "node:net"
 import type { Duplex } from "node:stream"
 import * as Telemetry from "../connection/Telemetry.ts"
 import type * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
-import { duration, integer } from "../protocol/internal/option.ts"
+import { duration, integer, number } from "../protocol/internal/option.ts"
 import type * as AccessList from "../server/AccessList.ts"
 import type { Admission } from "../server/Admission.ts"
 import type * as ForwardedFor from "../server/ForwardedFor.ts"
@@ -106,7 +106,7 @@ export interface Options {
    * front of it have come, it is how long these may make no progress. Default: 10 seconds.
    */
   readonly handshakeTimeout?: Duration.Input | undefined
-  /** The largest head in bytes; 431. Default: 16 KiB. */
+  /** The largest head in bytes, 1 to 2^31 - 1; 431. Default: 16 KiB. */
   readonly maxHeaderSize?: number | undefined
   /** The most header lines; 431. Default: 100. */
   readonly maxHeaders?: number | undefined
@@ -132,7 +132,7 @@ export interface Options {
     | undefined
   /**
    * The bytes that are read ahead of each connection, and written ahead, before the other side waits; over TLS four times as many are
-   * written ahead if the system takes them at once. Default: 64 KiB.
+   * written ahead if the system takes them at once. 1 to 2^31 - 1. Default: 64 KiB.
    */
   readonly highWaterMark?: number | undefined
   /** Load balancers whose word is taken for the client's address, in the PROXY protocol. Default: none. */
@@ -281,6 +281,7 @@ export const make = Effect.fnUntraced(function* (
   })
 
   const { admit, keepAlive, proxyProtocol } = options
+  number("proxyProtocol.maxHeaderSize", proxyProtocol?.maxHeaderSize, 0)
   const gate =
     options.tls === undefined
       ? undefined

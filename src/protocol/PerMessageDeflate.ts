@@ -55,7 +55,7 @@ export interface Policy {
 }
 
 /**
- * Whether and how to compress; `true` is a policy of defaults.
+ * Whether and how to compress; `true` is a policy of defaults. Whatever is given a policy that cannot be one throws a `RangeError`.
  *
  * @category models
  * @since 0.1.0
@@ -63,7 +63,7 @@ export interface Policy {
 export type Setting = Policy | boolean
 
 /**
- * What a setting asks for, if anything. A policy that cannot be one, such as a window of 20 bits, is a `RangeError`.
+ * What a setting asks for, if anything.
  *
  * @category negotiation
  * @since 0.1.0
@@ -71,7 +71,8 @@ export type Setting = Policy | boolean
 export const wanted = (setting: Setting | undefined): Policy | undefined => {
   if (setting === undefined || setting === false) return undefined
   if (setting === true) return defaults
-  if (typeof setting !== "object" || setting === null) throw wrong("compression", "a policy, true or false", setting)
+  if (typeof setting !== "object" || setting === null || Array.isArray(setting))
+    throw wrong("compression", "a policy, true or false", setting)
   const { clientMaxWindowBits, level, serverMaxWindowBits, threshold } = setting
   integer("compression.serverMaxWindowBits", serverMaxWindowBits, maxWindowBits, [minWindowBits, maxWindowBits])
   integer("compression.clientMaxWindowBits", clientMaxWindowBits, maxWindowBits, [minWindowBits, maxWindowBits])

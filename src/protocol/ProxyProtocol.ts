@@ -17,6 +17,7 @@ import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import { Gathered } from "./internal/gathered.ts"
+import { number } from "./internal/option.ts"
 import * as ProxyHeader from "./internal/proxyHeader.ts"
 import * as ProxyTlvs from "./internal/proxyTlvs.ts"
 import { writeBinary, writeLine } from "./internal/proxyWriting.ts"
@@ -285,7 +286,7 @@ export class Decoder {
 
   /** `maxSize` bounds headers of version 2, in bytes. Default: 16 KiB. */
   constructor(options: { readonly maxSize?: number | undefined } = {}) {
-    this.maxSize = options.maxSize ?? defaultMaxSize
+    this.maxSize = number("maxSize", options.maxSize, defaultMaxSize)
   }
 
   /** All bytes that were pushed. */

@@ -76,7 +76,7 @@ export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<TokenSource["Service"], TokenSourceError, HttpClient.HttpClient> {
   const cacheCapacity = integer("cacheCapacity", options.cacheCapacity, 1000)
-  const concurrency = integer("concurrency", options.concurrency, 32, [1, Number.MAX_SAFE_INTEGER])
+  const concurrency = integer("concurrency", options.concurrency, 32, [1, Infinity])
   const maxSize = number("maxSize", options.maxSize, 16 * 1024)
   const timeout = duration("timeout", options.timeout, "5 seconds", "above 0")
   const cacheFor = duration("cacheFor", options.cacheFor, "10 seconds")

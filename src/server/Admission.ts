@@ -58,7 +58,8 @@ export interface Admission {
 }
 
 /**
- * Where a request or a connection comes from. It is asked for only where a limit is by address.
+ * Where a request or a connection comes from. It is asked for only where a limit is by address, when it comes; what was asked for
+ * then is known when it leaves.
  *
  * @category models
  * @since 0.1.0

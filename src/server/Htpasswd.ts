@@ -93,7 +93,7 @@ export const parse = (
  * @since 0.1.0
  */
 export interface Options {
-  /** The most checks at a time. Default: 1. */
+  /** The most checks at a time, 1 at the least. Default: 1. */
   readonly concurrency?: number | undefined
   /** The most that wait for one; more get 503. Default: 64. */
   readonly maxWaiting?: number | undefined
@@ -109,7 +109,7 @@ export interface Options {
    * Default: 10.
    */
   readonly maxWrongPasswords?: number | undefined
-  /** The highest cost of a hash (2^cost rounds) in the file. Default: 12. */
+  /** The highest cost of a hash (2^cost rounds) in the file, from 4 to bcrypt's own most, 31. Default: 12. */
   readonly maxCost?: number | undefined
   /** How long a password that was right is remembered; 0 is not at all. Default: 1 minute. */
   readonly remember?: Duration.Input | undefined
@@ -158,7 +158,7 @@ export const make = Effect.fnUntraced(function* (
   options: Options = {}
 ): Effect.fn.Return<Htpasswd> {
   const clock = yield* Clock.Clock
-  const running = yield* Semaphore.make(integer("concurrency", options.concurrency, 1, [1, 1024]))
+  const running = yield* Semaphore.make(integer("concurrency", options.concurrency, 1, [1, Infinity]))
   const compare = options.compare ?? compareHere
   const maxWaiting = number("maxWaiting", options.maxWaiting, 64)
   const remember = duration("remember", options.remember, "1 minute")

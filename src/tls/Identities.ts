@@ -195,7 +195,7 @@ export interface Source extends CertificateStore.Store {
 export interface ReloadingOptions extends SeveralOptions {
   /** At least one. */
   readonly sources: ReadonlyArray<Source>
-  /** How often the files are looked at; `Duration.infinity` leaves it to `reload`. Default: 5 seconds. */
+  /** How often the files are looked at, above 0; `Duration.infinity` leaves it to `reload`. Default: 5 seconds. */
   readonly interval?: Duration.Input | undefined
 }
 

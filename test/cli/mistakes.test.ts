@@ -92,6 +92,14 @@ const mistakes: ReadonlyArray<Mistake> = [
   ],
   [["echo", "0", "--close-timeout", "-5s"], ["--close-timeout"]],
   [
+    ["echo", "0", "--drain-timeout=-5 seconds"],
+    ["--drain-timeout", "not negative", "-5 seconds"]
+  ],
+  [
+    ["echo", "0", "--close-timeout=-Infinity"],
+    ["--close-timeout", "not negative", "-Infinity"]
+  ],
+  [
     ["echo", "0", "--idle-timeout", "0"],
     ["--idle-timeout", "more than no time", "infinity"]
   ],

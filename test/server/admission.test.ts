@@ -8,7 +8,8 @@ import type * as WebSocketServer from "../../src/server/WebSocketServer.ts"
 import { close, type Peer, settled } from "../connection/connected.ts"
 import { counting, countingLimit } from "../connection/metrics.ts"
 import { memoryServer } from "./memory-listener.ts"
-import { drain } from "./serving.ts"
+import { drain, eventually, serving } from "./serving.ts"
+import { upgraded } from "./wire.ts"
 
 const serve = Effect.fnUntraced(function* (options: WebSocketServer.Options) {
   const memory = yield* memoryServer(options)
@@ -273,6 +274,31 @@ describe("Admission", () => {
       admission.goAway(third)
       admission.goAway(third)
       assert.isUndefined(admission.knock(from("192.0.2.3")))
+    })
+  )
+})
+
+describe("an admission of the application's own", () => {
+  it.live("knows of who leaves what it asked of who came", () =>
+    Effect.gen(function* () {
+      const asked: Array<string> = []
+      const tell = (what: string, { peer, remoteAddress }: Admission.From) =>
+        void asked.push(`${what} ${remoteAddress} ${peer?.remoteAddress}`)
+      const admission: Admission.Admission = {
+        knock: () => undefined,
+        goAway: () => {},
+        enter: (from) => tell("enter", from),
+        leave: (from) => tell("leave", from),
+        size: () => 0
+      }
+      const { port } = yield* serving(() => Effect.void, { admission })
+      const client = yield* upgraded(port)
+      client.end()
+      yield* eventually(
+        "it has left",
+        Effect.sync(() => asked.length === 2)
+      )
+      assert.deepStrictEqual(asked, ["enter 127.0.0.1 127.0.0.1", "leave 127.0.0.1 127.0.0.1"])
     })
   )
 })

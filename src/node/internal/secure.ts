@@ -193,7 +193,7 @@ export const make = Effect.fnUntraced(function* (
 
   /** Fails when nothing comes for too long, looking four times in that time. */
   const watchful = <A>(self: Effect.Effect<A, TlsHandshakeError>, socket: Net.Socket) => {
-    if (inactivity === Infinity || inactivity <= 0) return self
+    if (inactivity === Infinity) return self
     const inactive = Effect.gen(function* () {
       let seen = socket.bytesRead
       for (let quiet = 0; quiet < 4; quiet++) {

@@ -83,7 +83,7 @@ export interface Named {
   readonly address: string | undefined
 }
 
-/** One request to upgrade. It lives as long as the connection, and so holds no more than it needs. */
+/** One request to upgrade, until it is answered. */
 export class NodeUpgrade implements Upgrade {
   readonly request: OpeningHandshake.Request
   private readonly socket: Duplex

@@ -25,16 +25,16 @@ export const number = (
   return given
 }
 
-/** A number that counts something which is not cut in pieces. */
+/** A number that counts what is not cut in pieces. Where there is no most, `Infinity` is no limit. */
 export const integer = <A extends number | undefined>(
   name: string,
   given: number | undefined,
   otherwise: A,
-  [least, most]: readonly [least: number, most: number] = [0, Number.MAX_SAFE_INTEGER]
+  [least, most]: readonly [least: number, most: number] = [0, Infinity]
 ): number | A => {
   if (given === undefined) return otherwise
-  if (Number.isInteger(given) && given >= least && given <= most) return given
-  const range = most === Number.MAX_SAFE_INTEGER ? `from ${least} on` : `from ${least} to ${most}`
+  if ((Number.isInteger(given) || given === Infinity) && given >= least && given <= most) return given
+  const range = most === Infinity ? `from ${least} on, or Infinity` : `from ${least} to ${most}`
   throw wrong(name, `a whole number ${range}`, given)
 }
 
@@ -46,7 +46,9 @@ export const duration = (
   least: Least = "from 0 on"
 ): number => {
   const millis = Option.map(Duration.fromInput(given ?? otherwise), Duration.toMillis)
-  if (Option.isSome(millis) && isAt(least, millis.value)) return millis.value
+  // to Effect it is no time
+  const isNone = typeof given === "number" && Number.isNaN(given)
+  if (!isNone && Option.isSome(millis) && isAt(least, millis.value)) return millis.value
   const expected = least === "above 0" ? "a duration above 0" : "a duration that is not negative"
   throw wrong(name, `${expected}, such as "30 seconds" or "Infinity"`, given)
 }

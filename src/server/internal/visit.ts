@@ -49,17 +49,21 @@ export class Visit implements Admission.From, Opened, Ongoing, Host {
   /** The handler's, once anything asked for it. */
   private scope: Scope.Closeable | undefined = undefined
 
+  // declared, so that they take no memory where no limit is by address
+  declare private address: string | undefined
+  declare private line: Peer | undefined
+
   constructor(house: House, keeper: Keeper<unknown> | undefined) {
     this.keeper = keeper
     this.house = house
   }
 
-  /** Where it comes from, as long as that is asked for: it is counted before it is answered. */
+  // where it comes from: what a limit asked for when it came, it may ask for again when it leaves
   get remoteAddress(): string | undefined {
-    return this.opening?.remoteAddress
+    return this.opening === undefined ? this.address : (this.address = this.opening.remoteAddress)
   }
   get peer(): Peer | undefined {
-    return this.opening?.peer
+    return this.opening === undefined ? this.line : (this.line = this.opening.peer)
   }
 
   /** Once the request is answered. */
