@@ -304,8 +304,10 @@ export const make = Effect.fnUntraced(function* (
     onLate: (socket) => onClientError(lateHead, socket)
   })
   if (timeout !== Infinity) {
+    // behind what came while the process did something else
+    const look = () => setImmediate(() => reception.sweep())
     yield* Effect.acquireRelease(
-      Effect.sync(() => setInterval(() => reception.sweep(), checkMillis).unref()),
+      Effect.sync(() => setInterval(look, checkMillis).unref()),
       (timer) => Effect.sync(() => clearInterval(timer))
     )
   }

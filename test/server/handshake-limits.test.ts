@@ -20,6 +20,11 @@ const bitten = <A, R>(limit: string, status: number, self: Effect.Effect<A, neve
     return { bites, refusals }
   })
 
+/** Has this process do nothing for so many milliseconds. */
+const idle = (millis: number) => {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, millis)
+}
+
 describe("handshakeTimeout", () => {
   it.live("answers 408 to a client that sends nothing, and counts it", () =>
     Effect.gen(function* () {
@@ -37,6 +42,25 @@ describe("handshakeTimeout", () => {
         })
       )
       assert.deepStrictEqual(counts, { bites: 1, refusals: 1 })
+    })
+  )
+
+  it.live("counts no time in which this process did nothing: a head that came meanwhile is read first", () =>
+    Effect.gen(function* () {
+      const { port } = yield* serving(drain, { handshakeTimeout: "200 millis" })
+      const wire = yield* connect(port)
+      // it is accepted
+      yield* Effect.sleep("20 millis")
+      yield* Effect.callback<void>((resume) => {
+        setTimeout(() => {
+          wire.write(upgradeRequest())
+          idle(300)
+          resume(Effect.void)
+        }, 1)
+        // by then the sweep is due, too, right behind it
+        idle(100)
+      })
+      assert.strictEqual((yield* wire.response).status, 101)
     })
   )
 
