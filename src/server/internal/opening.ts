@@ -1,6 +1,6 @@
 /**
  * A request to open a connection, from its admission to its answer. It is let go of with that, unless the application keeps it: a
- * connection lives for long, there may be many, and a browser's request takes more memory than all else of a connection that waits.
+ * connection lives for long, there may be many, and a browser's request takes a third of the memory of one that waits.
  */
 import * as Effect from "effect/Effect"
 import type * as Socket from "effect/socket/Socket"
