@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Net from "node:net"
 import type { DialError } from "../../proxy/Dialer.ts"
 import * as LeanReads from "./leanReads.ts"
-import { startTimer } from "./timers.ts"
+import { Timer } from "./timers.ts"
 
 /** An endpoint that could not be connected to. */
 export interface Missed {
@@ -82,8 +82,8 @@ class Race<E> {
   private readonly open: Array<Net.Socket> = []
   private readonly missed: Array<Missed> = []
   private begun = 0
-  private timer: NodeJS.Timeout | undefined = undefined
-  private limit: NodeJS.Timeout | undefined = undefined
+  private timer: Timer | undefined = undefined
+  private limit: Timer | undefined = undefined
 
   constructor(
     endpoints: NonEmptyReadonlyArray<Net.NetConnectOpts>,
@@ -97,7 +97,7 @@ class Race<E> {
 
   begin(): void {
     const { limit } = this.attempts
-    if (limit !== undefined) this.limit = startTimer(limit.millis, () => this.end(Effect.fail(limit.late())))
+    if (limit !== undefined) this.limit = new Timer(limit.millis, () => this.end(Effect.fail(limit.late())))
     this.next()
   }
 
@@ -106,10 +106,10 @@ class Race<E> {
   }
 
   private next(): void {
-    clearTimeout(this.timer)
+    this.timer?.stop()
     const endpoint = this.endpoints[this.begun++]!
     const { delay, isLean } = this.attempts
-    if (!this.isLast) this.timer = startTimer(delay, () => this.next())
+    if (!this.isLast) this.timer = new Timer(delay, () => this.next())
     // the target's FIN must not end our side: what the client has sent is still to be delivered
     const socket = Net.connect({ ...endpoint, allowHalfOpen: true, ...(isLean && { onread: LeanReads.onread }) })
     if (isLean) LeanReads.begin(socket)
@@ -150,8 +150,8 @@ class Race<E> {
 
   /** Destroys what is not connected yet, and begins no more. */
   stop(): void {
-    clearTimeout(this.timer)
-    clearTimeout(this.limit)
+    this.timer?.stop()
+    this.limit?.stop()
     for (const socket of this.open.splice(0)) socket.destroy()
   }
 }

@@ -18,7 +18,7 @@ import type { Door } from "./door.ts"
 import { peerOf, type TcpPeer } from "./peer.ts"
 import * as ProxyHeader from "./proxyHeader.ts"
 import type { Gate } from "./secure.ts"
-import { startTimer } from "./timers.ts"
+import { Timer } from "./timers.ts"
 import { endWith, ignoreError, notPlain, refuse } from "./upgrade.ts"
 
 export interface Options {
@@ -138,10 +138,10 @@ export class Entrance {
       gate.late(peer)
       this.cutOff(visitor)
     }
-    const timer = startTimer(timeout, late)
+    const timer = new Timer(timeout, late)
     const end = gate.secure(socket, peer, (passed) => {
       if (isLate) return
-      clearTimeout(timer)
+      timer.stop()
       if (Exit.isSuccess(passed)) return this.serve(visitor, passed.value)
       this.turnAway(visitor, passed.cause)
     })

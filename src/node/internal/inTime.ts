@@ -7,7 +7,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import { startTimer } from "./timers.ts"
+import { Timer } from "./timers.ts"
 
 /** Interrupts the effect after so many milliseconds, and fails with `late` when it has ended; what is done by then is done. */
 export const inTime = <A, E>(self: Effect.Effect<A, E>, millis: number, late: () => E): Effect.Effect<A, E> =>
@@ -19,9 +19,9 @@ export const inTime = <A, E>(self: Effect.Effect<A, E>, millis: number, late: ()
         isLate = true
         fiber.interruptUnsafe()
       }
-      const timer = startTimer(millis, interrupt)
+      const timer = new Timer(millis, interrupt)
       fiber.addObserver((exit) => {
-        clearTimeout(timer)
+        timer.stop()
         const isOver = isLate && Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
         resume(isOver ? Effect.suspend(() => Effect.fail(late())) : exit)
       })

@@ -9,7 +9,7 @@ import { type Answer, NoAnswer, type Request } from "../../client/UpgradeDialer.
 import * as Alerts from "../../tls/Alerts.ts"
 import * as NodeSocket from "../NodeSocket.ts"
 import { quiet } from "./connecting.ts"
-import { startTimer } from "./timers.ts"
+import { Timer } from "./timers.ts"
 import { alertOf } from "./handshakeFault.ts"
 
 /** The most that the head of the answer may be. */
@@ -77,9 +77,9 @@ export const ask = (
     let answered: (() => void) | undefined
     request.on("error", (cause) => (answered === undefined ? fail(failure(cause)) : answered()))
     const late = () => (answered === undefined ? fail(tooLate(patience)) : answered())
-    const timer = startTimer(patience, late)
+    const timer = new Timer(patience, late)
     const stop = () => {
-      clearTimeout(timer)
+      timer.stop()
       clearTimeout(bodyTimer)
     }
     request.on("information", () => {

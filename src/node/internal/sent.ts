@@ -4,6 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { Duplex } from "node:stream"
+import { Timer } from "./timers.ts"
 
 /** How the sending of the stream is. */
 export interface Sender {
@@ -29,11 +30,11 @@ export const sent = (stream: Duplex, sender: Sender, patience: number): Effect.E
       if (sender.isReset) return resume(Effect.void)
       if (sender.taken === taken || --rounds === 0) sender.reset()
       ;({ taken } = sender)
-      timer = setTimeout(check, patience)
+      timer = new Timer(patience, check)
     }
-    let timer = setTimeout(check, patience)
+    let timer = new Timer(patience, check)
     stream.once("close", () => {
-      clearTimeout(timer)
+      timer.stop()
       resume(Effect.void)
     })
     // an end in order would come before the reset
