@@ -31,7 +31,7 @@ import { reset } from "./internal/reset.ts"
 import { sent } from "./internal/sent.ts"
 import { ended, gone, readError, writeError } from "./internal/socketErrors.ts"
 import { type Chunks, puller, type Resume, takenBy } from "./internal/taking.ts"
-import { maxTimer } from "./internal/timers.ts"
+import { maxTimer, Timer } from "./internal/timers.ts"
 
 type Waiter<A> = (effect: Effect.Effect<A, Socket.SocketError>) => void
 
@@ -269,11 +269,11 @@ class NodeSocket
       if (!stream.writableEnded) stream.end()
       if (this.over !== undefined || stream.destroyed) return resume(gone)
       const done = () => {
-        clearTimeout(timer)
+        timer.stop()
         this.lingering = undefined
         resume(gone)
       }
-      const timer = setTimeout(done, Math.min(lingerMillis, maxTimer))
+      const timer = new Timer(lingerMillis, done)
       this.lingering = done
       this.kept = undefined
       this.unpause()

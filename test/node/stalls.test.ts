@@ -3,9 +3,15 @@
  * alone who sent nothing.
  */
 import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Worker } from "node:worker_threads"
+import { close } from "../connection/connected.ts"
+import { countingLimit } from "../connection/metrics.ts"
+import { serving } from "../server/serving.ts"
+import { connect, upgradeRequest } from "../server/wire.ts"
+import { echoing, isLetIn } from "../tls/listening.ts"
 import * as WebSocketClient from "../../src/client/WebSocketClient.ts"
 import { Timer } from "../../src/node/internal/timers.ts"
 import * as NodeDialer from "../../src/node/NodeDialer.ts"
@@ -28,24 +34,29 @@ const stalled = <A, E, R>(self: Effect.Effect<A, E, R>, millis: number) =>
     self
   )
 
-/** An HTTP server in a thread of its own, which says when it was asked, and no so many milliseconds later. */
-const declining = (millis: number, onAsked: () => void) =>
+/** An HTTP server in a thread of its own, which says no when it is asked, and tells both. */
+const declining = (onAsked: (sent: Int32Array) => void) =>
   Effect.acquireRelease(
     Effect.callback<{ readonly worker: Worker; readonly port: number }>((resume) => {
       const answer = "HTTP/1.1 403 Forbidden\\r\\nContent-Length: 2\\r\\n\\r\\nno"
+      const sent = new Int32Array(new SharedArrayBuffer(4))
       const worker = new Worker(
-        `const { parentPort } = require("node:worker_threads")
+        `const { parentPort, workerData: sent } = require("node:worker_threads")
+        const tell = () => {
+          Atomics.store(sent, 0, 1)
+          Atomics.notify(sent, 0)
+        }
         const server = require("node:net").createServer((socket) => {
           socket.on("error", () => {}).once("data", () => {
-            parentPort.postMessage(0)
-            setTimeout(() => socket.end("${answer}"), ${millis})
+            parentPort.postMessage("asked")
+            setTimeout(() => socket.end("${answer}", tell), 50)
           })
         })
         server.listen(0, "127.0.0.1", () => parentPort.postMessage(server.address().port))`,
-        { eval: true }
+        { eval: true, workerData: sent }
       )
       worker.once("message", (port: number) => {
-        worker.once("message", onAsked)
+        worker.once("message", () => onAsked(sent))
         resume(Effect.succeed({ worker, port }))
       })
     }),
@@ -63,7 +74,7 @@ describe("a process that stalls", () => {
         const { dns } = names({ "db.example": ["127.0.0.1"] })
         const { dial } = NodeDialer.make({ dns, dialTimeout: 100 })
         const target = new Target({ host, port: listener.port })
-        // the first one waits for what it loads
+        // the first one may take more turns
         yield* dial(target)
         yield* listener.accept
         yield* stalled(dial(target), 300)
@@ -89,13 +100,55 @@ describe("a process that stalls", () => {
 
   it.live("has the answer to an opening handshake that came meanwhile", () =>
     Effect.gen(function* () {
-      const { port } = yield* declining(50, () => stall(400))
+      const { port } = yield* declining((sent) => {
+        // it is answered, and then the time is over
+        Atomics.wait(sent, 0, 0, 5000)
+        stall(1200)
+      })
       const client = yield* WebSocketClient.make().pipe(
-        Effect.provide(Layer.merge(NodeUpgradeDialer.layer({ handshakeTimeout: "200 millis" }), NodeZlib.layer))
+        Effect.provide(Layer.merge(NodeUpgradeDialer.layer({ handshakeTimeout: "1 second" }), NodeZlib.layer))
       )
       const { reason } = yield* Effect.flip(client.connect(`ws://127.0.0.1:${port}`))
       assert.strictEqual(reason._tag, "Declined")
     }).pipe(Effect.scoped)
+  )
+
+  it.live("has the TLS handshake of a client that it has let wait", () =>
+    Effect.gen(function* () {
+      const { port } = yield* echoing({}, { handshakeTimeout: "400 millis" })
+      const wire = yield* connect(port)
+      // it is accepted
+      yield* Effect.sleep("20 millis")
+      assert.isTrue(yield* stalled(isLetIn(port, { socket: wire.socket }), 600))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("has the Close frame that a client answered with meanwhile", () =>
+    Effect.gen(function* () {
+      const closed = yield* Deferred.make<unknown>()
+      const bites = yield* countingLimit(
+        "closeTimeout",
+        Effect.gen(function* () {
+          const { port } = yield* serving(
+            (webSocket) =>
+              Effect.ensuring(
+                webSocket.close(),
+                Effect.flatMap(webSocket.closed, (info) => Deferred.succeed(closed, info))
+              ),
+            { closeTimeout: "200 millis" }
+          )
+          const wire = yield* connect(port)
+          wire.write(upgradeRequest())
+          assert.strictEqual((yield* wire.response).status, 101)
+          yield* wire.next
+          wire.send(close(1000))
+          stall(400)
+          assert.strictEqual(yield* wire.ended, "FIN")
+          yield* Deferred.await(closed)
+        }).pipe(Effect.scoped)
+      )
+      assert.strictEqual(bites, 0)
+    })
   )
 
   it.live("gives up who did not answer all the same", () =>

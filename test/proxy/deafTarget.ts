@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { type ChildProcess, spawn } from "node:child_process"
 import * as Net from "node:net"
+import { Timer } from "../../src/node/internal/timers.ts"
 import { Target } from "../../src/proxy/Target.ts"
 
 const program = `
@@ -25,13 +26,13 @@ const started = Effect.callback<readonly [ChildProcess, number]>((resume) => {
 const knock = (port: number): Effect.Effect<Net.Socket | undefined> =>
   Effect.callback((resume) => {
     const socket = Net.connect({ host: "127.0.0.1", port })
-    const timer = setTimeout(() => {
+    const timer = new Timer(150, () => {
       socket.destroy()
       resume(Effect.succeed(undefined))
-    }, 150)
+    })
     socket.on("error", () => {})
     socket.once("connect", () => {
-      clearTimeout(timer)
+      timer.stop()
       resume(Effect.succeed(socket))
     })
   })

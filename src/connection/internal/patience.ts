@@ -36,11 +36,10 @@ export const closePatience = ({ limits, unsent }: Slow): number =>
 const stall = (peer: Slow, rounds: number, quiet = 1): Effect.Effect<void> =>
   Effect.suspend(() => {
     const { taken } = peer
-    return Effect.delay(
-      Effect.suspend(() => {
-        if (peer.taken !== taken) return rounds === 1 ? Effect.void : stall(peer, rounds - 1)
-        return peer.unsent > 0 && quiet < congestedPatience ? stall(peer, rounds, quiet + 1) : Effect.void
-      }),
-      peer.limits.closeTimeout
-    )
+    const look = Effect.suspend(() => {
+      if (peer.taken !== taken) return rounds === 1 ? Effect.void : stall(peer, rounds - 1)
+      return peer.unsent > 0 && quiet < congestedPatience ? stall(peer, rounds, quiet + 1) : Effect.void
+    })
+    // behind what came while the process did something else
+    return Effect.delay(Effect.andThen(Effect.yieldNow, look), peer.limits.closeTimeout)
   })

@@ -70,7 +70,7 @@ export const ask = (
       maxHeaderSize: maxHead
     })
     let interim = 0
-    let bodyTimer: NodeJS.Timeout | undefined
+    let bodyTimer: Timer | undefined
     // what is too many is too large: those behind the first thousand would be left out unseen
     request.maxHeadersCount = 0
     /** Says what came of an answer whose status is known. */
@@ -80,7 +80,7 @@ export const ask = (
     const timer = new Timer(patience, late)
     const stop = () => {
       timer.stop()
-      clearTimeout(bodyTimer)
+      bodyTimer?.stop()
     }
     request.on("information", () => {
       if (++interim > maxInterim) fail(unreadable(`answered more than ${maxInterim} times with 1xx`))
@@ -105,7 +105,7 @@ export const ask = (
         resume(Effect.succeed({ status: response.statusCode ?? 0, headers: headersOf(response), body }))
       }
       answered = done
-      bodyTimer = setTimeout(done, bodyPatience)
+      bodyTimer = new Timer(bodyPatience, done)
       response.on("data", (chunk: Buffer) => {
         chunks.push(chunk)
         size += chunk.length

@@ -76,7 +76,8 @@ const optionsOf = ({ destination, firewall, patience }: Negotiation<Socks>): Soc
       ...(firewall.user === undefined ? {} : { userId: firewall.user }),
       ...(password === undefined ? {} : { password: Redacted.value(password) })
     },
-    timeout: Math.min(patience, maxPatience)
+    // a timer that knows of no stalls: who dials has another
+    timeout: Math.min(2 * patience, maxPatience)
   }
 }
 

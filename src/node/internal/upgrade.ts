@@ -12,6 +12,7 @@ import type { Peer, Upgrade } from "../../server/UpgradeListener.ts"
 import * as NodeSocket from "../NodeSocket.ts"
 import { dismiss } from "./attended.ts"
 import { peerOf, remoteAddressOf } from "./peer.ts"
+import { Timer } from "./timers.ts"
 
 export const refusal = (status: number, reason: string) => new OpeningHandshake.Refusal({ status, reason })
 export const unavailable = refusal(503, "The server takes no connections now.")
@@ -63,11 +64,11 @@ export const endWith = (socket: Duplex, word: string | Uint8Array): Effect.Effec
   Effect.callback<void>((resume) => {
     if (socket.destroyed) return resume(Effect.void)
     const done = () => {
-      clearTimeout(timer)
+      timer.stop()
       socket.destroy()
       resume(Effect.void)
     }
-    const timer = setTimeout(done, lingerMillis)
+    const timer = new Timer(lingerMillis, done)
     dismiss(socket)
     socket.on("error", done).on("end", done).on("close", done)
     socket.end(word)
