@@ -19,6 +19,8 @@ export interface LoadOptions {
   readonly scheme: Scheme
   readonly host: string
   readonly port: number
+  /** The address to connect from, for more connections than one has ports. Default: what the system takes. */
+  readonly from?: string | undefined
   readonly mode: "echo" | "turns" | "latency" | "broadcast" | "upload" | "download" | "handshake" | "idle"
   /** Whether the server keeps message boundaries: an echo server does, a proxy need not. */
   readonly boundaries: boolean
@@ -98,9 +100,9 @@ export class Connection {
       violation: (reason) => load.fail(`the server broke the protocol: ${reason}`)
     }
     this.reader = new FrameReader(sink, compression !== undefined)
-    const { host, port, scheme } = load.options
+    const { from, host, port, scheme } = load.options
     const onread = { buffer: readBuffer, callback: (length: number) => this.read(length) }
-    const address = { host, port, noDelay: true, onread }
+    const address = { host, port, noDelay: true, onread, ...(from !== undefined && { localAddress: from }) }
     const isSecure = scheme === "wss" || scheme === "tls"
     this.socket = isSecure ? tls.connect({ ...address, rejectUnauthorized: false }) : net.connect(address)
     this.socket.on(isSecure ? "secureConnect" : "connect", () => this.connected())

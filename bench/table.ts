@@ -1,5 +1,5 @@
 /**
- * The table of the README, in which a run replaces the rows that it has measured and leaves the others: all rows take an hour. Each
+ * The table of the README, in which a run replaces the rows that it has measured and leaves the others: all rows take two hours. Each
  * says when and how it was measured; rows of another machine do not stay. Pure but for `write`.
  */
 import { readFileSync, writeFileSync } from "node:fs"
