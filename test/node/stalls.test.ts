@@ -115,11 +115,11 @@ describe("a process that stalls", () => {
 
   it.live("has the TLS handshake of a client that it has let wait", () =>
     Effect.gen(function* () {
-      const { port } = yield* echoing({}, { handshakeTimeout: "400 millis" })
+      const { port } = yield* echoing({}, { handshakeTimeout: "1 second" })
       const wire = yield* connect(port)
       // it is accepted
       yield* Effect.sleep("20 millis")
-      assert.isTrue(yield* stalled(isLetIn(port, { socket: wire.socket }), 600))
+      assert.isTrue(yield* stalled(isLetIn(port, { socket: wire.socket }), 1300))
     }).pipe(Effect.scoped)
   )
 
