@@ -25,7 +25,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "side by side",
-          include: ["test/**/*.test.ts"],
+          include: ["test/**/*.test.ts", "examples/*.test.ts"],
           exclude: ["test/e2e/**", "test/soak/**", alone, ...(noOpenssl === undefined ? [] : tls)]
         }
       },

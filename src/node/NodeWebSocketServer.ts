@@ -9,6 +9,8 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as HttpServer from "effect/http/HttpServer"
 import * as Layer from "effect/Layer"
+import * as NetAddress from "effect/net/NetAddress"
+import type * as WebSocketClient from "../client/WebSocketClient.ts"
 import * as Admission from "../server/Admission.ts"
 import type { ListenError } from "../server/UpgradeListener.ts"
 import { UpgradeListener } from "../server/UpgradeListener.ts"
@@ -108,6 +110,46 @@ export const layerHttp = (
         ),
         Layer.provide(NodeZlib.layer),
         Layer.merge(layerHttpServices)
+      )
+    })
+  )
+
+/**
+ * What a server under test may be told: all but where it listens, which is a port of this machine that the system chooses.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface TestOptions extends Omit<Options, "accepted" | "descriptor" | "host" | "port" | "tls" | "unix"> {}
+
+/**
+ * A server for tests of handlers, and a client for which a path is a URL: `WebSocketClient.connect("/room")` connects to the server.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerTest = (
+  options: TestOptions = {}
+): Layer.Layer<WebSocketClient.WebSocketClient | WebSocketServer.WebSocketServer, ListenError> =>
+  Layer.unwrap(
+    Effect.gen(function* () {
+      // who serves needs no client
+      const [{ WebSocketClient }, NodeWebSocketClient] = yield* Effect.promise(() =>
+        Promise.all([import("../client/WebSocketClient.ts"), import("./NodeWebSocketClient.ts")])
+      )
+      const client = Effect.gen(function* () {
+        const { address } = yield* WebSocketServer.WebSocketServer
+        const base = `ws://${NetAddress.formatSocketAddress(address)}`
+        const { connect, connections } = yield* WebSocketClient
+        return WebSocketClient.of({
+          connections,
+          // what is no URL even so is for the client to refuse
+          connect: (url, asking) => connect(URL.parse(url, base) ?? url, asking)
+        })
+      })
+      return Layer.effect(WebSocketClient)(client).pipe(
+        Layer.provide(NodeWebSocketClient.layer()),
+        Layer.provideMerge(layer(options))
       )
     })
   )

@@ -411,7 +411,10 @@ describe("examples", () => {
 
   it("are all tested", () => {
     assert.deepStrictEqual(
-      readdirSync(new URL("../../examples", import.meta.url)).filter((name) => !tested.has(name)),
+      // what is a test itself is run beside this one
+      readdirSync(new URL("../../examples", import.meta.url)).filter(
+        (name) => !tested.has(name) && !name.endsWith(".test.ts")
+      ),
       []
     )
   })
