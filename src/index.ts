@@ -30,6 +30,7 @@ export * as Transport from "./connection/Transport.ts"
 export * as WebSocket from "./connection/WebSocket.ts"
 export * as WebSocketError from "./connection/WebSocketError.ts"
 
+export * as AccessLog from "./server/AccessLog.ts"
 export * as AccessList from "./server/AccessList.ts"
 export * as AccessPolicy from "./server/AccessPolicy.ts"
 export * as Admission from "./server/Admission.ts"

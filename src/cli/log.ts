@@ -2,40 +2,33 @@
  * What is logged, and where: `--log-file` is a file that gets it as well. Each write opens it anew, so that it can be rotated at
  * any time.
  */
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import * as References from "effect/References"
-import { appendFileSync, closeSync } from "node:fs"
+import * as Appending from "../node/internal/appending.ts"
 import { codeOf } from "../node/internal/codeOf.ts"
-import type { OpenRequest } from "../server/OpenRequest.ts"
-import { WebSocketServer } from "../server/WebSocketServer.ts"
+import * as AccessLog from "../server/AccessLog.ts"
 import type { UsageError } from "./Address.ts"
-import { openToAppend, optional, usage } from "./typed.ts"
+import { optional, usage } from "./typed.ts"
 
 /** The flags of a command that logs. */
 export const server = {
-  logFile: optional("log-file", "FILE", "Append what is logged to this file, too")
+  logFile: optional("log-file", "FILE", "Append what is logged to this file, too"),
+  accessLog: optional("access-log", "FILE", "Append a line of JSON for each request, and for each end of a connection")
 }
 
 /** What was typed for them. */
 export interface LogFlags {
   readonly logFile: Option.Option<string>
+  readonly accessLog: Option.Option<string>
 }
 
 const append = (path: string, lines: string): Effect.Effect<void, UsageError> =>
   Effect.try({
-    try: () => {
-      const file = openToAppend(path)
-      try {
-        appendFileSync(file, lines)
-      } finally {
-        closeSync(file)
-      }
-    },
+    try: () => Appending.append(path, lines),
     catch: (cause) => usage(`--log-file expects a file that can be written; ${path}: ${codeOf(cause)}`)
   })
 
@@ -62,26 +55,25 @@ export const layer = ({ logFile }: LogFlags): Layer.Layer<never, UsageError> =>
     }
   })
 
-/** The path of a request without its query, where secrets are. */
-const pathOf = (open: OpenRequest): string => open.request.target.split("?", 1)[0]!
+/** What happens to requests and connections: to the file of `--access-log`, and to who listens to `--log-level debug`. */
+export const layerAccess = ({ accessLog }: LogFlags): Layer.Layer<never, UsageError> =>
+  Layer.unwrap(
+    Effect.gen(function* () {
+      const logs: Array<AccessLog.AccessLog["Service"]> = []
+      if (!LogLevel.isGreaterThan(yield* References.MinimumLogLevel, "Debug"))
+        logs.push({ write: (entry) => Effect.logDebug(AccessLog.format(entry)) })
 
-/** A server that tells each request and its end, where somebody listens to that (`--log-level debug`). */
-export const layerConnections: Layer.Layer<WebSocketServer, never, WebSocketServer> = Layer.effect(WebSocketServer)(
-  Effect.gen(function* () {
-    const server = yield* WebSocketServer
-    if (LogLevel.isGreaterThan(yield* References.MinimumLogLevel, "Debug")) return server
-    return {
-      ...server,
-      runRequests: (handler) =>
-        server.runRequests((open) => {
-          const client = `${open.remoteAddress ?? "a unix socket"} for ${pathOf(open)}`
-          return Effect.logDebug(`Request of ${client}`).pipe(
-            Effect.andThen(Effect.timed(Effect.exit(handler(open)))),
-            Effect.flatMap(([duration, exit]) =>
-              Effect.andThen(Effect.logDebug(`Request of ${client} ended after ${Duration.format(duration)}`), exit)
-            )
+      if (Option.isSome(accessLog)) {
+        const NodeAccessLog = yield* Effect.promise(() => import("../node/NodeAccessLog.ts"))
+        logs.push(
+          yield* Effect.mapError(NodeAccessLog.make({ file: accessLog.value }), ({ code, file }) =>
+            usage(`--access-log expects a file that can be written; ${file}: ${code}`)
           )
-        })
-    }
-  })
-)
+        )
+      }
+      if (logs.length === 0) return Layer.empty
+      return Layer.succeed(AccessLog.AccessLog)({
+        write: (entry) => Effect.forEach(logs, (log) => log.write(entry), { discard: true })
+      })
+    })
+  )

@@ -69,7 +69,6 @@ export const proxy = Command.make(
           Layer.provide(Record.layer(rest)),
           Layer.provide(NodeDialer.layer(dialer)),
           Layer.provide(life.layer),
-          Layer.provide(Log.layerConnections),
           // what the client offers first is what the target is taken to speak
           Layer.provide(
             Web.layer(
@@ -82,7 +81,7 @@ export const proxy = Command.make(
                 compression: compress
               },
               admission.guard
-            )
+            ).pipe(Layer.provide(Log.layerAccess(rest)))
           )
         )
       )

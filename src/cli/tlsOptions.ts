@@ -6,6 +6,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import { closeSync } from "node:fs"
+import { openToAppend } from "../node/internal/appending.ts"
 import { codeOf } from "../node/internal/codeOf.ts"
 import type * as NodeTls from "../node/NodeTls.ts"
 import type { Peer } from "../server/UpgradeListener.ts"
@@ -17,7 +18,7 @@ import type { UsageError } from "./Address.ts"
 import * as ClientRevocation from "./clientRevocation.ts"
 import * as HangUp from "./hangUp.ts"
 import { flagOf, type ServerFlags } from "./tls.ts"
-import { isGiven, openToAppend, readFile, usage, variable } from "./typed.ts"
+import { isGiven, readFile, usage, variable } from "./typed.ts"
 
 /** The versions of TLS as they are typed. */
 const versions = {

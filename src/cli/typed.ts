@@ -4,7 +4,7 @@
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { constants, openSync, readFileSync, statSync } from "node:fs"
+import { readFileSync, statSync } from "node:fs"
 import { codeOf } from "../node/internal/codeOf.ts"
 import { UsageError } from "./Address.ts"
 
@@ -47,12 +47,6 @@ export const readBytes = (flag: string, path: string): Effect.Effect<Buffer, Usa
 /** The same, a character for each byte. */
 export const readFile = (flag: string, path: string): Effect.Effect<string, UsageError> =>
   Effect.map(readBytes(flag, path), (bytes) => bytes.toString("latin1"))
-
-// Windows does not have the last
-const { O_APPEND, O_CREAT, O_NONBLOCK = 0, O_WRONLY } = constants
-
-/** Opens a file to write at its end; a pipe that nobody reads is an error, and not waited for. */
-export const openToAppend = (path: string): number => openSync(path, O_APPEND | O_CREAT | O_WRONLY | O_NONBLOCK, 0o600)
 
 /** The environment variable that a flag names. */
 export const variable = (flag: string, name: string): Effect.Effect<string, UsageError> => {

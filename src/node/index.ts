@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+export * as NodeAccessLog from "./NodeAccessLog.ts"
 export * as NodeBearerTokens from "./NodeBearerTokens.ts"
 export * as NodeClientNames from "./NodeClientNames.ts"
 export * as NodeDialer from "./NodeDialer.ts"

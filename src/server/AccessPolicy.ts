@@ -36,6 +36,8 @@ export interface Client {
   readonly request: Request
   readonly remoteAddress: string | undefined
   readonly peer?: Peer | undefined
+  /** Adds to what the access log says of its request. */
+  annotate?(key: string, value: string): void
 }
 
 /**

@@ -34,7 +34,7 @@ export interface Judge {
   /** Who the client is, or what it is answered. */
   readonly judge: (policy: Policy, client: Client) => Effect.Effect<Identity, Refusal>
   /** Tells why a client is refused that was refused elsewhere, and gives the answer. */
-  readonly refuse: (denial: Denial, remoteAddress: string | undefined) => Effect.Effect<Refusal>
+  readonly refuse: (denial: Denial, client: Pick<Client, "annotate" | "remoteAddress">) => Effect.Effect<Refusal>
 }
 
 /**
@@ -54,13 +54,14 @@ export const make = (options: Options = {}): Effect.Effect<Judge> =>
         )
       )
 
-    const refuse = (denial: Denial, remoteAddress: string | undefined): Effect.Effect<Refusal> =>
-      Effect.suspend(() =>
-        Effect.as(
-          Effect.andThen(Metric.update(Telemetry.denials, denial.kind), line(denial, remoteAddress)),
+    const refuse: Judge["refuse"] = (denial, client) =>
+      Effect.suspend(() => {
+        client.annotate?.("denied", denial.kind)
+        return Effect.as(
+          Effect.andThen(Metric.update(Telemetry.denials, denial.kind), line(denial, client.remoteAddress)),
           denial.refusal
         )
-      )
+      })
 
     return {
       refuse,
@@ -78,7 +79,7 @@ export const make = (options: Options = {}): Effect.Effect<Judge> =>
                 })
               )
           }),
-          Effect.catch((denial) => Effect.flatMap(refuse(denial, client.remoteAddress), Effect.fail))
+          Effect.catch((denial) => Effect.flatMap(refuse(denial, client), Effect.fail))
         )
     }
   })

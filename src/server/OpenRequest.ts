@@ -49,6 +49,8 @@ export interface OpenRequest {
   readonly accept: Effect.Effect<WebSocket, Socket.SocketError>
   /** The same with an answer that the application had a hand in. */
   acceptWith(answer: Answer): Effect.Effect<WebSocket, Socket.SocketError>
+  /** Adds to what the `AccessLog` says of it from then on, if there is one. */
+  annotate(key: string, value: string): void
 }
 
 /**

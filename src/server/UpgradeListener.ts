@@ -81,6 +81,10 @@ export interface Upgrade {
   readonly remoteAddress: string | undefined
   /** The TCP connection that it came on, if it came on one. */
   readonly peer?: Peer | undefined
+  /** Whether the client has gone away, so that nobody reads an answer. */
+  readonly isGone?: boolean | undefined
+  /** Adds to what the access log says of it. */
+  annotate?(key: string, value: string): void
   /** Sends 101 with these headers and gives the byte stream behind it, from its very first byte. */
   accept(acceptance: OpeningHandshake.Acceptance): Effect.Effect<Socket.Socket, Socket.SocketError>
   /** Sends the refusal as an HTTP response and ends the connection. One that cannot be sent is a defect, and nothing is sent. */

@@ -44,10 +44,12 @@ import * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
 import * as Origin from "../protocol/Origin.ts"
 import * as PerMessageDeflate from "../protocol/PerMessageDeflate.ts"
 import { isToken } from "../protocol/internal/token.ts"
+import { AccessLog } from "./AccessLog.ts"
 import * as AccessPolicy from "./AccessPolicy.ts"
 import * as Admission from "./Admission.ts"
 import * as Credentials from "./Credentials.ts"
 import type { Denial } from "./Denial.ts"
+import { AccessRecord, RecordedUpgrade } from "./internal/accessRecord.ts"
 import { internalError, shuttingDown, undecided } from "./internal/refusals.ts"
 import { Opening } from "./internal/opening.ts"
 import { type House, Visit } from "./internal/visit.ts"
@@ -112,7 +114,8 @@ const checkPolicy = ({ origin, subprotocols }: OpeningHandshake.Policy): void =>
 const handlerFailed = "A WebSocket handler failed"
 
 /**
- * An option that cannot be one, such as a negative duration, is a defect that names it.
+ * An option that cannot be one, such as a negative duration, is a defect that names it. Where there are a `Zlib` and an `AccessLog` in the
+ * context, they are used.
  *
  * @category constructors
  * @since 0.1.0
@@ -122,6 +125,7 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<WebSocketServer["Service"], never, UpgradeListener | Scope.Scope> {
   const listener = yield* UpgradeListener
   const zlib = yield* Effect.serviceOption(Deflate.Zlib)
+  const log = Option.getOrUndefined(yield* Effect.serviceOption(AccessLog))
   checkPolicy(options)
   const limits = Limits.make(options)
   const keepAlive = yield* KeepAlive.make(limits)
@@ -168,7 +172,7 @@ export const make = Effect.fnUntraced(function* (
     )
 
   const turnAway = (upgrade: Upgrade, denial: Denial): Effect.Effect<void> =>
-    Effect.flatMap(judge.refuse(denial, upgrade.remoteAddress), (refusal) => refuse(upgrade, refusal))
+    Effect.flatMap(judge.refuse(denial, upgrade), (refusal) => refuse(upgrade, refusal))
 
   /** Logs what is a failure of ours, and answers what is not answered yet. */
   const conclude = (visit: Visit, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> => {
@@ -181,10 +185,13 @@ export const make = Effect.fnUntraced(function* (
         return Effect.logDebug(`A connection ended: ${failure.message}`)
       return Cause.hasInterruptsOnly(exit.cause) ? Effect.void : Effect.logError(handlerFailed, exit.cause)
     }
-    const { isGone, upgrade } = opening
+    const { upgrade } = opening
     if (failure instanceof OpeningHandshake.Refusal) return refuse(upgrade, failure)
-    if (isGone) return Effect.logDebug("A client went away before it was answered")
-    if (Cause.hasInterruptsOnly(exit.cause)) return refuse(upgrade, shuttingDown)
+    const isInterrupted = Cause.hasInterruptsOnly(exit.cause)
+    if (opening.isGone || (isInterrupted && upgrade.isGone === true)) {
+      return Effect.logDebug("A client went away before it was answered")
+    }
+    if (isInterrupted) return refuse(upgrade, shuttingDown)
     return Effect.andThen(Effect.logError(handlerFailed, exit.cause), refuse(upgrade, internalError))
   }
 
@@ -201,8 +208,16 @@ export const make = Effect.fnUntraced(function* (
       return closing === undefined ? leave(visit, exit) : leaveBehind(closing, visit, exit)
     })
 
-  const leave = (visit: Visit, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
-    Effect.andThen(visit.leave(exit), conclude(visit, exit))
+  const leave = (visit: Visit, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> => {
+    const left = Effect.andThen(visit.leave(exit), conclude(visit, exit))
+    const { record } = visit
+    return record === undefined
+      ? left
+      : Effect.ensuring(
+          left,
+          Effect.suspend(() => record.over(visit.ended))
+        )
+  }
 
   /** What fails at the end of a handler, such as of its scope, has failed with it; if it has failed already, both are told. */
   const leaveBehind = (closing: Effect.Effect<void>, visit: Visit, exit: Exit.Exit<unknown, unknown>) =>
@@ -221,6 +236,7 @@ export const make = Effect.fnUntraced(function* (
     const judged = (opening: Opening, visit: Visit) =>
       Effect.flatMap(judge.judge(access, opening.upgrade), (identity) => {
         opening.identity = identity
+        visit.record?.identified(identity)
         return handler(opening, visit)
       })
     // a fiber keeps what it was made of, and so this is not made of the request
@@ -229,11 +245,13 @@ export const make = Effect.fnUntraced(function* (
         const opening = visit.opening!
         return isOpen(opening.upgrade) ? handler(opening, visit) : judged(opening, visit)
       })
-    return listener.run((upgrade, keeper) => {
+    return listener.run((asked, keeper) => {
+      const record = log && new AccessRecord(log, house.clock, asked)
+      const upgrade = record === undefined ? asked : new RecordedUpgrade(asked, record)
       const { echo, request } = Credentials.withoutTokens(upgrade.request, tokenProtocols)
       const acceptance = OpeningHandshake.negotiate(request, policy)
       if (Result.isFailure(acceptance)) return refuse(upgrade, acceptance.failure)
-      const visit = new Visit(house, keeper)
+      const visit = new Visit(house, keeper, record)
       visit.opening = new Opening(visit, upgrade, acceptance.success, echo)
       const denial = admission.enter(visit)
       if (denial !== undefined) return Effect.andThen(Telemetry.limitHit(denial.kind), turnAway(upgrade, denial))

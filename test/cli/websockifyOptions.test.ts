@@ -121,8 +121,8 @@ const tries: Readonly<Record<string, Try>> = {
   verbose: Effect.gen(function* () {
     const { port, stderr, url } = yield* websockify("-v", "127.0.0.1:0", yield* service())
     assert.strictEqual(yield* echoed(`${url}/some/path?token=hush`), "hello")
-    yield* eventually("the end is told", () => /DEBUG.*ended/.test(stderr()))
-    assert.match(stderr(), /DEBUG.*127\.0\.0\.1.*\/some\/path/)
+    yield* eventually("the end is told", () => /DEBUG.*Closed/.test(stderr()))
+    assert.match(stderr(), /DEBUG.*\/some\/path.*127\.0\.0\.1/)
     assert.notInclude(stderr(), "hush")
     assert.isAbove(port, 0)
   }),

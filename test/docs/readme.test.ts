@@ -19,6 +19,7 @@ const pages = [
   "docs/behind-a-load-balancer.md",
   "docs/client.md",
   "docs/components.md",
+  "docs/logs.md",
   "docs/recipes.md",
   "docs/routing.md",
   "docs/targets.md",

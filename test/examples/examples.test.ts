@@ -5,7 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { hashSync } from "bcryptjs"
 import { SignJWT } from "jose"
 import { once } from "node:events"
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { connect, createServer, type AddressInfo, type NetConnectOpts, type Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -387,6 +387,37 @@ describe("examples", () => {
     const over = hasty[Symbol.asyncDispose]()
     assert.strictEqual(await late.next(), "The server ends. Come back in a moment.")
     await over
+  })
+
+  example("access-log", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "access-log-"))
+    const log = join(folder, "access.log")
+    const entries = (): ReadonlyArray<Record<string, unknown>> =>
+      readFileSync(log, "utf8")
+        .split("\n")
+        .slice(0, -1)
+        .map((line) => JSON.parse(line))
+    {
+      await using program = await serve("access-log", { LOG: log })
+      {
+        await using client = await Client.connect(`${program.url}/garden`)
+        client.send("hello")
+        assert.strictEqual(await client.next(), "hello")
+      }
+      const [error] = await once(new WebSocket(`${program.url}/attic`), "error")
+      assert.match(String(error), /404/)
+    }
+    assert.deepStrictEqual(
+      entries()
+        .map(({ annotations, event, path }) => [event, path, annotations])
+        .toSorted(),
+      [
+        ["closed", "/garden", { room: "garden" }],
+        ["opened", "/garden", { room: "garden" }],
+        ["refused", "/attic", { room: "attic" }]
+      ]
+    )
+    rmSync(folder, { recursive: true })
   })
 
   example("with-http", async () => {

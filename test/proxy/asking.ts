@@ -23,7 +23,8 @@ export const asking = (target: string, { headers = {}, serverName }: Asked = {})
   // a route makes what it can of any Host, whether or not a server would take it
   acceptance: accepted({ ...headers, host: "localhost" }),
   accept: Effect.never,
-  acceptWith: () => Effect.never
+  acceptWith: () => Effect.never,
+  annotate: () => {}
 })
 
 /** Where a route sends a request, as text, or the status that it refuses it with. */

@@ -62,7 +62,7 @@ export class Connection implements Owner, Gate, Slow {
   private readonly ends: Transport.Ends
 
   private state: ConnectionState.State = ConnectionState.open
-  private info: ConnectionState.CloseInfo | undefined
+  info: ConnectionState.CloseInfo | undefined
   private transportLost = false
 
   /** Somebody reads to the end, so that closing must not discard what comes: see `shutdown`. */

@@ -69,7 +69,7 @@ export const make = Effect.fnUntraced(function* (
 
   const turnAway = (socket: Net.Socket, peer: TcpPeer, denial: Denial): Effect.Effect<void> => {
     const isLimit = denial.kind !== "address"
-    const answer = Effect.flatMap(judge.refuse(denial, peer.remoteAddress), (refusal) => {
+    const answer = Effect.flatMap(judge.refuse(denial, peer), (refusal) => {
       const counted = Metric.update(Telemetry.refusals, String(refusal.status))
       if (!isPlain || told >= maxTold)
         return Effect.andThen(
@@ -134,7 +134,7 @@ export const make = Effect.fnUntraced(function* (
                 ),
     judge: (address) =>
       Effect.flatMap(denialByName(address), (why) =>
-        why === undefined ? Effect.undefined : judge.refuse(byAddress(why), address)
+        why === undefined ? Effect.undefined : judge.refuse(byAddress(why), { remoteAddress: address })
       )
   }
 })

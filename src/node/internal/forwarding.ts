@@ -39,7 +39,7 @@ export const make = Effect.fnUntraced(function* (
     const client = ForwardedFor.clientAddress(options, from, headers[options.header]?.toString())
     if (Result.isFailure(client)) {
       const denial = unreadable(options.header, client.failure)
-      return decide(socket, Effect.map(judge.refuse(denial, from), onRefused))
+      return decide(socket, Effect.map(judge.refuse(denial, { remoteAddress: from }), onRefused))
     }
     const named = { address: client.success }
     // it came through the door itself

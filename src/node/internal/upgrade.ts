@@ -123,6 +123,10 @@ export class NodeUpgrade implements Upgrade {
     return peerOf(this.socket)
   }
 
+  get isGone(): boolean {
+    return this.socket.destroyed
+  }
+
   refuse(why: OpeningHandshake.Refusal): Effect.Effect<void> {
     return Effect.suspend(() => {
       // it may be no answer that can be sent, and then there is none yet

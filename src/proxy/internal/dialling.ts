@@ -5,7 +5,8 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import type { Refusal } from "../../protocol/OpeningHandshake.ts"
-import type { Client, DialError, Dialer } from "../Dialer.ts"
+import type { OpenRequest } from "../../server/OpenRequest.ts"
+import type { DialError, Dialer } from "../Dialer.ts"
 import type { Choice } from "../Router.ts"
 import type { AnyTarget } from "../Target.ts"
 
@@ -13,15 +14,18 @@ import type { AnyTarget } from "../Target.ts"
 export const dialFirst = (
   dialer: Dialer["Service"],
   choice: Choice,
-  client: Client,
+  open: OpenRequest,
   tell: (error: DialError) => Effect.Effect<void>
 ): Effect.Effect<Socket.Socket, Refusal, Scope.Scope> => {
-  const from = ([target, ...others]: NonEmptyReadonlyArray<AnyTarget>): ReturnType<typeof dialFirst> =>
-    Effect.catch(dialer.dial(target, client), (error) =>
-      tell(error).pipe(
+  const from = ([target, ...others]: NonEmptyReadonlyArray<AnyTarget>): ReturnType<typeof dialFirst> => {
+    open.annotate("target", String(target))
+    return Effect.catch(dialer.dial(target, open), (error) => {
+      open.annotate("dialError", error.kind)
+      return tell(error).pipe(
         Effect.andThen(choice.onDialError?.(error) ?? Effect.void),
         Effect.andThen(Arr.isArrayNonEmpty(others) ? from(others) : Effect.fail(error.refusal))
       )
-    )
+    })
+  }
   return from(choice.targets)
 }

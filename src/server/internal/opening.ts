@@ -11,6 +11,7 @@ import * as OpeningHandshake from "../../protocol/OpeningHandshake.ts"
 import { anonymous, type Identity } from "../Identity.ts"
 import type { Answer, OpenRequest } from "../OpenRequest.ts"
 import type { Peer, Proxied, Upgrade } from "../UpgradeListener.ts"
+import type { AccessRecord } from "./accessRecord.ts"
 
 /** What an opening becomes. */
 export interface Opened {
@@ -18,6 +19,8 @@ export interface Opened {
   readonly webSocket: WebSocket | undefined
   opened(transport: Transport.Transport, acceptance: OpeningHandshake.Acceptance): WebSocket
   stay(parked: () => Parked | undefined): Effect.Effect<void> | undefined
+  /** What the access log keeps of it, if there is one. */
+  readonly record: AccessRecord | undefined
 }
 
 export class Opening implements OpenRequest {
@@ -58,6 +61,10 @@ export class Opening implements OpenRequest {
     return this.answer(OpeningHandshake.amend(this.request, this.acceptance, answer))
   }
 
+  annotate(key: string, value: string): void {
+    this.visit.record?.annotate(key, value)
+  }
+
   /** Waits without a fiber, if that is possible: what a handler ends with that has nothing else to do any more. */
   stay(parked: () => Parked | undefined): Effect.Effect<void> | undefined {
     return this.visit.stay(parked)
@@ -78,7 +85,11 @@ export class Opening implements OpenRequest {
         ? acceptance
         : { ...acceptance, headers: { ...acceptance.headers, "sec-websocket-protocol": this.echo } }
     return Effect.matchEffect(Effect.flatMap(this.upgrade.accept(answer), Transport.fromSocket), {
-      onSuccess: (transport) => Effect.succeed(this.visit.opened(transport, acceptance)),
+      onSuccess: (transport) => {
+        const webSocket = Effect.succeed(this.visit.opened(transport, acceptance))
+        const { record } = this.visit
+        return record === undefined ? webSocket : Effect.andThen(record.opened(acceptance), webSocket)
+      },
       onFailure: (error) => {
         this.isGone = true
         return Effect.fail(error)

@@ -16,6 +16,7 @@ import type * as OpeningHandshake from "../../protocol/OpeningHandshake.ts"
 import type * as PerMessageDeflate from "../../protocol/PerMessageDeflate.ts"
 import type * as Admission from "../Admission.ts"
 import type { Keeper, Ongoing, Peer } from "../UpgradeListener.ts"
+import type { AccessRecord, Ended } from "./accessRecord.ts"
 import type { Opened, Opening } from "./opening.ts"
 
 /** What the visits of a server share. */
@@ -53,9 +54,13 @@ export class Visit implements Admission.From, Opened, Ongoing, Host {
   declare private address: string | undefined
   declare private line: Peer | undefined
 
-  constructor(house: House, keeper: Keeper<unknown> | undefined) {
+  // and neither where there is no access log
+  declare readonly record: AccessRecord | undefined
+
+  constructor(house: House, keeper: Keeper<unknown> | undefined, record?: AccessRecord) {
     this.keeper = keeper
     this.house = house
+    if (record !== undefined) this.record = record
   }
 
   // where it comes from: what a limit asked for when it came, it may ask for again when it leaves
@@ -179,5 +184,11 @@ export class Visit implements Admission.From, Opened, Ongoing, Host {
       house.keepAlive.forget(this.watch)
       house.admission.leave(this)
     })
+  }
+
+  /** What the connection came to, if there was one. */
+  get ended(): Ended | undefined {
+    const { connection } = this
+    return connection && { info: connection.info, received: connection.inbound.bytes, sent: connection.outbound.bytes }
   }
 }

@@ -1,0 +1,173 @@
+/**
+ * The access log: an entry for each request to open a connection, when it is answered, and one for the end of each connection. A server
+ * that finds an {@link AccessLog} in its context writes to it; `NodeAccessLog` keeps one in a file, {@link layerLogger} hands them to the logger.
+ *
+ * What never became a request, such as a TLS handshake that failed or a head that was too long, is not in it, nor are requests for pages.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as LogLevel from "effect/LogLevel"
+import * as Schema from "effect/Schema"
+
+const about = {
+  /** A UUID, the same in all entries of a request. */
+  id: Schema.String,
+  /** When this took place. */
+  at: Schema.DateTimeUtcFromString,
+  /** The address of the client; it has none over a unix socket. */
+  client: Schema.optional(Schema.String),
+  /** `address:port` at the other end of the TCP connection, which is a load balancer's behind one. */
+  peer: Schema.optional(Schema.String),
+  /** The version of TLS. */
+  tls: Schema.optional(Schema.String),
+  /** Who the client is, if an access policy found that out. */
+  subject: Schema.optional(Schema.String),
+  /** Without the query, in which secrets may be. This and the headers are cut after 1,024 characters. */
+  path: Schema.String,
+  host: Schema.optional(Schema.String),
+  origin: Schema.optional(Schema.String),
+  userAgent: Schema.optional(Schema.String),
+  /**
+   * What else is known (`OpenRequest.annotate`). By the server `denied`, which is a `Denial.Kind`; by the proxy `target`, and `dialError`, which is
+   * the `DialError.kind` of the last one that could not be connected to.
+   */
+  annotations: Schema.Record(Schema.String, Schema.String),
+  /** Milliseconds since the request came. */
+  elapsed: Schema.Finite
+} as const
+
+/**
+ * A request was refused, with this HTTP status.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Refused = Schema.Struct({
+  event: Schema.Literal("refused"),
+  ...about,
+  status: Schema.Int,
+  /** What the client was told. */
+  reason: Schema.String
+})
+
+/**
+ * A client went away before its request was answered.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Gone = Schema.Struct({ event: Schema.Literal("gone"), ...about })
+
+/**
+ * A connection was opened.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Opened = Schema.Struct({
+  event: Schema.Literal("opened"),
+  ...about,
+  subprotocol: Schema.optional(Schema.String),
+  isCompressed: Schema.Boolean
+})
+
+/**
+ * A connection has ended: see `ConnectionState.CloseInfo` for the code. Bytes are those of the frames, with their headers.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Closed = Schema.Struct({
+  event: Schema.Literal("closed"),
+  ...about,
+  code: Schema.Int,
+  reason: Schema.String,
+  wasClean: Schema.Boolean,
+  received: Schema.Int,
+  sent: Schema.Int
+})
+
+/**
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Entry = Schema.Union([Refused, Gone, Opened, Closed])
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type Entry = typeof Entry.Type
+
+/**
+ * Schema between an entry and its line of JSON.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const EntryFromJson = Schema.fromJsonString(Entry)
+
+/**
+ * Where entries go. An answer, and the end of a connection, wait for `write`: what takes time is not for it to wait for.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class AccessLog extends Context.Service<
+  AccessLog,
+  {
+    readonly write: (entry: Entry) => Effect.Effect<void>
+  }
+>()("effect-websocket/server/AccessLog") {}
+
+/**
+ * A sentence for people; what the client wrote is quoted.
+ *
+ * @category formatting
+ * @since 0.1.0
+ */
+export const format = (entry: Entry): string => {
+  const { annotations, elapsed, path } = entry
+  const client = entry.client ?? "a client without an address"
+  const target = annotations["target"] === undefined ? "" : ` to ${annotations["target"]}`
+  const place = `${JSON.stringify(path)} for ${client}${target}`
+  switch (entry.event) {
+    case "refused":
+      return `Refused ${place}: ${entry.status}`
+    case "gone":
+      return `Not opened ${place}: the client went away`
+    case "opened":
+      return `Opened ${place}`
+    case "closed":
+      return `Closed ${place} after ${elapsed} ms: ${entry.code}, ${entry.received} bytes received, ${entry.sent} sent`
+  }
+}
+
+/**
+ * An access log that hands each entry to the logger, as a sentence at this level whose annotations are the entry's parts.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const toLogger = (level: LogLevel.Severity = "Info"): AccessLog["Service"] => {
+  const log = Effect.logWithLevel(level)
+  return {
+    write: (entry) => {
+      const { annotations, at: _, ...parts } = entry
+      const known = Object.entries(parts).filter(([, value]) => value !== undefined)
+      return Effect.annotateLogs(log(format(entry)), { ...annotations, ...Object.fromEntries(known) })
+    }
+  }
+}
+
+/**
+ * {@link toLogger} as a layer.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerLogger = (level?: LogLevel.Severity): Layer.Layer<AccessLog> =>
+  Layer.succeed(AccessLog)(toLogger(level))

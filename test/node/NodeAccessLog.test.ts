@@ -1,0 +1,125 @@
+/**
+ * The access log in a file.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { DateTime, Effect, Exit, Schema, Scope } from "effect"
+import { mkdirSync, readFileSync, renameSync, rmdirSync, statSync } from "node:fs"
+import * as NodeAccessLog from "../../src/node/NodeAccessLog.ts"
+import * as AccessLog from "../../src/server/AccessLog.ts"
+import { collectingLogs, eventually } from "../server/serving.ts"
+import { folder } from "./folder.ts"
+
+const entry = (path: string): AccessLog.Entry => ({
+  event: "closed",
+  id: "one",
+  at: DateTime.makeUnsafe("2026-11-23T10:00:00.123Z"),
+  client: "192.0.2.1",
+  path,
+  annotations: { target: "db:5432" },
+  elapsed: 12,
+  code: 1000,
+  reason: 'a "reason"\n',
+  wasClean: true,
+  received: 1,
+  sent: 2
+})
+
+const linesOf = (file: string) => readFileSync(file, "utf8").split("\n").slice(0, -1)
+
+describe("the file", () => {
+  it.live("has a line for each entry, which reads as what was written", () =>
+    Effect.gen(function* () {
+      const file = (yield* folder)("access.log")
+      const log = yield* NodeAccessLog.make({ file })
+      yield* log.write(entry("/a"))
+      yield* log.write({ event: "gone", id: "two", at: entry("").at, path: "/b", annotations: {}, elapsed: 0 })
+      yield* eventually(
+        "they are written",
+        Effect.sync(() => linesOf(file).length === 2)
+      )
+      assert.strictEqual(
+        linesOf(file)[0],
+        '{"event":"closed","id":"one","at":"2026-11-23T10:00:00.123Z","client":"192.0.2.1","path":"/a",' +
+          '"annotations":{"target":"db:5432"},"elapsed":12,"code":1000,"reason":"a \\"reason\\"\\n","wasClean":true,' +
+          '"received":1,"sent":2}'
+      )
+      const read = yield* Schema.decodeEffect(AccessLog.EntryFromJson)(linesOf(file)[0]!)
+      assert.deepStrictEqual(read, entry("/a"))
+      assert.strictEqual((yield* Schema.decodeEffect(AccessLog.EntryFromJson)(linesOf(file)[1]!)).event, "gone")
+      assert.strictEqual(statSync(file).mode & 0o777, 0o600)
+    })
+  )
+
+  it.live("has all when the scope ends", () =>
+    Effect.gen(function* () {
+      const file = (yield* folder)("access.log")
+      const scope = yield* Scope.make()
+      const log = yield* Scope.provide(NodeAccessLog.make({ file }), scope)
+      yield* log.write(entry("/a"))
+      assert.deepStrictEqual(linesOf(file), [])
+      yield* Scope.close(scope, Exit.void)
+      assert.strictEqual(linesOf(file).length, 1)
+    })
+  )
+
+  it.live("is written at once when a thousand lines wait", () =>
+    Effect.gen(function* () {
+      const file = (yield* folder)("access.log")
+      const log = yield* NodeAccessLog.make({ file })
+      for (let i = 0; i < 1001; i++) yield* log.write(entry(`/${i}`))
+      assert.strictEqual(linesOf(file).length, 1000)
+    })
+  )
+
+  it.live("may be rotated", () =>
+    Effect.gen(function* () {
+      const at = yield* folder
+      const file = at("access.log")
+      const log = yield* NodeAccessLog.make({ file })
+      const size = () => statSync(file, { throwIfNoEntry: false })?.size ?? 0
+      for (const path of ["/a", "/b"]) {
+        yield* log.write(entry(path))
+        yield* eventually(
+          "it is written",
+          Effect.sync(() => size() > 0)
+        )
+        renameSync(file, at(path))
+        assert.strictEqual(linesOf(at(path)).length, 1)
+      }
+    })
+  )
+
+  it.effect("that cannot be written fails at once", () =>
+    Effect.gen(function* () {
+      const file = (yield* folder)("none", "access.log")
+      const error = yield* Effect.flip(NodeAccessLog.make({ file }))
+      assert.strictEqual(error.message, `cannot write the access log ${file}: ENOENT`)
+    })
+  )
+
+  it.live("that cannot be written for a while loses what came meanwhile, and the log says so, once", () =>
+    collectingLogs((logs) =>
+      Effect.gen(function* () {
+        const at = yield* folder
+        const file = at("access.log")
+        const log = yield* NodeAccessLog.make({ file })
+        renameSync(file, at("before"))
+        mkdirSync(file)
+        for (let i = 0; i < 2000; i++) yield* log.write(entry("/a"))
+        yield* eventually(
+          "it is told",
+          Effect.sync(() => logs.length === 1)
+        )
+        rmdirSync(file)
+        for (let i = 0; i < 1000; i++) yield* log.write(entry("/b"))
+        yield* eventually(
+          "it is told",
+          Effect.sync(() => logs.length === 2)
+        )
+        assert.match(logs[0]!.text, /cannot write the access log .*: EISDIR/)
+        assert.match(logs[1]!.text, /is written again; 2000 entries are lost/)
+        assert.strictEqual(linesOf(file).length, 1000)
+      })
+    )
+  )
+})
