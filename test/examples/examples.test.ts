@@ -6,6 +6,7 @@ import { hashSync } from "bcryptjs"
 import { SignJWT } from "jose"
 import { once } from "node:events"
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { createServer as createHttpServer } from "node:http"
 import { connect, createServer, type AddressInfo, type NetConnectOpts, type Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -418,6 +419,34 @@ describe("examples", () => {
       ]
     )
     rmSync(folder, { recursive: true })
+  })
+
+  example("telemetry", async () => {
+    const told = new Map<string, string>()
+    const collector = createHttpServer((request, response) => {
+      const before = told.get(request.url!) ?? ""
+      request
+        .setEncoding("utf8")
+        .on("data", (text: string) => told.set(request.url!, (told.get(request.url!) ?? before) + text))
+      request.on("end", () => response.end("{}"))
+    }).listen(0, "127.0.0.1")
+    await once(collector, "listening")
+    {
+      // an http.Server gives an AddressInfo for a port
+      const { port } = collector.address() as AddressInfo
+      await using program = await serve("telemetry", { OTLP: `http://127.0.0.1:${port}` })
+      await using client = await Client.connect(`${program.url}/room`, {
+        headers: { traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" }
+      })
+      client.send("hello")
+      assert.strictEqual(await client.next(), "hello")
+    }
+    const traces = told.get("/v1/traces")!
+    assert.match(traces, /"traceId":"0af7651916cd43dd8448eb211c80319c",[^{]*"name":"message"/)
+    assert.match(traces, /"parentSpanId":"b7ad6b7169203331","name":"connection"/)
+    assert.include(told.get("/v1/metrics")!, "websocket_received_bytes_total")
+    assert.match(told.get("/v1/logs")!, /Closed [^]*\/room/)
+    collector.close()
   })
 
   example("with-http", async () => {
