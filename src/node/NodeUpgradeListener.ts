@@ -115,6 +115,11 @@ export interface Options {
    * 1001. Default: 0.
    */
   readonly drainTimeout?: Duration.Input | undefined
+  /**
+   * The most connections that may be here without having sent a request, those in a TLS handshake included; more are cut off without
+   * an answer. Default: 10,000.
+   */
+  readonly maxPending?: number | undefined
   /** The length of the system's queue of connections that are not accepted yet. Default: 511. */
   readonly backlog?: number | undefined
   /** Whether an IPv6 address takes IPv6 alone, and not IPv4 in its mapped form. Default: `false`. */
@@ -181,6 +186,7 @@ export const make = Effect.fnUntraced(function* (
   const timeout = Math.max(1, Math.ceil(duration("handshakeTimeout", options.handshakeTimeout, "10 seconds")))
   const drainTimeout = duration("drainTimeout", options.drainTimeout, 0)
   const maxHeaders = integer("maxHeaders", options.maxHeaders, 100)
+  const maxPending = integer("maxPending", options.maxPending, 10_000, [1, Infinity])
   const maxHeaderSize = integer("maxHeaderSize", options.maxHeaderSize, 16 * 1024, [1, 0x7fffffff])
   const highWaterMark = integer("highWaterMark", options.highWaterMark, undefined, [1, 0x7fffffff])
   const { keepRawHeaders = false } = options
@@ -330,7 +336,13 @@ export const make = Effect.fnUntraced(function* (
   )
   server.removeAllListeners("connection")
   const isGuarded = proxyProtocol !== undefined || door !== undefined || admit !== undefined || gate !== undefined
-  server.on("connection", (socket: Net.Socket) => (isGuarded ? entrance.enter(socket) : reception.receive(socket)))
+  server.on("connection", (socket: Net.Socket) => {
+    if (entrance.size + reception.size >= maxPending) {
+      background(Telemetry.limitHit("maxPending"))
+      return void socket.destroy()
+    }
+    return isGuarded ? entrance.enter(socket) : reception.receive(socket)
+  })
   if (keepAlive !== undefined) {
     const time = duration("keepAlive.time", keepAlive.time, 0)
     const interval =

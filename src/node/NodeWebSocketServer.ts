@@ -45,7 +45,8 @@ export const layer = (options: Options): Layer.Layer<WebSocketServer.WebSocketSe
   Layer.unwrap(
     Effect.gen(function* () {
       const admission = options.admission ?? (yield* Admission.make(options))
-      const listening = NodeUpgradeListener.make({ ...options, admission: hasDoor(options) ? admission : undefined })
+      const isAtDoor = options.admission !== undefined || hasDoor(options)
+      const listening = NodeUpgradeListener.make({ ...options, admission: isAtDoor ? admission : undefined })
       return WebSocketServer.layer({ ...options, admission }).pipe(
         Layer.provide(Layer.effect(UpgradeListener)(Effect.map(listening, (_) => _.listener))),
         Layer.provide(NodeZlib.layer)

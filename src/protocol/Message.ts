@@ -124,6 +124,34 @@ export class TextPieces {
   }
 }
 
+/** So many characters of small pieces are put together at a time. */
+const gathered = 4096
+
+/**
+ * The text of a message that comes in pieces. V8 keeps a sum of strings as a tree of its parts, which takes 32 bytes for each until somebody
+ * looks into it: a message of one character to a frame would take 32 times its size.
+ */
+export class GatheredText {
+  private readonly pieces = new TextPieces()
+  private text = ""
+  private recent = ""
+  push(bytes: Uint8Array): void {
+    this.recent += this.pieces.push(bytes)
+    if (this.recent.length >= gathered) this.gather()
+  }
+  end(): string {
+    this.recent += this.pieces.end()
+    this.gather()
+    return this.text
+  }
+  private gather(): void {
+    // to look at a character makes one string of the tree
+    this.recent.charCodeAt(0)
+    this.text += this.recent
+    this.recent = ""
+  }
+}
+
 /** Bytes that grow to twice what has come, never past what was announced: little is set aside for bytes that may never come. */
 class Accumulator {
   private bytes = noBytes
@@ -228,8 +256,7 @@ export class Messages extends Base<Message | CompressedMessage> {
   /** Whether something that was put out since this was set to false is a part of the chunk it came in. */
   sharesChunk = false
   /** Set while a text message comes in more than one piece. */
-  private pieces: TextPieces | undefined
-  private text = ""
+  private text: GatheredText | undefined
   /** The payload of a message that came whole, in one piece of one frame. */
   private whole: Uint8Array | undefined
 
@@ -242,8 +269,7 @@ export class Messages extends Base<Message | CompressedMessage> {
       this.whole = chunk.subarray(start, end)
       if (!this.isText || this.compressed) this.sharesChunk = true
     } else if (this.isText && !this.compressed) {
-      this.pieces ??= new TextPieces()
-      this.text += this.pieces.push(chunk.subarray(start, end))
+      ;(this.text ??= new GatheredText()).push(chunk.subarray(start, end))
     } else {
       this.hold(chunk, start, end, decoder.fin ? this.size : this.limits.maxMessageSize)
     }
@@ -251,10 +277,9 @@ export class Messages extends Base<Message | CompressedMessage> {
 
   frameEnd(decoder: FrameDecoder): void {
     if (!decoder.fin) return
-    if (this.pieces !== undefined) {
-      this.out.push(this.text + this.pieces.end())
-      this.pieces = undefined
-      this.text = ""
+    if (this.text !== undefined) {
+      this.out.push(this.text.end())
+      this.text = undefined
       return
     }
     const bytes = this.whole ?? this.release()

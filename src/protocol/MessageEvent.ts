@@ -19,7 +19,8 @@ import {
   type Fragment,
   type Limits,
   Payloads,
-  TextPieces
+  TextPieces,
+  GatheredText
 } from "./Message.ts"
 import * as Opcode from "./Opcode.ts"
 
@@ -98,10 +99,10 @@ const utf8 = new TextEncoder()
 export class Events extends Base<MessageEvent | CompressedMessage> {
   private readonly gathering: Gathering
   private pieces: TextPieces | undefined
+  /** The text of a message that is put together. */
+  private text: GatheredText | undefined
   private first = true
   private gathers = false
-  /** The text of a message that is put together. */
-  private text = ""
   private heldSize = 0
 
   constructor(limits: Limits, controls: Controls, gathering: Gathering) {
@@ -119,6 +120,7 @@ export class Events extends Base<MessageEvent | CompressedMessage> {
       this.gathers = this.gathering.wholeMessages
       this.first = true
       this.pieces = undefined
+      this.text = undefined
     }
     this.begin(decoder, this.gathers)
   }
@@ -127,8 +129,7 @@ export class Events extends Base<MessageEvent | CompressedMessage> {
     const isEnd = decoder.remaining === 0
     if (this.compressed || this.gathers) {
       if (decoder.fin && end - start === this.size) return this.finish(chunk.subarray(start, end))
-      if (this.isText && !this.compressed)
-        this.text += (this.pieces ??= new TextPieces()).push(chunk.subarray(start, end))
+      if (this.isText && !this.compressed) (this.text ??= new GatheredText()).push(chunk.subarray(start, end))
       else this.keep(chunk, start, end, decoder.fin ? this.size : this.limits.maxMessageSize)
       return
     }
@@ -166,11 +167,9 @@ export class Events extends Base<MessageEvent | CompressedMessage> {
   }
 
   private finishHeld(): void {
-    const { pieces } = this
-    if (pieces === undefined) return this.finish(this.releaseAll())
-    const text = this.text + pieces.end()
-    this.pieces = undefined
-    this.text = ""
+    if (this.text === undefined) return this.finish(this.releaseAll())
+    const text = this.text.end()
+    this.text = undefined
     this.first = false
     this.out.push({ isText: true, first: true, last: true, payload: utf8.encode(text), text })
   }

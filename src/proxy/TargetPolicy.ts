@@ -15,7 +15,7 @@
  *    with the address, whoever has it.
  *
  * An address is judged as what it is, whatever its notation: an IPv4-mapped one as IPv4, and one of NAT64, 6to4 and Teredo as
- * itself and as the IPv4 in it, both of which must pass.
+ * itself and as the IPv4 addresses in it. It is denied, or reserved, if any of these is; allowed, if it is itself or all that are in it are.
  *
  * @since 0.1.0
  */
@@ -72,6 +72,8 @@ export class InvalidRule extends Data.TaggedError("InvalidRule")<{
   }
 }
 
+const oneHost = "a rule has one host"
+
 const readPorts = (text: string): Result.Result<ReadonlyArray<PortRange>, string> => {
   const ranges: Array<PortRange> = []
   for (const part of text.split(",")) {
@@ -112,7 +114,7 @@ export const parseRule = (input: string): Result.Result<Rule, InvalidRule> => {
       : Result.succeed({ _tag: "Unix", path, text })
   }
   const [host, given] = split(text)
-  if (host === "" || host.includes(",")) return Result.fail(invalid("a rule has one host"))
+  if (host === "" || host.includes(",")) return Result.fail(invalid(oneHost))
   const ports = given === undefined || given === "*" ? Result.succeed([]) : readPorts(given)
   if (Result.isFailure(ports)) return Result.fail(invalid(ports.failure))
   return Result.mapBoth(AccessList.parse(host), {
@@ -157,7 +159,14 @@ export interface Options {
 }
 
 const readRules = (rules: ReadonlyArray<string | Rule>): Result.Result<ReadonlyArray<Rule>, InvalidRule> =>
-  Result.all(rules.map((rule) => (typeof rule === "string" ? parseRule(rule) : Result.succeed(rule))))
+  Result.all(
+    rules.map((rule) => {
+      if (typeof rule === "string") return parseRule(rule)
+      return rule._tag === "Hosts" && rule.hosts.entries.length !== 1
+        ? Result.fail(new InvalidRule({ rule: rule.text, reason: oneHost }))
+        : Result.succeed(rule)
+    })
+  )
 
 /**
  * @category constructors
@@ -282,7 +291,11 @@ export const judge = (policy: TargetPolicy, endpoint: Endpoint): Denial | undefi
   const denying = hostRules(policy.deny, port).find(concerns)
   if (denying !== undefined) return denied(subjectOf(endpoint), denying)
   const allowing = hostRules(policy.allow, port).filter(concerns)
-  if (policy.allow.length > 0 && allowing.length === 0) return notAllowed(subjectOf(endpoint))
+  const [itself, ...within] = addresses
+  const covers = (address: NetAddress.IpAddress) => allowing.some((rule) => rule.hosts.has(address))
+  const isAllowed =
+    allowing.some((rule) => namedBy(rule, name)) || covers(itself!) || (within.length > 0 && within.every(covers))
+  if (policy.allow.length > 0 && !isAllowed) return notAllowed(subjectOf(endpoint))
   if (policy.reserved === "allowed") return undefined
   for (const address of addresses) {
     const range = reservedRange(address)

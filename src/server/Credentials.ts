@@ -54,7 +54,7 @@ const authorization = (request: Request, scheme: string): string | undefined => 
   const space = header.indexOf(" ")
   const name = space === -1 ? header : header.slice(0, space)
   if (name.toLowerCase() !== scheme) return undefined
-  return space === -1 ? "" : header.slice(space).replace(/^ +| +$/g, "")
+  return space === -1 ? "" : header.slice(space).trim()
 }
 
 const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}(?:==)?|[A-Za-z0-9+/]{3}=?)?$/

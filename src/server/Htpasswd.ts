@@ -12,6 +12,7 @@
 import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Semaphore from "effect/Semaphore"
@@ -212,6 +213,26 @@ export const make = Effect.fnUntraced(function* (
       return Effect.fail({ kind: "credentialsWrong", reason })
     })
 
+  /**
+   * Does it when it is its turn. What runs cannot be stopped, so it has a fiber of its own: who waits for it may go away at any time, and its place
+   * is given to the next when it is done.
+   */
+  const inTurn = <A>(address: string, self: Effect.Effect<A, Fault>): Effect.Effect<A, Fault> =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.suspend(() => {
+        if (!enter(address)) {
+          return Effect.fail<Fault>({ kind: "unavailable", reason: "too many passwords wait to be checked" })
+        }
+        const turn = Effect.ensuring(
+          running.withPermit(self),
+          Effect.sync(() => leave(address))
+        )
+        return Effect.flatMap(Effect.forkDetach(turn), (fiber) =>
+          Effect.onInterrupt(restore(Fiber.join(fiber)), () => Effect.sync(() => fiber.interruptUnsafe()))
+        )
+      })
+    )
+
   const check = (user: string, password: string, address: string): Effect.Effect<Facts, Fault> =>
     Effect.gen(function* () {
       yield* refuseGuessing(address, user)
@@ -222,19 +243,13 @@ export const make = Effect.fnUntraced(function* (
       )
       const now = clock.currentTimeMillisUnsafe()
       if (known !== undefined && (right.get(mark) ?? 0) > now) return proven
-      if (!enter(address)) {
-        return yield* Effect.fail<Fault>({ kind: "unavailable", reason: "too many passwords wait to be checked" })
-      }
-      // what runs cannot be stopped: its place is given to the next when it is done, also if nobody waits for it any more
-      const isRight = yield* Effect.ensuring(
-        running.withPermit(
-          Effect.andThen(
-            // those before it may have been wrong
-            refuseGuessing(address, user),
-            Effect.uninterruptible(compare(password, known ?? standIn(all, mark)))
-          )
-        ),
-        Effect.sync(() => leave(address))
+      const isRight = yield* inTurn(
+        address,
+        Effect.andThen(
+          // those before it may have been wrong
+          refuseGuessing(address, user),
+          Effect.uninterruptible(compare(password, known ?? standIn(all, mark)))
+        )
       )
       if (known === undefined) return yield* refuseWrong(address, user, "no such user")
       if (!isRight) return yield* refuseWrong(address, user, `wrong password for ${JSON.stringify(user)}`)

@@ -10,7 +10,7 @@ import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
-import * as Semaphore from "effect/Semaphore"
+import * as Fiber from "effect/Fiber"
 import type * as Jose from "jose"
 import { duration } from "../protocol/internal/option.ts"
 import type * as BoundedGet from "./internal/boundedGet.ts"
@@ -235,11 +235,11 @@ export const fromUrl = Effect.fnUntraced(function* (
     )
   }
   const clock = yield* Clock.Clock
+  const runFork = Effect.runForkWith(yield* Effect.context<never>())
   const timeToLive = duration("timeToLive", options.timeToLive, "10 minutes")
   const staleTime = duration("staleTime", options.staleTime, "1 hour")
   const cooldown = duration("cooldown", options.cooldown, "30 seconds")
   const timeout = duration("fetchTimeout", options.fetchTimeout, "5 seconds", "above 0")
-  const one = yield* Semaphore.make(1)
   let keys: ReadonlyArray<Key> | undefined
   let fetched = -Infinity
   let tried = -Infinity
@@ -266,28 +266,31 @@ export const fromUrl = Effect.fnUntraced(function* (
   const isOld = () => clock.currentTimeMillisUnsafe() - fetched > timeToLive
   const mayTry = () => clock.currentTimeMillisUnsafe() - tried >= cooldown
 
-  /** Fetches, unless somebody else just has: whoever waits for the same looks again. */
-  const refresh = (isNeeded: () => boolean): Effect.Effect<void> =>
-    one.withPermit(
-      Effect.suspend(() => {
-        if (!isNeeded() || !mayTry()) return Effect.void
-        tried = clock.currentTimeMillisUnsafe()
-        return Effect.matchEffect(load, {
-          onSuccess: (all) =>
-            Effect.sync(() => {
-              keys = all
-              fetched = clock.currentTimeMillisUnsafe()
-            }),
-          onFailure: ({ message }) => Effect.logWarning(`Tokens: ${message}`)
-        })
-      })
-    )
+  let loading: Fiber.Fiber<void> | undefined
+
+  /** In a fiber of its own, bounded by `fetchTimeout`: the client that asked first may go away, and others wait for the same. */
+  const loadNow = Effect.matchEffect(load, {
+    onSuccess: (all) =>
+      Effect.sync(() => {
+        keys = all
+        fetched = clock.currentTimeMillisUnsafe()
+      }),
+    onFailure: ({ message }) => Effect.logWarning(`Tokens: ${message}`)
+  }).pipe(Effect.andThen(Effect.sync(() => void (loading = undefined))))
+
+  /** Waits for a fetch, which begins if none is under way. */
+  const refresh = Effect.suspend(() => {
+    if (loading === undefined && mayTry()) {
+      tried = clock.currentTimeMillisUnsafe()
+      loading = runFork(loadNow)
+    }
+    return loading === undefined ? Effect.void : Effect.asVoid(Fiber.await(loading))
+  })
 
   return {
     find: Effect.fnUntraced(function* (algorithm, id) {
       const look = () => (keys === undefined ? [] : pick(keys, algorithm, id))
-      if (isOld()) yield* refresh(isOld)
-      else if (look().length === 0) yield* refresh(() => look().length === 0)
+      if (isOld() || look().length === 0) yield* refresh
       if (keys === undefined || clock.currentTimeMillisUnsafe() - fetched > timeToLive + staleTime) {
         return yield* wrong(`the keys of ${parsed.host} are not to be had`)
       }

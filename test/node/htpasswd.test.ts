@@ -3,7 +3,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { hashSync } from "bcryptjs"
-import { Effect, Redacted, Result } from "effect"
+import { Effect, Exit, Fiber, Redacted, Result, Scope } from "effect"
 import { execFileSync } from "node:child_process"
 import { existsSync } from "node:fs"
 import * as Bcrypt from "../../src/node/internal/bcrypt.ts"
@@ -132,7 +132,40 @@ describe("the thread of bcrypt", () => {
   )
 })
 
+describe("the end of the thread of bcrypt", () => {
+  it.live("answers what it was asked", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const compare = yield* Scope.provide(Bcrypt.make, scope)
+      // a cost at which it takes seconds
+      const comparing = yield* Effect.forkChild(
+        Effect.uninterruptible(compare("right", hashSync("right", 4).replace("$04$", "$16$")))
+      )
+      yield* Effect.sleep("100 millis")
+      yield* Scope.close(scope, Exit.void)
+      assert.isFalse(yield* Fiber.join(comparing))
+    })
+  )
+})
+
 describe("NodeBearerTokens", () => {
+  it.live("takes back what was read on request, if the file does", () =>
+    collectingLogs(() =>
+      Effect.gen(function* () {
+        const [one, two] = ["one-token-1234567890", "two-token-1234567890"] as const
+        write("taken-back", `${one} ann\n`)
+        const self = yield* NodeBearerTokens.make({ file: path("taken-back"), interval: "100 millis" })
+        const knows = (token: string) => Effect.map(Effect.result(self.verify(Redacted.make(token))), Result.isSuccess)
+        write("taken-back", `${two} ann\n`)
+        yield* self.reload
+        assert.isTrue(yield* knows(two))
+        write("taken-back", `${one} ann\n`)
+        yield* eventually("the first is known", knows(one))
+        assert.isFalse(yield* knows(two))
+      }).pipe(Effect.scoped)
+    )
+  )
+
   it.live("reads the file anew when it changes", () =>
     Effect.gen(function* () {
       write("tokens", "one-token-1234567890 ann\n")

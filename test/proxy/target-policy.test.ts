@@ -5,6 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Host from "effect/net/Host"
 import * as NetAddress from "effect/net/NetAddress"
 import * as Result from "effect/Result"
+import * as AccessList from "../../src/server/AccessList.ts"
 import * as TargetPolicy from "../../src/proxy/TargetPolicy.ts"
 
 const make = (options: TargetPolicy.Options) => Result.getOrThrow(TargetPolicy.make(options))
@@ -97,6 +98,26 @@ describe("what clients choose, without a rule", () => {
     const denial = judge(TargetPolicy.unreserved, address)
     assert.strictEqual(denial?.kind, "Reserved")
     assert.include(denial?.message, why)
+  })
+
+  it.each([
+    // a server of 8.8.8.8, and a client of 1.2.3.4
+    ["Teredo", "2001:0:808:808:0:0:fefd:fcfb", ["8.8.8.8", "1.2.3.4"]],
+    ["NAT64", "64:ff9b::808:808", ["8.8.8.8"]]
+  ])("is allowed by IPv4 in IPv6 if all of it is, or the address itself: %s", (_, address, within) => {
+    const allowed = (...allow: ReadonlyArray<string>) => judge(make({ allow }), address) === undefined
+    assert.isTrue(allowed(...within))
+    assert.isTrue(allowed(address))
+    for (const one of within) assert.strictEqual(allowed(one), within.length === 1)
+    assert.isFalse(allowed("9.9.9.9"))
+    for (const one of within) assert.strictEqual(judge(make({ deny: [one] }), address)?.kind, "Denied")
+  })
+
+  it("has rules of one host, also where they were not read", () => {
+    const hosts = Result.getOrThrow(AccessList.parse("10.1.0.0/16, *"))
+    const rule = { _tag: "Hosts", hosts, ports: [], text: "10.1.0.0/16, *" } as const
+    const made = TargetPolicy.make({ allow: [rule] })
+    assert.include(Result.isFailure(made) ? made.failure.message : "", "a rule has one host")
   })
 
   it("is not localhost, whoever looks it up, and no unix socket", () => {

@@ -190,6 +190,32 @@ describe("make", () => {
     })
   )
 
+  it.effect("is waited for no longer than one wants, though a check that runs is not stopped", () =>
+    Effect.gen(function* () {
+      const begun = yield* Deferred.make<void>()
+      const gate = yield* Deferred.make<void>()
+      let done = 0
+      const self = yield* Htpasswd.make(() => users(["ann", ann]), {
+        maxWaiting: 2,
+        compare: () =>
+          Deferred.succeed(begun, undefined).pipe(
+            Effect.andThen(Deferred.await(gate)),
+            Effect.map(() => ++done > 1)
+          )
+      })
+      const fiber = yield* Effect.forkChild(outcome(self, "ann", "x"))
+      yield* Deferred.await(begun)
+      yield* Fiber.interrupt(fiber)
+      // it keeps its place until it is done
+      const next = yield* Effect.forkChild(outcome(self, "ann", "x"))
+      for (let i = 0; i < 10; i++) yield* Effect.promise(() => new Promise(setImmediate))
+      assert.match(yield* outcome(self, "ann", "x"), /^unavailable: too many/)
+      yield* Deferred.succeed(gate, undefined)
+      assert.strictEqual(yield* Fiber.join(next), "right")
+      assert.strictEqual(done, 2)
+    })
+  )
+
   it.effect("has so many of one address wait, and leaves room for others", () =>
     Effect.gen(function* () {
       const gate = yield* Deferred.make<void>()

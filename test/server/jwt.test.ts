@@ -2,7 +2,7 @@
  * Tokens that jose makes, with every algorithm and with everything wrong that can be, and the keys that they are verified with.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Redacted, Result } from "effect"
+import { Effect, Fiber, Redacted, Result } from "effect"
 import { TestClock } from "effect/testing"
 import * as jose from "jose"
 import { once } from "node:events"
@@ -13,7 +13,7 @@ import * as Jwt from "../../src/server/Jwt.ts"
 import * as JwtKeys from "../../src/server/JwtKeys.ts"
 import { certificate, key, openssl, path, text } from "../tls/openssl.ts"
 import { request } from "./memory-listener.ts"
-import { collectingLogs } from "./serving.ts"
+import { collectingLogs, eventually } from "./serving.ts"
 
 const secretText = "0123456789abcdef".repeat(4)
 const secretBytes = new TextEncoder().encode(secretText)
@@ -244,11 +244,13 @@ describe("JwtKeys", () => {
 /** An issuer's set of keys, on a port of this machine; with the status 0 it does not answer. */
 const issuer = Effect.acquireRelease(
   Effect.promise(async () => {
-    const state = { answer: "", status: 200, asked: 0 }
+    const state = { answer: "", status: 200, asked: 0, delay: 0 }
     const server = Http.createServer((_, response) => {
       state.asked++
       if (state.status === 0) return
-      response.writeHead(state.status, state.status === 302 ? { location: "/other" } : {}).end(state.answer)
+      const answer = () =>
+        response.writeHead(state.status, state.status === 302 ? { location: "/other" } : {}).end(state.answer)
+      setTimeout(answer, state.delay)
     }).listen(0, "127.0.0.1")
     await once(server, "listening")
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks.json`
@@ -329,6 +331,27 @@ describe("JwtKeys.fromUrl", () => {
         assert.strictEqual(yield* kindOf(jwt, token), "unavailable")
       }).pipe(Effect.scoped)
     )
+  )
+
+  it.live("has its set also if the client that asked first goes away", () =>
+    Effect.gen(function* () {
+      const { state, url } = yield* issuer
+      const one = yield* pair("ES256")
+      const jwt = yield* Jwt.make({ keys: yield* JwtKeys.fromUrl(url) })
+      const token = yield* sign(one.privateKey, "ES256", { exp: Math.floor(Date.now() / 1000) + 600 })
+      state.answer = yield* setOf(["one", one.publicKey])
+      state.delay = 300
+      const first = yield* Effect.forkChild(kindOf(jwt, token))
+      yield* eventually(
+        "the issuer is asked",
+        Effect.sync(() => state.asked === 1)
+      )
+      const second = yield* Effect.forkChild(kindOf(jwt, token))
+      yield* Fiber.interrupt(first)
+      assert.strictEqual(yield* Fiber.join(second), "good")
+      assert.strictEqual(yield* kindOf(jwt, token), "good")
+      assert.strictEqual(state.asked, 1)
+    })
   )
 
   it.live("waits for a set no longer than it is told", () =>

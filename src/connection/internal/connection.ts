@@ -254,15 +254,17 @@ export class Connection implements Owner, Gate, Slow {
     return options?.wait === false ? this.leave(code, reason) : this.shutdown({ code, reason })
   }
 
-  /** Says Close and goes: what was sent is still delivered, and no answer is waited for. */
+  /** Says Close and goes: what was sent is still delivered, and no answer is waited for. The end of the scope waits for both. */
   private leave(code: number, reason: string): Effect.Effect<void> {
     return Effect.andThen(
       this.beginClose({ code, reason }),
       Effect.suspend(() => {
         this.hasLeft = true
         this.settle({ code, reason, wasClean: false })
-        this.transportLost = true
-        return this.ends.destroy(this.limits.closeTimeout)
+        const { closeTimeout } = this.limits
+        // to destroy what is unread would destroy what is unsent, too
+        const gone = this.ends.leave?.(closeTimeout) ?? this.ends.destroy(closeTimeout)
+        return Effect.map(Effect.forkDetach(gone, { startImmediately: true }), (left) => void (this.leaving = left))
       })
     )
   }

@@ -19,10 +19,13 @@ export const make: Effect.Effect<Compare, never, Scope.Scope> = Effect.gen(funct
   let lastId = 0
 
   /** What it was asked is answered no. */
-  const lose = (cause: unknown) => {
-    worker = undefined
+  const refuse = () => {
     for (const answer of waiting.values()) answer(false)
     waiting.clear()
+  }
+  const lose = (cause: unknown) => {
+    worker = undefined
+    refuse()
     runFork(Effect.logError("The thread that checks passwords ended", cause))
   }
   const start = (): Worker => {
@@ -39,6 +42,7 @@ export const make: Effect.Effect<Compare, never, Scope.Scope> = Effect.gen(funct
   yield* Effect.addFinalizer(() =>
     Effect.promise(async () => {
       await worker?.terminate()
+      refuse()
     })
   )
   return (password, hash) =>

@@ -60,6 +60,11 @@ export class Entrance {
     this.runFork = runFork
   }
 
+  /** How many are here. */
+  get size(): number {
+    return this.inside.size
+  }
+
   enter(socket: Net.Socket): void {
     const { admit, door, gate, proxyProtocol, serve } = this.options
     const peer = peerOf(socket)!

@@ -33,6 +33,11 @@ export class Reception {
     this.options = options
   }
 
+  /** How many wait for their first request to come. */
+  get size(): number {
+    return this.waiting.size
+  }
+
   receive(socket: Net.Socket): void {
     // while it was decided about, it ended without a word
     if (socket.readableEnded) return void socket.on("error", ignoreError).end()

@@ -6,6 +6,7 @@ import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
 import { constants } from "node:fs"
 import { open } from "node:fs/promises"
 import { duration } from "../../protocol/internal/option.ts"
@@ -69,14 +70,23 @@ export const watchedFile = Effect.fnUntraced(function* <A>(
   let known = yield* followed.first(read)
   let value = yield* make(known)
 
-  const again = Effect.gen(function* () {
-    const text = yield* read
-    if (text === known) return
-    known = text
-    value = yield* make(text)
-    yield* Effect.logInfo(`${what} of ${file} were read anew`)
-  })
-  const reload = Effect.flatMap(read, (text) => Effect.map(make(text), (next) => void (value = next)))
+  // one at a time: who has read first is not to be done last
+  const semaphore = yield* Semaphore.make(1)
+  const renew = (isWanted: (text: string) => boolean) =>
+    semaphore.withPermit(
+      Effect.gen(function* () {
+        const text = yield* read
+        if (!isWanted(text)) return false
+        known = text
+        value = yield* make(text)
+        return true
+      })
+    )
+  const again = Effect.flatMap(
+    renew((text) => text !== known),
+    (isNew) => (isNew ? Effect.logInfo(`${what} of ${file} were read anew`) : Effect.void)
+  )
+  const reload = Effect.asVoid(renew(() => true))
   const watch = followed.again(again, ({ message }) =>
     Effect.logError(`${what} were not read anew, those of before stay: ${message}`)
   )
