@@ -57,6 +57,7 @@ const makers: ReadonlyArray<
       drainTimeout: [-1, "a duration that is not negative"],
       closeTimeout: [Number.NaN, "a duration that is not negative"],
       maxHeaders: [Number.NaN, "a whole number from 0 on"],
+      maxPending: [0, "a whole number from 1 on"],
       maxHeaderSize: [0, "a whole number from 1 to"],
       highWaterMark: [0.5, "a whole number from 1 to"],
       compression: [[], "a policy, true or false"],

@@ -2,12 +2,13 @@
  * What is decided before a byte of a connection is read: the client of these tests sends nothing, and is answered all the same.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Result } from "effect"
+import { Effect, Layer, Option, Result } from "effect"
 import { Host, NetAddress } from "effect/net"
 import * as Telemetry from "../../src/connection/Telemetry.ts"
 import * as NodeUpgradeListener from "../../src/node/NodeUpgradeListener.ts"
 import * as NodeWebSocketServer from "../../src/node/NodeWebSocketServer.ts"
 import * as AccessList from "../../src/server/AccessList.ts"
+import * as Admission from "../../src/server/Admission.ts"
 import { ClientNames } from "../../src/server/ClientNames.ts"
 import { WebSocketServer } from "../../src/server/WebSocketServer.ts"
 import * as Identities from "../../src/tls/Identities.ts"
@@ -159,6 +160,41 @@ describe("limits of a server that speaks WebSocket alone", () => {
       yield* connect(port)
       yield* upgraded(port)
       assert.strictEqual((yield* ask(port, upgradeRequest())).status, 503)
+    })
+  )
+})
+
+describe("connections that have said nothing", () => {
+  for (const [what, options] of [
+    ["as they are", {}],
+    ["that are decided about", { admit: () => Effect.never }]
+  ] as const) {
+    it.live(`are no more than maxPending: ${what}`, () =>
+      Effect.gen(function* () {
+        const { port } = yield* serving(echo, { ...options, maxPending: 2 })
+        const cut = yield* countingLimit(
+          "maxPending",
+          Effect.gen(function* () {
+            const first = yield* connect(port)
+            yield* connect(port)
+            const more = Effect.scoped(Effect.flatMap(connect(port), ({ ended }) => ended))
+            yield* more
+            first.reset()
+            // one that is not cut off stays
+            yield* eventually("there is room", Effect.map(Effect.timeoutOption(more, "200 millis"), Option.isNone))
+          })
+        )
+        assert.isAtLeast(cut, 1)
+      })
+    )
+  }
+
+  it.live("are counted by an admission that the application brings", () =>
+    Effect.gen(function* () {
+      const admission = yield* Admission.make({ maxConnections: 1 })
+      const { port } = yield* serving(echo, { admission })
+      yield* connect(port)
+      assert.strictEqual((yield* silent(port)).status, 503)
     })
   )
 })
