@@ -113,14 +113,6 @@ describe("a name", { timeout: 30_000 }, () => {
     })
   )
 
-  it.live("that a resolver finds nothing for is not found", () =>
-    Effect.gen(function* () {
-      const dns = { ...names({}).dns, lookup: () => Effect.succeed([]) }
-      const error = yield* failing({ dns }, new Target({ host: "db.example", port: 80 }))
-      assert.strictEqual(error.kind, "NameNotFound")
-    })
-  )
-
   it.live("that is an address in a notation of its own is not looked up", () =>
     Effect.gen(function* () {
       const { asked, dns } = names({})

@@ -87,8 +87,6 @@ const lookedUp = Effect.fnUntraced(function* (
     kind: "NameNotFound",
     cause
   }))
-  // a resolver of the application's may find nothing and not fail
-  if (found.length === 0) return yield* Effect.fail<Unresolved>({ kind: "NameNotFound" })
   const denials: Array<TargetPolicy.Denial> = []
   const allowed = found.filter((address) => {
     const denial = TargetPolicy.judge(policy, { name, address, port })
