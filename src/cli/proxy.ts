@@ -31,7 +31,10 @@ export const proxy = Command.make(
       2,
       0
     ),
-    compress: given("compress", "Compress with clients that offer permessage-deflate"),
+    compress: given(
+      "compress",
+      "Compress with clients that offer permessage-deflate; a message of theirs may then inflate to 1 MiB"
+    ),
     text: given("text", "Send text messages to the client; the target must speak UTF-8"),
     ...Routing.routing,
     ...Target.target,

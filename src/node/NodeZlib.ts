@@ -32,11 +32,21 @@ const windowSize = 32768
 
 const tooBig = (maxSize: number) =>
   new ProtocolError({ kind: "MessageTooBig", message: `a message inflates to more than ${maxSize} bytes` })
-const invalid = () =>
-  new ProtocolError({ kind: "InvalidCompressedData", message: "a compressed message does not inflate" })
 
-const inflateError = (cause: unknown, maxSize: number): ProtocolError =>
-  cause instanceof Error && "code" in cause && cause.code === "ERR_BUFFER_TOO_LARGE" ? tooBig(maxSize) : invalid()
+/** Without a window no context takeover was agreed on, and there are clients that do not heed it: Tornado's, and Mojolicious'. */
+const invalid = (window: Window | undefined) =>
+  new ProtocolError({
+    kind: "InvalidCompressedData",
+    message: `a compressed message does not inflate${window === undefined ? " by itself, as it must without context takeover" : ""}`
+  })
+
+interface InflateOptions {
+  readonly maxSize: number
+  readonly window: Window | undefined
+}
+
+const inflateError = (cause: unknown, { maxSize, window }: InflateOptions): ProtocolError =>
+  cause instanceof Error && "code" in cause && cause.code === "ERR_BUFFER_TOO_LARGE" ? tooBig(maxSize) : invalid(window)
 
 /** What `inflateRaw` with `info` gives: the bytes, and how much of the input the stream took. */
 interface Inflated {
@@ -48,10 +58,10 @@ interface Inflated {
 const inflateSync = (bytes: Uint8Array, options: NodeZlib.ZlibOptions): Inflated =>
   NodeZlib.inflateRawSync(bytes, { ...options, info: true }) as unknown as Inflated
 
-const inflateAsync = (bytes: Uint8Array, options: NodeZlib.ZlibOptions, maxSize: number) =>
+const inflateAsync = (bytes: Uint8Array, options: NodeZlib.ZlibOptions, asked: InflateOptions) =>
   Effect.callback<Inflated, ProtocolError>((resume) => {
     NodeZlib.inflateRaw(bytes, { ...options, info: true }, (error, result) => {
-      resume(error === null ? Effect.succeed(result as unknown as Inflated) : Effect.fail(inflateError(error, maxSize)))
+      resume(error === null ? Effect.succeed(result as unknown as Inflated) : Effect.fail(inflateError(error, asked)))
     })
   })
 
@@ -72,8 +82,9 @@ const deflateOptions = (options: {
 /** Inflates in calls of their own: what is large, and what consists of several streams. */
 const inflateParts = Effect.fnUntraced(function* (
   bytes: Uint8Array,
-  { maxSize, window }: { readonly maxSize: number; readonly window: Window | undefined }
+  asked: InflateOptions
 ): Effect.fn.Return<Uint8Array, ProtocolError> {
+  const { maxSize, window } = asked
   let rest = bytes
   let history = window?.bytes
   let size = 0
@@ -91,9 +102,9 @@ const inflateParts = Effect.fnUntraced(function* (
       input.length <= threadPoolThreshold
         ? yield* Effect.try({
             try: () => inflateSync(input, options),
-            catch: (cause) => inflateError(cause, maxSize)
+            catch: (cause) => inflateError(cause, asked)
           })
-        : yield* inflateAsync(input, options, maxSize)
+        : yield* inflateAsync(input, options, asked)
     size += part.buffer.length
     if (size > maxSize) return yield* tooBig(maxSize)
     parts.push(part.buffer)
@@ -101,7 +112,7 @@ const inflateParts = Effect.fnUntraced(function* (
     if (rest.length === 0) return parts.length === 1 ? part.buffer : Buffer.concat(parts)
     history = Buffer.concat([history ?? Buffer.alloc(0), part.buffer]).subarray(-windowSize)
   }
-  return yield* invalid()
+  return yield* invalid(window)
 })
 
 /**
@@ -122,7 +133,7 @@ export const make: Zlib["Service"] = {
       const output = bytes.length <= threadPoolThreshold ? Pool.inflate(bytes, options) : undefined
       if (output === undefined || output === "rest") return inflateParts(bytes, options)
       if (output === "tooBig") return Effect.fail(tooBig(options.maxSize))
-      return output === "invalid" ? Effect.fail(invalid()) : Effect.succeed(output)
+      return output === "invalid" ? Effect.fail(invalid(options.window)) : Effect.succeed(output)
     })
 }
 /**

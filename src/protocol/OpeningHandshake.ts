@@ -17,8 +17,9 @@ import { isToken } from "./internal/token.ts"
 import * as Origin from "./Origin.ts"
 import * as PerMessageDeflate from "./PerMessageDeflate.ts"
 
-// 16 bytes are 21 digits, one digit whose four low bits are zero, and two of padding
-const keyPattern = /^[A-Za-z0-9+/]{21}[AQgw]==$/
+// 16 bytes are 22 digits and two of padding. The four low bits of the last digit stand for nothing and should be zero, but are not
+// in the example of section 4.1, nor from clients that draw the digits themselves (IXWebSocket)
+const keyPattern = /^[A-Za-z0-9+/]{22}==$/
 
 /**
  * The `Sec-WebSocket-Key` of a client: the base64 form of 16 bytes (section 4.1).

@@ -38,7 +38,8 @@ export interface Policy {
   /**
    * Whether messages may refer to earlier ones. It compresses small, similar messages far better, and costs each connection
    * the last bytes of what was compressed in each direction: as many as there were, at most 2^bits (32 KiB at 15 bits, 512
-   * bytes at 9). Without it compression costs a connection no memory at all. Default: `false`.
+   * bytes at 9). Without it compression costs a connection no memory at all, but a server must have clients do without it too, and two
+   * do not heed that when they compress: Mojolicious', and Tornado's, which needs `true`. Default: `false`.
    */
   readonly contextTakeover?: boolean | undefined
   /** The largest window of the server, 9 to 15. Default: 15. */

@@ -119,6 +119,9 @@ describe("zlib", () => {
       })
       const error = yield* Effect.flip(NodeZlib.make.inflate(reference, { maxSize: 1000, window: undefined }))
       assert.strictEqual(error.kind, "InvalidCompressedData")
+      assert.match(error.message, /does not inflate by itself/)
+      const other = { maxSize: 1000, window: Window.empty(15) }
+      assert.match((yield* Effect.flip(NodeZlib.make.inflate(reference, other))).message, /does not inflate$/)
     })
   )
 

@@ -60,6 +60,11 @@ const accepting = family("0.1", "RFC 6455 section 4.2", [
       }
     )
   },
+  {
+    title: "the example of a key in RFC 6455 section 4.1, whose last digit has bits beyond the sixteenth byte",
+    rfc: "RFC 6455 section 4.1",
+    run: opens((head) => having(head, "Sec-WebSocket-Key", "AQIDBAUGBwgJCgsMDQ4PEC=="), "AQIDBAUGBwgJCgsMDQ4PEC==")
+  },
   { title: "the plain handshake opens", run: opens(same) },
   {
     title: "a hundred keys get a hundred right answers",
