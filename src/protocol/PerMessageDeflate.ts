@@ -38,7 +38,8 @@ export interface Policy {
   /**
    * Whether messages may refer to earlier ones. It compresses small, similar messages far better, and costs each connection
    * the last bytes of what was compressed in each direction: as many as there were, at most 2^bits (32 KiB at 15 bits, 512
-   * bytes at 9). Without it compression costs a connection no memory at all. Default: `false`.
+   * bytes at 9). Without it compression costs a connection no memory at all. Default: `false`; a client that is not told takes a
+   * server's context all the same, since there are servers that do not read what they are asked to do without.
    */
   readonly contextTakeover?: boolean | undefined
   /** The largest window of the server, 9 to 15. Default: 15. */
@@ -207,8 +208,9 @@ export const confirm = (response: Extension.Extension, policy: Policy): Option.O
   const answer = response.name === name ? readParameters(response) : undefined
   if (answer === undefined || answer.clientMaxWindowBits === true) return Option.none()
   const contextTakeover = policy.contextTakeover ?? false
-  // what the client demanded of the server must be granted (sections 7.1.1.1 and 7.1.2.1)
-  if (!contextTakeover && !answer.serverNoContextTakeover) return Option.none()
+  // What the client demanded of the server must be granted (sections 7.1.1.1 and 7.1.2.1). To do without its context is only a wish
+  // by default: Tornado and Mojolicious do not read it, and what they answer instead can be inflated (section 7.1).
+  if (policy.contextTakeover === false && !answer.serverNoContextTakeover) return Option.none()
   const demanded = policy.serverMaxWindowBits ?? maxWindowBits
   const serverMaxWindowBits = answer.serverMaxWindowBits ?? maxWindowBits
   if (serverMaxWindowBits > demanded) return Option.none()
