@@ -14,6 +14,8 @@ import { eventually } from "./proxy/watch.ts"
 
 export interface Program {
   readonly name: string
+  /** Where it is. Default: where `find` finds its name. */
+  readonly path?: string
   /** `file` has its configuration, and lies in a folder that is its own. */
   readonly args: (port: number, file: string) => ReadonlyArray<string>
   /** Its configuration, if it wants a file. */
@@ -73,7 +75,7 @@ const end = async ({ name, signal = "SIGKILL" }: Program, { pid: group }: ChildP
 
 /** Starts it and waits until it accepts: on a port that is free, or on this one, where it was before. */
 export const start = async (program: Program, before?: number): Promise<Started> => {
-  const { args, config, name } = program
+  const { args, config, name, path = find(name)! } = program
   const folder = mkdtempSync(join(tmpdir(), `${name}-`))
   const file = join(folder, "config")
   const printed: Array<string> = []
@@ -81,7 +83,7 @@ export const start = async (program: Program, before?: number): Promise<Started>
   for (let attempt = 0; attempt < 3; attempt++) {
     const port = before ?? (await freePort())
     if (config !== undefined) writeFileSync(file, `${config(port, file).join("\n")}\n`)
-    const child = spawn(find(name)!, args(port, file), { stdio: ["ignore", "pipe", "pipe"], detached: true })
+    const child = spawn(path, args(port, file), { stdio: ["ignore", "pipe", "pipe"], detached: true })
     for (const input of [child.stdout, child.stderr])
       createInterface({ input }).on("line", (line) => printed.push(line))
     while (child.exitCode === null && child.signalCode === null) {

@@ -412,7 +412,10 @@ export const confirm = (
     )
   )
   return Option.match(compression, {
-    onNone: () => Result.fail(`the server chose extensions that were not offered; ${shown(extensions)}`),
+    onNone: () => {
+      const stray = policy === undefined ? "" : " with these parameters"
+      return Result.fail(`the server chose extensions that were not offered${stray}; ${shown(extensions)}`)
+    },
     onSome: (agreement) => Result.succeed({ subprotocol, compression: agreement })
   })
 }

@@ -38,8 +38,9 @@ export interface Policy {
   /**
    * Whether messages may refer to earlier ones. It compresses small, similar messages far better, and costs each connection
    * the last bytes of what was compressed in each direction: as many as there were, at most 2^bits (32 KiB at 15 bits, 512
-   * bytes at 9). Without it compression costs a connection no memory at all, but a server must have clients do without it too, and two
-   * do not heed that when they compress: Mojolicious', and Tornado's, which needs `true`. Default: `false`.
+   * bytes at 9). Without it compression costs a connection no memory at all. Default: `false`. A server then tells its clients to do without
+   * it, which two do not heed when they compress, Tornado's and Mojolicious'; with `true` Tornado's is understood. A client asks its server to
+   * do without it, and takes the context of one that goes on with it, unless `false` is said and not the default.
    */
   readonly contextTakeover?: boolean | undefined
   /** The largest window of the server, 9 to 15. Default: 15. */
@@ -208,8 +209,9 @@ export const confirm = (response: Extension.Extension, policy: Policy): Option.O
   const answer = response.name === name ? readParameters(response) : undefined
   if (answer === undefined || answer.clientMaxWindowBits === true) return Option.none()
   const contextTakeover = policy.contextTakeover ?? false
-  // what the client demanded of the server must be granted (sections 7.1.1.1 and 7.1.2.1)
-  if (!contextTakeover && !answer.serverNoContextTakeover) return Option.none()
+  // What the client demanded of the server must be granted (sections 7.1.1.1 and 7.1.2.1). To do without its context is only a wish
+  // by default: Tornado and Mojolicious do not read it, and what they answer instead can be inflated (section 7.1).
+  if (policy.contextTakeover === false && !answer.serverNoContextTakeover) return Option.none()
   const demanded = policy.serverMaxWindowBits ?? maxWindowBits
   const serverMaxWindowBits = answer.serverMaxWindowBits ?? maxWindowBits
   if (serverMaxWindowBits > demanded) return Option.none()

@@ -164,7 +164,10 @@ describe("a server that declines", { timeout: 30_000 }, () => {
 })
 
 describe("a server that answers 101 to something else", { timeout: 30_000 }, () => {
-  const offering: Asking = { subprotocols: ["a", "b"], compression: { serverMaxWindowBits: 12 } }
+  const offering: Asking = {
+    subprotocols: ["a", "b"],
+    compression: { contextTakeover: false, serverMaxWindowBits: 12 }
+  }
   const deflate = "permessage-deflate; server_no_context_takeover"
 
   const cases: ReadonlyArray<readonly [string, Changes, RegExp, Asking?]> = [

@@ -91,7 +91,7 @@ describe("4.1. Client Requirements: the server's answer", () => {
       ["permessage-deflate, permessage-deflate", { compression }],
       ["permessage-deflate; unknown", { compression }],
       ["permessage-deflate;", { compression }],
-      ["permessage-deflate", { compression: {} }]
+      ["permessage-deflate", { compression: { contextTakeover: false } }]
     ] as const) {
       assert.match(
         failure({ "sec-websocket-extensions": extensions }, asked),

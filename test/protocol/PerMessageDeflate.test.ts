@@ -216,13 +216,20 @@ describe("RFC 7692 7.1. Negotiation: what the client takes for an answer", () =>
   })
 
   it("the server must grant its own part of no context takeover, and the client keeps its own", () => {
-    assert.strictEqual(takes("permessage-deflate", {}), undefined)
-    assert.strictEqual(takes("permessage-deflate; client_no_context_takeover", {}), undefined)
-    assert.deepStrictEqual(takes("permessage-deflate; server_no_context_takeover", {}), {
-      ...plain,
-      serverNoContextTakeover: true,
-      clientNoContextTakeover: true
-    })
+    const policy = { contextTakeover: false }
+    assert.strictEqual(takes("permessage-deflate", policy), undefined)
+    assert.strictEqual(takes("permessage-deflate; client_no_context_takeover", policy), undefined)
+    for (const either of [policy, {}]) {
+      assert.deepStrictEqual(takes("permessage-deflate; server_no_context_takeover", either), {
+        ...plain,
+        serverNoContextTakeover: true,
+        clientNoContextTakeover: true
+      })
+    }
+  })
+
+  it("a client that was not told takes a server's context, and does without its own", () => {
+    assert.deepStrictEqual(takes("permessage-deflate", {}), { ...plain, clientNoContextTakeover: true })
   })
 
   it("a server may do without context takeover that was not asked to, and ask the client to (7.1.1)", () => {
