@@ -8,6 +8,7 @@ import * as NodeDialer from "../node/NodeDialer.ts"
 import * as WebSocketProxy from "../proxy/WebSocketProxy.ts"
 import * as Address from "./Address.ts"
 import * as Admission from "./admission.ts"
+import * as Compression from "./compression.ts"
 import * as flags from "./flags.ts"
 import * as Forwarding from "./forwarding.ts"
 import * as HangUp from "./hangUp.ts"
@@ -31,10 +32,7 @@ export const proxy = Command.make(
       2,
       0
     ),
-    compress: given(
-      "compress",
-      "Compress with clients that offer permessage-deflate; a message of theirs may then inflate to 1 MiB"
-    ),
+    ...Compression.compression("Compress with clients that offer permessage-deflate"),
     text: given("text", "Send text messages to the client; the target must speak UTF-8"),
     ...Routing.routing,
     ...Target.target,
@@ -51,7 +49,7 @@ export const proxy = Command.make(
     ...Workers.server
   },
   Effect.fnUntraced(
-    function* ({ addresses, compress, text, ...rest }) {
+    function* ({ addresses, text, ...rest }) {
       const [listen, to] = yield* Routing.addresses(addresses, rest)
       yield* HangUp.take
       const place = yield* Workers.make(
@@ -65,6 +63,7 @@ export const proxy = Command.make(
       const forwarding = yield* Forwarding.serverOptions(rest)
       const tls = yield* Tls.serverOptions(rest)
       const admission = yield* Admission.proxyOptions(rest, { ...options, ...forwarding, tls })
+      const compression = yield* Compression.options(rest)
       const life = yield* Life.make(rest)
       const running = Layer.launch(
         Layer.effectDiscard(printReady).pipe(
@@ -80,8 +79,8 @@ export const proxy = Command.make(
                 ...options,
                 ...forwarding,
                 ...admission.options,
-                subprotocols: "first",
-                compression: compress
+                ...compression,
+                subprotocols: "first"
               },
               admission.guard
             ).pipe(Layer.provide(Log.layerAccess(rest)))

@@ -1,14 +1,13 @@
 /**
  * `--record`: each session in a file, to be played back with noVNC.
  */
-import * as ByteSize from "effect/ByteSize"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { statSync } from "node:fs"
 import { Dialer } from "../proxy/Dialer.ts"
 import type { UsageError } from "./Address.ts"
-import { optional, usage } from "./typed.ts"
+import { optional, parseSize, usage } from "./typed.ts"
 
 /** The flags of a command that has sessions. */
 export const server = {
@@ -24,14 +23,6 @@ export const server = {
 export interface RecordFlags {
   readonly record: Option.Option<string>
   readonly recordLimit: Option.Option<string>
-}
-
-const parseSize = (text: string): Effect.Effect<number, UsageError> => {
-  // what is no size, whatever it is, is none to it either
-  const size = ByteSize.fromInput((/^\d+$/.test(text) ? `${text}B` : text) as ByteSize.Input)
-  return Option.isSome(size) && size.value > 0n && size.value <= 2n ** 40n
-    ? Effect.succeed(Number(size.value))
-    : Effect.fail(usage(`--record-limit expects a size, such as 10MiB; got ${JSON.stringify(text)}`))
 }
 
 const isFolder = (path: string): boolean => {
@@ -51,7 +42,7 @@ export const layer = ({ record, recordLimit }: RecordFlags): Layer.Layer<Dialer,
         if (Option.isSome(recordLimit)) return yield* usage("--record-limit needs --record")
         return yield* Dialer
       }
-      const maxFileSize = Option.isNone(recordLimit) ? undefined : yield* parseSize(recordLimit.value)
+      const maxFileSize = Option.isNone(recordLimit) ? undefined : yield* parseSize("record-limit", recordLimit.value)
       if (isFolder(record.value)) {
         return yield* usage(
           `--record expects a file, to whose name .1 and so on are added; ${record.value} is a folder`

@@ -5,6 +5,7 @@
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
+import * as Compression from "./compression.ts"
 import * as flags from "./flags.ts"
 import { given, optional, repeated } from "./typed.ts"
 import * as Way from "./way.ts"
@@ -21,13 +22,13 @@ export const limits = [
 ] as const satisfies ReadonlyArray<flags.Limit>
 
 /** What was typed. */
-export interface Typed extends Way.Flags, Readonly<Record<(typeof limits)[number], Option.Option<string>>> {
+export interface Typed
+  extends Way.Flags, Compression.CompressionFlags, Readonly<Record<(typeof limits)[number], Option.Option<string>>> {
   readonly addresses: ReadonlyArray<string>
   readonly authorizationEnv: Option.Option<string>
   readonly userEnv: Option.Option<string>
   readonly header: ReadonlyArray<string>
   readonly subprotocol: ReadonlyArray<string>
-  readonly compress: boolean
   readonly text: boolean
   readonly serverCa: Option.Option<string>
   readonly serverName: Option.Option<string>
@@ -64,7 +65,7 @@ export const tunnel = Command.make(
       'Send this header with the handshake: "Origin: https://app.example"; repeatable'
     ),
     subprotocol: repeated("subprotocol", "NAME", "Offer this subprotocol; repeat it for more, the preferred first"),
-    compress: given("compress", "Offer permessage-deflate"),
+    ...Compression.compression("Offer permessage-deflate"),
     text: given("text", "Send text messages to the server; the program must speak UTF-8"),
     serverCa: optional("server-ca", "FILE", "Trust these authorities alone for the server's certificate (PEM)"),
     serverName: optional("server-name", "NAME", "The name in the server's certificate, and in SNI (the URL's host)"),

@@ -14,6 +14,7 @@ import { credentials } from "../proxy/internal/basic.ts"
 import type { ListenError } from "../server/UpgradeListener.ts"
 import type * as TlsClient from "../tls/TlsClient.ts"
 import * as Address from "./Address.ts"
+import * as Compression from "./compression.ts"
 import * as flags from "./flags.ts"
 import * as HangUp from "./hangUp.ts"
 import { print, readyLine } from "./ready.ts"
@@ -130,7 +131,7 @@ export const run = Effect.fnUntraced(function* (
     ...(yield* Way.dialerOptions(typed)),
     ...given,
     tls: yield* tlsOptions(typed, address.isSecure),
-    compression: typed.compress
+    ...(yield* Compression.options(typed))
   }
   return yield* Effect.scoped(
     Effect.andThen(

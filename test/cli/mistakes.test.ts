@@ -116,6 +116,14 @@ const mistakes: ReadonlyArray<Mistake> = [
     ["--token-source", "--token-plugin"]
   ],
   [
+    ["proxy", "0", "a:1", "--compress-limit", "10MiB"],
+    ["--compress-limit", "--compress"]
+  ],
+  [
+    ["tunnel", "0", "ws://a", "--compress", "--compress-limit", "2GiB"],
+    ["--compress-limit", "1 GiB", "2GiB"]
+  ],
+  [
     ["proxy", "0", "a:1", "--record", fileURLToPath(new URL(".", import.meta.url))],
     ["--record", "folder"]
   ],

@@ -212,6 +212,17 @@ describe.concurrent("--compress", { timeout: 30_000 }, () => {
     })
   )
 
+  it.live("the limit is --compress-limit", () =>
+    Effect.gen(function* () {
+      const { client, target } = yield* started({}, "--compress-limit", "2MiB")
+      yield* client.send(Buffer.alloc(2 * 1024 * 1024))
+      yield* target.untilReceived(2 * 1024 * 1024)
+      yield* client.send(Buffer.alloc(2 * 1024 * 1024 + 1))
+      yield* client.watch.until("the end", () => client.closeCode !== undefined)
+      assert.strictEqual(client.closeCode, 1009)
+    })
+  )
+
   it.live("compressed bytes that do not inflate: Close 1007, and the target is reset", () =>
     Effect.gen(function* () {
       const listener = yield* RawTarget.listen()
