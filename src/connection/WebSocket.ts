@@ -3,9 +3,11 @@
  * opening handshake is done. Reading is by pull: what nobody pulls stays in the transport, and the sender feels it.
  *
  * - Read in one of four ways: `messages` (assembled), `fragments` (pieces as they come), `payloads` (bytes without
- *   boundaries) or `pullEvents` (all of it, pings and pongs too). Several readers take turns, each with what one read brought. A
- *   stream is pulled by the batch, so one that is cut short (`Stream.take`) drops the rest of its batch. It ends when the peer's
- *   Close frame has come, and fails with a {@link WebSocketError} otherwise.
+ *   boundaries) or `pullEvents` (all of it, pings and pongs too). Several readers take turns, each with what one read brought;
+ *   they read in the same way. Another way may be chosen between messages, while nobody reads and nothing is left to give out
+ *   of what was read; otherwise it fails with `InvalidUsage`, and the first way goes on. A stream is pulled by the batch, so one
+ *   that is cut short (`Stream.take`) drops the rest of its batch. It ends when the peer's Close frame has come, and fails with a
+ *   {@link WebSocketError} otherwise.
  * - Pings are answered, and the closing handshake is answered, while somebody reads.
  * - `send` and its kin may be called from any fiber; each waits while the transport is full.
  * - Leaving the scope closes: 1000 after success, 1011 after a failure, 1001 after an interruption, each followed by the
