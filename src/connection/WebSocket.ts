@@ -82,11 +82,12 @@ export interface WebSocket {
   /**
    * Sends the elements of a stream as the fragments of one message, of text if they are strings. Other messages wait until
    * it is complete; if the stream fails the connection fails with 1011, since a message cannot be taken back. So does an
-   * interruption, unless the message `mayEndEarly`: then it ends with what was sent, and the connection goes on.
+   * interruption, unless the message `mayEndEarly`: then it ends with what was sent, and the connection goes on. Strings may be
+   * cut anywhere, also within a code point.
    */
   sendFragments<E, R>(
     fragments: Stream.Stream<string, E, R> | Stream.Stream<Uint8Array, E, R>,
-    options?: { readonly mayEndEarly?: boolean | undefined }
+    options?: SendFragmentsOptions
   ): Effect.Effect<void, WebSocketError | E, R>
   /** Sends a Ping of at most 125 bytes and waits for its Pong; gives the time between. Somebody must be reading. */
   ping(payload?: Uint8Array): Effect.Effect<Duration.Duration, WebSocketError>
@@ -126,6 +127,19 @@ export interface SendOptions {
    * CPU. Nobody may read the bytes after this is called, not even if it fails. A prepared message is not given away. Default: `false`.
    */
   readonly transfer?: boolean | undefined
+}
+
+/**
+ * How a message is sent in fragments.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SendFragmentsOptions {
+  /** Whether an interruption ends the message with what was sent, and not the connection. Default: `false`. */
+  readonly mayEndEarly?: boolean | undefined
+  /** What kind of message a stream without elements is, which nothing else says. Default: `"binary"`. */
+  readonly ifEmpty?: "text" | "binary" | undefined
 }
 
 /**
