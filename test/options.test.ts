@@ -85,7 +85,8 @@ const makers: ReadonlyArray<
     {
       dialTimeout: [0, "a duration above 0"],
       attemptDelay: ["soon", "a duration that is not negative"],
-      retries: [-1, "a number from 0 on"]
+      retries: [2.5, "a whole number from 0 on"],
+      retryDelay: [-5, "a duration that is not negative"]
     }
   ],
   [
