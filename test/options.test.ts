@@ -161,8 +161,9 @@ const makers: ReadonlyArray<
     (option) => Htpasswd.make(() => new Map(), option),
     {
       concurrency: [0, "a whole number from 1 on, or Infinity"],
-      maxWaiting: [Number.NaN, "a number from 0 on"],
-      maxWaitingPerAddress: [-1, "a number from 0 on"],
+      // it counts those that are checked, too: none would be
+      maxWaiting: [0, "a whole number from 1 on, or Infinity"],
+      maxWaitingPerAddress: [0, "a whole number from 1 on, or Infinity"],
       maxWrongPasswords: [Number.NaN, "a number from 0 on"],
       remember: ["long", "a duration that is not negative"]
     }
