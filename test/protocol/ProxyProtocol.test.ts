@@ -436,3 +436,21 @@ describe("FromBytes", () => {
     assert.throws(() => Schema.decodeSync(ProxyProtocol.FromBytes)(utf8("GET / HTTP/1.1\r\n")), /PROXY protocol header/)
   })
 })
+
+describe("a long value", () => {
+  it("is read and written however deep the stack is", () => {
+    const header = proxied({ tlvs: { others: [], netns: "n".repeat(65_000) } })
+    let depth = 0
+    const measure = (): void => {
+      depth++
+      measure()
+    }
+    assert.throws(measure, RangeError)
+    const deep = (left: number): unknown => {
+      if (left > 0) return deep(left - 1)
+      const outcome = push([write(header)], 70_000)
+      return outcome._tag === "Header" && outcome.header
+    }
+    assert.deepStrictEqual(shown(deep(Math.floor(depth * 0.6)) as ProxyProtocol.Header), shown(header))
+  })
+})
