@@ -100,8 +100,9 @@ export interface WebSocket {
   readonly flushed: Effect.Effect<void, WebSocketError>
   /**
    * Begins the closing handshake and waits for the peer's Close frame, at most `closeTimeout`. What the peer sent before is
-   * still given to a reader that is waiting, and discarded if there is none. Default: code 1000, no reason. Without `wait`
-   * the connection ends once the Close frame is sent, and what the peer still sends is lost.
+   * still given to a reader that is waiting, and discarded if there is none. Default: code 1000, no reason. A reason of more than
+   * 123 bytes of UTF-8, for which a Close frame has no room, is cut at a code point. Without `wait` the connection ends once the
+   * Close frame is sent, and what the peer still sends is lost.
    */
   close(
     code?: number,
