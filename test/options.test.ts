@@ -86,7 +86,8 @@ const makers: ReadonlyArray<
     {
       dialTimeout: [0, "a duration above 0"],
       attemptDelay: ["soon", "a duration that is not negative"],
-      retries: [-1, "a number from 0 on"]
+      retries: [2.5, "a whole number from 0 on"],
+      retryDelay: [-5, "a duration that is not negative"]
     }
   ],
   [
@@ -161,8 +162,9 @@ const makers: ReadonlyArray<
     (option) => Htpasswd.make(() => new Map(), option),
     {
       concurrency: [0, "a whole number from 1 on, or Infinity"],
-      maxWaiting: [Number.NaN, "a number from 0 on"],
-      maxWaitingPerAddress: [-1, "a number from 0 on"],
+      // it counts those that are checked, too: none would be
+      maxWaiting: [0, "a whole number from 1 on, or Infinity"],
+      maxWaitingPerAddress: [0, "a whole number from 1 on, or Infinity"],
       maxWrongPasswords: [Number.NaN, "a number from 0 on"],
       remember: ["long", "a duration that is not negative"]
     }

@@ -173,6 +173,12 @@ const pluginOf = Effect.fnUntraced(function* (flags: Flags) {
   return yield* plugin(authSource.value, flags)
 })
 
+const certificateOf = (subjects: ReadonlyArray<string>) =>
+  Effect.try({
+    try: () => AccessPolicy.clientCertificate({ subjects }),
+    catch: (wrong) => usage(String(wrong).replace(/^.*: expected/, "--client-cert-subject expects"))
+  })
+
 /** The server's options: who may come in, and TLS as it has to be for that. */
 export const serverOptions = Effect.fnUntraced(function* (
   flags: Flags & { readonly origin: ReadonlyArray<string> },
@@ -197,7 +203,7 @@ export const serverOptions = Effect.fnUntraced(function* (
   }
   const subjects = flags.clientCertSubject
   const certificates = [
-    ...(subjects.length === 0 ? [] : [AccessPolicy.clientCertificate({ subjects })]),
+    ...(subjects.length === 0 ? [] : [yield* certificateOf(subjects)]),
     ...(plugin?.kind === "certificate" ? [plugin.policy] : [])
   ]
   const asked = tls?.clientCertificates

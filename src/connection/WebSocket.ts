@@ -3,9 +3,11 @@
  * opening handshake is done. Reading is by pull: what nobody pulls stays in the transport, and the sender feels it.
  *
  * - Read in one of four ways: `messages` (assembled), `fragments` (pieces as they come), `payloads` (bytes without
- *   boundaries) or `pullEvents` (all of it, pings and pongs too). Several readers take turns, each with what one read brought. A
- *   stream is pulled by the batch, so one that is cut short (`Stream.take`) drops the rest of its batch. It ends when the peer's
- *   Close frame has come, and fails with a {@link WebSocketError} otherwise.
+ *   boundaries) or `pullEvents` (all of it, pings and pongs too). Several readers take turns, each with what one read brought;
+ *   they read in the same way. Another way may be chosen between messages, while nobody reads and nothing is left to give out
+ *   of what was read; otherwise it fails with `InvalidUsage`, and the first way goes on. A stream is pulled by the batch, so one
+ *   that is cut short (`Stream.take`) drops the rest of its batch. It ends when the peer's Close frame has come, and fails with a
+ *   {@link WebSocketError} otherwise.
  * - Pings are answered, and the closing handshake is answered, while somebody reads.
  * - `send` and its kin may be called from any fiber; each waits while the transport is full.
  * - Leaving the scope closes: 1000 after success, 1011 after a failure, 1001 after an interruption, each followed by the
@@ -80,11 +82,12 @@ export interface WebSocket {
   /**
    * Sends the elements of a stream as the fragments of one message, of text if they are strings. Other messages wait until
    * it is complete; if the stream fails the connection fails with 1011, since a message cannot be taken back. So does an
-   * interruption, unless the message `mayEndEarly`: then it ends with what was sent, and the connection goes on.
+   * interruption, unless the message `mayEndEarly`: then it ends with what was sent, and the connection goes on. Strings may be
+   * cut anywhere, also within a code point.
    */
   sendFragments<E, R>(
     fragments: Stream.Stream<string, E, R> | Stream.Stream<Uint8Array, E, R>,
-    options?: { readonly mayEndEarly?: boolean | undefined }
+    options?: SendFragmentsOptions
   ): Effect.Effect<void, WebSocketError | E, R>
   /** Sends a Ping of at most 125 bytes and waits for its Pong; gives the time between. Somebody must be reading. */
   ping(payload?: Uint8Array): Effect.Effect<Duration.Duration, WebSocketError>
@@ -97,8 +100,9 @@ export interface WebSocket {
   readonly flushed: Effect.Effect<void, WebSocketError>
   /**
    * Begins the closing handshake and waits for the peer's Close frame, at most `closeTimeout`. What the peer sent before is
-   * still given to a reader that is waiting, and discarded if there is none. Default: code 1000, no reason. Without `wait`
-   * the connection ends once the Close frame is sent, and what the peer still sends is lost.
+   * still given to a reader that is waiting, and discarded if there is none. Default: code 1000, no reason. A reason of more than
+   * 123 bytes of UTF-8, for which a Close frame has no room, is cut at a code point. Without `wait` the connection ends once the
+   * Close frame is sent, and what the peer still sends is lost.
    */
   close(
     code?: number,
@@ -124,6 +128,19 @@ export interface SendOptions {
    * CPU. Nobody may read the bytes after this is called, not even if it fails. A prepared message is not given away. Default: `false`.
    */
   readonly transfer?: boolean | undefined
+}
+
+/**
+ * How a message is sent in fragments.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SendFragmentsOptions {
+  /** Whether an interruption ends the message with what was sent, and not the connection. Default: `false`. */
+  readonly mayEndEarly?: boolean | undefined
+  /** What kind of message a stream without elements is, which nothing else says. Default: `"binary"`. */
+  readonly ifEmpty?: "text" | "binary" | undefined
 }
 
 /**

@@ -5,7 +5,8 @@
  * - `ConnectionLost`: the byte stream ended or failed without a closing handshake (1006).
  * - `PeerTimeout`: the peer answered neither pings nor a Close frame in time (1006).
  * - `ConnectionClosed`: a message was to be sent after the connection had begun to close.
- * - `InvalidUsage`: what was asked for cannot be sent, such as a close code that may not appear on the wire.
+ * - `InvalidUsage`: what was asked for cannot be done, such as to send a close code that may not appear on the wire, or to read in another
+ *   way in the midst of a message.
  *
  * @since 0.1.0
  */
@@ -81,7 +82,7 @@ export class ConnectionClosed extends Data.TaggedError("ConnectionClosed")<{
 }
 
 /**
- * What was asked for cannot be sent. The connection is as it was.
+ * What was asked for cannot be done. The connection is as it was.
  *
  * @category errors
  * @since 0.1.0

@@ -17,7 +17,7 @@ import * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import type * as Net from "node:net"
 import * as Now from "../connection/internal/now.ts"
-import { duration, number } from "../protocol/internal/option.ts"
+import { duration, integer } from "../protocol/internal/option.ts"
 import { type Client, DialError, Dialer } from "../proxy/Dialer.ts"
 import { type Firewall, isPresent, none, type Present } from "../proxy/Firewall.ts"
 import { type AnyTarget, ClientTarget, type Target, UnixTarget } from "../proxy/Target.ts"
@@ -157,9 +157,10 @@ const byOrigin = (target: AnyTarget): TargetPolicy.TargetPolicy =>
   target instanceof ClientTarget ? TargetPolicy.unreserved : TargetPolicy.everything
 
 /** Tries again what may pass, within the dial timeout, which ends it all; `undefined` if nothing is to be tried again. */
-const retry = ({ retries = 0, retryDelay = "100 millis" }: Options) => {
-  const times = Math.min(number("retries", retries, 0), maxRetries)
-  const schedule = Schedule.jittered(Schedule.min([Schedule.exponential(retryDelay), Schedule.spaced(maxRetryDelay)]))
+const retry = (options: Options) => {
+  const times = Math.min(integer("retries", options.retries, 0), maxRetries)
+  const delay = duration("retryDelay", options.retryDelay, "100 millis")
+  const schedule = Schedule.jittered(Schedule.min([Schedule.exponential(delay), Schedule.spaced(maxRetryDelay)]))
   if (times < 1) return undefined
   return <A>(dial: Effect.Effect<A, DialError>): Effect.Effect<A, DialError> =>
     Effect.retry(dial, { schedule, times, while: ({ kind }) => passing.has(kind) })

@@ -21,6 +21,7 @@ import { duration, integer } from "../protocol/internal/option.ts"
 import * as TokenTable from "../proxy/internal/tokenTable.ts"
 import * as Target from "../proxy/Target.ts"
 import { TokenSource, TokenSourceError } from "../proxy/TokenSource.ts"
+import { maxTimer } from "./internal/timers.ts"
 
 /**
  * @category models
@@ -37,7 +38,7 @@ export interface Options {
   readonly maxPending?: number | undefined
 }
 
-/** The most bytes of a value; what is longer is cut there, and cannot be read. */
+/** The most bytes of a value; of what is longer no more than a byte beyond is asked for, and it is not read. */
 const maxValue = 4096
 
 const failed = (message: string, cause?: unknown) => new TokenSourceError({ message: `Redis: ${message}`, cause })
@@ -100,7 +101,7 @@ export const make = Effect.fnUntraced(function* (
     disableOfflineQueue: true,
     commandsQueueMaxLength: maxPending,
     socket: {
-      connectTimeout: timeout,
+      connectTimeout: Math.min(timeout, maxTimer),
       signal: ending.signal,
       reconnectStrategy: (attempt, cause) => (isConnected && !ending.signal.aborted ? wait(attempt) : cause)
     }
@@ -134,9 +135,12 @@ export const make = Effect.fnUntraced(function* (
       Effect.flatMap(value(token), (value) => {
         // no key is an empty range
         if (value === "") return Effect.succeedNone
-        const destination = TokenTable.readAnswer(String(value), Target.parse)
-        return Result.match(destination, {
-          onFailure: (message) => Effect.fail(failed(`a value cannot be used: ${message}`)),
+        const text = String(value)
+        const unusable = (message: string) => Effect.fail(failed(`a value cannot be used: ${message}`))
+        // what is left of one that is cut may be another target
+        if (Buffer.byteLength(text) > maxValue) return unusable(`expected at most ${maxValue} bytes`)
+        return Result.match(TokenTable.readAnswer(text, Target.parse), {
+          onFailure: unusable,
           onSuccess: Effect.succeedSome
         })
       })

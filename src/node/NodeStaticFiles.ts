@@ -31,6 +31,7 @@ import * as Scope from "effect/Scope"
 import { constants } from "node:fs"
 import { access } from "node:fs/promises"
 import { duration, integer } from "../protocol/internal/option.ts"
+import { maxTimer } from "./internal/timers.ts"
 
 /**
  * Only `root` has no default.
@@ -163,7 +164,10 @@ export const make = Effect.fnUntraced(function* (
     )
   })
   const answer = (request: HttpServerRequest.HttpServerRequest): App => {
-    if (stallMillis !== Infinity) NodeHttpServerRequest.toServerResponse(request).setTimeout(Math.max(1, stallMillis))
+    if (stallMillis !== Infinity) {
+      const millis = Math.min(Math.max(1, stallMillis), maxTimer)
+      NodeHttpServerRequest.toServerResponse(request).setTimeout(millis)
+    }
     if (request.method !== "GET" && request.method !== "HEAD") return Effect.succeed(methodNotAllowed)
     const names = namesOf(request.url)
     if (names === undefined) return Effect.succeed(notFound)

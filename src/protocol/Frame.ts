@@ -122,20 +122,23 @@ export const fromBytes = (bytes: Uint8Array): Result.Result<Frame, ProtocolError
     // a continuation needs a message to continue
     if ((bytes[0]! & 0x0f) === Opcode.continuation) frames.push(new Uint8Array([Opcode.binary, 0]))
     const frame = frames.push(bytes)[0]
-    if (frame === undefined) return invalid(`the frame is not whole in ${bytes.length} bytes`)
+    if (frame === undefined) return notWhole(bytes)
     const length = frame.payload.length
     const size = FrameEncoder.headerSize(length, frame.maskingKey !== undefined) + length
     return size === bytes.length ? Result.succeed(frame) : invalid(`${bytes.length - size} bytes follow the frame`)
   } catch (error) {
-    if (error instanceof ProtocolError) return Result.fail(error)
-    throw error
+    if (!(error instanceof ProtocolError)) throw error
+    // no frame is too big here but one that goes on behind the bytes
+    return error.kind === "FrameTooBig" ? notWhole(bytes) : Result.fail(error)
   }
 }
 
 const invalid = (message: string) => Result.fail(new ProtocolError({ kind: "InvalidLength", message }))
+const notWhole = ({ length }: Uint8Array) => invalid(`the frame is not whole in ${length} bytes`)
 
 /**
- * Schema between a frame and its bytes.
+ * Schema between a frame and its bytes. What could not be read is not written either, such as a Ping without FIN or of more than
+ * 125 bytes (section 5.5).
  *
  * @category schemas
  * @since 0.1.0
@@ -149,7 +152,13 @@ export const FromBytes = Schema.Uint8Array.pipe(
           onFailure: (error) => Effect.fail(new SchemaIssue.InvalidValue({ message: error.message }, bytes, options)),
           onSuccess: (frame) => Effect.succeed(frame)
         }),
-      encode: (frame) => Effect.succeed(toBytes(frame))
+      encode: (frame, options) => {
+        const bytes = toBytes(frame)
+        return Result.match(fromBytes(bytes), {
+          onFailure: (error) => Effect.fail(new SchemaIssue.InvalidValue({ message: error.message }, frame, options)),
+          onSuccess: () => Effect.succeed(bytes)
+        })
+      }
     })
   )
 )

@@ -103,6 +103,11 @@ export class FrameDecoder {
     return !this.inPayload && this.headerLength === 0 && !this.messageOpen
   }
 
+  /** Whether a message has begun, as its sink knows, and is not whole. */
+  get isInMessage(): boolean {
+    return this.messageOpen || (this.inPayload && !Opcode.isControl(this.opcode))
+  }
+
   /** Whether another one in its place would do the same: between messages there is nothing to remember, but that it was stopped or failed. */
   get isFresh(): boolean {
     return this.idle && !this.stopped && this.failure === undefined

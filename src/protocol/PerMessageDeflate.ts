@@ -215,11 +215,10 @@ export const confirm = (response: Extension.Extension, policy: Policy): Option.O
   const demanded = policy.serverMaxWindowBits ?? maxWindowBits
   const serverMaxWindowBits = answer.serverMaxWindowBits ?? maxWindowBits
   if (serverMaxWindowBits > demanded) return Option.none()
-  const clientMaxWindowBits = Math.min(
-    answer.clientMaxWindowBits ?? maxWindowBits,
-    policy.clientMaxWindowBits ?? maxWindowBits
-  )
-  if (clientMaxWindowBits < minWindowBits) return Option.none()
+  const offered = policy.clientMaxWindowBits ?? maxWindowBits
+  const clientMaxWindowBits = answer.clientMaxWindowBits ?? offered
+  // section 7.1.2.2: a server that says anything of it says the same or less
+  if (clientMaxWindowBits > offered || clientMaxWindowBits < minWindowBits) return Option.none()
   return Option.some({
     serverNoContextTakeover: answer.serverNoContextTakeover,
     // a client may always do without the context of its own messages

@@ -289,15 +289,16 @@ export class Decoder {
     this.maxSize = number("maxSize", options.maxSize, defaultMaxSize)
   }
 
-  /** All bytes that were pushed. */
+  /** All bytes that were pushed, up to the chunk that brought the answer. */
   get received(): Uint8Array {
     return this.gathered.bytes
   }
 
   /** Takes the next bytes and says what is known now. The answer stays once it is not `NeedMore`. */
   push(chunk: Uint8Array): Outcome {
+    if (this.outcome !== needMore) return this.outcome
     this.gathered.push(chunk)
-    if (this.outcome !== needMore || this.gathered.length === 0) return this.outcome
+    if (this.gathered.length === 0) return needMore
     try {
       const bytes = this.received
       const whole = bytes[0] === signature[0] ? readBinary(bytes, this.maxSize) : readText(bytes)

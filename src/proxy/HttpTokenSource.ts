@@ -48,14 +48,16 @@ export interface Options {
 
 const unknown = new Set([204, 404, 410])
 
+const expected = "expected the address of a service, such as https://api.internal/targets/%s"
+
 /** Gives the address for a token, or says why there can be none. */
 const addressing = (template: string): Result.Result<(token: string) => URL, string> => {
   const fill = (text: string) => template.replaceAll("%s", () => text)
-  // what `%s` stands for must not be a part of who is asked
-  if (!URL.canParse(fill("a")) || new URL(fill("a")).origin !== new URL(fill("b")).origin) {
-    return Result.fail("expected the address of a service, such as https://api.internal/targets/%s")
-  }
-  const { password, protocol, username } = new URL(fill("a"))
+  if (!URL.canParse(fill("a")) || !URL.canParse(fill("b"))) return Result.fail(expected)
+  const [one, other] = [new URL(fill("a")), new URL(fill("b"))]
+  // what `%s` stands for must not be a part of who is asked, nor of what is not sent: every token would have the same target
+  if (one.origin !== other.origin || one.hash !== other.hash) return Result.fail(expected)
+  const { password, protocol, username } = one
   if (protocol !== "http:" && protocol !== "https:") return Result.fail("expected an address with http: or https:")
   if (username !== "" || password !== "") return Result.fail("expected an address without user and password")
   return Result.succeed((token) => {

@@ -19,6 +19,8 @@ import * as Result from "effect/Result"
 import type * as Certificate from "../tls/Certificate.ts"
 import type { Request } from "../protocol/OpeningHandshake.ts"
 import * as Origin from "../protocol/Origin.ts"
+import { wrong } from "../protocol/internal/option.ts"
+import * as DistinguishedName from "../protocol/internal/distinguishedName.ts"
 import * as AccessList from "./AccessList.ts"
 import type { ClientNames } from "./ClientNames.ts"
 import * as Credentials from "./Credentials.ts"
@@ -264,7 +266,8 @@ export const clientCertificate = (
   options: {
     /**
      * One of these must fit. A text without `=` is the common name; others are parts of the subject, all of which it must have:
-     * `O=Example, OU=Ops`. A `*` stands for any text: `CN=*.example.com`. Case counts. Default: any trusted certificate.
+     * `O="Example, Inc.", OU=Ops`, written as the log does or as OpenSSL does. A `*` stands for any text: `CN=*.example.com`.
+     * Case counts. Default: any trusted certificate.
      */
     readonly subjects?: ReadonlyArray<string> | undefined
     /** The application's own say about a trusted one. */
@@ -305,14 +308,13 @@ export const clientCertificate = (
 type Attributes = Certificate.Certificate["subjectAttributes"]
 
 const subjectPattern = (text: string): ((attributes: Attributes) => boolean) => {
-  const parts = (text.includes("=") ? text.split(",") : [`CN=${text}`]).map((part) => {
-    const at = part.indexOf("=")
-    const escaped = part
-      .slice(at + 1)
-      .trim()
-      .split("*")
-      .map((piece) => piece.replace(/[.+?^${}()|[\]\\]/g, "\\$&"))
-    return { type: part.slice(0, at).trim().toUpperCase(), value: new RegExp(`^${escaped.join(".*")}$`, "su") }
+  const wanted = text.includes("=") ? DistinguishedName.parse(text) : [{ type: "CN", value: text.trim() }]
+  if (wanted === undefined || text.trim() === "") {
+    throw wrong("subjects", 'a common name, or parts of a subject such as O="Example, Inc.", OU=Ops', text)
+  }
+  const parts = wanted.map(({ type, value }) => {
+    const escaped = value.split("*").map((piece) => piece.replace(/[.+?^${}()|[\]\\]/g, "\\$&"))
+    return { type, value: new RegExp(`^${escaped.join(".*")}$`, "su") }
   })
   return (attributes) =>
     parts.every(({ type, value }) => attributes.some((one) => one.type === type && value.test(one.value)))

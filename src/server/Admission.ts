@@ -12,6 +12,8 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as NetAddress from "effect/net/NetAddress"
+import * as Result from "effect/Result"
 import { number } from "../protocol/internal/option.ts"
 import { Denial } from "./Denial.ts"
 import * as Bucket from "./internal/bucket.ts"
@@ -85,15 +87,13 @@ const denied = (kind: Denial["kind"], reason: string, retryAfter?: number) =>
  */
 export const keyOf = (address: string): string => {
   if (!address.includes(":")) return address
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)
-  if (mapped !== null) return mapped[1]!
-  // the first four groups, of which :: may stand for some
-  const [head = "", tail] = address.split("%")[0]!.split("::")
-  const front = head === "" ? [] : head.split(":")
-  const back = tail === undefined || tail === "" ? [] : tail.split(":")
-  const missing = tail === undefined ? 0 : Math.max(0, 8 - front.length - back.length)
-  const groups = [...front, ...Array.from({ length: missing }, () => "0"), ...back].slice(0, 4)
-  return groups.map((group) => Number.parseInt(group, 16).toString(16)).join(":")
+  const parsed = NetAddress.ipFromString(address.split("%")[0]!)
+  // what is no address counts by itself
+  if (Result.isFailure(parsed)) return address
+  const canonical = NetAddress.toCanonical(parsed.success)
+  if (NetAddress.isIpv4Address(canonical)) return NetAddress.formatIp(canonical)
+  const network = NetAddress.ipv6ToSegments(canonical).slice(0, 4)
+  return network.map((group) => group.toString(16)).join(":")
 }
 
 /**

@@ -149,8 +149,16 @@ export const withoutTokens = (
   if (rest.length === 0) delete headers["sec-websocket-protocol"]
   else headers["sec-websocket-protocol"] = rest.join(", ")
   const { httpVersion, method, target } = request
+  const rawHeaders = request.rawHeaders && withOffer(request.rawHeaders, rest)
   return {
-    request: new Request({ method, target, httpVersion, headers }),
+    request: new Request({ method, target, httpVersion, headers, ...(rawHeaders && { rawHeaders }) }),
     echo: rest.length === 0 ? tokens[0] : undefined
   }
+}
+
+/** The headers as they came, but for what is offered. */
+const withOffer = (rawHeaders: ReadonlyArray<string>, rest: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const isOffer = (name: string) => name.toLowerCase() === "sec-websocket-protocol"
+  const others = rawHeaders.filter((_, index) => !isOffer(rawHeaders[index - (index % 2)]!))
+  return rest.length === 0 ? others : [...others, "Sec-WebSocket-Protocol", rest.join(", ")]
 }

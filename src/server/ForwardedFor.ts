@@ -137,6 +137,19 @@ export const parseForwarded = (header: string): Result.Result<ReadonlyArray<Elem
   return Result.succeed(elements)
 }
 
+/** Those who handed on a request, as they are written. */
+const entries = (header: Header, value: string): Result.Result<ReadonlyArray<string>, string> => {
+  if (header === "forwarded") {
+    return Result.map(parseForwarded(value), (elements) => elements.map((element) => element.get("for") ?? ""))
+  }
+  return Result.succeed(
+    value
+      .split(",")
+      .map((entry) => entry.trim())
+      .filter((entry) => entry !== "")
+  )
+}
+
 /**
  * Those who handed on a request, the farthest first. An element of `Forwarded` that does not say for whom is for nobody that is
  * known.
@@ -144,13 +157,8 @@ export const parseForwarded = (header: string): Result.Result<ReadonlyArray<Elem
  * @category decoding
  * @since 0.1.0
  */
-export const nodes = (header: Header, value: string): Result.Result<ReadonlyArray<Node>, string> => {
-  if (header === "forwarded") {
-    return Result.map(parseForwarded(value), (elements) => elements.map((element) => node(element.get("for") ?? "")))
-  }
-  const entries = value.split(",").map((entry) => entry.trim())
-  return Result.succeed(entries.filter((entry) => entry !== "").map(node))
-}
+export const nodes = (header: Header, value: string): Result.Result<ReadonlyArray<Node>, string> =>
+  Result.map(entries(header, value), (all) => all.map(node))
 
 /** Who is nobody that is known. It is no address, so that no list of addresses has it, and limits by address count it as one. */
 const nobody = "unknown"
@@ -169,9 +177,11 @@ export const clientAddress = (
   value: string | undefined
 ): Result.Result<string | undefined, string> => {
   if (value === undefined || !AccessList.matches(trusted, remoteAddress)) return Result.succeed(remoteAddress)
-  return Result.map(nodes(header, value), (all) => {
+  return Result.map(entries(header, value), (all) => {
     let client = remoteAddress
-    for (const one of all.toReversed()) {
+    // an entry is read when it is believed, and not before: a client may write thousands, and each that is no address makes an error
+    for (const entry of all.toReversed()) {
+      const one = node(entry)
       if (one._tag !== "Address") return one._tag === "Obfuscated" ? one.name : nobody
       client = NetAddress.formatIp(NetAddress.toCanonical(one.address))
       if (!AccessList.matches(trusted, one.address)) break

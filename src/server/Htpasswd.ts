@@ -96,11 +96,11 @@ export const parse = (
 export interface Options {
   /** The most checks at a time, 1 at the least. Default: 1. */
   readonly concurrency?: number | undefined
-  /** The most that wait for one; more get 503. Default: 64. */
+  /** The most that are checked or wait for it, 1 at the least; more get 503. Default: 64. */
   readonly maxWaiting?: number | undefined
   /**
-   * The most of them from one address (of IPv6 a network of 64 bits), so that it leaves room for others; more get 503.
-   * Default: 16.
+   * The most of them from one address (of IPv6 a network of 64 bits), 1 at the least, so that it leaves room for others; more get
+   * 503. Default: 16.
    */
   readonly maxWaitingPerAddress?: number | undefined
   /**
@@ -161,17 +161,17 @@ export const make = Effect.fnUntraced(function* (
   const clock = yield* Clock.Clock
   const running = yield* Semaphore.make(integer("concurrency", options.concurrency, 1, [1, Infinity]))
   const compare = options.compare ?? compareHere
-  const maxWaiting = number("maxWaiting", options.maxWaiting, 64)
+  const maxWaiting = integer("maxWaiting", options.maxWaiting, 64, [1, Infinity])
   const remember = duration("remember", options.remember, "1 minute")
   const key = yield* Effect.promise(hmacKey)
   /** Until when a password is known to be right, by the keyed hash of it, its user and the user's hash. */
   const right = new Map<string, number>()
   let waiting = 0
   const waitingAt = new Map<string, number>()
-  const maxWaitingPerAddress = number("maxWaitingPerAddress", options.maxWaitingPerAddress, 16)
+  const maxWaitingPerAddress = integer("maxWaitingPerAddress", options.maxWaitingPerAddress, 16, [1, Infinity])
   const wrong = WrongPasswords.make(number("maxWrongPasswords", options.maxWrongPasswords, 10), maxGuessers)
 
-  /** Takes a place among those that wait, if there is one. */
+  /** Takes a place among those that are checked or wait for it, if there is one. */
   const enter = (address: string): boolean => {
     const here = waitingAt.get(address) ?? 0
     if (waiting >= maxWaiting || (address !== "" && here >= maxWaitingPerAddress)) return false

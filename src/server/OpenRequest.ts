@@ -31,6 +31,7 @@ export type Refusal = OpeningHandshake.Refusal
  * @since 0.1.0
  */
 export interface OpenRequest {
+  /** What the client asked for, without the subprotocols that the server's access policy takes for tokens. */
   readonly request: OpeningHandshake.Request
   /**
    * The address of the client, of which the listener's `proxyProtocol` and `forwarded` decide whose word is taken for it;

@@ -11,7 +11,7 @@
 import * as Data from "effect/Data"
 import * as Result from "effect/Result"
 import { createHash, createPublicKey, type KeyObject, X509Certificate } from "node:crypto"
-import * as DistinguishedName from "./internal/distinguishedName.ts"
+import * as DistinguishedName from "../protocol/internal/distinguishedName.ts"
 import * as Pem from "./internal/pem.ts"
 import { sameKey } from "./internal/sameKey.ts"
 import * as SshKey from "./internal/sshKey.ts"

@@ -365,6 +365,10 @@ describe("a mistake about admission", () => {
         [{ tokenFrom: ["subprotocol:a,b"], bearerFile: given(path("tokens")) }, ["--bearer-from", "a,b"]],
         [{ tokenFrom: ["header"] }, ["--bearer-from", "--bearer-file"]],
         [{ clientCertSubject: ["ann"] }, ["--client-cert-subject", "--client-ca"]],
+        [
+          { clientCertSubject: ["ann", "O=Example, Inc."] },
+          ["--client-cert-subject expects a common name", 'such as O="Example, Inc."', '; got "O=Example, Inc."']
+        ],
         [{ satisfy: given("some") }, ["--satisfy", "some"]],
         [{ satisfy: given("any"), bearerFile: given(path("tokens")) }, ["--satisfy any"]],
         [{ authPlugin: given("Nonsense"), authSource: given("x") }, ["--auth-plugin", "Nonsense", "BasicHTTPAuth"]],

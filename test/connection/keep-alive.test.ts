@@ -12,6 +12,7 @@ import * as Telemetry from "../../src/connection/Telemetry.ts"
 import type * as Transport from "../../src/connection/Transport.ts"
 import type { WebSocket } from "../../src/connection/WebSocket.ts"
 import type { WebSocketError } from "../../src/connection/WebSocketError.ts"
+import * as Message from "../../src/protocol/Message.ts"
 import * as Opcode from "../../src/protocol/Opcode.ts"
 import type * as WebSocketServer from "../../src/server/WebSocketServer.ts"
 import { memoryServer } from "../server/memory-listener.ts"
@@ -95,7 +96,7 @@ describe("pings", () => {
       for (let i = 0; i < many; i++) {
         const transport = { reader, writer, ends }
         const connection = new Connection({ terms: { role: "server", limits, clock }, transport })
-        connection.inbound.beginRead()
+        connection.inbound.beginRead(Message.Messages)
         keepAlive.watch(connection)
       }
       const seen = new Set<number>()

@@ -28,6 +28,61 @@ describe("sendFragments", () => {
     })
   )
 
+  it.effect("a code point that two pieces share arrives whole, and a half at the very end as U+FFFD", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* connected()
+      const cases: ReadonlyArray<readonly [ReadonlyArray<string>, string]> = [
+        [["a\ud83d", "\ude00b"], "a😀b"],
+        [["\ud83d", "\ude00"], "😀"],
+        [["\ud83d", "", "\ude00\ud83d", "\ud83d", "\ude00"], "😀\ufffd😀"],
+        [["a", "\ud83d"], "a\ufffd"],
+        [["\ud83d"], "\ufffd"],
+        [["\ud83d", "b"], "\ufffdb"],
+        [["\ude00"], "\ufffd"]
+      ]
+      const received = yield* Effect.forkChild(Stream.runCollect(Stream.take(server.messages, cases.length)))
+      for (const [pieces] of cases) yield* client.sendFragments(Stream.fromIterable(pieces))
+      assert.deepStrictEqual(
+        yield* Fiber.join(received),
+        cases.map(([, whole]) => whole)
+      )
+    })
+  )
+
+  it.effect("every frame ends between code points, also the last of a message that ends early", () =>
+    Effect.gen(function* () {
+      const { peer, webSocket } = yield* withPeer("server")
+      const pieces = Stream.concat(Stream.make("a\ud83d", "\ude00", "b\ud83d"), Stream.never)
+      const sending = yield* Effect.forkChild(webSocket.sendFragments(pieces, { mayEndEarly: true }))
+      const frames = [yield* peer.next, yield* peer.next, yield* peer.next]
+      yield* Fiber.interrupt(sending)
+      frames.push(yield* peer.next)
+      assert.deepStrictEqual(
+        frames.map((frame) => [frame.fin, text(frame)]),
+        [
+          [false, "a"],
+          [false, "😀"],
+          [false, "b"],
+          [true, "\ufffd"]
+        ]
+      )
+    })
+  )
+
+  it.effect("an empty stream is an empty message of the kind that it is said to be", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* connected()
+      const received = yield* Effect.forkChild(Stream.runCollect(Stream.take(server.messages, 4)))
+      const empty: Stream.Stream<string> = Stream.empty
+      yield* client.sendFragments(empty, { ifEmpty: "text" })
+      yield* client.sendFragments(empty, { ifEmpty: "binary" })
+      // the elements say more
+      yield* client.sendFragments(Stream.make("a"), { ifEmpty: "binary" })
+      yield* client.sendFragments(Stream.make(bytes(1)), { ifEmpty: "text" })
+      assert.deepStrictEqual(yield* Fiber.join(received), ["", bytes(), "a", bytes(1)])
+    })
+  )
+
   it.effect("is a value: what is run again begins another message", () =>
     Effect.gen(function* () {
       const { peer, webSocket } = yield* withPeer("server")

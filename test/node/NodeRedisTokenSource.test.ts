@@ -17,6 +17,7 @@ import * as RawClient from "../proxy/rawClient.ts"
 import * as RawTarget from "../proxy/rawTarget.ts"
 import { fails, says } from "../proxy/says.ts"
 import { redis } from "./redis.ts"
+import { warned } from "./warned.ts"
 
 const { make } = NodeRedisTokenSource
 
@@ -101,12 +102,39 @@ describe("Redis as a source of tokens", { timeout: 60_000 }, () => {
         await client.lPush("list", "a:1")
       })
       const source = yield* make({ url: `redis://127.0.0.1:${port}` })
-      for (const token of ["text", "unix", "large"]) {
+      for (const token of ["text", "unix"]) {
         assert.match(yield* fails(source, token), /^Redis: a value cannot be used: expected [^s]*host:port.{0,80}$/)
       }
+      assert.strictEqual(yield* fails(source, "large"), "Redis: a value cannot be used: expected at most 4096 bytes")
       assert.match(yield* fails(source, "list"), /^Redis: it does not answer/)
     })
   )
+
+  it.live("a value is read whole or not at all: what is left of a longer one may be another target", () =>
+    Effect.gen(function* () {
+      const { port } = yield* redis()
+      const client = yield* filling(port)
+      yield* Effect.promise(async () => {
+        await client.set("whole", "b.internal:59001".padStart(4096))
+        await client.set("longer", "b.internal:59001".padStart(4098))
+      })
+      const source = yield* make({ url: `redis://127.0.0.1:${port}` })
+      assert.strictEqual(yield* says(source, "whole"), "b.internal:59001")
+      assert.strictEqual(yield* fails(source, "longer"), "Redis: a value cannot be used: expected at most 4096 bytes")
+    })
+  )
+
+  for (const timeout of ["60 days", "Infinity"] as const) {
+    it.live(`may take ${timeout}, which is longer than a timer of Node's`, () =>
+      Effect.gen(function* () {
+        const warnings = yield* warned
+        const { port } = yield* redis()
+        const source = yield* make({ url: `redis://127.0.0.1:${port}`, timeout })
+        assert.isUndefined(yield* says(source, "ann"))
+        assert.deepStrictEqual(yield* warnings, [])
+      })
+    )
+  }
 
   it.live("fails while it is away, and answers when it is back", () =>
     Effect.gen(function* () {

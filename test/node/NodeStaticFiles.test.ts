@@ -19,6 +19,7 @@ import * as Watch from "../proxy/watch.ts"
 import { ask, connect, upgradeRequest } from "../server/wire.ts"
 import { collectingLogs, eventually } from "../server/serving.ts"
 import { folder, script, secret, serving, temporary } from "./files.ts"
+import { warned } from "./warned.ts"
 
 const request = (path: string, headers: Record<string, string> = {}, method = "GET") =>
   `${method} ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n${Object.entries(headers)
@@ -304,6 +305,15 @@ describe.concurrent("beside the WebSockets", () => {
       yield* Effect.sleep("2500 millis")
       wire.send(text("still here"))
       assert.deepStrictEqual(shown(yield* wire.next), [Opcode.text, "still here"])
+    })
+  )
+
+  it.live("a stall may take longer than a timer of Node's", () =>
+    Effect.gen(function* () {
+      const warnings = yield* warned
+      const port = yield* serving({ root: join(yield* folder, "root"), stallTimeout: "60 days" })
+      assert.strictEqual((yield* ask(port, request("/index.html"))).status, 200)
+      assert.notInclude(yield* warnings, "TimeoutOverflowWarning")
     })
   )
 

@@ -98,7 +98,8 @@ describe("fromBytes", () => {
     for (const [, bytes] of examples.slice(0, 7)) {
       const whole = hex(bytes)
       for (let length = 0; length < whole.length; length++) {
-        assert.instanceOf(failure(whole.subarray(0, length)), ProtocolError, `${length} of ${bytes}`)
+        const { kind, message } = failure(whole.subarray(0, length))
+        assert.deepStrictEqual([kind, message], ["InvalidLength", `the frame is not whole in ${length} bytes`], bytes)
       }
     }
   })
@@ -129,6 +130,19 @@ describe("fromBytes", () => {
     Effect.gen(function* () {
       const error = yield* Effect.flip(decodeSchema(hex("8300")))
       assert.include(String(error), "opcode 0x3 is reserved")
+    })
+  )
+
+  it.effect("the schema writes nothing that it would not read", () =>
+    Effect.gen(function* () {
+      for (const [frame, message] of [
+        [Frame.make({ opcode: Opcode.ping, fin: false }), "without FIN"],
+        [Frame.make({ opcode: Opcode.close, payload: patterned(200) }), "more than 125 bytes"],
+        [Frame.make({ opcode: Opcode.pong, rsv1: true }), "reserved bits"],
+        [Frame.make({ opcode: Opcode.continuation, rsv1: true }), "reserved bits"]
+      ] as const) {
+        assert.include(String(yield* Effect.flip(encodeSchema(frame))), message)
+      }
     })
   )
 

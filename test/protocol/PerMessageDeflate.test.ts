@@ -266,6 +266,10 @@ describe("RFC 7692 7.1. Negotiation: what the client takes for an answer", () =>
     }
     const policy = { contextTakeover: true, clientMaxWindowBits: 12 }
     assert.strictEqual(takes("permessage-deflate; client_max_window_bits=10", policy)?.clientMaxWindowBits, 10)
+    assert.strictEqual(takes("permessage-deflate; client_max_window_bits=12", policy)?.clientMaxWindowBits, 12)
+    for (const bits of [13, 15]) {
+      assert.strictEqual(takes(`permessage-deflate; client_max_window_bits=${bits}`, policy), undefined)
+    }
   })
 
   for (const parameters of [

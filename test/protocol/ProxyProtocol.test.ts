@@ -388,14 +388,15 @@ describe("Decoder", () => {
     }
   })
 
-  it("keeps its answer, and what came", () => {
+  it("keeps its answer, and what came up to it", () => {
     const decoder = new ProxyProtocol.Decoder()
     const first = decoder.push(utf8(`${line}GE`))
     assert.strictEqual(decoder.push(utf8("T /")), first)
-    assert.strictEqual(Buffer.from(decoder.received).toString(), `${line}GET /`)
+    assert.strictEqual(Buffer.from(decoder.received).toString(), `${line}GE`)
     const broken = new ProxyProtocol.Decoder()
     const answer = broken.push(utf8("G"))
     assert.strictEqual(broken.push(utf8(line)), answer)
+    assert.deepStrictEqual(broken.received, utf8("G"))
   })
 
   it.prop(
@@ -434,5 +435,23 @@ describe("FromBytes", () => {
     assert.deepStrictEqual(shown(header), shown(proxied({ version: 1 })))
     assert.strictEqual(Buffer.from(Schema.encodeSync(ProxyProtocol.FromBytes)(header)).toString(), line)
     assert.throws(() => Schema.decodeSync(ProxyProtocol.FromBytes)(utf8("GET / HTTP/1.1\r\n")), /PROXY protocol header/)
+  })
+})
+
+describe("a long value", () => {
+  it("is read and written however deep the stack is", () => {
+    const header = proxied({ tlvs: { others: [], netns: "n".repeat(65_000) } })
+    let depth = 0
+    const measure = (): void => {
+      depth++
+      measure()
+    }
+    assert.throws(measure, RangeError)
+    const deep = (left: number): unknown => {
+      if (left > 0) return deep(left - 1)
+      const outcome = push([write(header)], 70_000)
+      return outcome._tag === "Header" && outcome.header
+    }
+    assert.deepStrictEqual(shown(deep(Math.floor(depth * 0.6)) as ProxyProtocol.Header), shown(header))
   })
 })

@@ -216,6 +216,9 @@ describe("a service of tokens", { timeout: 30_000 }, () => {
     ["https://%s.internal/", /expected the address of a service/],
     ["https://api.internal:%s/", /expected the address of a service/],
     ["%s", /expected the address of a service/],
+    // what is behind a # is not sent
+    ["https://api.internal/targets#%s", /expected the address of a service/],
+    ["https://api.internal/%s#/%s", /expected the address of a service/],
     ["file:///etc/passwd", /http: or https:/],
     ["http://user:secret@api/", /without user and password/]
   ] as const)("%j is no address of one", ([url, message]) =>

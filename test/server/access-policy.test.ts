@@ -59,10 +59,12 @@ const refused = (policy: AccessPolicy.Policy, who: AccessPolicy.Client): Effect.
   Effect.flip(policy.judge(who))
 
 certificate("client", { subject: "/C=DE/O=Example Ltd/OU=Ops/CN=ann.example.com" })
-const shown = new Certificate({ der: Buffer.from(text("client.crt").replace(/-----[^-]+-----|\s/g, ""), "base64") })
-const withCertificate = (clientCertificateStatus: string | undefined = "OK"): Peer => ({
+const certificateOf = (name: string) =>
+  new Certificate({ der: Buffer.from(text(`${name}.crt`).replace(/-----[^-]+-----|\s/g, ""), "base64") })
+const shown = certificateOf("client")
+const withCertificate = (clientCertificateStatus = "OK", clientCertificate = shown): Peer => ({
   // a policy looks at no more of a session
-  tls: { clientCertificate: shown, clientCertificateStatus } as Session
+  tls: { clientCertificate, clientCertificateStatus } as Session
 })
 
 describe("address", () => {
@@ -216,6 +218,41 @@ describe("bearer", () => {
 })
 
 describe("clientCertificate", () => {
+  it.effect("takes a subject as the log and OpenSSL write it, with quotes and other names of types", () =>
+    Effect.gen(function* () {
+      certificate("inc", { subject: "/C=DE/ST=Bavaria/O=Example, Inc./emailAddress=a@b.c/CN=ann" })
+      const peer = withCertificate("OK", certificateOf("inc"))
+      const whole = 'CN=ann, O="Example, Inc.", S=Bavaria, C=DE, E=a@b.c'
+      const log = yield* refused(AccessPolicy.clientCertificate({ subjects: ["bob"] }), client({}, { peer }))
+      assert.include(log.reason, JSON.stringify(whole))
+      for (const subject of [
+        whole,
+        "ST=Bavaria",
+        "S=Bavaria",
+        "state = Bav*",
+        "emailAddress=a@b.c",
+        "2.5.4.3=ann",
+        'C = DE, ST = Bavaria, O = "Example, Inc.", emailAddress = a@b.c, CN = ann',
+        'O="Example, *"',
+        "CN=ann,"
+      ]) {
+        yield* admitted(AccessPolicy.clientCertificate({ subjects: [subject] }), client({}, { peer }))
+      }
+      for (const subject of ['O="Example, inc."', "ST=DE", "O=Example*, S=Bayern"]) {
+        yield* refused(AccessPolicy.clientCertificate({ subjects: [subject] }), client({}, { peer }))
+      }
+    })
+  )
+
+  it("takes no subject that cannot be read: it would let nobody in", () => {
+    for (const subject of ["O=Example, Inc.", 'O="Example', "/C=DE/CN=ann", "CN=ann,,", "NC=ann", "=ann", "", " "]) {
+      assert.throws(
+        () => AccessPolicy.clientCertificate({ subjects: ["ann", subject] }),
+        /^subjects: expected a common name, or parts of a subject such as O="Example, Inc.", OU=Ops; got "/
+      )
+    }
+  })
+
   it.effect("proves the common name of a certificate that TLS trusts and whose subject fits", () =>
     Effect.gen(function* () {
       const subjects: ReadonlyArray<readonly [string, boolean]> = [

@@ -132,6 +132,38 @@ describe("a server with an access policy", () => {
     })
   )
 
+  it.effect("shows a handler no subprotocol that is a token, and agrees on none that it names", () =>
+    Effect.gen(function* () {
+      const { open, server } = yield* memoryServer({ access: bearer })
+      const seen: Array<unknown> = []
+      yield* Effect.forkChild(
+        server.runRequests((open) =>
+          Effect.suspend(() => {
+            const { headers, subprotocols } = open.request
+            seen.push([subprotocols, headers["sec-websocket-protocol"]])
+            const subprotocol = open.request.target === "/first" ? subprotocols[0] : "bearer.good"
+            return open.acceptWith({ subprotocol })
+          })
+        )
+      )
+      yield* settled
+      const offering = (target: string, offer: string) => open({ target, headers: { "sec-websocket-protocol": offer } })
+      const first = yield* offering("/first", "bearer.good, binary")
+      assert.strictEqual((yield* first.answer).subprotocol, "binary")
+      const named = yield* offering("/named", "bearer.good, binary")
+      assert.strictEqual((yield* named.answer).subprotocol, undefined)
+      const alone = yield* offering("/first", "bearer.good")
+      // sent back, since a browser wants one of those that it offered
+      const { headers, subprotocol } = yield* alone.answer
+      assert.deepStrictEqual([subprotocol, headers["sec-websocket-protocol"]], [undefined, "bearer.good"])
+      assert.deepStrictEqual(seen, [
+        [["binary"], "binary"],
+        [["binary"], "binary"],
+        [[], undefined]
+      ])
+    })
+  )
+
   it.live("sends a challenge for each scheme on the wire", () =>
     Effect.gen(function* () {
       const { port } = yield* deciding(({ accept }) => accept, { access: AccessPolicy.anyOf(basic, bearer) })
@@ -179,6 +211,15 @@ describe("credentials", () => {
       const { echo, request: rest } = Credentials.withoutTokens(came, ["bearer."])
       assert.isTrue(echo === undefined || rest.subprotocols.length === 0)
     }
+  })
+
+  it("are not among the headers as they came either", () => {
+    const headers = { "sec-websocket-protocol": "bearer.good, binary", "x-other": "1" }
+    const rawHeaders = ["Sec-WebSocket-Protocol", "bearer.good", "X-Other", "1", "sec-websocket-protocol", "binary"]
+    const came = new OpeningHandshake.Request({ method: "GET", target: "/", httpVersion: "1.1", headers, rawHeaders })
+    const { request: rest } = Credentials.withoutTokens(came, ["bearer."])
+    assert.deepStrictEqual(rest.rawHeaders, ["X-Other", "1", "Sec-WebSocket-Protocol", "binary"])
+    assert.deepStrictEqual(Credentials.withoutTokens(came, ["b"]).request.rawHeaders, ["X-Other", "1"])
   })
 
   it("are not shown by what holds them", () => {

@@ -180,6 +180,12 @@ describe("Admission", () => {
         ["::1", "::2", true],
         ["1::", "1::5", true],
         ["::ffff:192.0.2.1", "192.0.2.1", true],
+        ["::ffff:c000:201", "192.0.2.1", true],
+        ["0:0:0:0:0:ffff:192.0.2.1", "192.0.2.1", true],
+        ["::FFFF:192.0.2.1%eth0", "192.0.2.1", true],
+        ["::ffff:c000:201", "::1", false],
+        ["fe80::1%eth0", "fe80::2%eth1", true],
+        ["2001:DB8:01::", "2001:db8:1:0:8::", true],
         ["::ffff:192.0.2.1", "::ffff:192.0.2.2", false]
       ] as const) {
         const [first, second] = [from(one), from(other)]

@@ -129,6 +129,17 @@ describe("acceptWith", () => {
     })
   )
 
+  it.live("a header goes out a byte a character, with a refusal as with 101, and the body as UTF-8", () =>
+    Effect.gen(function* () {
+      const headers = { "x-name": "Zoë" }
+      const accepting = yield* deciding((open) => Effect.flatMap(open.acceptWith({ headers }), echo))
+      assert.strictEqual((yield* opened(accepting.port)).response.headers["x-name"], "Zoë")
+      const refusing = yield* deciding(() => Effect.fail(new Refusal({ status: 402, reason: "Zoë 日", headers })))
+      const { response } = yield* opened(refusing.port)
+      assert.deepStrictEqual([response.headers["x-name"], response.body], ["Zoë", "Zoë 日\n"])
+    })
+  )
+
   it.live("the request has its headers as they came, if they are kept, and the ends of its connection", () =>
     Effect.gen(function* () {
       const seen: Array<unknown> = []

@@ -9,7 +9,7 @@ import * as Fiber from "effect/Fiber"
 import type { Connection } from "../../connection/internal/connection.ts"
 import type { Wait } from "../../connection/internal/items.ts"
 import type { WebSocketError } from "../../connection/WebSocketError.ts"
-import type { Gathering, MessageEvent } from "../../protocol/MessageEvent.ts"
+import type { Events, Gathering, MessageEvent } from "../../protocol/MessageEvent.ts"
 import type { Fork } from "./waiting.ts"
 
 type Batch = NonEmptyReadonlyArray<MessageEvent>
@@ -19,7 +19,7 @@ const limit = 1024 * 1024
 
 export class Ahead {
   private readonly connection: Connection
-  private readonly gathering: Gathering
+  private readonly way: Events
   private readonly fork: Fork
   private kept: Array<Batch> = []
   private size = 0
@@ -28,13 +28,13 @@ export class Ahead {
 
   constructor(connection: Connection, gathering: Gathering, fork: Fork) {
     this.connection = connection
-    this.gathering = gathering
+    this.way = connection.inbound.events(gathering)
     this.fork = fork
   }
 
   /** Gives out every batch until the end, in order; waits after each for what `give` gives, if that is anything. */
   flow(give: (batch: Batch) => Wait): Effect.Effect<void, WebSocketError> {
-    const flowing = this.connection.inbound.flowEvents(this.gathering, {
+    const flowing = this.connection.inbound.flowEvents(this.way, {
       receive: (batch) => {
         const wait = give(batch)
         return wait === undefined && this.isCaughtUp
@@ -82,9 +82,7 @@ export class Ahead {
     return Effect.suspend(() =>
       this.readers === 0 || this.size >= limit
         ? Effect.void
-        : Effect.flatMap(this.connection.inbound.pullHeld, (items) => {
-            // the sink is that of events, as `flow` has chosen
-            const batch = items as Batch
+        : Effect.flatMap(this.connection.inbound.pullHeld(this.way), (batch) => {
             this.kept.push(batch)
             this.size += sizeOf(batch)
             return this.readOn

@@ -1,7 +1,7 @@
 /**
  * What is sent, cut into pieces: by MaxFrameSize, and by MessageLength where that makes one message of several sends.
  */
-import type { Outgoing } from "../../connection/internal/outbound.ts"
+import { isFirstHalf, type Outgoing } from "../../connection/internal/outbound.ts"
 import type { Message } from "../../protocol/Message.ts"
 import { ComponentError, invalid } from "../ComponentError.ts"
 import { DataFormats } from "../Enums.ts"
@@ -155,5 +155,3 @@ export class Cutter {
 }
 
 const bytesOf = (chunk: Message): Uint8Array => (typeof chunk === "string" ? utf8.encode(chunk) : chunk)
-
-const isFirstHalf = (unit: number): boolean => unit >= 0xd800 && unit <= 0xdbff

@@ -31,7 +31,7 @@ import { Inbound } from "./inbound.ts"
 import type { ItemPull } from "./items.ts"
 import { whole } from "./memory.ts"
 import * as Now from "./now.ts"
-import { type Gate, Outbound } from "./outbound.ts"
+import { type FragmentsOptions, type Gate, Outbound } from "./outbound.ts"
 import { bounded, type Slow } from "./patience.ts"
 import { Pings } from "./pings.ts"
 import type { Terms } from "./terms.ts"
@@ -153,12 +153,12 @@ export class Connection implements Owner, Gate, Slow {
   }
   sendFragments<E, R>(
     fragments: Stream.Stream<string, E, R> | Stream.Stream<Uint8Array, E, R>,
-    options?: { readonly mayEndEarly?: boolean | undefined }
+    options: FragmentsOptions = {}
   ): Effect.Effect<void, WebSocketError | E, R> {
     return this.outbound.sendFragments(
       fragments,
       this.beginClose({ code: CloseCode.internalError, reason: "a message could not be completed" }),
-      options?.mayEndEarly === true
+      options
     )
   }
   /** Waits until the system has taken all that was sent. */

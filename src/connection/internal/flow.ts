@@ -9,7 +9,7 @@ import * as Result from "effect/Result"
 import type * as Socket from "effect/socket/Socket"
 import * as Transport from "../Transport.ts"
 import type { WebSocketError } from "../WebSocketError.ts"
-import type { Item, ItemPull, Items, Wait } from "./items.ts"
+import type { Item, ItemPull, Items, Wait, Way } from "./items.ts"
 import * as Now from "./now.ts"
 import type { Host, Parked } from "./parked.ts"
 
@@ -17,7 +17,7 @@ import type { Host, Parked } from "./parked.ts"
 export interface Batches {
   readonly source: Transport.Source
   /** Begins to read, unless there is something else to do first: then that. */
-  beginRead(): ItemPull | undefined
+  beginRead(way: Way): ItemPull | undefined
   /** Whether there is nothing else to do. */
   readonly mayBegin: boolean
   /** What the source is made of, which may be able to do more. */
@@ -52,12 +52,14 @@ export interface Receiver<A, E, R, F = E> {
 
 export class Flow<E, R, F> implements Transport.FreeTaker<void, F, R>, Parked {
   private readonly inbound: Batches
+  private readonly way: Way
   private readonly receiver: Receiver<Items, E, R, F>
   /** Whose wait it is, if it began without a fiber. */
   private host: Host | undefined = undefined
 
-  constructor(inbound: Batches, receiver: Receiver<Items, E, R, F>) {
+  constructor(inbound: Batches, way: Way, receiver: Receiver<Items, E, R, F>) {
     this.inbound = inbound
+    this.way = way
     this.receiver = receiver
   }
 
@@ -65,7 +67,7 @@ export class Flow<E, R, F> implements Transport.FreeTaker<void, F, R>, Parked {
   get go(): Effect.Effect<void, F, R> {
     return Effect.flatten(
       Effect.suspend(() => {
-        const first = this.inbound.beginRead()
+        const first = this.inbound.beginRead(this.way)
         return first === undefined ? Transport.flow(this.inbound.source, this) : Effect.succeed(this.given(first))
       })
     )
@@ -76,14 +78,14 @@ export class Flow<E, R, F> implements Transport.FreeTaker<void, F, R>, Parked {
     const { host } = this
     if (host === undefined) return this.go
     return Effect.suspend(() =>
-      this.inbound.mayBegin ? (host.again() ?? this.go) : this.given(this.inbound.beginRead()!)
+      this.inbound.mayBegin ? (host.again() ?? this.go) : this.given(this.inbound.beginRead(this.way)!)
     )
   }
 
   begin(host: Host): void {
     this.host = host
     const { reader } = this.inbound
-    const first = this.inbound.beginRead()
+    const first = this.inbound.beginRead(this.way)
     if (first === undefined) reader.flowNow!(this)
     else host.resume(this.given(first))
   }
@@ -113,7 +115,7 @@ export class Flow<E, R, F> implements Transport.FreeTaker<void, F, R>, Parked {
     }
     inbound.endTurn()
     if (wait !== undefined || this.host === undefined) return this.behind(wait)
-    const first = inbound.beginRead()
+    const first = inbound.beginRead(this.way)
     return first === undefined ? undefined : this.given(first)
   }
 
@@ -160,8 +162,12 @@ interface Flowing {
 }
 
 /** A flow as an effect. */
-export const run = <E, R, F>(inbound: Batches, receiver: Receiver<Items, E, R, F>): Effect.Effect<void, F, R> => {
-  const flow = () => new Flow(inbound, receiver)
+export const run = <E, R, F>(
+  inbound: Batches,
+  way: Way,
+  receiver: Receiver<Items, E, R, F>
+): Effect.Effect<void, F, R> => {
+  const flow = () => new Flow(inbound, way, receiver)
   const effect: Effect.Effect<void, F, R> & Flowing = Effect.suspend(() => flow().go)
   if (isParkable(inbound)) effect[parkable] = flow
   return effect

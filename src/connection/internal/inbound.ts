@@ -20,12 +20,12 @@ import * as Opcode from "../../protocol/Opcode.ts"
 import { ProtocolError } from "../../protocol/ProtocolError.ts"
 import type { Codec } from "../Deflate.ts"
 import type * as Transport from "../Transport.ts"
-import type { WebSocketError } from "../WebSocketError.ts"
+import { invalidUsage, type WebSocketError } from "../WebSocketError.ts"
 import { Backlog, type Opened } from "./backlog.ts"
 import { ControlRate } from "./controlRate.ts"
 import { actUpon, type Decision, type Owner } from "./decision.ts"
 import * as Flow from "./flow.ts"
-import type { Item, ItemPull, Items, ItemSink, PlainSink } from "./items.ts"
+import type { Item, ItemPull, Items, ItemSink, Way } from "./items.ts"
 import { opened } from "./opened.ts"
 import type { Terms } from "./terms.ts"
 
@@ -53,8 +53,8 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
   readonly reader: Transport.Reader
   private readonly owner: Owner
   readonly codec: Codec | undefined
-  /** Most sinks are made when bytes come, and let go of with the decoder: then this says which. */
-  private kind: PlainSink | undefined = Message.Messages
+  private way: Way = Message.Messages
+  /** The way's: most are made when bytes come, and let go of with the decoder. */
   private sink: ItemSink | Message.Discard | undefined
   private decision: Decision | undefined
   private controlRate: ControlRate | undefined
@@ -101,68 +101,70 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
     return this.decoded + (this.decoder?.progress ?? 0)
   }
 
-  private get keepPulls(): Pulls {
-    return (this.pulls ??= {
+  /** Those of who reads in this way; others of the same way have the same. */
+  private pullsOf(way: Way): Pulls {
+    if (this.pulls?.way === way) return this.pulls
+    return (this.pulls = {
+      way,
       pull: Effect.suspend(() => {
         this.isHeld = false
-        return this.next()
+        return this.next(way)
       }),
-      more: Effect.suspend(() => (this.isHeld && this.isDecided && !this.hasBacklog ? Cause.done() : this.next())),
+      more: Effect.suspend(() => (this.isHeld && this.isDecided && !this.hasBacklog ? Cause.done() : this.next(way))),
       read: Effect.matchEffect(this.source.pull, {
         onSuccess: (chunks) => this.receive(chunks),
         onFailure: (error) => this.end(error)
       })
     })
   }
-  get pull(): ItemPull {
-    return this.keepPulls.pull
-  }
   private get more(): ItemPull {
-    return this.keepPulls.more
+    return this.pullsOf(this.way).more
   }
 
-  // Each sink yields its own kind of item, which the one `pull` cannot know: the sink chosen here is the reason of the casts.
+  // Each sink yields its own kind of item, which a pull does not know: the way chosen here is the reason of the casts.
   get pullMessages(): Pull.Pull<NonEmptyReadonlyArray<Message.Message>, WebSocketError> {
-    this.use(Message.Messages)
-    return this.pull as Pull.Pull<NonEmptyReadonlyArray<Message.Message>, WebSocketError>
+    return this.pullsOf(Message.Messages).pull as Pull.Pull<NonEmptyReadonlyArray<Message.Message>, WebSocketError>
   }
   /** {@link pullMessages} again and again. */
   flowMessages<E, R, F>(
     receiver: Flow.Receiver<NonEmptyReadonlyArray<Message.Message>, E, R, F>
   ): Effect.Effect<void, F, R> {
-    this.use(Message.Messages)
-    return this.flow(receiver as Flow.Receiver<Items, E, R, F>)
+    return this.flow(Message.Messages, receiver as Flow.Receiver<Items, E, R, F>)
   }
   get pullFragments(): Pull.Pull<NonEmptyReadonlyArray<Message.Fragment>, WebSocketError> {
-    this.use(Message.Fragments)
-    return this.pull as Pull.Pull<NonEmptyReadonlyArray<Message.Fragment>, WebSocketError>
+    return this.pullsOf(Message.Fragments).pull as Pull.Pull<NonEmptyReadonlyArray<Message.Fragment>, WebSocketError>
   }
   get pullPayloads(): Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, WebSocketError> {
-    this.use(Message.Payloads)
-    return this.pull as Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, WebSocketError>
+    return this.pullsOf(Message.Payloads).pull as Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, WebSocketError>
   }
   /** {@link pullPayloads} again and again. */
   flowPayloads<E, R, F>(
     receiver: Flow.Receiver<NonEmptyReadonlyArray<Uint8Array>, E, R, F>
   ): Effect.Effect<void, F, R> {
-    this.use(Message.Payloads)
-    return this.flow(receiver as Flow.Receiver<Items, E, R, F>)
+    return this.flow(Message.Payloads, receiver as Flow.Receiver<Items, E, R, F>)
   }
 
   pullEvents(
     gathering: MessageEvent.Gathering
   ): Pull.Pull<NonEmptyReadonlyArray<MessageEvent.MessageEvent>, WebSocketError> {
-    this.useEvents(gathering)
-    return this.pull as Pull.Pull<NonEmptyReadonlyArray<MessageEvent.MessageEvent>, WebSocketError>
+    return Effect.suspend(() => {
+      // who asks for each pull anew goes on with what is begun
+      const way = this.way instanceof MessageEvent.Events ? this.way : this.events(gathering)
+      return this.pullsOf(way).pull as Pull.Pull<NonEmptyReadonlyArray<MessageEvent.MessageEvent>, WebSocketError>
+    })
+  }
+
+  /** A way of {@link flowEvents} and {@link pullHeld}. */
+  events(gathering: MessageEvent.Gathering): MessageEvent.Events {
+    return new MessageEvent.Events(this.terms.limits, this, gathering)
   }
 
   /** {@link pullEvents} again and again. */
   flowEvents<E, R, F>(
-    gathering: MessageEvent.Gathering,
+    way: MessageEvent.Events,
     receiver: Flow.Receiver<NonEmptyReadonlyArray<MessageEvent.MessageEvent>, E, R, F>
   ): Effect.Effect<void, F, R> {
-    this.useEvents(gathering)
-    return this.flow(receiver as Flow.Receiver<Items, E, R, F>)
+    return this.flow(way, receiver as Flow.Receiver<Items, E, R, F>)
   }
 
   /** Gives out bytes, and events of the messages that are watched. */
@@ -170,9 +172,8 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
     watching: MessageEvent.Watching,
     receiver: Flow.Receiver<NonEmptyReadonlyArray<Uint8Array | MessageEvent.MessageEvent>, E, R, F>
   ): Effect.Effect<void, F, R> {
-    if (!(this.sink instanceof MessageEvent.Watched))
-      this.keepSink(new MessageEvent.Watched(this.terms.limits, this, watching))
-    return this.flow(receiver as Flow.Receiver<Items, E, R, F>)
+    const watched = new MessageEvent.Watched(this.terms.limits, this, watching)
+    return this.flow(watched, receiver as Flow.Receiver<Items, E, R, F>)
   }
 
   /** Whether the next pull acts upon something that a read has decided: a Close frame, a violation. */
@@ -181,25 +182,24 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
   }
 
   /** The next batch, if it can be had without acting upon what was decided; it ends there. */
-  get pullHeld(): ItemPull {
+  pullHeld(way: MessageEvent.Events): Pull.Pull<NonEmptyReadonlyArray<MessageEvent.MessageEvent>, WebSocketError> {
     return Effect.suspend(() => {
       this.isHeld = true
-      return this.more
+      return this.pullsOf(way).more as Pull.Pull<NonEmptyReadonlyArray<MessageEvent.MessageEvent>, WebSocketError>
     })
   }
 
-  private useEvents(gathering: MessageEvent.Gathering): void {
-    if (!(this.sink instanceof MessageEvent.Events))
-      this.keepSink(new MessageEvent.Events(this.terms.limits, this, gathering))
-  }
-  /** What is discarded stays discarded: a sink that begins in the midst of a message would not understand it. */
-  private keepSink(sink: ItemSink | undefined, kind?: PlainSink): void {
-    if (this.sink instanceof Message.Discard) return
-    this.sink = sink
-    this.kind = kind
-  }
-  private use(kind: PlainSink): void {
-    if (this.kind !== kind) this.keepSink(undefined, kind)
+  /**
+   * Goes over to the way, or fails: in the midst of a message, or of what is read or left in another way, it would give nonsense.
+   * What is discarded stays discarded.
+   */
+  private change(way: Way): ItemPull | undefined {
+    if (way === this.way || this.sink instanceof Message.Discard) return undefined
+    const isBegun = this.decoder?.isInMessage === true && !this.isDecided
+    if (isBegun || this.reading || this.hasBacklog) return inTheMidst
+    this.way = way
+    this.sink = undefined
+    return undefined
   }
 
   /** Reads to the end for nobody, once it is its turn. */
@@ -211,12 +211,9 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
     return Effect.suspend(() => {
       // who reads already goes first, also with what it pulls next
       if (this.reading || this.backlog?.isBusy === true) return this.turn(Effect.andThen(aWhile, this.discardNext))
-      if (!(this.sink instanceof Message.Discard)) {
-        this.sink = new Message.Discard(this)
-        this.kind = undefined
-      }
+      if (!(this.sink instanceof Message.Discard)) this.sink = new Message.Discard(this)
       this.backlog?.clear()
-      return this.pull
+      return this.pullsOf(this.way).pull
     })
   }
 
@@ -226,14 +223,16 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
   }
 
   /** Gives each batch to the receiver until the end, as soon as it comes, as long as nobody else wants to read. */
-  private flow<E, R, F>(receiver: Flow.Receiver<Items, E, R, F>): Effect.Effect<void, F, R> {
-    return Flow.run(this, receiver)
+  private flow<E, R, F>(way: Way, receiver: Flow.Receiver<Items, E, R, F>): Effect.Effect<void, F, R> {
+    return Flow.run(this, way, receiver)
   }
 
   /** Begins to read, unless there is something else to do first: then that. */
-  beginRead(): ItemPull | undefined {
+  beginRead(way: Way): ItemPull | undefined {
     this.isHeld = false
-    if (!this.mayBegin) return this.next()
+    const refused = this.change(way)
+    if (refused !== undefined) return refused
+    if (!this.mayBegin) return this.next(way)
     this.reading = true
     this.letGo()
     return undefined
@@ -261,7 +260,9 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
     this.endTurn()
   }
 
-  private next(): ItemPull {
+  private next(way: Way): ItemPull {
+    const refused = this.change(way)
+    if (refused !== undefined) return refused
     const { backlog, decision } = this
     if (backlog?.isBusy === true) return this.turn(this.more)
     if (backlog?.isEmpty === false) return this.fromBacklog(backlog)
@@ -269,7 +270,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
     if (this.reading) return this.turn(this.more)
     this.reading = true
     this.letGo()
-    return this.keepPulls.read
+    return this.pullsOf(way).read
   }
 
   private turn(then: ItemPull): ItemPull {
@@ -319,7 +320,8 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
   }
 
   decode(chunks: NonEmptyReadonlyArray<Uint8Array | string>): ReadonlyArray<Item> {
-    const sink = (this.sink ??= new this.kind!(this.terms.limits, this))
+    const { way } = this
+    const sink = (this.sink ??= typeof way === "function" ? new way(this.terms.limits, this) : way)
     const decoder = this.keepDecoder
     try {
       for (let i = 0; i < chunks.length; i++) {
@@ -347,7 +349,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
     if (decoder.isFresh) {
       this.decoded += decoder.progress
       this.decoder = undefined
-      if (this.kind !== undefined) this.sink = undefined
+      if (!(sink instanceof Message.Discard)) this.sink = undefined
     }
     return items
   }
@@ -395,7 +397,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
 
   private open(message: Message.CompressedMessage): Effect.Effect<Opened, ProtocolError> {
     return Effect.flatMap(this.codec!.decompress(message.bytes, this.terms.limits.maxMessageSize), (bytes) =>
-      Effect.fromResult(Result.map(opened(message, bytes, this.kind), (item) => ({ item, size: bytes.length })))
+      Effect.fromResult(Result.map(opened(message, bytes, this.way), (item) => ({ item, size: bytes.length })))
     )
   }
 
@@ -416,8 +418,13 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
   }
 }
 
+const inTheMidst: ItemPull = Effect.failSync(() =>
+  invalidUsage("the connection cannot be read in another way before what was begun in the first is read to its end")
+)
+
 /** What a connection is pulled by. */
 interface Pulls {
+  readonly way: Way
   readonly pull: ItemPull
   /** What a pull goes on with that has nothing to give yet. */
   readonly more: ItemPull

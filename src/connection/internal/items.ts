@@ -13,12 +13,17 @@ export type Items = NonEmptyReadonlyArray<Item>
 /** What is to be waited for before there is more, if anything. */
 export type Wait<E = never, R = never> = Effect.Effect<unknown, E, R> | undefined
 export type ItemPull = Pull.Pull<Items, WebSocketError>
-/** What makes them of frames, and holds nothing between messages. */
-export type PlainSink = typeof Message.Messages | typeof Message.Fragments | typeof Message.Payloads
 /** What makes them of frames. */
 export type ItemSink =
   | Message.Messages
   | Message.Fragments
   | Message.Payloads
+  | MessageEvent.Events
+  | MessageEvent.Watched
+/** How a connection is read: by a sink, or one of a class that holds nothing between messages. */
+export type Way =
+  | typeof Message.Messages
+  | typeof Message.Fragments
+  | typeof Message.Payloads
   | MessageEvent.Events
   | MessageEvent.Watched

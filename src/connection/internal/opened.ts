@@ -5,20 +5,20 @@ import * as Result from "effect/Result"
 import * as Message from "../../protocol/Message.ts"
 import * as MessageEvent from "../../protocol/MessageEvent.ts"
 import { ProtocolError } from "../../protocol/ProtocolError.ts"
-import type { Item, PlainSink } from "./items.ts"
+import type { Item, Way } from "./items.ts"
 
 /** Fails if it is a text that is not UTF-8. */
 export const opened = (
   { isEvent, isText }: Message.CompressedMessage,
   bytes: Uint8Array,
-  kind: PlainSink | undefined
+  way: Way
 ): Result.Result<Item, ProtocolError> =>
   Result.try({
     try: (): Item => {
       if (isEvent) return MessageEvent.whole(isText, bytes)
       const text = isText ? Message.decodeText(bytes) : undefined
-      if (kind === Message.Messages) return text ?? bytes
-      return kind === Message.Fragments ? { isText, first: true, last: true, payload: bytes } : bytes
+      if (way === Message.Messages) return text ?? bytes
+      return way === Message.Fragments ? { isText, first: true, last: true, payload: bytes } : bytes
     },
     catch: (error) => {
       if (error instanceof ProtocolError) return error

@@ -29,7 +29,6 @@ const textFrame = FrameEncoder.firstByte(true, false, Opcode.text)
 const binaryFrame = FrameEncoder.firstByte(true, false, Opcode.binary)
 const utf8 = new TextEncoder()
 const rsv1 = 0x40
-const noBytes = new Uint8Array(0)
 
 const toLost = (error: Socket.SocketError): WebSocketError => lost(error)
 
@@ -61,6 +60,9 @@ export const pack = (batch: FrameEncoder.Batch, piece: Outgoing): void => {
   else batch.frame(pieceFrame(piece), piece.payload)
 }
 
+/** Whether a code unit is the first of the two that a code point beyond U+FFFF is made of in a string. */
+export const isFirstHalf = (unit: number): boolean => unit >= 0xd800 && unit <= 0xdbff
+
 const wholeMessage = (payload: Message): Outgoing => ({
   isText: typeof payload === "string",
   payload,
@@ -70,6 +72,12 @@ const wholeMessage = (payload: Message): Outgoing => ({
 
 /** Bytes whose buffers nobody else has. */
 type Owned = ReadonlyArray<Uint8Array> | undefined
+
+/** See `WebSocket.ts`. */
+export interface FragmentsOptions {
+  readonly mayEndEarly?: boolean | undefined
+  readonly ifEmpty?: "text" | "binary" | undefined
+}
 
 /** Says whether messages may be sent. */
 export interface Gate {
@@ -304,42 +312,50 @@ export class Outbound {
   sendFragments<E, R>(
     fragments: Stream.Stream<string, E, R> | Stream.Stream<Uint8Array, E, R>,
     abandon: Effect.Effect<void>,
-    mayEndEarly: boolean
+    options: FragmentsOptions
   ): Effect.Effect<void, WebSocketError | E, R> {
-    return Effect.suspend(() => this.beginFragments(fragments, abandon, mayEndEarly))
+    return Effect.suspend(() => this.beginFragments(fragments, abandon, options))
   }
 
   private beginFragments<E, R>(
     fragments: Stream.Stream<string, E, R> | Stream.Stream<Uint8Array, E, R>,
     abandon: Effect.Effect<void>,
-    mayEndEarly: boolean
+    options: FragmentsOptions
   ): Effect.Effect<void, WebSocketError | E, R> {
     const lock = (this.lock ??= Semaphore.makeUnsafe(1))
     const { batch } = this
     let opcode: Opcode.Opcode | undefined
-    let isText = false
+    let isText = options.ifEmpty === "text"
+    // each frame is encoded by itself, and a piece may end within a code point
+    let half = ""
     const frame = (fin: boolean, payload: string | Uint8Array): Effect.Effect<void, WebSocketError> => {
       const { refused } = this.gate
       if (refused !== undefined) return refused
-      if (opcode === undefined) isText = typeof payload === "string"
       const b0 = FrameEncoder.firstByte(fin, false, opcode ?? (isText ? Opcode.text : Opcode.binary))
       opcode = Opcode.continuation
       if (typeof payload === "string") batch.string(b0, payload)
       else batch.frame(b0, payload)
       return this.flushData() ?? Effect.void
     }
+    const give = (piece: string | Uint8Array): Effect.Effect<void, WebSocketError> => {
+      isText = typeof piece === "string"
+      if (typeof piece !== "string") return frame(false, piece)
+      const text = half + piece
+      const end = isFirstHalf(text.charCodeAt(text.length - 1)) ? text.length - 1 : text.length
+      half = text.slice(end)
+      return end === 0 && half !== "" ? Effect.void : frame(false, text.slice(0, end))
+    }
+    const last = Effect.suspend(() => frame(true, half))
     // widened: a stream of strings or of bytes is a stream of either
     const pieces = fragments as Stream.Stream<string | Uint8Array, E, R>
     return pieces.pipe(
-      Stream.runForEach((piece) => Effect.suspend(() => frame(false, piece))),
-      Effect.andThen(Effect.suspend(() => frame(true, noBytes))),
+      Stream.runForEach((piece) => Effect.suspend(() => give(piece))),
+      Effect.andThen(last),
       Effect.onError((cause) => {
         if (opcode === undefined) return Effect.void
-        if (!mayEndEarly || !Cause.hasInterruptsOnly(cause)) return abandon
+        if (options.mayEndEarly !== true || !Cause.hasInterruptsOnly(cause)) return abandon
         // the frames before have been given to the transport whole, and nobody waits for the last
-        return Effect.asVoid(
-          Effect.forkDetach(Effect.ignore(Effect.suspend(() => frame(true, noBytes))), { startImmediately: true })
-        )
+        return launched(last)
       }),
       (message) => this.inTurn(lock, message)
     )

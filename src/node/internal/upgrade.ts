@@ -26,20 +26,24 @@ const lingerMillis = 2000
 const framing = /^(?:content-length|transfer-encoding)$/i
 
 /** The whole of an answer. A reason that has a type of its own is sent as it is, and others as a line of text. */
-export const response = ({ headers, reason, status }: OpeningHandshake.Refusal): string => {
+export const response = ({ headers, reason, status }: OpeningHandshake.Refusal): Uint8Array => {
   // RFC 9110 sections 15.3.5 and 15.4.5: these have no body
   const hasBody = status !== 204 && status !== 304
   const given = new Set(Object.keys(headers).map((name) => name.toLowerCase()))
-  const body = !hasBody ? "" : given.has("content-type") ? reason : `${reason}\n`
+  const body = Buffer.from(!hasBody ? "" : given.has("content-type") ? reason : `${reason}\n`)
   const own = Object.fromEntries(Object.entries(headers).filter(([name]) => !framing.test(name)))
   const lines = headerLines({
     ...(given.has("connection") ? {} : { connection: "close" }),
     ...own,
     ...(given.has("content-type") || !hasBody ? {} : { "content-type": "text/plain; charset=utf-8" }),
-    ...(hasBody ? { "content-length": String(Buffer.byteLength(body)) } : {})
+    ...(hasBody ? { "content-length": String(body.length) } : {})
   })
-  return `HTTP/1.1 ${status} ${NodeHttp.STATUS_CODES[status] ?? "Refused"}\r\n${lines}\r\n${body}`
+  const head = `HTTP/1.1 ${status} ${NodeHttp.STATUS_CODES[status] ?? "Refused"}\r\n${lines}\r\n`
+  return Buffer.concat([Buffer.from(head, headEncoding), body])
 }
+
+/** What the lines of headers are made of is held to it. */
+const headEncoding = "latin1"
 
 /** A line for each value of each header. Who gave them is ourselves or the application: a bad one is a defect. */
 const headerLines = (headers: OpeningHandshake.ResponseHeaders): string => {
@@ -145,8 +149,7 @@ export class NodeUpgrade implements Upgrade {
       const accept = NodeCrypto.hash("sha1", OpeningHandshake.acceptInput(key), "base64")
       socket.write(
         `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n${headerLines(acceptance.headers)}\r\n`,
-        // what the lines are made of is held to it
-        "latin1"
+        headEncoding
       )
       this.answered()
       this.head = undefined

@@ -30,7 +30,8 @@ const utf8 = (value: Uint8Array, type: number): string => {
 const ascii = (value: Uint8Array, type: number): string => {
   if (value.some((byte) => byte < 0x20 || byte > 0x7e))
     refuse("Tlv", `expected printable ASCII in the TLV ${hex(type)}`)
-  return String.fromCharCode(...value)
+  // a value has up to 65535 bytes, which are no arguments of a function: the stack may have no room for them
+  return fatal.decode(value)
 }
 
 /** One character a byte, of what has as few of them as a name. */

@@ -8,6 +8,7 @@ import type { WebSocket } from "../../connection/WebSocket.ts"
 import * as Transport from "../../connection/Transport.ts"
 import type { Parked } from "../../connection/internal/parked.ts"
 import * as OpeningHandshake from "../../protocol/OpeningHandshake.ts"
+import type { withoutTokens } from "../Credentials.ts"
 import { anonymous, type Identity } from "../Identity.ts"
 import type { Answer, OpenRequest } from "../OpenRequest.ts"
 import type { Peer, Proxied, Upgrade } from "../UpgradeListener.ts"
@@ -26,6 +27,8 @@ export interface Opened {
 export class Opening implements OpenRequest {
   private readonly visit: Opened
   readonly upgrade: Upgrade
+  /** Without the subprotocols that are tokens: no handler is to agree on one. */
+  readonly request: OpeningHandshake.Request
   readonly acceptance: OpeningHandshake.Acceptance
   identity: Identity = anonymous
   /** The client went away before it was answered. */
@@ -33,16 +36,19 @@ export class Opening implements OpenRequest {
   /** The subprotocol that is sent back where none is agreed on, since it is all that the client offers: its token. */
   private readonly echo: string | undefined
 
-  constructor(visit: Opened, upgrade: Upgrade, acceptance: OpeningHandshake.Acceptance, echo: string | undefined) {
+  constructor(
+    visit: Opened,
+    upgrade: Upgrade,
+    acceptance: OpeningHandshake.Acceptance,
+    { echo, request }: ReturnType<typeof withoutTokens>
+  ) {
     this.visit = visit
     this.upgrade = upgrade
+    this.request = request
     this.acceptance = acceptance
     this.echo = echo
   }
 
-  get request(): OpeningHandshake.Request {
-    return this.upgrade.request
-  }
   get remoteAddress(): string | undefined {
     return this.upgrade.remoteAddress
   }

@@ -4,7 +4,7 @@
  */
 import * as NetAddress from "effect/net/NetAddress"
 import * as Asn1 from "./asn1.ts"
-import * as DistinguishedName from "./distinguishedName.ts"
+import * as DistinguishedName from "../../protocol/internal/distinguishedName.ts"
 import * as Extensions from "./extensions.ts"
 
 /** One alternative name of a subject (RFC 5280 section 4.2.1.6). */
@@ -56,6 +56,20 @@ const orElse = <A>(read: () => A, fallback: A): A => {
   }
 }
 
+/** A distinguished name. */
+const nameOf = (node: Asn1.Node | undefined): ReadonlyArray<DistinguishedName.Attribute> =>
+  DistinguishedName.ordered(
+    Asn1.sequence(node, "the name")
+      .flatMap((relative) => Asn1.set(relative, "a part of the name"))
+      .map((pair) => {
+        const [type, value] = Asn1.sequence(pair, "an attribute of the name")
+        return {
+          type: Asn1.oid(type, "the type of an attribute of the name"),
+          value: value?.text ?? `#${hex(value?.der ?? new Uint8Array())}`
+        }
+      })
+  )
+
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
 
 const address = (bytes: Uint8Array): string => {
@@ -71,7 +85,7 @@ const alternativeName = (node: Asn1.Node): AlternativeName => {
   if (node.isContext(6)) return { type: "URI", value: text() }
   if (node.isContext(7)) return { type: "IP", value: address(node.content) }
   if (node.isContext(4)) {
-    const name = DistinguishedName.decode(node.children[0])
+    const name = nameOf(node.children[0])
     return { type: "DirectoryName", value: DistinguishedName.format(name) }
   }
   if (node.isContext(8)) {
@@ -132,8 +146,8 @@ export const read = (der: Uint8Array): Fields =>
       // a byte of zeros keeps a number with its highest bit set from being negative
       serialNumber: hex(serial?.content ?? new Uint8Array(0)).replace(/^00(?=[89a-f])/, ""),
       signatureAlgorithm: signatureAlgorithms[signature] ?? signature,
-      issuer: orElse(() => DistinguishedName.decode(issuer), []),
-      subject: orElse(() => DistinguishedName.decode(subject), []),
+      issuer: orElse(() => nameOf(issuer), []),
+      subject: orElse(() => nameOf(subject), []),
       publicKeyAlgorithm: algorithmOf(keyInfo?.children[0]),
       usageFlags: extension("2.5.29.15", usageFlags, 0),
       extendedKeyUsage: extension("2.5.29.37", extendedKeyUsage, []),

@@ -4,8 +4,8 @@
  * them, and the email address last. A value with a comma, or with another character that has a meaning, is in quotes, in which
  * a quote is doubled.
  */
-import * as Asn1 from "./asn1.ts"
 
+/** A part of a name. */
 export interface Attribute {
   /** The short name of the type, or its object identifier. */
   readonly type: string
@@ -46,24 +46,19 @@ const aliases: Readonly<Record<string, string>> = {
   COUNTRY: "C",
   LOCALITY: "L",
   GN: "G",
+  GIVENNAME: "G",
+  SURNAME: "SN",
+  INITIALS: "I",
   TITLE: "T"
 }
 
-/** The attributes of a Name, in the order that this module shows. */
-export const decode = (node: Asn1.Node | undefined): ReadonlyArray<Attribute> => {
-  const attributes = Asn1.sequence(node, "the name")
-    .flatMap((relative) => Asn1.set(relative, "a part of the name"))
-    .map((pair): Attribute => {
-      const [type, value] = Asn1.sequence(pair, "an attribute of the name")
-      const id = Asn1.oid(type, "the type of an attribute of the name")
-      return {
-        type: names[id] ?? id,
-        value: value?.text ?? `#${Buffer.from(value?.der ?? []).toString("hex")}`
-      }
-    })
-    .toReversed()
+/** The attributes of a name as a certificate has them, with their object identifiers, by their names and in the order of this module. */
+export const ordered = (attributes: ReadonlyArray<Attribute>): ReadonlyArray<Attribute> => {
   const rank = ({ type }: Attribute) => (type === "CN" ? 0 : type === "E" ? 2 : 1)
-  return attributes.toSorted((a, b) => rank(a) - rank(b))
+  return attributes
+    .map(({ type, value }): Attribute => ({ type: names[type] ?? type, value }))
+    .toReversed()
+    .toSorted((a, b) => rank(a) - rank(b))
 }
 
 const quote = (value: string): string =>
@@ -74,15 +69,24 @@ export const format = (attributes: ReadonlyArray<Attribute>): string =>
 
 const part = /\s*([A-Za-z][\w-]*|\d+(?:\.\d+)+)\s*=\s*(?:"((?:[^"]|"")*)"|([^,"]*?))\s*(?:,|$)/y
 
-/** Reads what {@link format} and people write; `undefined` if it is no such list. */
-const parse = (text: string): ReadonlyArray<Attribute> | undefined => {
+const known = new Set(Object.values(names))
+
+/** The short name of a type, however it is written; `undefined` for a word that is none. */
+const typeOf = (written: string): string | undefined => {
+  const upper = written.toUpperCase()
+  const type = names[upper] ?? aliases[upper] ?? upper
+  return known.has(type) || /^\d/.test(type) ? type : undefined
+}
+
+/** Reads what {@link format} and people write; `undefined` if it is no such list, or has a type that nobody knows. */
+export const parse = (text: string): ReadonlyArray<Attribute> | undefined => {
   const attributes: Array<Attribute> = []
   part.lastIndex = 0
   while (part.lastIndex < text.length) {
     const match = part.exec(text)
-    if (match === null) return undefined
-    const type = match[1]!.toUpperCase()
-    attributes.push({ type: aliases[type] ?? type, value: match[2]?.replaceAll('""', '"') ?? match[3]! })
+    const type = match === null ? undefined : typeOf(match[1]!)
+    if (match === null || type === undefined) return undefined
+    attributes.push({ type, value: match[2]?.replaceAll('""', '"') ?? match[3]! })
   }
   return attributes
 }
