@@ -30,9 +30,9 @@ export interface Options {
   /** A ping is sent to a peer that has been silent for this long. Default: 30 seconds. */
   readonly pingInterval?: Duration.Input | undefined
   /**
-   * A peer that is silent for this long after a ping is given up, and the connection reset. It has this long once more for each
-   * 128 KiB that were sent since it was heard, up to ten times, since the ping waits behind them; and ten times if it does not
-   * take all that is sent. Default: 20 seconds.
+   * A peer that is silent for this long after a ping is given up, and the connection reset. It is given this time once more for
+   * each 128 KiB sent since it was last heard, up to ten times, since the ping waits behind them; and ten times if it has not
+   * taken all that was sent. Default: 20 seconds.
    */
   readonly pongTimeout?: Duration.Input | undefined
   /** A connection without a data frame in either direction for this long is closed with 1001. Default: infinity. */
@@ -40,9 +40,9 @@ export interface Options {
   /** A connection as old as this is closed with 1008. Default: infinity. */
   readonly maxLifetime?: Duration.Input | undefined
   /**
-   * How long the end of a connection may take: sending what is buffered, the peer's Close frame, and its end of the byte
-   * stream, each; three times as long while some of it waits in the process, since the system says only megabytes later that the peer
-   * takes any. A peer that is slow but goes on taking what is sent is given it anew, up to 20 times. Default: 10 seconds.
+   * How long each of the three steps that end a connection may take: sending what is buffered, the peer's Close frame, and the peer's
+   * end of the byte stream. It is tripled while data is still queued in this process, because the system reports progress only in
+   * steps of megabytes. A slow peer that keeps taking data is given this time anew, up to 20 times. Default: 10 seconds.
    */
   readonly closeTimeout?: Duration.Input | undefined
 }

@@ -114,11 +114,11 @@ export interface Writer extends Socket.Writer {
 }
 
 /**
- * Gives the taker each batch of chunks in the turn that brings it, for as long as there is nothing to wait for; gives the effect
- * to go on with, once there is one. The same as to pull again and again, but a fiber that is woken for a batch costs as much as
- * decoding and encoding it, so it is woken only to wait.
+ * Gives the taker each batch of chunks in the turn that brings it, for as long as there is nothing to wait for. Once the taker
+ * returns an effect, succeeds with that: the caller runs it next. The same as pulling again and again, but waking a fiber for a
+ * batch costs as much as decoding and encoding it, so the fiber is woken only to wait.
  *
- * What is gone on with is run by who flows, and not within: a flow that goes on with itself would hold every wait that it has had.
+ * The caller runs the next effect after the flow has returned. Run inside it, each wait would stay on the stack.
  *
  * @category combinators
  * @since 0.1.0

@@ -1,7 +1,8 @@
 /**
  * The {@link Dialer} over `node:net`: a name is looked up once, its addresses are judged by a policy, and those that pass are
- * connected to, IPv6 and IPv4 in turn (RFC 8305), with a deadline for the whole. Through firewalls it is the first of them that is connected to, and each is asked for the next, the last for the target.
- * With TLS the handshake is part of dialling, and a target that cannot prove to be the right one is not connected to.
+ * connected to, IPv6 and IPv4 in turn (RFC 8305), with a deadline for the whole. With firewalls, the first is dialled; each is
+ * asked to connect to the next, and the last to the target. With TLS the handshake is part of dialling, and a target that cannot
+ * prove its identity is refused.
  *
  * @since 0.1.0
  */

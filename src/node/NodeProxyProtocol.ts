@@ -1,6 +1,6 @@
 /**
- * The PROXY protocol on Node: from whom a listener believes a header, and what a dialler tells a target. What a header is, is
- * `ProxyProtocol`.
+ * The PROXY protocol on Node: which senders a listener believes a header from, and which header a dialler sends. The module
+ * `ProxyProtocol` reads and writes headers.
  *
  * @since 0.1.0
  */
@@ -9,9 +9,9 @@ import type { AccessList } from "../server/AccessList.ts"
 /**
  * Headers that a listener reads, before TLS and before HTTP. Only `trusted` has no default.
  *
- * From an address that is not trusted nothing is read as a header: there its bytes are what a client sends, who is told that they are
- * no HTTP, or no TLS. A connection of a trusted address whose header is missing or cannot be read, or is not there within the
- * listener's `handshakeTimeout`, is closed without a word, and a warning in the log says why.
+ * From an address that is not trusted nothing is read as a header: a header there counts as bytes of the client, which is told that
+ * they are not HTTP, or not TLS. A connection of a trusted address whose header is missing or cannot be read, or is not there within
+ * the listener's `handshakeTimeout`, is closed without an answer, and a warning in the log says why.
  *
  * @category models
  * @since 0.1.0
@@ -37,8 +37,8 @@ export interface Accepting {
  *   is trusted.
  * - `uniqueId`: the id that a load balancer before us gave the connection; one of our own, 36 characters, without one.
  *
- * What a load balancer before us said is handed on. What is not known is left out, and so is all that is known of a reverse proxy's
- * connection where the client is another.
+ * What a load balancer before us said is handed on. What is unknown is left out. If the client came through a reverse proxy, what is
+ * known of the proxy's connection is left out too.
  *
  * @category models
  * @since 0.1.0

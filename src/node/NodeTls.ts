@@ -88,14 +88,14 @@ export interface Options {
 }
 
 /**
- * A connection did not come as far as HTTP.
+ * A connection that ended before HTTP could begin.
  *
- * - `NotTls`: what came is no ClientHello.
+ * - `NotTls`: the client's first bytes are not a ClientHello.
  * - `NoIdentity`: there is no certificate for the name that the client asks for.
  * - `BadIdentity`: the certificate that was chosen cannot be used.
  * - `ClientCertificate`: the client has not shown one, or it was refused.
  * - `Alert`: the client refused with an alert, such as for a certificate that it does not trust.
- * - `Failed`: TLS itself failed; nothing in common with the client, most likely.
+ * - `Failed`: the TLS handshake failed, most likely because server and client share no version, cipher suite or group.
  * - `Gone`: the connection ended in between; a browser does that when it is asked for a certificate that it has not chosen yet.
  * - `Unused`: it ended before a byte came, as health checks and port scans do.
  * - `Timeout`, `Inactive`: it took too long.

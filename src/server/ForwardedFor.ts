@@ -138,8 +138,7 @@ export const parseForwarded = (header: string): Result.Result<ReadonlyArray<Elem
 }
 
 /**
- * Those who handed on a request, the farthest first. An element of `Forwarded` that does not say for whom is for nobody that is
- * known.
+ * The nodes that a request came through, the farthest first. An element of `Forwarded` without `for` is an unknown node.
  *
  * @category decoding
  * @since 0.1.0
@@ -152,7 +151,7 @@ export const nodes = (header: Header, value: string): Result.Result<ReadonlyArra
   return Result.succeed(entries.filter((entry) => entry !== "").map(node))
 }
 
-/** Who is nobody that is known. It is no address, so that no list of addresses has it, and limits by address count it as one. */
+/** The name of an unknown client. It is not an address, so no list matches it; all unknown clients share one limit. */
 const nobody = "unknown"
 
 /**

@@ -105,15 +105,15 @@ export interface Ongoing {
 }
 
 /**
- * Keeps what goes on when the handler's fiber has ended: who hands it on sees that end before the connection's.
+ * Keeps a connection whose handler's fiber has ended. Whoever hands it over sees the fiber end before the connection does.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Keeper<R> {
-  /** Has it waited for, and interrupted, as the fiber of a handler. */
+  /** From now on it is waited for and interrupted like the fiber of a handler. */
   keep(ongoing: Ongoing): void
-  /** Runs, in its place, what it goes on with, in a fiber. */
+  /** Runs the next effect in a fiber, which takes the place of the connection that was kept. */
   goOn(ongoing: Ongoing, next: Effect.Effect<unknown, unknown, R>): void
 }
 

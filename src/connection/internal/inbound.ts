@@ -38,22 +38,22 @@ const aWhile = Effect.repeat(Effect.yieldNow, { times: 10 })
 export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batches {
   /** Bytes that came. */
   bytes = 0
-  /** Whether a fiber waits for the transport, so that silence is the peer's. */
+  /** Whether somebody waits for the transport, so that it is the peer that is silent. */
   reading = false
   turns = 0
   readonly terms: Terms
-  /** There is none as long as a new one would do: most connections wait most of the time. */
+  /** `undefined` while a new one would do the same: most connections wait most of the time. */
   private decoder: FrameDecoder | undefined
-  /** Of those that there were. */
+  /** The progress of all earlier decoders. */
   private decoded = 0
-  // made for who pulls: most connections flow
+  // made when somebody pulls: most connections flow
   private pulls: Pulls | undefined
-  /** The pull at hand acts upon nothing that was decided. */
+  /** While set, the current pull stops before a Close frame or violation instead of acting on it. */
   private isHeld = false
   readonly reader: Transport.Reader
   private readonly owner: Owner
   readonly codec: Codec | undefined
-  /** Most sinks are made when bytes come, and let go of with the decoder: then this says which. */
+  /** Most sinks are made when bytes come and dropped with the decoder. This is the kind to make then. */
   private kind: PlainSink | undefined = Message.Messages
   private sink: ItemSink | Message.Discard | undefined
   private decision: Decision | undefined
@@ -62,9 +62,9 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
   private exclusive: ArrayBufferLike | undefined
 
   // declared, so that they take no memory where there never is one, as on most connections
-  /** Who else wants to read, and what they do then. */
+  /** Resumes the other readers that wait for their turn. */
   declare private queue: Array<() => void> | undefined
-  /** For who sends pings, or compresses. */
+  /** Needed only if the peer sends pings or compresses. */
   declare private backlog: Backlog | undefined
   declare private pings: Array<Uint8Array> | undefined
 
@@ -81,7 +81,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
     if ("waiting" in this.reader) this.reader.waiting = this
   }
 
-  /** Where batches come from; if what waits for one is interrupted, its turn ends. */
+  /** Where batches come from. If a reader is interrupted while it waits for one, its turn ends. */
   get source(): Transport.Source {
     const { reader } = this
     if ("waiting" in reader) return reader
@@ -202,14 +202,14 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
     if (this.kind !== kind) this.keepSink(undefined, kind)
   }
 
-  /** Reads to the end for nobody, once it is its turn. */
+  /** Reads to the end and discards everything, once it is its turn. */
   get discard(): Effect.Effect<void> {
     return Effect.ignore(Effect.forever(this.discardNext, { disableYield: true }))
   }
 
   private get discardNext(): ItemPull {
     return Effect.suspend(() => {
-      // who reads already goes first, also with what it pulls next
+      // a reader that is there already goes first, also with its next pull
       if (this.reading || this.backlog?.isBusy === true) return this.turn(Effect.andThen(aWhile, this.discardNext))
       if (!(this.sink instanceof Message.Discard)) {
         this.sink = new Message.Discard(this)
@@ -230,7 +230,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
     return Flow.run(this, receiver)
   }
 
-  /** Begins to read, unless there is something else to do first: then that. */
+  /** Begins to read. If there is something else to do first, returns that instead. */
   beginRead(): ItemPull | undefined {
     this.isHeld = false
     if (!this.mayBegin) return this.next()
@@ -247,7 +247,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
     this.exclusive = undefined
   }
 
-  /** Whether who reads may go on without a word. */
+  /** Whether the reader may read on without ending its turn. */
   get mayReadOn(): boolean {
     return this.queue === undefined && !this.isDecided
   }
@@ -291,7 +291,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
     this.turns++
   }
 
-  /** Who waits for a turn is not to be quicker with what is left to read than who has just read. */
+  /** The reader that has just read gets the first chance at the rest; the others wake after it. */
   private wakeSoon(): void {
     if (this.queue !== undefined) queueMicrotask(() => this.wake())
   }
@@ -352,7 +352,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
     return items
   }
 
-  /** Ends the turn, and gives out what was read behind what that needs first. */
+  /** Ends the turn, and gives out what was read once pings are answered and messages inflated. */
   deliver(items: ReadonlyArray<Item>): ItemPull {
     this.keep(items)
     this.leaveTurn()

@@ -326,7 +326,7 @@ export class Pipe
   }
 
   goOn(next: Effect.Effect<never, WebSocketError | Socket.SocketError>): void {
-    // who waits for the end has closed, and is not to be told of it
+    // the client has already closed, so only release the waiter; send nothing
     if (this.hasEnded && this.whenSaid !== undefined) this.said(Effect.void)
     else this.said(Effect.asVoid(Fiber.await(this.goDown(next))))
   }
@@ -340,7 +340,7 @@ export class Pipe
   private downEnded(error: WebSocketError | Socket.SocketError): Effect.Effect<void> {
     if (error._tag !== "SocketError") return this.discard
     if (isEnd(error)) return this.closeClient(targetEnded)
-    // to who has closed it is no failure
+    // no failure if the client has closed
     if (this.client.isOpen) this.tell(error)
     return this.closeClient(targetFailed)
   }
