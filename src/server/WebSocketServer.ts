@@ -296,6 +296,17 @@ export const layerHandler = <R, E, _>(
   Layer.effectDiscard(Effect.forkScoped(WebSocketServer.use((server) => server.run(handler))))
 
 /**
+ * Runs a handler for each request to open a connection, before it is answered, for as long as the layer lives.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerRequests = <R, E, _>(
+  handler: (open: OpenRequest) => Effect.Effect<_, E | OpeningHandshake.Refusal, R>
+): Layer.Layer<never, never, WebSocketServer | Exclude<R, Scope.Scope>> =>
+  Layer.effectDiscard(Effect.forkScoped(WebSocketServer.use((server) => server.runRequests(handler))))
+
+/**
  * Logs the address once the server listens.
  *
  * @category layers
