@@ -41,7 +41,7 @@ const hasDoor = (options: Options): boolean =>
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: Options): Layer.Layer<WebSocketServer.WebSocketServer, ListenError> =>
+export const layer = (options: Options = {}): Layer.Layer<WebSocketServer.WebSocketServer, ListenError> =>
   Layer.unwrap(
     Effect.gen(function* () {
       const admission = options.admission ?? (yield* Admission.make(options))
@@ -60,7 +60,7 @@ export const layer = (options: Options): Layer.Layer<WebSocketServer.WebSocketSe
  * @since 0.1.0
  */
 export const layerTls = (
-  options: Omit<Options, "tls"> & { readonly tls?: Omit<NodeTls.Options, "identities"> | undefined }
+  options: Omit<Options, "tls"> & { readonly tls?: Omit<NodeTls.Options, "identities"> | undefined } = {}
 ): Layer.Layer<WebSocketServer.WebSocketServer, ListenError, Identities> =>
   Layer.unwrap(
     Effect.gen(function* () {
@@ -89,7 +89,7 @@ export const layerConfig = (
  * @since 0.1.0
  */
 export const layerHttp = (
-  options: Options
+  options: Options = {}
 ): Layer.Layer<
   WebSocketServer.WebSocketServer | HttpServer.HttpServer | Layer.Success<typeof NodeHttpServer.layerHttpServices>,
   ListenError
