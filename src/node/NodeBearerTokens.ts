@@ -7,7 +7,8 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as BearerTokens from "../server/BearerTokens.ts"
-import { type FileError, watchedFile } from "./internal/watchedFile.ts"
+import type { FileError } from "./NodeFileError.ts"
+import { watchedFile } from "./internal/watchedFile.ts"
 
 /**
  * @category models

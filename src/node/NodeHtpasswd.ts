@@ -8,7 +8,8 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Htpasswd from "../server/Htpasswd.ts"
 import * as Bcrypt from "./internal/bcrypt.ts"
-import { type FileError, watchedFile } from "./internal/watchedFile.ts"
+import type { FileError } from "./NodeFileError.ts"
+import { watchedFile } from "./internal/watchedFile.ts"
 
 /**
  * @category models

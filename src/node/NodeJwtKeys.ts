@@ -8,7 +8,8 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as JwtKeys from "../server/JwtKeys.ts"
-import { type FileError, watchedFile } from "./internal/watchedFile.ts"
+import type { FileError } from "./NodeFileError.ts"
+import { watchedFile } from "./internal/watchedFile.ts"
 
 /**
  * @category models
