@@ -194,21 +194,6 @@ export class Batch {
     this.used(body + written)
   }
 
-  /** Adds bytes that are frames already. */
-  raw(bytes: Uint8Array): void {
-    try {
-      this.rawUnsafe(bytes)
-    } catch (defect) {
-      this.fail(defect)
-    }
-  }
-
-  private rawUnsafe(bytes: Uint8Array): void {
-    this.room(bytes.length)
-    slab.set(bytes, slabUsed)
-    this.used(slabUsed + bytes.length)
-  }
-
   /** The buffers to write, in order. */
   take(): Array<Uint8Array> {
     this.cut()
