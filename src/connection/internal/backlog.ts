@@ -20,7 +20,7 @@ export interface Opened {
 }
 
 /** What may be given out now, and what is wrong with the message behind it, if anything. */
-export interface Portion {
+interface Portion {
   readonly ready: ReadonlyArray<Item>
   readonly error: ProtocolError | undefined
 }

@@ -10,7 +10,7 @@ import type { Done, Job } from "./bcryptWorker.ts"
 /** It lies beside this file, in TypeScript as in what is made of it. */
 const file = new URL(import.meta.url.endsWith(".ts") ? "./bcryptWorker.ts" : "./bcryptWorker.js", import.meta.url)
 
-export type Compare = (password: string, hash: string) => Effect.Effect<boolean>
+type Compare = (password: string, hash: string) => Effect.Effect<boolean>
 
 export const make: Effect.Effect<Compare, never, Scope.Scope> = Effect.gen(function* () {
   const runFork = Effect.runForkWith(yield* Effect.context<never>())

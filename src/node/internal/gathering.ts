@@ -4,7 +4,7 @@
  */
 
 /** A socket that has gathered something. */
-export interface Gatherer {
+interface Gatherer {
   /** Writes what was gathered, if it is not written yet. */
   writeGathered(): void
 }

@@ -24,7 +24,7 @@ import { checking } from "./revoked.ts"
 import { Handshake, type Settings } from "./serverHandshake.ts"
 
 /** The connection as HTTP is to see it: over TLS, or as it is. */
-export type Passed = Exit.Exit<Net.Socket, TlsHandshakeError>
+type Passed = Exit.Exit<Net.Socket, TlsHandshakeError>
 
 export interface Gate {
   /** Begins, and tells `done` once how it went; the function ends it before. Its time is up to whoever began it. */

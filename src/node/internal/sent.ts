@@ -7,7 +7,7 @@ import type { Duplex } from "node:stream"
 import { Timer } from "./timers.ts"
 
 /** How the sending of the stream is. */
-export interface Sender {
+interface Sender {
   /** How many bytes the system has taken. */
   readonly taken: number
   readonly isReset: boolean

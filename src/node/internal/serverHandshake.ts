@@ -25,7 +25,7 @@ export interface Settings {
 }
 
 /** On one connection. */
-export interface Beginning {
+interface Beginning {
   readonly socket: Net.Socket
   readonly peer: TcpPeer
   /** They hold for all that are shown the same certificate, and Node copies them. */

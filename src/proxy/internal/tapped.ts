@@ -7,7 +7,7 @@ import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import * as Transport from "../../connection/Transport.ts"
 
-export interface Tap {
+interface Tap {
   readonly read: (bytes: Uint8Array) => void
   readonly wrote: (bytes: Uint8Array) => void
 }
