@@ -8,6 +8,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import { constVoid } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
@@ -20,7 +21,6 @@ import * as Keeping from "./internal/keeping.ts"
 import { Latest } from "./internal/latest.ts"
 import * as Listen from "./internal/listen.ts"
 import { reset } from "./internal/reset.ts"
-import { ignoreError } from "./internal/upgrade.ts"
 import * as NodeSocket from "./NodeSocket.ts"
 
 /**
@@ -73,7 +73,7 @@ export const make = Effect.fnUntraced(function* (
     open.add(guest)
     socket.once("close", () => void open.delete(guest))
     // until it is read, an error must find someone
-    socket.on("error", ignoreError)
+    socket.on("error", constVoid)
     current?.(socket)
   })
   yield* Effect.addFinalizer(() =>

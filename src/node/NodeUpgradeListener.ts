@@ -35,15 +35,7 @@ import * as Listen from "./internal/listen.ts"
 import { Reception } from "./internal/reception.ts"
 import { bodied, lateHead, otherUpgrade, Refusals, unexpected } from "./internal/refusals.ts"
 import { setKeepAlive } from "./internal/tcpKeepAlive.ts"
-import {
-  hasBody,
-  ignoreError,
-  isWebSocketUpgrade,
-  type Named,
-  NodeUpgrade,
-  toRequest,
-  unavailable
-} from "./internal/upgrade.ts"
+import { hasBody, isWebSocketUpgrade, type Named, NodeUpgrade, toRequest, unavailable } from "./internal/upgrade.ts"
 import type * as NodeProxyProtocol from "./NodeProxyProtocol.ts"
 import type * as NodeTls from "./NodeTls.ts"
 
@@ -233,8 +225,8 @@ export const make = Effect.fnUntraced(function* (
     (take: (request: NodeHttp.IncomingMessage, socket: Duplex, head: Uint8Array) => void) =>
     (request: NodeHttp.IncomingMessage, socket: Duplex, head: Uint8Array): void => {
       // if there is a body, what is given here is another stream, to which its errors go as well
-      request.socket.on("error", ignoreError)
-      if (socket !== request.socket) socket.on("error", ignoreError)
+      request.socket.on("error", constVoid)
+      if (socket !== request.socket) socket.on("error", constVoid)
       reception.forget(request.socket)
       answering.follow(request.socket, () => take(request, socket, head))
     }

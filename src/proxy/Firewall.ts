@@ -21,6 +21,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import { authority } from "../protocol/internal/authority.ts"
 import * as Basic from "./internal/basic.ts"
 
 const Port = Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: 65535 })))
@@ -46,9 +47,6 @@ const basicUser = Schema.makeFilter(
 const basicPassword = Schema.makeFilter(
   (text: string) => Basic.isPassword(text) || "a password has no control character"
 )
-
-const name = (firewall: { readonly host: string; readonly port: number }) =>
-  `${firewall.host.includes(":") ? `[${firewall.host}]` : firewall.host}:${firewall.port}`
 
 /**
  * No firewall: targets are dialled directly.
@@ -76,7 +74,7 @@ export class Tunnel extends Schema.TaggedClass<Tunnel>("effect-websocket/proxy/F
   tls
 }) {
   override toString(): string {
-    return `tunnel firewall ${name(this)}`
+    return `tunnel firewall ${authority(this.host, this.port)}`
   }
 }
 
@@ -93,7 +91,7 @@ export class Socks4 extends Schema.TaggedClass<Socks4>("effect-websocket/proxy/F
   tls
 }) {
   override toString(): string {
-    return `SOCKS4 firewall ${name(this)}`
+    return `SOCKS4 firewall ${authority(this.host, this.port)}`
   }
 }
 
@@ -110,7 +108,7 @@ export class Socks4a extends Schema.TaggedClass<Socks4a>("effect-websocket/proxy
   tls
 }) {
   override toString(): string {
-    return `SOCKS4a firewall ${name(this)}`
+    return `SOCKS4a firewall ${authority(this.host, this.port)}`
   }
 }
 
@@ -128,7 +126,7 @@ export class Socks5 extends Schema.TaggedClass<Socks5>("effect-websocket/proxy/F
   tls
 }) {
   override toString(): string {
-    return `SOCKS5 firewall ${name(this)}`
+    return `SOCKS5 firewall ${authority(this.host, this.port)}`
   }
 }
 

@@ -9,9 +9,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
-
-const authority = ({ host, port }: { readonly host: string; readonly port: number }): string =>
-  `${host.includes(":") ? `[${host}]` : host}:${port}`
+import { authority } from "../protocol/internal/authority.ts"
 
 /**
  * A host name or IP address and a port. An IPv6 address is without brackets.
@@ -24,7 +22,7 @@ export class Target extends Schema.Class<Target>("effect-websocket/proxy/Target"
   port: Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: 65535 })))
 }) {
   override toString(): string {
-    return authority(this)
+    return authority(this.host, this.port)
   }
 }
 
@@ -37,7 +35,7 @@ export class Target extends Schema.Class<Target>("effect-websocket/proxy/Target"
  */
 export class ClientTarget extends Target.extend<ClientTarget>("effect-websocket/proxy/ClientTarget")({}) {
   override toString(): string {
-    return authority(this)
+    return authority(this.host, this.port)
   }
 }
 

@@ -15,6 +15,7 @@
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
+import { isBearerToken } from "../protocol/internal/token.ts"
 import type { Facts, Fault } from "./AccessPolicy.ts"
 import * as CredentialLines from "./CredentialLines.ts"
 import { hmac, hmacKey, sha256 } from "./internal/digests.ts"
@@ -50,8 +51,7 @@ const parseLine = (line: string): Result.Result<Entry, string> => {
   if (!isMarked && /^[0-9a-f]{64}$/i.test(token)) {
     return Result.fail("this could be a token or a digest; write plain: or sha256: before it")
   }
-  // RFC 6750 section 2.1: nothing else can be sent
-  if (!/^[A-Za-z0-9\-._~+/]+=*$/.test(token)) {
+  if (!isBearerToken(token)) {
     return Result.fail(
       "a token is of letters, digits and -._~+/ (RFC 6750 section 2.1), and its name follows after a blank"
     )

@@ -53,6 +53,7 @@ export const telling = (missed: NonEmptyReadonlyArray<Missed>): Missed => {
   return missed.reduce((best, one) => (rank(one) < rank(best) ? one : best))
 }
 
+/** A function of its own, by which {@link quiet} knows what it has added. */
 const ignore = () => {}
 
 /** The endpoints of addresses. */

@@ -5,6 +5,7 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import { constVoid } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
@@ -18,7 +19,7 @@ import { ClientNames } from "../../server/ClientNames.ts"
 import { Denial } from "../../server/Denial.ts"
 import * as Judge from "../../server/Judge.ts"
 import { peerOf, type TcpPeer } from "./peer.ts"
-import { ignoreError, refuse } from "./upgrade.ts"
+import { refuse } from "./upgrade.ts"
 
 export interface Options {
   readonly clients: AccessList.Policy | undefined
@@ -88,7 +89,7 @@ export const make = Effect.fnUntraced(function* (
     return isLimit ? Effect.andThen(Telemetry.limitHit(denial.kind), answer) : answer
   }
   const keepOut = (socket: Net.Socket, peer: TcpPeer, denial: Denial): false => {
-    socket.on("error", ignoreError)
+    socket.on("error", constVoid)
     background(turnAway(socket, peer, denial))
     return false
   }

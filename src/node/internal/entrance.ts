@@ -7,6 +7,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { constFalse } from "effect/Function"
+import { constVoid } from "effect/Function"
 import * as Option from "effect/Option"
 import type * as Net from "node:net"
 import * as Now from "../../connection/internal/now.ts"
@@ -19,7 +20,7 @@ import { peerOf, type TcpPeer } from "./peer.ts"
 import * as ProxyHeader from "./proxyHeader.ts"
 import type { Gate } from "./secure.ts"
 import { Timer } from "./timers.ts"
-import { endWith, ignoreError, notPlain, refuse } from "./upgrade.ts"
+import { endWith, notPlain, refuse } from "./upgrade.ts"
 
 export interface Options {
   readonly proxyProtocol: Accepting | undefined
@@ -69,7 +70,7 @@ export class Entrance {
     if (!isAsked && gate === undefined) return serve(socket)
     const visitor: Visitor = { socket, peer, place: -1 }
     this.inside.add(visitor)
-    socket.on("error", ignoreError)
+    socket.on("error", constVoid)
     // who is asked may have the listener stop
     const decision = this.decision(socket, peer)
     if (decision === undefined) return this.secure(visitor)
@@ -154,7 +155,7 @@ export class Entrance {
     // TLS learns a little later that the connection beneath it was cut off
     if (stream.destroyed || socket.destroyed) return void socket.destroy()
     if (stream !== socket) return this.options.serve(stream)
-    socket.off("error", ignoreError)
+    socket.off("error", constVoid)
     // it was, if something was read of it
     const isPaused = socket.isPaused()
     this.options.serve(socket)

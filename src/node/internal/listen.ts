@@ -10,6 +10,7 @@ import { lstat, unlink } from "node:fs/promises"
 import type * as NodeHttp from "node:http"
 import * as Net from "node:net"
 import { isMainThread } from "node:worker_threads"
+import { authority } from "../../protocol/internal/authority.ts"
 import { ListenError } from "../../server/UpgradeListener.ts"
 import { codeOf } from "./codeOf.ts"
 
@@ -130,7 +131,7 @@ export interface Where {
 /** An address as errors tell it. */
 export const addressOf = ({ descriptor, host = "127.0.0.1", port = 0, unix }: Where): string => {
   if (descriptor !== undefined) return `fd:${descriptor}`
-  return unix === undefined ? `${host.includes(":") ? `[${host}]` : host}:${port}` : format(unix.path)
+  return unix === undefined ? authority(host, port) : format(unix.path)
 }
 
 /** Listens where that is, and tells where it came to be. */

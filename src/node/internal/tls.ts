@@ -4,6 +4,7 @@
  * not tell a FIN that comes without one from it, so that whoever is on the way can make a connection look ended.
  */
 import * as Effect from "effect/Effect"
+import { constVoid } from "effect/Function"
 import * as Fs from "node:fs"
 import type * as Net from "node:net"
 import * as Tls from "node:tls"
@@ -32,8 +33,6 @@ export interface Progress {
   late: string | undefined
 }
 
-const ignore = () => {}
-
 export const toTarget = (target: Target): Peer => ({
   name: "target",
   // the host of a target whose name the firewall looks up is behind a star
@@ -54,7 +53,7 @@ const fault = (socket: Tls.TLSSocket, peer: Peer, client: TlsClient): DialError 
 
 /** Appends the secrets of the connection to a file that somebody asked for; what the file does not take is lost. */
 const logKeys = (socket: Tls.TLSSocket, file: string) =>
-  socket.on("keylog", (line: Buffer) => Fs.appendFile(file, line, { mode: 0o600 }, ignore))
+  socket.on("keylog", (line: Buffer) => Fs.appendFile(file, line, { mode: 0o600 }, constVoid))
 
 const handshake = (peer: Peer, connection: Net.Socket, client: TlsClient): Effect.Effect<Tls.TLSSocket, DialError> =>
   Effect.callback<Tls.TLSSocket, DialError>((resume) => {

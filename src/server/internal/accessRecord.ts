@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Socket from "effect/socket/Socket"
 import type { CloseInfo } from "../../protocol/ConnectionState.ts"
+import { authority } from "../../protocol/internal/authority.ts"
 import type * as OpeningHandshake from "../../protocol/OpeningHandshake.ts"
 import type { AccessLog, Entry } from "../AccessLog.ts"
 import type { Identity } from "../Identity.ts"
@@ -27,10 +28,7 @@ const aboutOf = ({ peer, remoteAddress, request }: Upgrade): About => {
   const about = {
     id: crypto.randomUUID(),
     client: remoteAddress,
-    peer:
-      address === undefined
-        ? undefined
-        : `${address.includes(":") ? `[${address}]` : address}:${peer?.remotePort ?? 0}`,
+    peer: address === undefined ? undefined : authority(address, peer?.remotePort ?? 0),
     tls: peer?.tls?.version,
     path: cut(request.path),
     host: host && cut(host),
