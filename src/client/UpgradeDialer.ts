@@ -58,6 +58,8 @@ export interface Declined {
 }
 
 /**
+ * What the server answered: it switched to WebSocket, or it declined.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -86,6 +88,8 @@ export class NoAnswer extends Data.TaggedError("NoAnswer")<{
 }
 
 /**
+ * Asks a server for a connection: dials it, sends the opening handshake and waits for the answer.
+ *
  * @category services
  * @since 0.1.0
  */

@@ -201,6 +201,8 @@ export const make = Effect.fnUntraced(function* (
 })
 
 /**
+ * The client over an `UpgradeDialer`. For Node there is `NodeWebSocketClient.layer`, which brings one.
+ *
  * @category layers
  * @since 0.1.0
  */

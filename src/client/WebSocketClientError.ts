@@ -54,6 +54,8 @@ export class InvalidAnswer extends Data.TaggedError("InvalidAnswer")<{
 }> {}
 
 /**
+ * Why a connection could not be opened. Each has a `_tag` for `Effect.catchReason`.
+ *
  * @category errors
  * @since 0.1.0
  */

@@ -24,6 +24,8 @@ import * as Telemetry from "./Telemetry.ts"
 import type { WebSocket } from "./WebSocket.ts"
 
 /**
+ * Who does not get a broadcast, and how slow connections are treated. Everything has a default.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -184,6 +184,8 @@ export interface Codec {
 }
 
 /**
+ * The codec of one connection, by what it has agreed on.
+ *
  * @category constructors
  * @since 0.1.0
  */

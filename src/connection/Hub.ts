@@ -47,6 +47,8 @@ export interface Options extends Pick<Broadcast.Options, "maxUnsent" | "slow"> {
 }
 
 /**
+ * Connections by the topics that they have subscribed to. See the head of this module.
+ *
  * @category models
  * @since 0.1.0
  */

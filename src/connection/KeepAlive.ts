@@ -23,6 +23,8 @@ import type { WebSocket } from "./WebSocket.ts"
 import { lost, peerTimeout } from "./WebSocketError.ts"
 
 /**
+ * The watch over all connections of a server or a client. See the head of this module.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -9,6 +9,8 @@ import type * as Message from "../protocol/Message.ts"
 import { duration, number } from "../protocol/internal/option.ts"
 
 /**
+ * The bounds of a connection, sizes in bytes. Everything has a default.
+ *
  * @category models
  * @since 0.1.0
  */

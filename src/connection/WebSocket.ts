@@ -34,6 +34,8 @@ import * as Transport from "./Transport.ts"
 import type { WebSocketError } from "./WebSocketError.ts"
 
 /**
+ * Marks a connection.
+ *
  * @category type IDs
  * @since 0.1.0
  */

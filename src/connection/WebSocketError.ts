@@ -93,6 +93,8 @@ export class InvalidUsage extends Data.TaggedError("InvalidUsage")<{
 }
 
 /**
+ * What went wrong with a connection. Each has a `_tag` for `Effect.catchReason`, and a `closeCode`.
+ *
  * @category errors
  * @since 0.1.0
  */

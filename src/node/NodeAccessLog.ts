@@ -13,6 +13,8 @@ import { append } from "./internal/appending.ts"
 import { codeOf } from "./internal/codeOf.ts"
 
 /**
+ * Where the log is written.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -92,6 +94,8 @@ export const make = Effect.fnUntraced(function* ({
 })
 
 /**
+ * {@link make} as a layer, which a server finds by itself.
+ *
  * @category layers
  * @since 0.1.0
  */

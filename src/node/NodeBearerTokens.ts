@@ -11,6 +11,8 @@ import type { FileError } from "./NodeFileError.ts"
 import { watchedFile } from "./internal/watchedFile.ts"
 
 /**
+ * Which file has the tokens. Only `file` has no default.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -21,6 +23,8 @@ export interface Options {
 }
 
 /**
+ * The tokens of a file, as they are now.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -42,6 +42,8 @@ import * as NodeSocket from "./NodeSocket.ts"
 export type Firewalls = Firewall | ReadonlyArray<Firewall>
 
 /**
+ * How targets are connected to. Everything has a default.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -311,6 +313,8 @@ export const sockets = (options: Options, mayBeLean: boolean): Dial => {
 }
 
 /**
+ * A dialler. An option that cannot be one, such as a negative duration, is thrown.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -320,6 +324,8 @@ export const make = (options: Options = {}): Dialer["Service"] => {
 }
 
 /**
+ * {@link make} as a layer.
+ *
  * @category layers
  * @since 0.1.0
  */

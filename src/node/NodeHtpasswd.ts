@@ -12,6 +12,8 @@ import type { FileError } from "./NodeFileError.ts"
 import { watchedFile } from "./internal/watchedFile.ts"
 
 /**
+ * Which file has the users, and how many checks there may be. Only `file` has no default.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -22,6 +24,8 @@ export interface Options extends Omit<Htpasswd.Options, "compare" | "concurrency
 }
 
 /**
+ * The users of a file, as they are now.
+ *
  * @category models
  * @since 0.1.0
  */

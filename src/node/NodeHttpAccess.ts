@@ -30,6 +30,8 @@ import { peerOf } from "./internal/peer.ts"
 import { toRequest } from "./internal/upgrade.ts"
 
 /**
+ * The policy, and how long it may take.
+ *
  * @category models
  * @since 0.1.0
  */

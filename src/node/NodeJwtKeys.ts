@@ -12,6 +12,8 @@ import type { FileError } from "./NodeFileError.ts"
 import { watchedFile } from "./internal/watchedFile.ts"
 
 /**
+ * Which file has the keys. Only `file` has no default.
+ *
  * @category models
  * @since 0.1.0
  */

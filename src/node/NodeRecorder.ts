@@ -128,6 +128,8 @@ class Recording {
 }
 
 /**
+ * Records the sessions of the dialler beneath. Fails if the folder of the files cannot be written; later failures are logged.
+ *
  * @category constructors
  * @since 0.1.0
  */

@@ -23,6 +23,8 @@ import * as Target from "../proxy/Target.ts"
 import { TokenSource, TokenSourceError } from "../proxy/TokenSource.ts"
 
 /**
+ * Which Redis to ask, and how long it may take. Everything has a default.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -144,6 +146,8 @@ export const make = Effect.fnUntraced(function* (
 })
 
 /**
+ * {@link make} as a layer. It fails if Redis cannot be connected to.
+ *
  * @category layers
  * @since 0.1.0
  */

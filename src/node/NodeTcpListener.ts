@@ -116,6 +116,8 @@ export const make = Effect.fnUntraced(function* (
 })
 
 /**
+ * {@link make} as a layer. It fails if the address cannot be listened on.
+ *
  * @category layers
  * @since 0.1.0
  */

@@ -29,6 +29,8 @@ import * as Within from "./internal/within.ts"
 type Source = TokenSource["Service"]
 
 /**
+ * Which file of tokens, or directory of such files. Only `path` has no default.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -179,6 +181,8 @@ export const file = Effect.fnUntraced(function* (options: FileOptions): Effect.f
 })
 
 /**
+ * Which directory a token is looked up in.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -28,6 +28,8 @@ export interface Options extends Omit<NodeDialer.Options, "proxyProtocol" | "tls
 }
 
 /**
+ * A dialler of WebSocket servers. An option that cannot be one, such as a negative duration, is thrown.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -53,6 +55,8 @@ export const make = ({ handshakeTimeout, tls, ...options }: Options = {}): Upgra
 }
 
 /**
+ * {@link make} as a layer.
+ *
  * @category layers
  * @since 0.1.0
  */

@@ -51,6 +51,8 @@ export class ControlFrame {
 }
 
 /**
+ * A piece of a message, or a ping or pong.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -70,6 +72,8 @@ export interface Gathering {
 }
 
 /**
+ * Whether this is a ping or pong, and no piece of a message.
+ *
  * @category guards
  * @since 0.1.0
  */
@@ -92,6 +96,8 @@ export const whole = (isText: boolean, payload: Uint8Array): Piece => ({
 const utf8 = new TextEncoder()
 
 /**
+ * Yields the pieces of messages, and the pings and pongs between them.
+ *
  * @category sinks
  * @since 0.1.0
  */

@@ -32,6 +32,8 @@ export const Key = Schema.String.pipe(
 )
 
 /**
+ * A value of `Sec-WebSocket-Key` that has been checked.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -130,6 +132,8 @@ export const RequestFromFields = RequestFields.pipe(
 export const ResponseHeaders = Schema.Record(Schema.String, Schema.Union([Schema.String, Schema.Array(Schema.String)]))
 
 /**
+ * Headers by their names. One that comes several times has a list of values.
+ *
  * @category models
  * @since 0.1.0
  */

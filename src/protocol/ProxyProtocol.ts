@@ -50,6 +50,8 @@ export const defaultMaxSize = 16_384
 export const ProxyProtocolError = ProxyHeader.ProxyProtocolError
 
 /**
+ * Why a header is refused: see the class of the same name.
+ *
  * @category errors
  * @since 0.1.0
  */
@@ -64,6 +66,8 @@ export type ProxyProtocolError = ProxyHeader.ProxyProtocolError
 export const Tlv = ProxyHeader.Tlv
 
 /**
+ * A vector of a type that is not known here.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -78,6 +82,8 @@ export type Tlv = ProxyHeader.Tlv
 export const Ssl = ProxyHeader.Ssl
 
 /**
+ * What a proxy says of the TLS between it and the client.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -92,6 +98,8 @@ export type Ssl = ProxyHeader.Ssl
 export const Tlvs = ProxyHeader.Tlvs
 
 /**
+ * What version 2 says beyond the addresses.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -128,6 +136,8 @@ export const isVerified = (ssl: Ssl): boolean => ssl.verify === 0 && (ssl.hasCer
 export const Header = ProxyHeader.Header
 
 /**
+ * What a header says: see the schema of the same name.
+ *
  * @category models
  * @since 0.1.0
  */

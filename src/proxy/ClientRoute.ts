@@ -34,6 +34,8 @@ import { ClientTarget, parseClient, readHost } from "./Target.ts"
 import * as TargetPolicy from "./TargetPolicy.ts"
 
 /**
+ * What clients may choose, and where they say it. Only `policy` has no default.
+ *
  * @category models
  * @since 0.1.0
  */

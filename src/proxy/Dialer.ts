@@ -77,6 +77,8 @@ export class DialError extends Data.TaggedError("DialError")<{
 export type Client = Pick<OpenRequest, "remoteAddress" | "peer">
 
 /**
+ * Connects to targets. For Node there is `NodeDialer`.
+ *
  * @category services
  * @since 0.1.0
  */

@@ -131,12 +131,16 @@ export class Socks5 extends Schema.TaggedClass<Socks5>("effect-websocket/proxy/F
 }
 
 /**
+ * Schema of any firewall, or none.
+ *
  * @category schemas
  * @since 0.1.0
  */
 export const Firewall = Schema.Union([None, Tunnel, Socks4, Socks4a, Socks5])
 
 /**
+ * Any firewall, or {@link none}.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -151,12 +155,16 @@ export type Firewall = typeof Firewall.Type
 export type Present = Exclude<Firewall, None>
 
 /**
+ * Whether there is a firewall.
+ *
  * @category guards
  * @since 0.1.0
  */
 export const isPresent = (firewall: Firewall): firewall is Present => firewall._tag !== "None"
 
 /**
+ * Targets are dialled directly: the default.
+ *
  * @category constructors
  * @since 0.1.0
  */

@@ -25,6 +25,8 @@ import * as Target from "./Target.ts"
 import { TokenSource, TokenSourceError } from "./TokenSource.ts"
 
 /**
+ * Which service is asked, and how much is remembered of its answers. Only `url` has no default.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -69,6 +71,8 @@ const addressing = (template: string): Result.Result<(token: string) => URL, str
 const canBeAsked = (token: string) => !/^\.*$/.test(token) && token.isWellFormed()
 
 /**
+ * A source that asks a service over HTTP. Fails if `url` cannot be asked. See the head of this module.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -114,6 +118,8 @@ export const make = Effect.fnUntraced(function* (
 })
 
 /**
+ * {@link make} as a layer.
+ *
  * @category layers
  * @since 0.1.0
  */

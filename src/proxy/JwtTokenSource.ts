@@ -53,6 +53,8 @@ export const make = (jwt: Jwt.Jwt): TokenSource["Service"] => {
 }
 
 /**
+ * {@link make} as a layer, with a verification of these options.
+ *
  * @category layers
  * @since 0.1.0
  */

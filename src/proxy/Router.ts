@@ -93,12 +93,16 @@ export interface Route<E = never, R = never> {
 }
 
 /**
+ * The route of a proxy, as a service.
+ *
  * @category services
  * @since 0.1.0
  */
 export class Router extends Context.Service<Router, { readonly route: Route }>()("effect-websocket/proxy/Router") {}
 
 /**
+ * A route as the service. What the route needs is taken from the context of the layer.
+ *
  * @category layers
  * @since 0.1.0
  */
@@ -255,6 +259,8 @@ export const firstOf = <const Routes extends Some>(...routes: Routes): Route<Err
 }
 
 /**
+ * How targets that are gone are treated. Everything has a default.
+ *
  * @category models
  * @since 0.1.0
  */

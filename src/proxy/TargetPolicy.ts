@@ -141,6 +141,8 @@ export class TargetPolicy {
 }
 
 /**
+ * What may be connected to. Without options it is everything that is not reserved.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -160,6 +162,8 @@ const readRules = (rules: ReadonlyArray<string | Rule>): Result.Result<ReadonlyA
   Result.all(rules.map((rule) => (typeof rule === "string" ? parseRule(rule) : Result.succeed(rule))))
 
 /**
+ * A policy of these rules. Fails with the first rule that cannot be read.
+ *
  * @category constructors
  * @since 0.1.0
  */

@@ -35,6 +35,8 @@ export class TokenSourceError extends Data.TaggedError("TokenSourceError")<{
 }> {}
 
 /**
+ * Knows the targets of tokens.
+ *
  * @category services
  * @since 0.1.0
  */
@@ -47,6 +49,8 @@ export class TokenSource extends Context.Service<
 >()("effect-websocket/proxy/TokenSource") {}
 
 /**
+ * A source as the service.
+ *
  * @category layers
  * @since 0.1.0
  */
@@ -132,6 +136,8 @@ export const inHostLabel: Place = (request) => {
 export const inHostName: Place = hostName
 
 /**
+ * Where a request has its token. Everything has a default.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -91,12 +91,16 @@ export const Closed = Schema.Struct({
 })
 
 /**
+ * Schema of all entries.
+ *
  * @category schemas
  * @since 0.1.0
  */
 export const Entry = Schema.Union([Refused, Gone, Opened, Closed])
 
 /**
+ * What happened to a request or to its connection; `event` says which.
+ *
  * @category models
  * @since 0.1.0
  */

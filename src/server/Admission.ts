@@ -17,6 +17,8 @@ import { Denial } from "./Denial.ts"
 import * as Bucket from "./internal/bucket.ts"
 
 /**
+ * The most that a server lets in. Everything has a default.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -40,6 +42,8 @@ export interface Options {
 }
 
 /**
+ * Counts who is in. See the head of this module.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -70,6 +70,8 @@ export const parse = (text: string): Result.Result<ReadonlyArray<Entry>, Credent
   CredentialLines.read(text, parseLine)
 
 /**
+ * Tokens, as a policy asks for them.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -79,6 +81,8 @@ export interface BearerTokens {
 }
 
 /**
+ * Knows these tokens. It keeps keyed hashes of them, and not the tokens.
+ *
  * @category constructors
  * @since 0.1.0
  */

@@ -23,6 +23,8 @@ import * as AccessList from "./AccessList.ts"
 export type Header = "forwarded" | "x-forwarded-for"
 
 /**
+ * Whose header is believed, and which. Nothing has a default.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -89,6 +89,8 @@ export const parse = (
   )
 
 /**
+ * How many checks there may be, and what is remembered of them. Everything has a default.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -118,6 +120,8 @@ export interface Options {
 }
 
 /**
+ * Users, as a policy asks for them.
+ *
  * @category models
  * @since 0.1.0
  */

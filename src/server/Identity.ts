@@ -23,6 +23,8 @@ export interface Proof {
 }
 
 /**
+ * Who a client is, by all that was proven.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -42,6 +44,8 @@ export interface Identity {
 export const anonymous: Identity = Object.freeze({ subject: undefined, proofs: Object.freeze([]) })
 
 /**
+ * The identity of these proofs; {@link anonymous} without any.
+ *
  * @category constructors
  * @since 0.1.0
  */

@@ -16,6 +16,8 @@ import type { Identity } from "./Identity.ts"
 import * as Lines from "./internal/lines.ts"
 
 /**
+ * How long a policy may take.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -38,6 +40,8 @@ export interface Judge {
 }
 
 /**
+ * A judge, which logs up to 20 refusals in a second.
+ *
  * @category constructors
  * @since 0.1.0
  */

@@ -16,6 +16,8 @@ import { duration } from "../protocol/internal/option.ts"
 import type * as BoundedGet from "./internal/boundedGet.ts"
 
 /**
+ * A key that verifies signatures.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -196,6 +198,8 @@ export const secret = (value: Redacted.Redacted<string>): Effect.Effect<Keys, Jw
   Effect.flatMap(secretKey(new TextEncoder().encode(Redacted.value(value))), (key) => fixed([key]))
 
 /**
+ * When a published set is fetched. Everything has a default.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -21,12 +21,16 @@ import type { Peer, Proxied } from "./UpgradeListener.ts"
 export const Refusal = OpeningHandshake.Refusal
 
 /**
+ * Why a request is refused: see the class of the same name.
+ *
  * @category errors
  * @since 0.1.0
  */
 export type Refusal = OpeningHandshake.Refusal
 
 /**
+ * A request that waits for its answer. See the head of this module.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -167,6 +167,8 @@ export class ListenError extends Data.TaggedError("ListenError")<{
 }
 
 /**
+ * Where opening handshakes come from. For Node there is `NodeUpgradeListener`.
+ *
  * @category services
  * @since 0.1.0
  */

@@ -115,6 +115,8 @@ export interface Named {
 }
 
 /**
+ * What clients get that ask for another name. Everything has a default.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -189,6 +191,8 @@ export interface Source extends CertificateStore.Store {
 }
 
 /**
+ * Where certificates come from, and when they are read again. Only `sources` has no default.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -53,6 +53,8 @@ import {
 export type Mode = "off" | "ifNamed" | "required"
 
 /**
+ * What is checked, and how much is fetched for it. Everything has a default: nothing is checked.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -88,6 +90,8 @@ const failed = (reason: RevocationErrorReason) => new RevocationError({ reason }
 export type Verdict = "good" | "unchecked"
 
 /**
+ * Checks whether certificates are revoked.
+ *
  * @category services
  * @since 0.1.0
  */
@@ -115,6 +119,8 @@ export interface Request {
 }
 
 /**
+ * A list or an answer could not be fetched.
+ *
  * @category errors
  * @since 0.1.0
  */

@@ -113,6 +113,8 @@ export class BadSignature extends Data.TaggedError("BadSignature")<{
 }
 
 /**
+ * Why a certificate is not accepted.
+ *
  * @category errors
  * @since 0.1.0
  */
