@@ -1,6 +1,6 @@
 /**
- * The limits of one connection. Every one has a default, and a metric counts when it bites (`Telemetry.limits`). Durations
- * are any `Duration.Input`, such as `"30 seconds"`; `"Infinity"` switches one off.
+ * The limits of one connection. Each has a default, and `Telemetry.limits` counts when one is hit. Durations are any
+ * `Duration.Input`, such as `"30 seconds"`; `"Infinity"` switches one off.
  *
  * @since 0.1.0
  */
@@ -66,7 +66,7 @@ export interface Limits extends Message.Limits {
 }
 
 /**
- * An option that cannot be one, such as `NaN` or a negative duration, is thrown.
+ * Throws for an invalid option, such as `NaN` or a negative duration.
  *
  * @category constructors
  * @since 0.1.0

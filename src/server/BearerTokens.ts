@@ -1,5 +1,5 @@
 /**
- * Opaque bearer tokens from a list: one in a line, as its SHA-256 digest or as it is, and the name of whom it is for.
+ * Opaque bearer tokens from a list: one per line, as its SHA-256 digest or in plain, and the name of its owner.
  *
  * ```text
  * sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 ann

@@ -1,6 +1,6 @@
 /**
- * The names of clients and the addresses of names, as an access list asks for them: each look-up shared by all who ask for the
- * same, bounded in time, remembered for a while, and never a failure. What cannot be looked up has no address and no name.
+ * The names of clients and the addresses of names, as an access list asks for them. A look-up is shared by all who ask for the
+ * same, bounded in time and remembered for a while. It never fails: what cannot be looked up has no address and no name.
  *
  * @since 0.1.0
  */

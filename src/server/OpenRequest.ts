@@ -37,7 +37,7 @@ export type Refusal = OpeningHandshake.Refusal
 export interface OpenRequest {
   readonly request: OpeningHandshake.Request
   /**
-   * The address of the client, of which the listener's `proxyProtocol` and `forwarded` decide whose word is taken for it;
+   * The address of the client. The listener's `proxyProtocol` and `forwarded` say which proxies are believed about it.
    * `undefined` over a unix socket.
    */
   readonly remoteAddress: string | undefined
@@ -51,7 +51,7 @@ export interface OpenRequest {
   readonly acceptance: OpeningHandshake.Acceptance
   /** Answers 101 and gives the connection, which lives until the handler ends. */
   readonly accept: Effect.Effect<WebSocket, Socket.SocketError>
-  /** The same with an answer that the application had a hand in. */
+  /** The same, with a subprotocol and headers of the application's choice. */
   acceptWith(answer: Answer): Effect.Effect<WebSocket, Socket.SocketError>
   /** Adds to what the `AccessLog` says of it from then on, if there is one. */
   annotate(key: string, value: string): void
@@ -66,6 +66,6 @@ export interface OpenRequest {
 export interface Answer {
   /** One of the subprotocols that the client offered, or `undefined` for none, in place of the one that was negotiated. */
   readonly subprotocol?: string | undefined
-  /** More headers. Those of the handshake itself are not theirs to change. */
+  /** More headers. They cannot change those of the handshake itself. */
   readonly headers?: OpeningHandshake.ResponseHeaders | undefined
 }
