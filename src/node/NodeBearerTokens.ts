@@ -34,7 +34,7 @@ export interface NodeBearerTokens extends BearerTokens.BearerTokens {
 }
 
 /**
- * All of the file has to be good at first. Later, one that is not is logged, and the tokens of before stay.
+ * At first the whole file has to be good. A later version that is not is logged, and the previous tokens stay.
  *
  * @category constructors
  * @since 0.1.0

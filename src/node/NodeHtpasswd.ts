@@ -35,8 +35,8 @@ export interface NodeHtpasswd extends Htpasswd.Htpasswd {
 }
 
 /**
- * All of the file has to be good at first. Later, one that is not is logged, and the users of before stay. Who has connected is
- * not disturbed by a change.
+ * At first the whole file has to be good. A later version that is not is logged, and the previous users stay. A change does not
+ * affect open connections.
  *
  * @category constructors
  * @since 0.1.0

@@ -32,7 +32,7 @@ export interface Options {
 const secretOf = (text: string) => JwtKeys.secret(Redacted.make(text.replace(/\r?\n$/, "")))
 
 /**
- * The file has to be good at first. Later, one that is not is logged, and the keys of before stay.
+ * At first the file has to be good. A later version that is not is logged, and the previous keys stay.
  *
  * @category constructors
  * @since 0.1.0

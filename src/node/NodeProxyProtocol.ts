@@ -20,9 +20,9 @@ export interface Accepting {
   /** The addresses of the load balancers, and of nobody else. Names in the list match nobody. */
   readonly trusted: AccessList
   /**
-   * Whether a trusted address has to send a header. With `"optional"` a connection that begins as no header does is taken as it is:
-   * it is for a load balancer that is being changed over, and for no other, since a client behind one that sends none could send one of
-   * its own (section 2). Default: `"required"`.
+   * Whether a trusted address has to send a header. With `"optional"`, a connection that does not begin with a header is accepted
+   * without one. Use that only while a load balancer is being changed over: a client behind a balancer that sends no header could
+   * send its own (section 2). Default: `"required"`.
    */
   readonly mode?: "required" | "optional" | undefined
   /** The largest header of version 2 in bytes. (A line of version 1 has 107 at most.) Default: 16 KiB. */
@@ -48,12 +48,13 @@ export type Tlv = "authority" | "alpn" | "ssl" | "uniqueId"
 /**
  * A header that a dialler sends. Only `version` has no default.
  *
- * It is the first that a target gets, before TLS, and through a firewall it goes through the tunnel. It has the address of the client
- * as `OpenRequest` has it, with port 0 where that is not known, and our address that the client connected to. A client without an
- * address is `UNKNOWN` in version 1, and unspecified in version 2. A dial for no client (a health check) is `UNKNOWN`, and `LOCAL`.
+ * It is the first thing that a target gets, before TLS, and within the tunnel of a firewall. It has the address of the client as
+ * in `OpenRequest`, with port 0 if the port is not known, and our address that the client connected to. A client without an
+ * address is `UNKNOWN` in version 1, and unspecified in version 2. A dial for no client (a health check) is `UNKNOWN`, and
+ * `LOCAL`.
  *
- * A target that does not expect a header takes it for the client's first bytes: this is for targets that are set to accept it, from this
- * machine and no other.
+ * A target that does not expect a header takes it for the client's first bytes. Use it only for targets that are set up to accept
+ * it, and to accept it only from this machine.
  *
  * @category models
  * @since 0.1.0

@@ -2,8 +2,8 @@
  * effect's `SocketServer` over `node:net`, for byte streams that go through pipes: a port, a unix socket, or a socket that was given,
  * whose connections are read by `NodeSocket`, so that their memory is freed with its last use and their two sides end by themselves.
  *
- * A connection is the handler's for as long as that runs, and is gone when it has ended. Interrupting `run` interrupts the handlers and
- * waits for them; what comes meanwhile is reset, as is what comes beyond the limit. What comes while nothing runs waits, unread.
+ * A connection lasts as long as its handler runs. Interrupting `run` interrupts the handlers and waits for them. Connections that
+ * come meanwhile are reset, as are those beyond the limit. Connections that come while nothing runs wait, unread.
  *
  * @since 0.1.0
  */

@@ -36,7 +36,7 @@ const hasDoor = (options: Options): boolean =>
 
 /**
  * A WebSocket server on a port of its own. Other HTTP requests are told that it speaks WebSocket (426). The limits of
- * `Admission.Options` that are given are of all connections of the port, and decided before anything is read of them.
+ * `Admission.Options` apply to all connections of the port, and are checked before anything of a connection is read.
  *
  * @category layers
  * @since 0.1.0
@@ -81,9 +81,9 @@ export const layerConfig = (
   Layer.unwrap(Effect.map(Config.unwrap(options), layer))
 
 /**
- * A WebSocket server and an `effect/http` server on one port: requests to upgrade to WebSocket go to the first, all others
- * to the second, such as `HttpRouter.serve(routes)`. Limits count requests to upgrade, and connections only if `admission` is given:
- * those of a page are none of its WebSockets.
+ * A WebSocket server and an `effect/http` server on one port: requests to upgrade to WebSocket go to the first, all others to the
+ * second, such as `HttpRouter.serve(routes)`. Limits count requests to upgrade, since other connections are for pages. If
+ * `admission` is given, connections are counted, too.
  *
  * @category layers
  * @since 0.1.0
@@ -115,7 +115,8 @@ export const layerHttp = (
   )
 
 /**
- * What a server under test may be told: all but where it listens, which is a port of this machine that the system chooses.
+ * The options of a server under test: all except those for where it listens, which is a port of this machine that the system
+ * chooses.
  *
  * @category models
  * @since 0.1.0
@@ -123,7 +124,7 @@ export const layerHttp = (
 export interface TestOptions extends Omit<Options, "accepted" | "descriptor" | "host" | "port" | "tls" | "unix"> {}
 
 /**
- * A server for tests of handlers, and a client for which a path is a URL: `WebSocketClient.connect("/room")` connects to the server.
+ * A server for tests of handlers, and a client that takes a path for a URL of that server: `WebSocketClient.connect("/room")`.
  *
  * @category layers
  * @since 0.1.0

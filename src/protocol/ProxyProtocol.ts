@@ -2,11 +2,10 @@
  * The PROXY protocol, versions 1 and 2: the header that a load balancer puts before the first byte of a connection, to say whose
  * it is. Sections are those of HAProxy's text, `proxy-protocol.txt`. Pure: bytes in, values out, and back.
  *
- * A header proves nothing. Whoever can connect can send one, so it is read from addresses that are trusted and from nobody else
- * (section 2), which is for whoever listens to see to.
+ * A header proves nothing: whoever can connect can send one. So a listener must read it only from trusted addresses (section 2).
  *
- * A {@link Decoder} takes chunks as they come, a byte at a time if need be, and refuses what is no header at its first wrong byte.
- * It keeps at most `maxSize` bytes and a chunk.
+ * A {@link Decoder} takes chunks as they come, down to a byte at a time, and refuses anything else at the first wrong byte. It
+ * keeps at most `maxSize` bytes and a chunk.
  *
  * @since 0.1.0
  */
@@ -35,7 +34,7 @@ export const defaultMaxSize = 16_384
 /**
  * A header that is refused.
  *
- * - `NotProxyProtocol`: what came begins as no header does.
+ * - `NotProxyProtocol`: the first bytes are not those of a header.
  * - `Version`, `Command`: version 2 has them in its 13th byte, and these are not assigned.
  * - `Address`: the addresses cannot be read, or their family is not assigned.
  * - `Tlv`: what follows the addresses cannot be read.
@@ -144,7 +143,7 @@ export const Header = ProxyHeader.Header
 export type Header = ProxyHeader.Header
 
 /**
- * What is known after a chunk: that more is needed; the header and how many of all bytes it has, the rest being the client's; or
+ * What is known after a chunk: that more is needed; the header and its size in bytes, after which the client's bytes begin; or
  * why it is refused.
  *
  * @category models

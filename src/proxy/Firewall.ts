@@ -13,7 +13,7 @@
  * | Socks4a  | firewall | firewall     |
  * | Socks5   | we       | firewall     |
  *
- * Of several, one behind the other, each is asked for the next by the same table, and the last for the target.
+ * With several, the first is dialled; each is asked to connect to the next, and the last to the target. The table holds for each.
  *
  * @since 0.1.0
  */
@@ -187,9 +187,9 @@ const parts = (url: URL) =>
   })
 
 /**
- * Reads a firewall from a URL: `http://`, `https://`, `socks4://`, `socks4a://` or `socks5://`, a SOCKS one also with `+tls`, then
- * `user:password@` if it asks for them, percent-encoded, and `host` or `host:port`. The port is that of the scheme (80, 443) or
- * 1080 unless it is said. What is wrong with it is told without repeating any of it, since there may be a password in it.
+ * Reads a firewall from a URL: `http://`, `https://`, `socks4://`, `socks4a://` or `socks5://`, a SOCKS one also with `+tls`,
+ * then `user:password@` if it asks for them, percent-encoded, and `host` or `host:port`. The default port is that of the scheme
+ * (80, 443), or 1080. The error says what is wrong without repeating any part of the URL, since there may be a password in it.
  *
  * @category decoding
  * @since 0.1.0

@@ -3,8 +3,8 @@
  * 200 with `{ "host": ..., "port": ... }`, `"host:port"`, a list of those or plain `host:port`; or 404, 410 or 204 for a
  * token that it does not know. Everything else, a redirect too, is a failure of the service.
  *
- * What it knows is remembered for a while, so a token that it takes back goes on that long; what it does not know is asked again.
- * Credentials of ours are for the `HttpClient` to bring: see `HttpClient.mapRequest`.
+ * Targets are remembered for a while, so a revoked token may work for that long; unknown tokens are asked for again each time. To
+ * authenticate to the service, give the `HttpClient` credentials: see `HttpClient.mapRequest`.
  *
  * @since 0.1.0
  */

@@ -1,6 +1,5 @@
 /**
- * Why a certificate is not to be accepted after it was checked for revocation: it has been revoked, or nobody could be made to
- * say that it has not.
+ * Why a certificate is refused after a check for revocation: it has been revoked, or nobody could confirm that it has not.
  *
  * @since 0.1.0
  */
