@@ -139,8 +139,8 @@ export interface Options {
    */
   readonly clients?: AccessList.Policy | undefined
   /**
-   * Counts connections before anything is read of them; more than may be get 429 or 503, and where TLS is spoken no answer. For
-   * a listener whose connections are all WebSockets: `NodeWebSocketServer.layer` has it. Default: requests are counted.
+   * Counts connections before anything is read of them; those beyond its limits get 429 or 503, or with TLS no answer. For a
+   * listener whose connections are all WebSockets: `NodeWebSocketServer.layer` sets it. Default: requests are counted.
    */
   readonly admission?: Admission | undefined
   /**

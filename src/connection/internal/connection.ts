@@ -76,9 +76,9 @@ export class Connection implements Owner, Gate, Slow {
   declare private pings: Pings | undefined
   /** We went without waiting for the peer: that its bytes end then is no loss of the connection. */
   declare hasLeft: true | undefined
-  /** What `abort` says the end was, in place of the loss of the transport that it brings about. */
+  /** The reason that `abort` gives for the end. It replaces the loss of the transport, which `abort` itself causes. */
   declare private aborted: WebSocketError | undefined
-  /** What is left of a client's connection behind a closing handshake that is done. */
+  /** The end of a client's connection after its closing handshake. */
   declare private leaving: Fiber.Fiber<void> | undefined
   /** The Close frame that went first, if it was ours. */
   declare begun: CloseCode.CloseStatus | undefined
@@ -254,7 +254,7 @@ export class Connection implements Owner, Gate, Slow {
     return options?.wait === false ? this.leave(code, reason) : this.shutdown({ code, reason })
   }
 
-  /** Says Close and goes: what was sent is still delivered, and no answer is waited for. */
+  /** Sends a Close frame and ends without waiting for the answer: everything that was sent is still delivered. */
   private leave(code: number, reason: string): Effect.Effect<void> {
     return Effect.andThen(
       this.beginClose({ code, reason }),
@@ -294,7 +294,10 @@ export class Connection implements Owner, Gate, Slow {
     return Effect.suspend(() => Effect.andThen(Telemetry.limitHit("closeTimeout"), this.abort(peerTimeout("close"))))
   }
 
-  /** Takes a step of the closing handshake, and sends the Close frame that is due; gives what is to be waited for, if anything. */
+  /**
+   * Takes a step of the closing handshake, and sends the Close frame that is due. Returns an effect if there is something to wait
+   * for.
+   */
   private advance(event: ConnectionState.Event): Now.Wait {
     const { send, state } = ConnectionState.step(this.state, event)
     this.state = state
@@ -372,7 +375,7 @@ export class Connection implements Owner, Gate, Slow {
     })
   }
 
-  /** Has one told, in place of who was to be told before, once it is known how the connection ended. */
+  /** Sets who is told, once, how the connection ended; it replaces the one that was set before. */
   onSettled(who: Settling | undefined): void {
     this.settling = this.info === undefined ? who : undefined
     if (this.info !== undefined) who?.settled()
@@ -403,7 +406,7 @@ export class Connection implements Owner, Gate, Slow {
     )
   }
 
-  /** The end of the byte stream: to destroy what is unread would destroy what is unsent too, so the peer ends its side first. */
+  /** Ends the byte stream. The peer ends its side first, since destroying a stream with unread bytes would lose unsent ones, too. */
   private endTransport(): Effect.Effect<void> {
     const { ends } = this
     const { closeTimeout } = this.limits
@@ -416,7 +419,7 @@ export class Connection implements Owner, Gate, Slow {
     )
   }
 
-  /** Reads the transport to its end, behind whoever reads still; what comes now belongs to no frame. */
+  /** Reads the transport to its end, after any reader that is still there. The bytes that come now belong to no frame. */
   private get drain(): Effect.Effect<void> {
     return Effect.andThen(this.inbound.discard, pullToEnd(this.inbound.reader))
   }

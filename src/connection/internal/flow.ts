@@ -1,6 +1,6 @@
 /**
- * A reader of a connection that takes each batch in the turn that brings it (`Transport.flow`), as long as nothing is to be waited
- * for and nobody else wants to read; otherwise it goes the way of a pull. It is run by a fiber, or waits without one (`parked.ts`).
+ * A reader of a connection that takes each batch in the turn that brings it (`Transport.flow`), as long as there is nothing to
+ * wait for and nobody else wants to read. Otherwise it pulls. It is run by a fiber, or waits without one (`parked.ts`).
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
@@ -20,12 +20,12 @@ export interface Batches {
   beginRead(): ItemPull | undefined
   /** Whether there is nothing else to do. */
   readonly mayBegin: boolean
-  /** What the source is made of, which may be able to do more. */
+  /** The reader beneath the source, which may be able to do more. */
   readonly reader: Transport.Reader
   endTurn(): void
   /** How many turns have ended. */
   readonly turns: number
-  /** What chunks bring. What throws, such as an observer, is a defect of whoever reads, and has ended the turn. */
+  /** The items in these chunks. If something throws, such as an observer, that is a defect of the reader, and its turn has ended. */
   decode(chunks: NonEmptyReadonlyArray<Uint8Array | string>): ReadonlyArray<Item>
   /** Whether what was decoded needs more than to be given out. If so, `deliver` ends the turn and gives it out. */
   readonly mustDeliver: boolean
@@ -71,7 +71,7 @@ export class Flow<E, R, F> implements Transport.FreeTaker<void, F, R>, Parked {
     )
   }
 
-  /** What a fiber goes on with that has done what was to be done. */
+  /** The next effect of a fiber whose wait is over. */
   private get on(): Effect.Effect<void, F, R> {
     const { host } = this
     if (host === undefined) return this.go
@@ -167,7 +167,7 @@ export const run = <E, R, F>(inbound: Batches, receiver: Receiver<Items, E, R, F
   return effect
 }
 
-/** What an effect would wait for that is nothing but a flow, if it can do so without a fiber. */
+/** The wait of an effect that is nothing but a flow, if that can be done without a fiber. */
 export const parkedOf = (effect: Effect.Effect<unknown, unknown, unknown>): Parked | undefined => {
   // an effect is no other object than those of its own module
   const flowing: Flowing = effect as Flowing

@@ -1,7 +1,7 @@
 /**
- * The receiving half of a connection: the transport's reader through the decoder into a sink, a batch at each pull. It keeps
- * order by one rule: what a read brought is delivered before anything that read also decided (a violation, a Close frame) is
- * acted upon. So a message is answered before the Close frame that came right behind it is.
+ * The receiving half of a connection: the transport's reader through the decoder into a sink, a batch at each pull. One rule
+ * keeps the order: the messages of a read are delivered before a violation or a Close frame in the same read is acted upon. So a
+ * message is answered before the Close frame right behind it.
  *
  * One fiber reads the transport at a time; another that pulls meanwhile waits for its turn. Control frames are handled in
  * passing. What is decided is acted upon by the `Owner`.
@@ -96,7 +96,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
     }))
   }
 
-  /** Grows with every piece of data: as long as it stays, none came. */
+  /** Grows with every piece of data: while it stays the same, none has come. */
   get progress(): number {
     return this.decoded + (this.decoder?.progress ?? 0)
   }
@@ -175,12 +175,12 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
     return this.flow(receiver as Flow.Receiver<Items, E, R, F>)
   }
 
-  /** Whether the next pull acts upon something that a read has decided: a Close frame, a violation. */
+  /** Whether the next pull acts upon a Close frame, a violation or the end. */
   get isDecided(): boolean {
     return this.decision !== undefined
   }
 
-  /** The next batch, if it can be had without acting upon what was decided; it ends there. */
+  /** The next batch, without acting upon a Close frame or violation: it ends there instead. */
   get pullHeld(): ItemPull {
     return Effect.suspend(() => {
       this.isHeld = true
@@ -192,7 +192,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
     if (!(this.sink instanceof MessageEvent.Events))
       this.keepSink(new MessageEvent.Events(this.terms.limits, this, gathering))
   }
-  /** What is discarded stays discarded: a sink that begins in the midst of a message would not understand it. */
+  /** Sets the sink, unless messages are discarded already: a sink that begins in the middle of a message would not understand it. */
   private keepSink(sink: ItemSink | undefined, kind?: PlainSink): void {
     if (this.sink instanceof Message.Discard) return
     this.sink = sink
@@ -379,7 +379,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
     return this.backlog !== undefined && (this.backlog.isBusy || !this.backlog.isEmpty)
   }
 
-  /** Delivers what is ready; what is left, and a violation, is for the next pull. */
+  /** Delivers the messages that are ready, and leaves the others, and a violation, to the next pull. */
   private fromBacklog(backlog: Backlog): ItemPull {
     return Effect.flatMap(backlog.portion, (portion) => {
       if (portion === undefined) return this.more

@@ -36,7 +36,7 @@ type Parking = "allowed" | "barred" | "begins"
 
 export class Visit implements Admission.From, Opened, Ongoing, Host {
   private readonly house: House
-  /** What it came with, until that is answered. */
+  /** The request, until it is answered. */
   opening: Opening | undefined = undefined
   private connection: Connection | undefined = undefined
   private watch: Watch | undefined = undefined
@@ -105,7 +105,7 @@ export class Visit implements Admission.From, Opened, Ongoing, Host {
     return scoped as Effect.Effect<A, E, Exclude<R, Scope.Scope>>
   }
 
-  /** What an application gave to handle this, which is run next. */
+  /** Marks the application's handler, which is run next. */
   handles<A, E, R>(handling: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     if (!mayPark(handling)) this.parking = "barred"
     return handling
