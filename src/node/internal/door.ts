@@ -1,7 +1,7 @@
 /**
  * What is decided about a connection before a byte of it is read: whether its address may come in, how often it may try, how many
- * connections it has and how many there are in all, and then by its name, if a list has names. Who is kept out reads a status
- * where plain HTTP is spoken. Where TLS is, the connection just ends: a handshake is what the client is to be spared for.
+ * connections it has and how many there are in all, and then by its name, if a list has names. With plain HTTP, a client that is
+ * kept out gets a status. With TLS its connection just ends: keeping it out is to save the handshake.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -24,7 +24,7 @@ import { refuse } from "./upgrade.ts"
 export interface Options {
   readonly clients: AccessList.Policy | undefined
   readonly admission: Admission | undefined
-  /** Who speaks for others: whom for, is in the requests, and decided then. */
+  /** Reverse proxies that are trusted: their clients are named in the requests, and decided about then. */
   readonly forwarders: AccessList.AccessList | undefined
   /** Whether a client that is kept out can be told so. */
   readonly isPlain: boolean
@@ -35,7 +35,7 @@ export interface Door {
   readonly opens: (socket: Net.Socket, peer: TcpPeer) => boolean
   /** The same by the names of its address, where they have to be looked up. */
   readonly opensByName: ((socket: Net.Socket, peer: TcpPeer) => Effect.Effect<boolean>) | undefined
-  /** What a client is answered that a forwarder speaks for, if it may not come in. */
+  /** The answer to a client behind a trusted proxy, if it may not come in. */
   readonly judge: (address: string | undefined) => Effect.Effect<Refusal | undefined>
 }
 

@@ -45,7 +45,7 @@ type Decision = "admitted" | "answered" | "refused"
 /** The record of an alert, for a socket without TLS. */
 const alertRecord = (alert: number): Uint8Array => Uint8Array.of(21, 3, 1, 0, 2, 2, alert)
 
-/** What is said to who does not come through TLS, where TLS itself did not say it. */
+/** What a client is sent whose handshake failed, if TLS itself has not told it. */
 const lastWord = (socket: Net.Socket, { alert, isHttp }: TlsHandshakeError): Effect.Effect<void> => {
   if (isHttp === true) return refuse(socket, notPlain)
   return alert === undefined ? Effect.void : endWith(socket, alertRecord(alert))
@@ -91,7 +91,7 @@ export class Entrance {
     for (const { socket } of this.inside) socket.destroy()
   }
 
-  /** What is to be waited for before TLS, if anything. */
+  /** The decision to wait for before TLS, if there is one. */
   private decision(socket: Net.Socket, peer: TcpPeer): Effect.Effect<Decision> | undefined {
     const { door, proxyProtocol, timeout } = this.options
     if (proxyProtocol === undefined) return this.decisionAbout(socket, peer)
@@ -105,7 +105,7 @@ export class Entrance {
     )
   }
 
-  /** The same when it is known who comes. */
+  /** The same when the client's address is known. */
   private decisionAbout(socket: Net.Socket, peer: TcpPeer): Effect.Effect<Decision> | undefined {
     const byName = this.options.door?.opensByName
     if (byName === undefined) return this.asked(peer)
@@ -116,7 +116,7 @@ export class Entrance {
     )
   }
 
-  /** What the application says of it, unless it says yes at once. */
+  /** The decision of the application, unless it is yes at once. */
   private asked(peer: TcpPeer): Effect.Effect<Decision> | undefined {
     const { admit, timeout } = this.options
     if (admit === undefined) return undefined

@@ -1,7 +1,7 @@
 /**
  * TLS over a connection that is open, to a target, direct or through a firewall, or to a firewall: the handshake, and the verdict
- * on the peer's certificate. Both ways of the connection then end by themselves as in TCP: a `close_notify` is the end of one side. Node does
- * not tell a FIN that comes without one from it, so that whoever is on the way can make a connection look ended.
+ * on the peer's certificate. Both ways of the connection then end by themselves as in TCP: a `close_notify` is the end of one
+ * side. Node treats a FIN without one the same, so anybody on the network path can make a connection look ended.
  */
 import * as Effect from "effect/Effect"
 import { constVoid } from "effect/Function"
@@ -24,7 +24,7 @@ export interface Peer {
   readonly host: string
   /** For a log. */
   readonly shown: string
-  /** The failure that a sentence about it is. */
+  /** Makes a failure of a sentence about it. */
   readonly error: (detail: string, cause?: unknown) => DialError
 }
 
