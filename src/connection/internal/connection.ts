@@ -294,10 +294,7 @@ export class Connection implements Owner, Gate, Slow {
     return Effect.suspend(() => Effect.andThen(Telemetry.limitHit("closeTimeout"), this.abort(peerTimeout("close"))))
   }
 
-  /**
-   * Takes a step of the closing handshake, and sends the Close frame that is due. Returns an effect if there is something to wait
-   * for.
-   */
+  /** Takes a step of the closing handshake, and sends the Close frame that is due. Returns what there is to wait for, if anything. */
   private advance(event: ConnectionState.Event): Now.Wait {
     const { send, state } = ConnectionState.step(this.state, event)
     this.state = state
