@@ -88,7 +88,7 @@ const busy: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504])
  * @since 0.1.0
  */
 export class WebSocketClientError extends Data.TaggedError("WebSocketClientError")<{
-  /** The URL, without credentials and query, which do not belong into a log. */
+  /** The URL, without credentials and query, which do not belong in a log. */
   readonly url: string
   readonly reason: WebSocketClientErrorReason
 }> {

@@ -314,7 +314,7 @@ export const sockets = (options: Options, mayBeLean: boolean): Dial => {
 }
 
 /**
- * A dialler. An option that cannot be one, such as a negative duration, is thrown.
+ * A dialler. Throws for an invalid option, such as a negative duration.
  *
  * @category constructors
  * @since 0.1.0

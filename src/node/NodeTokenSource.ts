@@ -200,8 +200,8 @@ const needDirectory = Effect.fnUntraced(function* (path: string) {
 const maxTarget = 4096
 
 /**
- * A directory with a file for each token, whose name is the token and which has the target: `host:port`, or JSON as in {@link
- * FileOptions}. It is read at each look-up. On a file system that ignores case, tokens ignore it too.
+ * A directory with a file for each token. The file's name is the token, and it has the target: `host:port`, or JSON as in
+ * {@link FileOptions}. It is read at each look-up. On a file system that ignores case, tokens ignore it too.
  *
  * @category constructors
  * @since 0.1.0

@@ -28,7 +28,7 @@ export interface Options extends Omit<NodeDialer.Options, "proxyProtocol" | "tls
 }
 
 /**
- * A dialler of WebSocket servers. An option that cannot be one, such as a negative duration, is thrown.
+ * A dialler of WebSocket servers. Throws for an invalid option, such as a negative duration.
  *
  * @category constructors
  * @since 0.1.0

@@ -92,9 +92,9 @@ export interface Options {
   /** Serves connections that somebody else accepts, and listens nowhere. Default: none. */
   readonly accepted?: Accepted | undefined
   /**
-   * How long the head of the first request may take from the beginning of the connection; 408. Before that, the header of the
-   * PROXY protocol, the decision of `admit` and the TLS handshake may each take as long. If an upgrade is pipelined behind other
-   * requests, it is how long their answers may make no progress. Default: 10 seconds.
+   * The whole head must have come within this time of the connection's beginning; 408. The steps before it (a header of the PROXY
+   * protocol, the decision of `admit`, the TLS handshake) each have this time for themselves. If an upgrade is pipelined behind
+   * other requests, it is how long their answers may make no progress. Default: 10 seconds.
    */
   readonly handshakeTimeout?: Duration.Input | undefined
   /** The largest head in bytes, 1 to 2^31 - 1; 431. Default: 16 KiB. */

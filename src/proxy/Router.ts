@@ -191,8 +191,8 @@ export const path = <const Pattern extends `/${string}`, E = never, R = never>(
 }
 
 /**
- * By the name in the Host header, whatever its port: `db.example`, or `*.example` for any name below it. With TLS, {@link
- * serverName} goes by the name that the client asked for a certificate of.
+ * By the name in the Host header, whatever its port: `db.example`, or `*.example` for any name below it. With TLS,
+ * {@link serverName} uses the name that the client asked for in the handshake.
  *
  * @category constructors
  * @since 0.1.0
