@@ -12,20 +12,14 @@ import { NodeAccessLog, NodeWebSocketServer } from "effect-websocket/node"
 
 const rooms = new Set(["garden", "kitchen"])
 
-const Rooms = Layer.effectDiscard(
-  WebSocketServer.WebSocketServer.use((server) =>
-    Effect.forkScoped(
-      server.runRequests(
-        Effect.fnUntraced(function* (open) {
-          const room = open.request.path.slice(1)
-          open.annotate("room", room)
-          if (!rooms.has(room)) return yield* new OpenRequest.Refusal({ status: 404, reason: "There is no such room." })
-          const socket = yield* open.accept
-          yield* Stream.runForEach(socket.messages, (message) => socket.send(message))
-        })
-      )
-    )
-  )
+const Rooms = WebSocketServer.layerRequests(
+  Effect.fnUntraced(function* (open) {
+    const room = open.request.path.slice(1)
+    open.annotate("room", room)
+    if (!rooms.has(room)) return yield* new OpenRequest.Refusal({ status: 404, reason: "There is no such room." })
+    const socket = yield* open.accept
+    yield* Stream.runForEach(socket.messages, (message) => socket.send(message))
+  })
 )
 
 const Log = Layer.unwrap(Effect.map(Config.String("LOG"), (file) => NodeAccessLog.layer({ file })))

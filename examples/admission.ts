@@ -23,18 +23,11 @@ const Server = Layer.unwrap(
   })
 )
 
-const Greeter = Layer.effectDiscard(
-  Effect.gen(function* () {
-    const server = yield* WebSocketServer.WebSocketServer
-    yield* Effect.forkScoped(
-      server.runRequests(
-        Effect.fnUntraced(function* ({ accept, identity }) {
-          const socket = yield* accept
-          yield* socket.send(`Hello, ${identity.subject}!`)
-          yield* Stream.runDrain(socket.messages)
-        })
-      )
-    )
+const Greeter = WebSocketServer.layerRequests(
+  Effect.fnUntraced(function* ({ accept, identity }) {
+    const socket = yield* accept
+    yield* socket.send(`Hello, ${identity.subject}!`)
+    yield* Stream.runDrain(socket.messages)
   })
 )
 

@@ -14,14 +14,10 @@ const nameOf = ({ proxied }: OpenRequest.OpenRequest): string => {
   return ssl !== undefined && ProxyProtocol.isVerified(ssl) ? (ssl.commonName ?? "somebody") : "nobody that is known"
 }
 
-const Greeting = Layer.effectDiscard(
-  WebSocketServer.WebSocketServer.use((server) =>
-    server.runRequests((open) =>
-      Effect.flatMap(open.accept, (socket) =>
-        socket.send(`You are ${nameOf(open)} at ${open.remoteAddress ?? "no address"}.`)
-      )
-    )
-  ).pipe(Effect.forkScoped)
+const Greeting = WebSocketServer.layerRequests((open) =>
+  Effect.flatMap(open.accept, (socket) =>
+    socket.send(`You are ${nameOf(open)} at ${open.remoteAddress ?? "no address"}.`)
+  )
 )
 
 const Server = NodeWebSocketServer.layerConfig({

@@ -37,21 +37,15 @@ const Server = Layer.unwrap(
   })
 )
 
-const Echo = Layer.effectDiscard(
-  Effect.gen(function* () {
-    const server = yield* WebSocketServer.WebSocketServer
-    const run = server.runRequests(
-      Effect.fnUntraced(function* ({ accept, peer }) {
-        const { clientCertificate, clientCertificateStatus } = peer?.tls ?? {}
-        if (clientCertificate === undefined || clientCertificateStatus !== "OK") {
-          return yield* new OpenRequest.Refusal({ status: 403, reason: "Show a certificate of ours." })
-        }
-        const socket = yield* accept
-        yield* socket.send(`Welcome, ${clientCertificate.subject}.`)
-        yield* Stream.runForEach(socket.messages, (message) => socket.send(message))
-      })
-    )
-    yield* Effect.forkScoped(run)
+const Echo = WebSocketServer.layerRequests(
+  Effect.fnUntraced(function* ({ accept, peer }) {
+    const { clientCertificate, clientCertificateStatus } = peer?.tls ?? {}
+    if (clientCertificate === undefined || clientCertificateStatus !== "OK") {
+      return yield* new OpenRequest.Refusal({ status: 403, reason: "Show a certificate of ours." })
+    }
+    const socket = yield* accept
+    yield* socket.send(`Welcome, ${clientCertificate.subject}.`)
+    yield* Stream.runForEach(socket.messages, (message) => socket.send(message))
   })
 )
 

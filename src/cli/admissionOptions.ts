@@ -1,8 +1,8 @@
 /**
  * Who may come in, as the flags of `admission.ts` say.
  *
- * All of them have to be content. Passwords and tokens are one thing of these, since a request has one of them:
- * `--htpasswd` and `--jwt-key` together let in whoever has either. With `--satisfy any` a certificate is one more of those.
+ * All of them have to pass. Passwords and tokens count as one of these, since a request has one of them: `--htpasswd` and
+ * `--jwt-key` together let in whoever has either. With `--satisfy any` a certificate is one more of those.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -26,7 +26,7 @@ import type { Flags } from "./admission.ts"
 import * as HangUp from "./hangUp.ts"
 import { usage } from "./typed.ts"
 
-/** What a file or a key says is told behind the flag that names it. */
+/** Reports an error of a file or a key after the flag that names it. */
 const toldBy = (flag: string) => (error: { readonly message: string }) => usage(`--${flag}: ${error.message}`)
 
 const list = (

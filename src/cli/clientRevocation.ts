@@ -30,7 +30,7 @@ const parse = (text: string): Effect.Effect<Revocation.Options, UsageError> => {
   )
 }
 
-/** Lists in files say it all: nobody is asked for another. */
+/** With lists in files, none is fetched. */
 const noFetch: Revocation.Fetch = () =>
   Effect.fail(new Revocation.FetchError({ message: "only the lists of --client-crl count" }))
 
@@ -40,7 +40,7 @@ const read = (paths: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<Buffer>
 const lists = (crls: ReadonlyArray<Buffer>): Effect.Effect<Service, RevocationError> =>
   Revocation.make({ crl: "required", crls }, noFetch)
 
-/** Looks at the files at each check; one that is broken is told once, and the list of before goes on saying who is revoked. */
+/** Checks the files at each check of a certificate; a broken one is logged once, and the previous list stays in use. */
 const reloading = Effect.fnUntraced(function* (paths: ReadonlyArray<string>): Effect.fn.Return<Service, UsageError> {
   const followed = follow(paths)
   let known = yield* followed.first(read(paths))

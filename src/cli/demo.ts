@@ -1,6 +1,6 @@
 /**
- * What runs without a command: the proxy in front of a small TCP service of its own, and a page that talks to it. It is there
- * to see the whole work within a minute, and says what to type next.
+ * Runs when no command is given: the proxy in front of a small TCP service of its own, and a page that talks to it. It shows
+ * within a minute that everything works, and says what to type next.
  */
 import * as NodeSocketServer from "@effect/platform-node/NodeSocketServer"
 import * as Console from "effect/Console"

@@ -1,5 +1,5 @@
 /**
- * The flags about who is believed to speak for clients, and what targets are told of them.
+ * The flags about which load balancers and proxies are believed about clients, and what targets are told of clients.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"

@@ -1,6 +1,6 @@
 /**
- * SIGHUP, which has files read again. Whoever has something to read says so; where nobody has, it is told and ends nothing, so that
- * one `kill -HUP` is right for every server.
+ * SIGHUP has files read again. Everything that follows files registers here; if nothing does, the signal is logged and ends
+ * nothing, so that one `kill -HUP` suits every server.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -8,7 +8,7 @@ import { task } from "./workers/channel.ts"
 
 const readers = new Set<() => void>()
 
-/** Reads again at each signal, until the scope ends. A failure is told, and what was before goes on. */
+/** Reads again at each signal, until the scope ends. A failure is logged, and the previous content stays in use. */
 export const reads = (
   again: Effect.Effect<void, { readonly message: string }>
 ): Effect.Effect<void, never, Scope.Scope> =>

@@ -103,7 +103,7 @@ const awaitIdle = (watch: Watch, millis: number): Effect.Effect<void> =>
     )
   )
 
-/** A server whose connections are counted, and which ends what waits for `over`. */
+/** A server whose connections are counted, and which ends the watch when what the flags name has come. */
 const counting = Effect.fnUntraced(function* (
   { once, runFor, untilIdle }: Life,
   watch: Watch

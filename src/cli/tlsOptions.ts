@@ -9,6 +9,7 @@ import { closeSync } from "node:fs"
 import { openToAppend } from "../node/internal/appending.ts"
 import { codeOf } from "../node/internal/codeOf.ts"
 import type * as NodeTls from "../node/NodeTls.ts"
+import { authority } from "../protocol/internal/authority.ts"
 import type { Peer } from "../server/UpgradeListener.ts"
 import { CertStoreType } from "../tls/CertificateStore.ts"
 import * as CipherSuites from "../tls/CipherSuites.ts"
@@ -149,8 +150,7 @@ const clientCertificatesOf = Effect.fnUntraced(function* (
 })
 
 /** What a log calls a client. */
-const nameOf = ({ remoteAddress = "?", remotePort = 0 }: Peer): string =>
-  `${remoteAddress.includes(":") ? `[${remoteAddress}]` : remoteAddress}:${remotePort}`
+const nameOf = ({ remoteAddress = "?", remotePort = 0 }: Peer): string => authority(remoteAddress, remotePort)
 
 /** What is told of handshakes, in the log. */
 const loggingOf = Effect.fnUntraced(function* (

@@ -12,7 +12,8 @@
  * | the server vanishes, cannot be connected to, or declines | a reset | – |
  * | interruption | what came, then a reset | what came by then, Close 1001 |
  *
- * A reset throws away what the program has not read and the system not delivered; a unix socket has none, and is ended.
+ * A reset throws away what the program has not read yet or the system has not delivered. A unix socket has no reset, and is
+ * ended.
  *
  * @since 0.1.0
  */
@@ -31,7 +32,7 @@ import { type Asking, WebSocketClient } from "./WebSocketClient.ts"
 import type { WebSocketClientError } from "./WebSocketClientError.ts"
 
 /**
- * Where connections lead, and what is asked for there.
+ * The server that connections lead to, and the options of the WebSockets to it.
  *
  * @category models
  * @since 0.1.0
@@ -43,7 +44,10 @@ export interface Options extends Asking {
    * server both kinds are taken. Default: `"binary"`.
    */
   readonly messages?: "binary" | "text" | undefined
-  /** Told why a connection failed, if it did: a `SocketError` is the program's. Default: it is logged, as a warning if it is not. */
+  /**
+   * Called with the error of a connection that failed; a `SocketError` is one of the program's side. Default: it is logged, as a
+   * warning unless it is a `SocketError`.
+   */
   readonly onFailure?:
     | ((error: WebSocketClientError | WebSocketError | Socket.SocketError) => Effect.Effect<void>)
     | undefined
@@ -94,8 +98,8 @@ const lead = Effect.fnUntraced(function* (
 })
 
 /**
- * Leads all that comes to the {@link SocketServer} to a server, until it is interrupted. A URL or an option that cannot be used fails it at
- * once; what else may befall a connection ends that connection alone.
+ * Leads all that comes to the {@link SocketServer} to a server, until it is interrupted. It fails at once if the URL or an option
+ * cannot be used; any other failure of a connection ends that connection alone.
  *
  * @category running
  * @since 0.1.0

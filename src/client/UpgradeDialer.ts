@@ -25,7 +25,7 @@ export interface Request {
   readonly isSecure: boolean
   /** The request target: path and query. */
   readonly path: string
-  /** All of them, `host` too. A name with several values has a list of them. */
+  /** All headers, including `host`. A header with several values has a list of them. */
   readonly headers: ResponseHeaders
 }
 
@@ -58,6 +58,8 @@ export interface Declined {
 }
 
 /**
+ * What the server answered: it switched to WebSocket, or it declined.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -69,14 +71,15 @@ export type Answer = Switched | Declined
  * - `Lost`: the connection ended.
  * - `Unreadable`: what came is no answer in HTTP/1.1, or too large for one.
  * - `TimedOut`: nothing came in time, or not all of it.
- * - `TlsFailed`: it broke TLS off behind the handshake, as one does that misses or refuses our certificate.
+ * - `TlsFailed`: the server ended TLS after the handshake, as it does if it requires a certificate of ours or refuses the one
+ *   that it got.
  *
  * @category errors
  * @since 0.1.0
  */
 export class NoAnswer extends Data.TaggedError("NoAnswer")<{
   readonly kind: "Lost" | "Unreadable" | "TimedOut" | "TlsFailed"
-  /** What it did instead, as a part of a sentence: "it …". */
+  /** What the server did instead of answering: the rest of a sentence that begins with "it". */
   readonly instead: string
   readonly cause?: unknown
 }> {
@@ -86,6 +89,8 @@ export class NoAnswer extends Data.TaggedError("NoAnswer")<{
 }
 
 /**
+ * Asks a server for a connection: dials it, sends the opening handshake and waits for the answer.
+ *
  * @category services
  * @since 0.1.0
  */

@@ -75,9 +75,9 @@ export class WebSocketClient extends Context.Service<
   WebSocketClient,
   {
     /**
-     * Connects: the handshake is done when this succeeds. What is asked for here goes before what the client was made with, headers
-     * one by one. The connection belongs to the scope, whose end closes it in order: see `WebSocket`. An attempt that fails, or is
-     * interrupted, leaves nothing behind, so that it may be tried again in the same scope.
+     * Connects: the handshake is done when this succeeds. These options override the client's; headers are overridden one by one.
+     * The connection belongs to the scope, whose end closes it in order: see `WebSocket`. An attempt that fails or is interrupted
+     * leaves nothing behind, so it may be repeated in the same scope.
      */
     readonly connect: (
       url: string | URL,
@@ -201,6 +201,8 @@ export const make = Effect.fnUntraced(function* (
 })
 
 /**
+ * The client over an `UpgradeDialer`. For Node there is `NodeWebSocketClient.layer`, which brings one.
+ *
  * @category layers
  * @since 0.1.0
  */

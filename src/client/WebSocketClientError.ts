@@ -1,5 +1,5 @@
 /**
- * Why a client has no connection. One outer error, and a reason that says what happened:
+ * Why a connection could not be opened. One outer error, and a reason that says what happened:
  *
  * - `InvalidRequest`: the URL or an option cannot be used; nobody was connected to.
  * - `DialError`: the server could not be connected to, or TLS with it failed (`Dialer.DialError`).
@@ -54,6 +54,8 @@ export class InvalidAnswer extends Data.TaggedError("InvalidAnswer")<{
 }> {}
 
 /**
+ * Why a connection could not be opened. Each has a `_tag` for `Effect.catchReason`.
+ *
  * @category errors
  * @since 0.1.0
  */
@@ -86,13 +88,13 @@ const busy: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504])
  * @since 0.1.0
  */
 export class WebSocketClientError extends Data.TaggedError("WebSocketClientError")<{
-  /** Where to, without credentials and query, which are nobody's to read in a log. */
+  /** The URL, without credentials and query, which do not belong in a log. */
   readonly url: string
   readonly reason: WebSocketClientErrorReason
 }> {
   /**
-   * Whether another attempt may go otherwise: the server was not reached or said nothing, or it said that it cannot now (408, 429, 500,
-   * 502, 503, 504). What was asked for wrongly, or refused, will be so again, and so will a certificate.
+   * Whether another attempt may succeed: the server could not be reached or did not answer, or it answered that it cannot now
+   * (408, 429, 500, 502, 503, 504). An invalid request, a refusal and a certificate that is not accepted will fail again.
    */
   get isTransient(): boolean {
     const { reason } = this

@@ -17,6 +17,8 @@ import { connectionFields } from "./WSConnection.ts"
 import { proxyConnectionFields } from "./WebSocketProxyConnection.ts"
 
 /**
+ * What an item of the documentation is.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -35,6 +37,8 @@ export type Kind =
   | "error code"
 
 /**
+ * One item of the documentation, of the kind that it is.
+ *
  * @category models
  * @since 0.1.0
  */

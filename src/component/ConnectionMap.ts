@@ -17,8 +17,8 @@ interface Links<V> extends Iterable<[string, Linked<V>]> {
 }
 
 /**
- * `get` gives `undefined` for an id that there is not; `item` throws 126. Both find a connection from WebSocketOpenRequest on. Those
- * whose request is still being decided are not counted, and not gone through: to send to each of the others would fail with them.
+ * `get` gives `undefined` for an id that there is not; `item` throws 126. Both find a connection from WebSocketOpenRequest on.
+ * `size` and loops leave out connections whose request is still being decided, since sending to those fails.
  *
  * @category models
  * @since 0.1.0

@@ -24,6 +24,8 @@ export const DataFormats = {
 } as const
 
 /**
+ * One of the numbers of the formats.
+ *
  * @category enums
  * @since 0.1.0
  */
@@ -38,6 +40,8 @@ export type DataFormats = (typeof DataFormats)[keyof typeof DataFormats]
 export const WSServerSSLProviders = { sslpAutomatic: 0, sslpPlatform: 1, sslpInternal: 2 } as const
 
 /**
+ * One of the numbers of the providers.
+ *
  * @category enums
  * @since 0.1.0
  */
@@ -77,6 +81,8 @@ export const CertStoreTypes = {
 } as const
 
 /**
+ * One of the numbers of the types.
+ *
  * @category enums
  * @since 0.1.0
  */
@@ -91,6 +97,8 @@ export type CertStoreTypes = (typeof CertStoreTypes)[keyof typeof CertStoreTypes
 export const FirewallTypes = { fwNone: 0, fwTunnel: 1, fwSOCKS4: 2, fwSOCKS5: 3, fwSOCKS4A: 10 } as const
 
 /**
+ * One of the numbers of the types.
+ *
  * @category enums
  * @since 0.1.0
  */
@@ -105,6 +113,8 @@ export type FirewallTypes = (typeof FirewallTypes)[keyof typeof FirewallTypes]
 export const LogLevels = { none: 0, info: 1, verbose: 2, debug: 3 } as const
 
 /**
+ * One of the numbers of the levels.
+ *
  * @category enums
  * @since 0.1.0
  */

@@ -1,6 +1,6 @@
 /**
- * The events of the components. Those fields of an event that are not `readonly` are the listener's to set; what it leaves
- * there is read when it, or the promise that it returned, is done.
+ * The events of the components. A listener may set those fields of an event that are not `readonly`. They are read when the
+ * listener, or the promise that it returned, is done.
  *
  * @since 0.1.0
  */

@@ -33,7 +33,7 @@ export interface ConnectionSettings {
 export interface Owner {
   readonly name: "WSServer" | "WebSocketProxy"
   readonly isListening: () => boolean
-  /** A setting that is read when listening starts was set. */
+  /** Called when a setting is set that is only read when listening starts. */
   readonly comesLate: (name: string) => void
   /** The connection with this id; throws 126 if there is none. */
   readonly connection: (id: string) => ConnectionSettings

@@ -10,9 +10,9 @@
  * await server.startListening()
  * ```
  *
- * Methods give promises and take an `AbortSignal` last, which ends the wait with 301. They fail with a `ComponentError`:
- * 126 for a connection that there is not, and what is said at each. A function in the signal's place is called when they are done, with
- * the failure if there is one.
+ * Methods give promises and take an `AbortSignal` last, which ends the wait with 301. They fail with a `ComponentError`: 126 if
+ * there is no such connection, and with the codes that each method lists. A function in place of the signal is called when they
+ * are done, with the error if there is one.
  *
  * @since 0.1.0
  */
@@ -38,7 +38,10 @@ import { serverProperties } from "./Properties.ts"
 import type { WSConnection } from "./WSConnection.ts"
 
 abstract class Server extends Component<WSServerEvents, ServerLink> {
-  /** The connections by their ids: found from WebSocketOpenRequest to Disconnected, gone through once they are open. */
+  /**
+   * The connections by their ids: `get` and `item` find one from WebSocketOpenRequest to Disconnected, a loop has it once it is
+   * open.
+   */
   readonly connections: ConnectionMap<WSConnection> = new ConnectionMap(this.links)
 
   constructor() {
@@ -74,7 +77,7 @@ abstract class Server extends Component<WSServerEvents, ServerLink> {
  * @since 0.1.0
  */
 export class WSServer extends withFields(Server, serverProperties) {
-  /** Begins to listen. Fails with 104 if it does, and with the system's code if it cannot, such as 10048. */
+  /** Begins to listen. Fails with 104 if it listens already, and with the system's code if it cannot, such as 10048. */
   startListening(ending?: Ending): Promise<void> {
     return ended(ending, (signal) => this.listen(signal))
   }
@@ -137,7 +140,7 @@ export class WSServer extends withFields(Server, serverProperties) {
     })
   }
 
-  /** Ends what waits on a connection, such as `sendFile`, with 301. The connection goes on. */
+  /** Ends the waiting methods of a connection, such as `sendFile`, with 301. The connection goes on. */
   interrupt(connectionId: string, callback?: Callback): Promise<void> {
     return ended(callback, async () => this.link(connectionId).waiting.interrupt())
   }

@@ -53,7 +53,10 @@ const certificateField = (key: string): string | undefined =>
   key.startsWith("sslCert") ? `${key.charAt(7).toLowerCase()}${key.slice(8)}` : undefined
 
 abstract class Proxy extends Component<WebSocketProxyEvents, ProxyLink> {
-  /** The connections by their ids: found from WebSocketOpenRequest to Disconnected, gone through once they are open. */
+  /**
+   * The connections by their ids: `get` and `item` find one from WebSocketOpenRequest to Disconnected, a loop has it once it is
+   * open.
+   */
   readonly connections: ConnectionMap<WebSocketProxyConnection> = new ConnectionMap(this.links)
 
   constructor() {
@@ -89,8 +92,8 @@ abstract class Proxy extends Component<WebSocketProxyEvents, ProxyLink> {
  */
 export class WebSocketProxy extends withFields(Proxy, proxyProperties) {
   /**
-   * Whether it listens. Set it to begin or to end that, which takes a moment; a failure is told by Error and Log, and is a warning of
-   * the process if nobody listens to either. To wait, and to have the failure, use `setListening`.
+   * Whether it listens. Setting it begins or ends that, which takes a moment. A failure is reported by Error and Log, or by a
+   * warning of the process if neither has a listener. To wait, and to get the failure, use `setListening`.
    */
   get listening(): boolean {
     return this.isListening

@@ -1,7 +1,7 @@
 /**
- * One message to many connections: encoded once, and one write of the same buffer for each. There is no fiber and no promise
- * for a connection, and none waits for another: what a connection cannot take at once, since it compresses another message or
- * has one open in fragments, goes to it alone in its turn.
+ * One message to many connections: encoded once, and one write of the same buffer for each. There is no fiber and no promise for
+ * each connection, and none waits for another: if a connection cannot take the message at once, because it is compressing another
+ * message or sending one in fragments, the message waits for its turn there alone.
  *
  * A connection that does not read what is sent to it is slow once more than `maxUnsent` bytes wait for it. What becomes of it
  * is a policy: it is passed over (`"skip"`), or closed with 1008 (`"close"`), or waited for (`"wait"`). `Telemetry.limits`
@@ -24,14 +24,16 @@ import * as Telemetry from "./Telemetry.ts"
 import type { WebSocket } from "./WebSocket.ts"
 
 /**
+ * Who does not get a broadcast, and how slow connections are treated. Everything has a default.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
   /**
-   * A connection is slow when more than so many bytes wait for it: what was sent and the system has not taken, and broadcasts
-   * that wait for their turn. A message is given to a connection below that whole, so one may be exceeded by one message.
-   * Default: 1 MiB.
+   * A connection is slow when more than this many bytes wait for it: bytes that the system has not taken yet, and broadcasts that
+   * wait for their turn. A connection below the limit gets the whole message, so it may exceed the limit by one message. Default:
+   * 1 MiB.
    */
   readonly maxUnsent?: number | undefined
   /**
@@ -45,7 +47,7 @@ export interface Options {
    * Default: `"skip"`.
    */
   readonly slow?: "skip" | "close" | "wait" | undefined
-  /** A connection that does not get it: who said it. */
+  /** A connection that does not get the message, such as the one that it came from. */
   readonly except?: WebSocket | undefined
 }
 
@@ -71,8 +73,8 @@ export interface Report {
 export const defaultMaxUnsent = 1024 * 1024
 
 /**
- * Sends a message to all of the connections that are open. It never fails: a connection that ends meanwhile is one that does
- * not get the message, and its own reader learns of it.
+ * Sends a message to all of the connections that are open. It never fails: a connection that ends meanwhile does not get the
+ * message, and its own reader learns of the end.
  *
  * @category combinators
  * @since 0.1.0

@@ -90,8 +90,8 @@ class Ring {
 
 /**
  * What the messages so far have left in the LZ77 window of one direction: their last bytes, at most the window's size. It is
- * a value to whoever has it, and the memory behind it is one buffer that goes from each to the next: a window that another
- * has gone on from is outdated, and has no bytes any more.
+ * used as a value, but the memory behind it is one buffer that each window hands to the next: once a newer window continues
+ * it, the old one is outdated and its `bytes` are `undefined`.
  *
  * @category models
  * @since 0.1.0
@@ -184,6 +184,8 @@ export interface Codec {
 }
 
 /**
+ * The codec of one connection, by what it has agreed on.
+ *
  * @category constructors
  * @since 0.1.0
  */

@@ -1,9 +1,9 @@
 /**
- * Who listens to what: connections subscribe to topics, and what is published to a topic goes to all of its subscribers, as
- * `Broadcast` does it. A chat of one room is a hub with one topic.
+ * Topics: connections subscribe to them, and a message that is published to a topic goes to all of its subscribers, as
+ * `Broadcast` sends it. A chat of one room is a hub with one topic.
  *
- * A subscription belongs to a scope, usually the handler's, and a topic is there as long as it has subscribers: a hub holds
- * nothing that does not belong to an open connection.
+ * A subscription belongs to a scope, usually the handler's, and a topic exists as long as it has subscribers: a hub holds nothing
+ * that does not belong to an open connection.
  *
  * **Example** (Telling all others what one says)
  *
@@ -47,13 +47,15 @@ export interface Options extends Pick<Broadcast.Options, "maxUnsent" | "slow"> {
 }
 
 /**
+ * Connections by the topics that they have subscribed to. See the head of this module.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface Hub<Topic> {
-  /** Subscribes until the scope is left. Twice to one topic is once, until both scopes are left. */
+  /** Subscribes until the scope is left. A connection that subscribes twice gets each message once, until both scopes are left. */
   subscribe(topic: Topic, webSocket: WebSocket): Effect.Effect<void, WebSocketError, Scope.Scope>
-  /** Sends a message to the subscribers of a topic. It never fails, and waits for none unless slow ones are waited for. */
+  /** Sends a message to the subscribers of a topic. It never fails, and waits for no connection unless `slow` is `"wait"`. */
   publish(
     topic: Topic,
     message: Message | PreparedMessage,

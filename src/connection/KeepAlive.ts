@@ -1,7 +1,7 @@
 /**
- * The watch over many connections: one fiber that sweeps them all, in place of timers in each. It pings peers that are
- * silent and gives up those that stay silent (RFC 6455 section 5.5.2), closes connections that are idle (1001) or too old
- * (1008), gives up peers that do not answer a Close frame for which nobody waits, and reports the bytes that passed.
+ * The watch over many connections: one fiber that sweeps them all, in place of timers in each. It pings peers that are silent and
+ * gives up those that stay silent (RFC 6455 section 5.5.2), closes connections that are idle (1001) or too old (1008), gives up
+ * peers that do not answer a Close frame when nobody waits for it, and reports the bytes that passed.
  *
  * Silence counts only while a reader waits for the transport: a peer whose bytes we do not take is not silent. The sweep
  * comes a quarter of the shortest limit apart, so a limit bites at most that much late.
@@ -23,11 +23,13 @@ import type { WebSocket } from "./WebSocket.ts"
 import { lost, peerTimeout } from "./WebSocketError.ts"
 
 /**
+ * The watch over all connections of a server or a client. See the head of this module.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface KeepAlive {
-  /** Watches a connection, from now on until that is forgotten. Only what this package made can be watched. */
+  /** Watches a connection until `forget` is called with the result. Only connections of this package can be watched. */
   readonly watch: (webSocket: WebSocket) => Watch | undefined
   readonly forget: (watch: Watch | undefined) => void
   /** How many connections are watched. */
@@ -37,7 +39,7 @@ export interface KeepAlive {
 }
 
 /**
- * That a connection is watched.
+ * A connection that is watched.
  *
  * @category models
  * @since 0.1.0

@@ -1,6 +1,6 @@
 /**
- * The limits of one connection. Every one has a default, and a metric counts when it bites (`Telemetry.limits`). Durations
- * are any `Duration.Input`, such as `"30 seconds"`; `"Infinity"` switches one off.
+ * The limits of one connection. Each has a default, and `Telemetry.limits` counts when one is hit. Durations are any
+ * `Duration.Input`, such as `"30 seconds"`; `"Infinity"` switches one off.
  *
  * @since 0.1.0
  */
@@ -9,6 +9,8 @@ import type * as Message from "../protocol/Message.ts"
 import { duration, number } from "../protocol/internal/option.ts"
 
 /**
+ * The bounds of a connection, sizes in bytes. Everything has a default.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -30,9 +32,9 @@ export interface Options {
   /** A ping is sent to a peer that has been silent for this long. Default: 30 seconds. */
   readonly pingInterval?: Duration.Input | undefined
   /**
-   * A peer that is silent for this long after a ping is given up, and the connection reset. It has this long once more for each
-   * 128 KiB that were sent since it was heard, up to ten times, since the ping waits behind them; and ten times if it does not
-   * take all that is sent. Default: 20 seconds.
+   * A peer that is silent for this long after a ping is given up, and the connection reset. It is given this time once more for
+   * each 128 KiB sent since it was last heard, up to ten times, since the ping waits behind them; and ten times if it has not
+   * taken all that was sent. Default: 20 seconds.
    */
   readonly pongTimeout?: Duration.Input | undefined
   /** A connection without a data frame in either direction for this long is closed with 1001. Default: infinity. */
@@ -40,9 +42,9 @@ export interface Options {
   /** A connection as old as this is closed with 1008. Default: infinity. */
   readonly maxLifetime?: Duration.Input | undefined
   /**
-   * How long the end of a connection may take: sending what is buffered, the peer's Close frame, and its end of the byte
-   * stream, each; three times as long while some of it waits in the process, since the system says only megabytes later that the peer
-   * takes any. A peer that is slow but goes on taking what is sent is given it anew, up to 20 times. Default: 10 seconds.
+   * How long each of the three steps that end a connection may take: sending what is buffered, the peer's Close frame, and the peer's
+   * end of the byte stream. It is tripled while data is still queued in this process, because the system reports progress only in
+   * steps of megabytes. A slow peer that keeps taking data is given this time anew, up to 20 times. Default: 10 seconds.
    */
   readonly closeTimeout?: Duration.Input | undefined
 }
@@ -64,7 +66,7 @@ export interface Limits extends Message.Limits {
 }
 
 /**
- * An option that cannot be one, such as `NaN` or a negative duration, is thrown.
+ * Throws for an invalid option, such as `NaN` or a negative duration.
  *
  * @category constructors
  * @since 0.1.0

@@ -20,6 +20,8 @@ import * as Opcode from "../protocol/Opcode.ts"
 import { type Codec, Window } from "./Deflate.ts"
 
 /**
+ * Marks a prepared message.
+ *
  * @category type IDs
  * @since 0.1.0
  */
@@ -47,6 +49,8 @@ export interface PreparedMessage {
 export const make = (message: Message): PreparedMessage => new Prepared(message)
 
 /**
+ * Whether this is a message that {@link make} has prepared.
+ *
  * @category predicates
  * @since 0.1.0
  */
@@ -61,7 +65,12 @@ export const prepare = (message: Message | PreparedMessage): Prepared =>
   // a prepared message has no other maker than `make`
   isPreparedMessage(message) ? (message as Prepared) : new Prepared(message)
 
-/** A whole unmasked frame, and if it is compressed the window that it leaves, as far as we keep it. */
+/**
+ * A whole unmasked frame, and if it is compressed the window that it leaves, as far as we keep it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface SharedFrame {
   readonly bytes: Uint8Array
   readonly window: Window | undefined
@@ -69,7 +78,12 @@ export interface SharedFrame {
 
 const utf8 = new TextEncoder()
 
-/** A prepared message as a connection has it. */
+/**
+ * A prepared message as a connection has it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export class Prepared implements PreparedMessage {
   declare readonly [TypeId]: typeof TypeId
   static {

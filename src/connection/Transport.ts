@@ -2,10 +2,10 @@
  * What a connection needs of a byte stream, and what a transport may tell beyond effect's `Socket`: who owns the memory of a
  * chunk, how far its sending is, and ends that need no scope of their own.
  *
- * Each read of a busy socket is a buffer of 64 KiB outside the heap. Left to the garbage collector they pile up and force
- * full collections, so where one stage knows that it alone holds a chunk, it has the writer free it as soon as it is written.
- * That knowledge is by provenance, never by the look of a buffer: the reader must have promised it, and the chunk must have
- * reached no one else. Any other `Socket` works without these promises.
+ * Each read of a busy socket is a buffer of 64 KiB outside the heap. Left to the garbage collector they pile up and force full
+ * collections, so where one stage knows that it alone holds a chunk, it has the writer free it as soon as it is written. It knows
+ * that from where the chunk came, never from how the buffer looks: the reader must have promised it, and the chunk must have been
+ * given to nobody else. Any other `Socket` works without these promises.
  *
  * @since 0.1.0
  */
@@ -22,21 +22,21 @@ import * as Socket from "effect/socket/Socket"
  * @since 0.1.0
  */
 export interface Reader extends Socket.Reader {
-  /** Set by whoever pulls, and told when a pull that waits is interrupted: cheaper than to wrap each pull. */
+  /** Set by whoever pulls. It is told when a waiting pull is interrupted, which is cheaper than wrapping each pull. */
   waiting?: Waiting | undefined
   /** Whether something has come that nobody has pulled yet. */
   readonly hasUnread?: boolean
-  /** Whether the stream is gone, which a reader that does not pull would not learn. */
+  /** Whether the stream has ended, which a reader that does not pull would not notice. */
   readonly isGone?: boolean
   /** Says of a chunk that this reader has just yielded whether the promise holds for it. */
   isExclusive?(chunk: Uint8Array): boolean
-  /** Frees the memory of a chunk for which it holds, and of which nobody wants anything any more. */
+  /** Frees the memory of a chunk for which the promise holds and that nobody uses any more. */
   free?(chunk: Uint8Array): void
   /** See {@link flow}. */
   flow?<A, E, R>(taker: Taker<A, E, R>): Effect.Effect<Effect.Effect<A, E, R>>
   /**
-   * The same without a fiber that waits: the taker is told what to go on with, once there is something, which may be in this very
-   * call. It is the reader's only wait, in place of the one before.
+   * The same without a waiting fiber: the taker's `goOn` gets the next effect once there is one, possibly during this call. A
+   * reader has only one such wait: a new one replaces it.
    */
   flowNow?<A, E, R>(taker: FreeTaker<A, E, R>): void
   /** Ends the wait of `flowNow`: what comes now is kept. */
@@ -44,7 +44,7 @@ export interface Reader extends Socket.Reader {
 }
 
 /**
- * Who waits for what is pulled.
+ * What waits for a pull.
  *
  * @category models
  * @since 0.1.0
@@ -55,13 +55,13 @@ export interface Waiting {
 }
 
 /**
- * Who takes what comes, batch by batch. An object, since there is one for each connection that waits.
+ * Takes what comes, batch by batch. An object, since there is one for each connection that waits.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Taker<A, E, R> {
-  /** Takes a batch, and gives what is to be done before there is more, if anything. */
+  /** Takes a batch. Returns an effect if something has to be done before the next one. */
   take(chunks: NonEmptyReadonlyArray<Uint8Array | string>): Effect.Effect<A, E, R> | undefined
   onEnd(error: Socket.SocketError): Effect.Effect<A, E, R>
 }
@@ -73,7 +73,7 @@ export interface Taker<A, E, R> {
  * @since 0.1.0
  */
 export interface FreeTaker<A, E, R> extends Taker<A, E, R> {
-  /** Sees to it that this is done. */
+  /** Has this effect run. */
   goOn(next: Effect.Effect<A, E, R>): void
 }
 
@@ -99,26 +99,26 @@ export interface Writer extends Socket.Writer {
   /** Waits until the system has taken all that was written. */
   readonly flushed?: Effect.Effect<void, Socket.SocketError>
   /**
-   * Writes like `writeAll`, but in the turn that calls it, and gives what is to be waited for before more is written, if anything.
-   * `owned` is what of the chunks, or of what they were made of, nobody else has: its buffers are freed once all is written.
+   * Writes like `writeAll`, but at once. Returns an effect if the caller has to wait before it writes more. `owned` are the
+   * chunks, or the bytes they were made of, that nobody else holds: their buffers are freed once all is written.
    */
   writeNow?(
     chunks: NonEmptyReadonlyArray<Uint8Array>,
     owned?: ReadonlyArray<Uint8Array>
   ): Effect.Effect<void, Socket.SocketError> | undefined
   /**
-   * Takes a chunk at once, room or not, and says whether it did: not if nothing can be written any more. The chunk is not
+   * Takes a chunk at once, whether there is room or not. Returns `false` if nothing can be written any more. The chunk is not
    * changed, and may be given to many writers.
    */
   offer?(chunk: Uint8Array): boolean
 }
 
 /**
- * Gives the taker each batch of chunks in the turn that brings it, for as long as there is nothing to wait for; gives the effect
- * to go on with, once there is one. The same as to pull again and again, but a fiber that is woken for a batch costs as much as
- * decoding and encoding it, so it is woken only to wait.
+ * Gives the taker each batch of chunks in the turn that brings it, for as long as there is nothing to wait for. Once the taker
+ * returns an effect, succeeds with that: the caller runs it next. The same as pulling again and again, but waking a fiber for a
+ * batch costs as much as decoding and encoding it, so the fiber is woken only to wait.
  *
- * What is gone on with is run by who flows, and not within: a flow that goes on with itself would hold every wait that it has had.
+ * The caller runs the next effect after the flow has returned. Run inside it, each wait would stay on the stack.
  *
  * @category combinators
  * @since 0.1.0
@@ -136,7 +136,7 @@ export const flow = <A, E, R>(reader: Source, taker: Taker<A, E, R>): Effect.Eff
 }
 
 /**
- * Writes now, where the writer can; gives what is to be waited for, if anything. See {@link Writer.writeNow}.
+ * Writes at once if the writer can. Returns an effect if there is something to wait for. See {@link Writer.writeNow}.
  *
  * @category combinators
  * @since 0.1.0
@@ -169,13 +169,11 @@ export interface Transport {
 export interface Ends {
   /** Ends our side once all is sent. */
   readonly end: Effect.Effect<void>
-  /**
-   * Ends both sides and releases what the stream holds, once all is sent or after `lingerMillis`; then what is left is lost.
-   */
+  /** Ends both sides and releases what the stream holds, once all is sent; after `lingerMillis` the rest is lost. */
   destroy(lingerMillis: number): Effect.Effect<void>
   /**
-   * Ends our side, waits for the peer to end its own, at most `lingerMillis`, discarding what comes, and then is `destroy`: the same
-   * as `end` and pulling to the end before that, for less.
+   * Ends our side, waits for the peer to end its own, at most `lingerMillis`, discards what comes, and then does as `destroy`.
+   * The same as `end`, pulling to the end and `destroy`, but cheaper.
    */
   leave?(lingerMillis: number): Effect.Effect<void>
   /** Ends both sides now: what the system has taken is still delivered, and a pull that waits fails. */

@@ -1,6 +1,6 @@
 /**
- * One WebSocket connection, server or client, as a scoped resource over an effect `Socket` that carries its bytes; the
- * opening handshake is done. Reading is by pull: what nobody pulls stays in the transport, and the sender feels it.
+ * One WebSocket connection, server or client, as a scoped resource over an effect `Socket` that carries its bytes; the opening
+ * handshake is done. Reading is by pull: bytes that nobody pulls stay in the transport, and slow the sender down.
  *
  * - Read in one of four ways: `messages` (assembled), `fragments` (pieces as they come), `payloads` (bytes without
  *   boundaries) or `pullEvents` (all of it, pings and pongs too). Several readers take turns, each with what one read brought;
@@ -36,6 +36,8 @@ import * as Transport from "./Transport.ts"
 import type { WebSocketError } from "./WebSocketError.ts"
 
 /**
+ * Marks a connection.
+ *
  * @category type IDs
  * @since 0.1.0
  */
@@ -60,7 +62,7 @@ export interface WebSocket {
   readonly messages: Stream.Stream<Message, WebSocketError>
   /** The pieces of messages as they come, however large the message. */
   readonly fragments: Stream.Stream<Fragment, WebSocketError>
-  /** The bytes of all messages without their boundaries, however large; text is held to UTF-8. */
+  /** The bytes of all messages without their boundaries, however large; text must be UTF-8. */
   readonly payloads: Stream.Stream<Uint8Array, WebSocketError>
   /** The batch under `messages`: what one read of the transport brought. */
   readonly pullMessages: Pull.Pull<NonEmptyReadonlyArray<Message>, WebSocketError>
@@ -73,8 +75,8 @@ export interface WebSocket {
   pullEvents(gathering?: Gathering): Pull.Pull<NonEmptyReadonlyArray<MessageEvent>, WebSocketError>
 
   /**
-   * Sends a message: a string as text, bytes as binary. The bytes must not change until it is done. One that goes to many
-   * connections is prepared, and encoded once.
+   * Sends a message: a string as text, bytes as binary. The bytes must not change until the effect ends. For many connections, a
+   * prepared message is encoded only once.
    */
   send(message: Message | PreparedMessage, options?: SendOptions): Effect.Effect<void, WebSocketError>
   /** Sends messages in one write. */
@@ -94,8 +96,8 @@ export interface WebSocket {
   /** Sends a Pong of at most 125 bytes that nobody asked for, as a sign of life (RFC 6455 section 5.5.3). */
   pong(payload?: Uint8Array): Effect.Effect<void, WebSocketError>
   /**
-   * Waits until the system has taken all that was sent; `send` returns while as much waits in the process as the transport holds,
-   * which is 64 KiB unless it was told otherwise, and four times that for a moment.
+   * Waits until the system has taken all that was sent. `send` may return earlier: up to the transport's high-water mark (64 KiB
+   * by default), and for a moment four times that, may still wait in the process.
    */
   readonly flushed: Effect.Effect<void, WebSocketError>
   /**
@@ -204,10 +206,11 @@ class Each<A, E, R> implements Receiver<NonEmptyReadonlyArray<Message>, E, R, We
 }
 
 /**
- * Runs an effect for each batch of messages, which is what one read of the transport brought, until the connection is
- * closed. The same as `Stream.runForEachArray(webSocket.messages, f)` for less: where `f` only sends, or gives `Effect.void`, no fiber
- * takes a step for it. A server's handler that is this effect, and nothing around it, has no fiber at all until `f` gives another
- * effect, which saves a third of what a connection holds. `f` is given the connection, too, so that one function can serve them all.
+ * Runs an effect for each batch of messages, which is what one read of the transport brought, until the connection is closed. The
+ * same as `Stream.runForEachArray(webSocket.messages, f)`, but cheaper: if `f` only sends, or returns `Effect.void`, no fiber
+ * takes a step for it. If a server's handler is this effect, with nothing around it, the connection has no fiber at all until `f`
+ * returns another effect, which saves a third of the connection's memory. `f` also gets the connection, so that one function can
+ * serve all.
  *
  * @category running
  * @since 0.1.0

@@ -94,6 +94,8 @@ export class InvalidUsage extends Data.TaggedError("InvalidUsage")<{
 }
 
 /**
+ * What went wrong with a connection. Each has a `_tag` for `Effect.catchReason`, and a `closeCode`.
+ *
  * @category errors
  * @since 0.1.0
  */
@@ -109,8 +111,8 @@ export class WebSocketError extends Data.TaggedError("WebSocketError")<{
   readonly reason: WebSocketErrorReason
 }> {
   /**
-   * The close code that describes the end: of a violation the one that was sent, of a connection that was closed the one that came,
-   * 1005 if there was none or the connection goes on, and 1006 if it was lost.
+   * The close code that describes the end: after a violation the code that was sent; if the connection was closed, the code that
+   * came; 1005 if there was none or the connection is still open; 1006 if it was lost.
    */
   get closeCode(): number {
     return this.reason.closeCode

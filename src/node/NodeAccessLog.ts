@@ -13,11 +13,16 @@ import { append } from "./internal/appending.ts"
 import { codeOf } from "./internal/codeOf.ts"
 
 /**
+ * Where the log is written.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
-  /** It is made for its user alone, and opened anew for each write, so that it can be rotated at any time. */
+  /**
+   * The path. The file is readable and writable by its user alone, and opened for each write, so that it can be rotated at any
+   * time.
+   */
   readonly file: string
 }
 
@@ -45,7 +50,7 @@ const maxWaiting = 1000
 const encode = Schema.encodeSync(EntryFromJson)
 
 /**
- * What is written waits for 200 ms at most, and the rest is written when the scope ends. While the file cannot be written, entries are
+ * Entries are written after at most 200 ms, and the last ones when the scope ends. While the file cannot be written, entries are
  * lost, and the log says when that begins and how many there were when it is over.
  *
  * @category constructors
@@ -92,6 +97,8 @@ export const make = Effect.fnUntraced(function* ({
 })
 
 /**
+ * {@link make} as a layer, which a server finds by itself.
+ *
  * @category layers
  * @since 0.1.0
  */

@@ -7,9 +7,12 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as BearerTokens from "../server/BearerTokens.ts"
-import { type FileError, watchedFile } from "./internal/watchedFile.ts"
+import type { FileError } from "./NodeFileError.ts"
+import { watchedFile } from "./internal/watchedFile.ts"
 
 /**
+ * Which file has the tokens. Only `file` has no default.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -20,6 +23,8 @@ export interface Options {
 }
 
 /**
+ * The tokens of a file, as they are now.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -29,7 +34,7 @@ export interface NodeBearerTokens extends BearerTokens.BearerTokens {
 }
 
 /**
- * All of the file has to be good at first. Later, one that is not is logged, and the tokens of before stay.
+ * At first the whole file has to be good. A later version that is not is logged, and the previous tokens stay.
  *
  * @category constructors
  * @since 0.1.0

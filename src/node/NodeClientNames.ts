@@ -11,6 +11,8 @@ import * as Dns from "effect/net/Dns"
 import * as ClientNames from "../server/ClientNames.ts"
 
 /**
+ * The look-ups, with each answer remembered for a minute by default.
+ *
  * @category layers
  * @since 0.1.0
  */

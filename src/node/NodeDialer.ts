@@ -1,7 +1,8 @@
 /**
  * The {@link Dialer} over `node:net`: a name is looked up once, its addresses are judged by a policy, and those that pass are
- * connected to, IPv6 and IPv4 in turn (RFC 8305), with a deadline for the whole. Through firewalls it is the first of them that is connected to, and each is asked for the next, the last for the target.
- * With TLS the handshake is part of dialling, and a target that cannot prove to be the right one is not connected to.
+ * connected to, IPv6 and IPv4 in turn (RFC 8305), with a deadline for the whole. With firewalls, the first is dialled; each is
+ * asked to connect to the next, and the last to the target. With TLS the handshake is part of dialling, and a target that cannot
+ * prove its identity is refused.
  *
  * @since 0.1.0
  */
@@ -41,6 +42,8 @@ import * as NodeSocket from "./NodeSocket.ts"
 export type Firewalls = Firewall | ReadonlyArray<Firewall>
 
 /**
+ * How targets are connected to. Everything has a default.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -48,43 +51,44 @@ export interface Options {
   /** How long connecting may take, the look-up of the name and a firewall's answer included. Default: 10 seconds. */
   readonly dialTimeout?: Duration.Input | undefined
   /**
-   * What may be connected to: see `TargetPolicy`. It judges each address of a target's name, looked up once, and what it lets
-   * through is what is connected to. Where a firewall looks up the name, it judges the name alone. A function is asked at each
-   * dial. Default: everything for targets that are configured, and what is not reserved for those that clients choose.
+   * What may be connected to: see `TargetPolicy`. A target's name is looked up once, the policy judges each of its addresses, and
+   * only those that it allows are connected to. If a firewall looks up the name, the policy judges the name alone. A function is
+   * asked at each dial. Default: configured targets may be anything, and targets that clients choose may be anything that is not
+   * reserved.
    */
   readonly policy?: TargetPolicy.TargetPolicy | ((target: AnyTarget) => TargetPolicy.TargetPolicy) | undefined
   /** What looks up the names of targets and firewalls. Default: the system's resolver, with its hosts file. */
   readonly dns?: Pick<Dns.Dns["Service"], "lookup"> | undefined
   /**
-   * How long an attempt at one address of a name is waited for before the next is tried beside it (RFC 8305 section 5); at most
-   * 8 addresses are. At least 10 milliseconds. Default: 250 milliseconds.
+   * How long an attempt at one address may take before the next address is tried in parallel (RFC 8305 section 5); at most 8
+   * addresses are tried. At least 10 milliseconds. Default: 250 milliseconds.
    */
   readonly attemptDelay?: Duration.Input | undefined
   /**
-   * How often a target that is dialled directly and refuses, cannot be reached, or by the system's word does not answer is tried
-   * again within `dialTimeout`, its name looked up anew. At most 10. Default: 0.
+   * How often a target is tried again within `dialTimeout` if it refuses, cannot be reached, or does not answer in the system's
+   * own time. Its name is looked up again. Only for targets that are dialled directly. At most 10. Default: 0.
    */
   readonly retries?: number | undefined
   /** The wait before the first retry; each is twice as long as the one before, give or take a fifth, up to 5 seconds. Default: 100 milliseconds. */
   readonly retryDelay?: Duration.Input | undefined
   /**
-   * What targets are dialled through. Of several, each is reached through those before it, at most 8. A function is asked at each
-   * dial. Default: nothing.
+   * The firewalls that targets are dialled through, at most 8. With several, the first is dialled, and each is asked to connect
+   * to the next. A function is asked at each dial. Default: none.
    */
   readonly firewall?: Firewalls | ((target: Target) => Firewalls) | undefined
   /**
    * How TLS is spoken with firewalls that have `tls`. A function is asked at each dial, and should give the same object for the
-   * same. Default: the system's authorities are trusted, and the certificate must be for the firewall's host.
+   * same firewall. Default: the system's authorities are trusted, and the certificate must be for the firewall's host.
    */
   readonly firewallTls?: TlsClient.Options | ((firewall: Present) => TlsClient.Options) | undefined
   /**
-   * TLS to the targets. A function is asked at each dial, and may answer `undefined` for none; the same object is prepared but
-   * once, so it should give the same for the same. Default: none.
+   * TLS to the targets. A function is asked at each dial, and may return `undefined` for no TLS. It should return the same object
+   * for the same target, since each object is prepared once. Default: none.
    */
   readonly tls?: TlsClient.Options | ((target: Target) => TlsClient.Options | undefined) | undefined
   /**
-   * Tells targets for whom they are dialled, in the PROXY protocol, before anything else. A function is asked at each dial, and may
-   * answer `undefined` for nothing. Default: nothing.
+   * Tells targets which client they are dialled for: a header of the PROXY protocol, before anything else. A function is asked at
+   * each dial, and may return `undefined` for no header. Default: no header.
    */
   readonly proxyProtocol?:
     | NodeProxyProtocol.Sending
@@ -311,6 +315,8 @@ export const sockets = (options: Options, mayBeLean: boolean): Dial => {
 }
 
 /**
+ * A dialler. Throws for an invalid option, such as a negative duration.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -320,6 +326,8 @@ export const make = (options: Options = {}): Dialer["Service"] => {
 }
 
 /**
+ * {@link make} as a layer.
+ *
  * @category layers
  * @since 0.1.0
  */

@@ -8,9 +8,12 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Htpasswd from "../server/Htpasswd.ts"
 import * as Bcrypt from "./internal/bcrypt.ts"
-import { type FileError, watchedFile } from "./internal/watchedFile.ts"
+import type { FileError } from "./NodeFileError.ts"
+import { watchedFile } from "./internal/watchedFile.ts"
 
 /**
+ * Which file has the users, and how many checks there may be. Only `file` has no default.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -21,6 +24,8 @@ export interface Options extends Omit<Htpasswd.Options, "compare" | "concurrency
 }
 
 /**
+ * The users of a file, as they are now.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -30,8 +35,8 @@ export interface NodeHtpasswd extends Htpasswd.Htpasswd {
 }
 
 /**
- * All of the file has to be good at first. Later, one that is not is logged, and the users of before stay. Who has connected is
- * not disturbed by a change.
+ * At first the whole file has to be good. A later version that is not is logged, and the previous users stay. A change does not
+ * affect open connections.
  *
  * @category constructors
  * @since 0.1.0

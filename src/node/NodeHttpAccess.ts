@@ -1,7 +1,7 @@
 /**
- * The access policy of a server for its other HTTP requests, too: pages, files, whatever an `effect/http` application answers on the
- * port of the WebSockets. What the policy is asked about is the head of the request; an application whose client it lets in has
- * `Identity.Current`.
+ * Applies an access policy to the other HTTP requests on the port of the WebSockets, too: pages, files, whatever an `effect/http`
+ * application answers. The policy sees the head of the request; in the application, `Identity.Current` is the client that it
+ * admitted.
  *
  * **Example** (A password for the pages and the WebSockets)
  *
@@ -30,6 +30,8 @@ import { peerOf } from "./internal/peer.ts"
 import { toRequest } from "./internal/upgrade.ts"
 
 /**
+ * The policy, and how long it may take.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -38,7 +40,7 @@ export interface Options extends Judge.Options {
 }
 
 /**
- * What a policy sees of a request that the listener has given to an application; `undefined` of one from elsewhere.
+ * What a policy sees of a request. `undefined` if the request does not come from the listener.
  *
  * @category constructors
  * @since 0.1.0

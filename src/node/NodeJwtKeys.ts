@@ -8,9 +8,12 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as JwtKeys from "../server/JwtKeys.ts"
-import { type FileError, watchedFile } from "./internal/watchedFile.ts"
+import type { FileError } from "./NodeFileError.ts"
+import { watchedFile } from "./internal/watchedFile.ts"
 
 /**
+ * Which file has the keys. Only `file` has no default.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -29,7 +32,7 @@ export interface Options {
 const secretOf = (text: string) => JwtKeys.secret(Redacted.make(text.replace(/\r?\n$/, "")))
 
 /**
- * The file has to be good at first. Later, one that is not is logged, and the keys of before stay.
+ * At first the file has to be good. A later version that is not is logged, and the previous keys stay.
  *
  * @category constructors
  * @since 0.1.0

@@ -1,10 +1,10 @@
 /**
- * Records what goes between clients and targets, each session in a file of its own, in the form that noVNC plays back. It is a
- * {@link Dialer} around another: what is written to a target and read from it is written down before it goes on, so that
- * nothing is held in memory. That costs each chunk a write; it is for looking into a session, and not for always.
+ * Records the traffic between clients and targets, each session in a file of its own, in the format that noVNC plays back. It is
+ * a {@link Dialer} around another: each chunk to or from a target is written to the file before it is passed on, so that nothing
+ * is held in memory. That costs a write for each chunk: use it to look into a session, not all the time.
  *
- * All that is typed and shown is in these files, passwords too. They are readable by their user alone and never written over. A
- * file that is full, or a disk, ends the recording and not the session.
+ * All that is typed and shown is in these files, passwords too. They are readable by their user alone and never written over.
+ * When a file or the disk is full, the recording ends and the session goes on.
  *
  * @since 0.1.0
  */
@@ -128,6 +128,8 @@ class Recording {
 }
 
 /**
+ * Records the sessions of the dialler beneath. Fails if the folder of the files cannot be written; later failures are logged.
+ *
  * @category constructors
  * @since 0.1.0
  */

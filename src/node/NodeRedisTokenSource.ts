@@ -24,6 +24,8 @@ import { TokenSource, TokenSourceError } from "../proxy/TokenSource.ts"
 import { maxTimer } from "./internal/timers.ts"
 
 /**
+ * Which Redis to ask, and how long it may take. Everything has a default.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -148,6 +150,8 @@ export const make = Effect.fnUntraced(function* (
 })
 
 /**
+ * {@link make} as a layer. It fails if Redis cannot be connected to.
+ *
  * @category layers
  * @since 0.1.0
  */

@@ -93,6 +93,8 @@ const fetchOnce = (request: Revocation.Request, redirects: number): Fetched =>
 export const fetch: Revocation.Fetch = (request) => fetchOnce(request, maxRedirects)
 
 /**
+ * Checks revocation, with lists and answers fetched over HTTP. Fails if one of `crls` cannot be used.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -100,6 +102,8 @@ export const make = (options: Revocation.Options): Effect.Effect<Revocation.Revo
   Revocation.make(options, fetch)
 
 /**
+ * {@link make} as a layer.
+ *
  * @category layers
  * @since 0.1.0
  */

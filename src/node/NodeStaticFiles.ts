@@ -1,7 +1,7 @@
 /**
  * The files of a folder over HTTP, beside the WebSockets on the same port: the page that opens them, such as noVNC's. GET and
  * HEAD are answered with what effect's `HttpStaticServer` brings (types, ETag and Last-Modified with 304, ranges) and its
- * compression. What it lets through of the file system is narrower here:
+ * compression. It serves less of the file system:
  *
  * - nothing outside of the folder, be it by `..` in any spelling, by a backslash or NUL, or by a symbolic link;
  * - no name that begins with a dot, by its own name or through a link;
@@ -107,7 +107,7 @@ const isAbsent = ({ reason }: PlatformError): boolean =>
   reason._tag === "NotFound" || reason._tag === "PermissionDenied" || reason._tag === "BadResource"
 
 /**
- * What answers requests with the files of a folder, for a route of an application that has others, too.
+ * Answers requests with the files of a folder: for an application that has other routes, too.
  *
  * @category constructors
  * @since 0.1.0

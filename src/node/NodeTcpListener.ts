@@ -2,12 +2,13 @@
  * effect's `SocketServer` over `node:net`, for byte streams that go through pipes: a port, a unix socket, or a socket that was given,
  * whose connections are read by `NodeSocket`, so that their memory is freed with its last use and their two sides end by themselves.
  *
- * A connection is the handler's for as long as that runs, and is gone when it has ended. Interrupting `run` interrupts the handlers and
- * waits for them; what comes meanwhile is reset, as is what comes beyond the limit. What comes while nothing runs waits, unread.
+ * A connection lasts as long as its handler runs. Interrupting `run` interrupts the handlers and waits for them. Connections that
+ * come meanwhile are reset, as are those beyond the limit. Connections that come while nothing runs wait, unread.
  *
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import { constVoid } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
@@ -20,7 +21,6 @@ import * as Keeping from "./internal/keeping.ts"
 import { Latest } from "./internal/latest.ts"
 import * as Listen from "./internal/listen.ts"
 import { reset } from "./internal/reset.ts"
-import { ignoreError } from "./internal/upgrade.ts"
 import * as NodeSocket from "./NodeSocket.ts"
 
 /**
@@ -73,7 +73,7 @@ export const make = Effect.fnUntraced(function* (
     open.add(guest)
     socket.once("close", () => void open.delete(guest))
     // until it is read, an error must find someone
-    socket.on("error", ignoreError)
+    socket.on("error", constVoid)
     current?.(socket)
   })
   yield* Effect.addFinalizer(() =>
@@ -116,6 +116,8 @@ export const make = Effect.fnUntraced(function* (
 })
 
 /**
+ * {@link make} as a layer. It fails if the address cannot be listened on.
+ *
  * @category layers
  * @since 0.1.0
  */

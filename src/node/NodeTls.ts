@@ -1,10 +1,11 @@
 /**
- * TLS for the listener: what a server that speaks `wss` is to know, and what may happen before it speaks HTTP.
+ * TLS for the listener: the options of a server that speaks `wss`, and what can go wrong before it speaks HTTP.
  *
  * `identities` chooses the certificate by the client's ClientHello, which is read for it, in whatever pieces it comes; where one
  * certificate is for all, that is left to TLS itself, which is Node's. All of it has to be done within the listener's
- * `handshakeTimeout`. Whoever speaks no TLS gets the alert that TLS has for that, or 400 if it is HTTP, and the end. A handshake that
- * fails costs its own connection and nothing else: it is counted (`websocket_tls_handshakes_total`) and told to `onStatus`.
+ * `handshakeTimeout`. A client that does not speak TLS gets the alert for that, or 400 if it speaks HTTP, and its connection
+ * ends. A handshake that fails costs its own connection and nothing else: it is counted (`websocket_tls_handshakes_total`) and
+ * told to `onStatus`.
  *
  * @since 0.1.0
  */
@@ -39,15 +40,15 @@ export interface Presented {
  * **Gotchas**
  *
  * A client that shows none, and must, is refused by TLS with an alert. One that is refused for what it shows sees the end of its
- * connection and no alert: Node finishes each handshake in which a certificate is shown, trusted or not, and has no way to send an
- * alert after that. Where the client is to be told, let `decide` be `true` and refuse its request with a status of HTTP, by the
- * `clientCertificateStatus` of its `peer`.
+ * connection and no alert: Node finishes each handshake in which a certificate is shown, trusted or not, and has no way to send
+ * an alert after that. To give such a client a reason, let `decide` return `true` and refuse its request with an HTTP status, by
+ * the `clientCertificateStatus` of its `peer`.
  *
  * @category models
  * @since 0.1.0
  */
 export interface ClientCertificates {
-  /** Whom certificates are trusted from, in PEM. Their names are sent to clients, to choose by. */
+  /** The authorities that are trusted, in PEM. Their names are sent to clients, so that these can choose a certificate. */
   readonly ca?: ReadonlyArray<string> | undefined
   /** Whether the authorities that the system trusts are trusted, too. Default: only if there is no `ca`. */
   readonly systemCa?: boolean | undefined
@@ -58,7 +59,7 @@ export interface ClientCertificates {
    * its issuer to be known each time. Default: nothing does.
    */
   readonly revocation?: Revocation["Service"] | undefined
-  /** Decides about what is shown, trusted or not. Default: whatever is shown has to be trusted. */
+  /** Decides whether a certificate is accepted, trusted or not. Default: it has to be trusted. */
   readonly decide?: ((presented: Presented, peer: Peer) => Effect.Effect<boolean>) | undefined
 }
 
@@ -88,14 +89,14 @@ export interface Options {
 }
 
 /**
- * A connection did not come as far as HTTP.
+ * A connection that ended before HTTP could begin.
  *
- * - `NotTls`: what came is no ClientHello.
+ * - `NotTls`: the client's first bytes are not a ClientHello.
  * - `NoIdentity`: there is no certificate for the name that the client asks for.
  * - `BadIdentity`: the certificate that was chosen cannot be used.
  * - `ClientCertificate`: the client has not shown one, or it was refused.
  * - `Alert`: the client refused with an alert, such as for a certificate that it does not trust.
- * - `Failed`: TLS itself failed; nothing in common with the client, most likely.
+ * - `Failed`: the TLS handshake failed, most likely because server and client share no version, cipher suite or group.
  * - `Gone`: the connection ended in between; a browser does that when it is asked for a certificate that it has not chosen yet.
  * - `Unused`: it ended before a byte came, as health checks and port scans do.
  * - `Timeout`, `Inactive`: it took too long.
@@ -116,7 +117,7 @@ export class TlsHandshakeError extends Data.TaggedError("TlsHandshakeError")<{
     | "Timeout"
     | "Inactive"
   readonly message: string
-  /** The alert that has to be sent still, where TLS did not come so far as to do so. */
+  /** The alert that still has to be sent, if the failure came before TLS could send it. */
   readonly alert?: number | undefined
   /** Whether the client speaks HTTP in plain text: it is answered with 400. */
   readonly isHttp?: boolean | undefined

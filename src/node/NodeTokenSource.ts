@@ -2,8 +2,8 @@
  * Sources of tokens on this machine: a file of them or a directory of such files, a directory with a file for each token, and
  * a directory of unix sockets.
  *
- * Whatever a token is, it leads to nothing outside of its directory: a name with a separator, a control character or a dot in
- * front is no token there, and neither is a symbolic link that leads out of it.
+ * No token leads out of its directory: a name with a separator, a control character or a leading dot is not a token there, and
+ * neither is a symbolic link that leads out of it.
  *
  * @since 0.1.0
  */
@@ -29,6 +29,8 @@ import * as Within from "./internal/within.ts"
 type Source = TokenSource["Service"]
 
 /**
+ * Which file of tokens, or directory of such files. Only `path` has no default.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -120,9 +122,9 @@ const list = Effect.fnUntraced(function* (
 })
 
 /**
- * The tokens of a file, or of all files of a directory; of a token that is in two files the first by name counts. At first all
- * of it has to be right. Later, a file that cannot be read or used is logged as an error, once, and what it said before
- * goes on serving; the tokens of a file that was taken out of the directory are gone.
+ * The tokens of a file, or of all files of a directory; if a token is in two files, the first file by name counts. At first all
+ * files have to be good. If one cannot be read or used later, that is logged as an error, once, and its previous content stays in
+ * use; the tokens of a file that is removed from the directory are gone.
  *
  * @category constructors
  * @since 0.1.0
@@ -179,6 +181,8 @@ export const file = Effect.fnUntraced(function* (options: FileOptions): Effect.f
 })
 
 /**
+ * Which directory a token is looked up in.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -196,9 +200,8 @@ const needDirectory = Effect.fnUntraced(function* (path: string) {
 const maxTarget = 4096
 
 /**
- * A directory with a file for each token, whose name is the token and which has the target: `host:port`, or JSON as in
- * {@link FileOptions}. It is read at each look-up. Where the file system does not tell large letters from small ones, tokens are
- * the same either way.
+ * A directory with a file for each token. The file's name is the token, and it has the target: `host:port`, or JSON as in
+ * {@link FileOptions}. It is read at each look-up. On a file system that ignores case, tokens ignore it too.
  *
  * @category constructors
  * @since 0.1.0

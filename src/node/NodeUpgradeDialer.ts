@@ -28,6 +28,8 @@ export interface Options extends Omit<NodeDialer.Options, "proxyProtocol" | "tls
 }
 
 /**
+ * A dialler of WebSocket servers. Throws for an invalid option, such as a negative duration.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -53,6 +55,8 @@ export const make = ({ handshakeTimeout, tls, ...options }: Options = {}): Upgra
 }
 
 /**
+ * {@link make} as a layer.
+ *
  * @category layers
  * @since 0.1.0
  */

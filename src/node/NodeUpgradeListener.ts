@@ -1,7 +1,6 @@
 /**
- * The {@link UpgradeListener} over `node:http`, which parses the heads, but for that of the usual opening handshake.
- * Requests that are no WebSocket upgrade go to an HTTP application on the same port, if there is one, and are told what this address
- * speaks if there is none.
+ * The {@link UpgradeListener} over `node:http`, which parses all heads except those of usual opening handshakes. Other requests
+ * go to an HTTP application on the same port. Without one, they are answered that this address speaks WebSocket (426).
  *
  * @since 0.1.0
  */
@@ -35,15 +34,7 @@ import * as Listen from "./internal/listen.ts"
 import { Reception } from "./internal/reception.ts"
 import { bodied, lateHead, otherUpgrade, Refusals, unexpected } from "./internal/refusals.ts"
 import { setKeepAlive } from "./internal/tcpKeepAlive.ts"
-import {
-  hasBody,
-  ignoreError,
-  isWebSocketUpgrade,
-  type Named,
-  NodeUpgrade,
-  toRequest,
-  unavailable
-} from "./internal/upgrade.ts"
+import { hasBody, isWebSocketUpgrade, type Named, NodeUpgrade, toRequest, unavailable } from "./internal/upgrade.ts"
 import type * as NodeProxyProtocol from "./NodeProxyProtocol.ts"
 import type * as NodeTls from "./NodeTls.ts"
 
@@ -55,8 +46,8 @@ import type * as NodeTls from "./NodeTls.ts"
  */
 export interface UnixSocket {
   /**
-   * Where it is put, in at most 107 bytes. A socket that is there and that nobody listens on is replaced; any other file is an
-   * error. With NUL at its beginning it is a name in Linux' abstract namespace, and no file.
+   * The path of the socket, at most 107 bytes. A socket at that path that nobody listens on is replaced; any other file is an
+   * error. A path that begins with NUL is a name in Linux' abstract namespace, and not a file.
    */
   readonly path: string
   /** Who may connect: whoever may write. Default: `0o600`, the user alone. */
@@ -64,8 +55,8 @@ export interface UnixSocket {
 }
 
 /**
- * Somebody who accepts connections in place of the listener, such as another process that hands them over. `backlog`,
- * `highWaterMark` and what says where to listen mean nothing then.
+ * Accepts connections in place of the listener, such as from another process that hands them over. `backlog`, `highWaterMark` and
+ * the options for where to listen have no effect then.
  *
  * @category models
  * @since 0.1.0
@@ -74,8 +65,8 @@ export interface Accepted {
   /** Where they are accepted. */
   readonly address: NetAddress.SocketAddress
   /**
-   * Has each new connection given to `take`, neither paused nor read from; the function that it returns ends that, and may be called
-   * again.
+   * Gives each new connection to `take`, neither paused nor read from, until the function that it returns is called. That may be
+   * called more than once.
    */
   readonly connections: (take: (socket: Net.Socket) => void) => () => void
 }
@@ -101,9 +92,9 @@ export interface Options {
   /** Serves connections that somebody else accepts, and listens nowhere. Default: none. */
   readonly accepted?: Accepted | undefined
   /**
-   * The whole head must have come within this time of the connection; 408. A header of the PROXY protocol, the decision of `admit`
-   * and the TLS handshake, which come before, have this time each for themselves. For an upgrade that was sent before the answers in
-   * front of it have come, it is how long these may make no progress. Default: 10 seconds.
+   * The whole head must have come within this time of the connection's beginning; 408. The steps before it (a header of the PROXY
+   * protocol, the decision of `admit`, the TLS handshake) each have this time for themselves. If an upgrade is pipelined behind
+   * other requests, it is how long their answers may make no progress. Default: 10 seconds.
    */
   readonly handshakeTimeout?: Duration.Input | undefined
   /** The largest head in bytes, 1 to 2^31 - 1; 431. Default: 16 KiB. */
@@ -111,8 +102,8 @@ export interface Options {
   /** The most header lines; 431. Default: 100. */
   readonly maxHeaders?: number | undefined
   /**
-   * How long open connections may go on after the end was asked for; requests meanwhile get 503. Then they are closed with
-   * 1001. Default: 0.
+   * How long open connections may go on when the listener is to end; requests meanwhile get 503. Then the connections are closed
+   * with 1001. Default: 0.
    */
   readonly drainTimeout?: Duration.Input | undefined
   /**
@@ -140,21 +131,21 @@ export interface Options {
    * written ahead if the system takes them at once. 1 to 2^31 - 1. Default: 64 KiB.
    */
   readonly highWaterMark?: number | undefined
-  /** Load balancers whose word is taken for the client's address, in the PROXY protocol. Default: none. */
+  /** Load balancers that are believed about the client's address, in the PROXY protocol. Default: none. */
   readonly proxyProtocol?: NodeProxyProtocol.Accepting | undefined
   /**
-   * Reverse proxies whose word is taken for it, in a header of the request. `clients` and `admission` ask about whom they speak for,
-   * when the request has come; `admit` is asked about the proxies. Default: none.
+   * Reverse proxies that are believed about the client's address, in a header of the request. `clients` and `admission` then
+   * apply to that address, when the request has come; `admit` still gets the proxy's connection. Default: none.
    */
   readonly forwarded?: ForwardedFor.Options | undefined
   /**
    * Who may connect, by address, before anything is read of a connection but a header of the PROXY protocol; names in the lists
-   * are looked up. Others get 403, and where TLS is spoken no answer. Default: everyone.
+   * are looked up. Others get 403, or with TLS no answer. Default: everyone.
    */
   readonly clients?: AccessList.Policy | undefined
   /**
-   * Counts connections before anything is read of them; more than may be get 429 or 503, and where TLS is spoken no answer. For
-   * a listener whose connections are all WebSockets: `NodeWebSocketServer.layer` has it. Default: requests are counted.
+   * Counts connections before anything is read of them; those beyond its limits get 429 or 503, or with TLS no answer. For a
+   * listener whose connections are all WebSockets: `NodeWebSocketServer.layer` sets it. Default: requests are counted.
    */
   readonly admission?: Admission | undefined
   /**
@@ -239,8 +230,8 @@ export const make = Effect.fnUntraced(function* (
     (take: (request: NodeHttp.IncomingMessage, socket: Duplex, head: Uint8Array) => void) =>
     (request: NodeHttp.IncomingMessage, socket: Duplex, head: Uint8Array): void => {
       // if there is a body, what is given here is another stream, to which its errors go as well
-      request.socket.on("error", ignoreError)
-      if (socket !== request.socket) socket.on("error", ignoreError)
+      request.socket.on("error", constVoid)
+      if (socket !== request.socket) socket.on("error", constVoid)
       reception.forget(request.socket)
       answering.follow(request.socket, () => take(request, socket, head))
     }

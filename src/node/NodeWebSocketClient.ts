@@ -18,6 +18,8 @@ import * as NodeZlib from "./NodeZlib.ts"
 export interface Options extends NodeUpgradeDialer.Options, WebSocketClient.Options {}
 
 /**
+ * The client, with its dialler and its compression.
+ *
  * @category layers
  * @since 0.1.0
  */

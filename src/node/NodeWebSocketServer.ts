@@ -36,12 +36,12 @@ const hasDoor = (options: Options): boolean =>
 
 /**
  * A WebSocket server on a port of its own. Other HTTP requests are told that it speaks WebSocket (426). The limits of
- * `Admission.Options` that are given are of all connections of the port, and decided before anything is read of them.
+ * `Admission.Options` apply to all connections of the port, and are checked before anything of a connection is read.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: Options): Layer.Layer<WebSocketServer.WebSocketServer, ListenError> =>
+export const layer = (options: Options = {}): Layer.Layer<WebSocketServer.WebSocketServer, ListenError> =>
   Layer.unwrap(
     Effect.gen(function* () {
       const admission = options.admission ?? (yield* Admission.make(options))
@@ -61,7 +61,7 @@ export const layer = (options: Options): Layer.Layer<WebSocketServer.WebSocketSe
  * @since 0.1.0
  */
 export const layerTls = (
-  options: Omit<Options, "tls"> & { readonly tls?: Omit<NodeTls.Options, "identities"> | undefined }
+  options: Omit<Options, "tls"> & { readonly tls?: Omit<NodeTls.Options, "identities"> | undefined } = {}
 ): Layer.Layer<WebSocketServer.WebSocketServer, ListenError, Identities> =>
   Layer.unwrap(
     Effect.gen(function* () {
@@ -82,15 +82,15 @@ export const layerConfig = (
   Layer.unwrap(Effect.map(Config.unwrap(options), layer))
 
 /**
- * A WebSocket server and an `effect/http` server on one port: requests to upgrade to WebSocket go to the first, all others
- * to the second, such as `HttpRouter.serve(routes)`. Limits count requests to upgrade, and connections only if `admission` is given:
- * those of a page are none of its WebSockets.
+ * A WebSocket server and an `effect/http` server on one port: requests to upgrade to WebSocket go to the first, all others to the
+ * second, such as `HttpRouter.serve(routes)`. Limits count requests to upgrade, since other connections are for pages. If
+ * `admission` is given, connections are counted, too.
  *
  * @category layers
  * @since 0.1.0
  */
 export const layerHttp = (
-  options: Options
+  options: Options = {}
 ): Layer.Layer<
   WebSocketServer.WebSocketServer | HttpServer.HttpServer | Layer.Success<typeof NodeHttpServer.layerHttpServices>,
   ListenError
@@ -116,7 +116,8 @@ export const layerHttp = (
   )
 
 /**
- * What a server under test may be told: all but where it listens, which is a port of this machine that the system chooses.
+ * The options of a server under test: all except those for where it listens, which is a port of this machine that the system
+ * chooses.
  *
  * @category models
  * @since 0.1.0
@@ -124,7 +125,7 @@ export const layerHttp = (
 export interface TestOptions extends Omit<Options, "accepted" | "descriptor" | "host" | "port" | "tls" | "unix"> {}
 
 /**
- * A server for tests of handlers, and a client for which a path is a URL: `WebSocketClient.connect("/room")` connects to the server.
+ * A server for tests of handlers, and a client that takes a path for a URL of that server: `WebSocketClient.connect("/room")`.
  *
  * @category layers
  * @since 0.1.0

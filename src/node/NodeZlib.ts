@@ -116,6 +116,8 @@ const inflateParts = Effect.fnUntraced(function* (
 })
 
 /**
+ * The service. All of a process share its streams, so there is only this one.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -137,6 +139,8 @@ export const make: Zlib["Service"] = {
     })
 }
 /**
+ * {@link make} as a layer. Without it nothing is compressed.
+ *
  * @category layers
  * @since 0.1.0
  */

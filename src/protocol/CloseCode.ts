@@ -10,31 +10,108 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import { ProtocolError } from "./ProtocolError.ts"
 
-/** The purpose for which the connection was established is fulfilled. */
+/**
+ * The purpose for which the connection was established is fulfilled.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
 export const normal = 1000
-/** The endpoint goes away: a server shuts down, a browser leaves the page. */
+
+/**
+ * The endpoint goes away: a server shuts down, a browser leaves the page.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
 export const goingAway = 1001
-/** A fault against the protocol. */
+
+/**
+ * A fault against the protocol.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
 export const protocolError = 1002
-/** A type of data that the endpoint does not take. */
+
+/**
+ * A type of data that the endpoint does not take.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
 export const unsupportedData = 1003
-/** Never on the wire: the Close frame that came held no code. */
+
+/**
+ * Never on the wire: the Close frame that came held no code.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
 export const noStatus = 1005
-/** Never on the wire: the connection ended without a Close frame. */
+
+/**
+ * Never on the wire: the connection ended without a Close frame.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
 export const abnormal = 1006
-/** Data that is not what its type promises: text that is not UTF-8. */
+
+/**
+ * Data that is not what its type promises: text that is not UTF-8.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
 export const invalidPayload = 1007
-/** A policy of the endpoint forbids it. */
+
+/**
+ * A policy of the endpoint forbids it.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
 export const policyViolation = 1008
-/** A message too big to process. */
+
+/**
+ * A message too big to process.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
 export const messageTooBig = 1009
-/** The server met a condition that keeps it from fulfilling the request. */
+
+/**
+ * The server met a condition that keeps it from fulfilling the request.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
 export const internalError = 1011
-/** The server restarts (IANA registry). */
+
+/**
+ * The server restarts (IANA registry).
+ *
+ * @category constants
+ * @since 0.1.0
+ */
 export const serviceRestart = 1012
-/** The server is overloaded (IANA registry). */
+
+/**
+ * The server is overloaded (IANA registry).
+ *
+ * @category constants
+ * @since 0.1.0
+ */
 export const tryAgainLater = 1013
-/** A gateway had no valid answer from its upstream (IANA registry). */
+
+/**
+ * A gateway had no valid answer from its upstream (IANA registry).
+ *
+ * @category constants
+ * @since 0.1.0
+ */
 export const badGateway = 1014
 
 /**
@@ -77,7 +154,12 @@ export interface CloseStatus {
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 const encoder = new TextEncoder()
 
-/** The largest reason in bytes: a control frame's 125 less the two of the code. */
+/**
+ * The largest reason in bytes: a control frame's 125 less the two of the code.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
 export const maxReasonBytes = 123
 
 /**

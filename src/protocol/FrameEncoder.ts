@@ -10,7 +10,12 @@
 import * as Masking from "./Masking.ts"
 import type * as Opcode from "./Opcode.ts"
 
-/** Payloads up to this many bytes are copied behind their header; larger ones are written as they are. */
+/**
+ * Payloads up to this many bytes are copied behind their header; larger ones are written as they are.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
 export const copyThreshold = 4096
 
 const slabSize = 65536
@@ -76,7 +81,12 @@ export const writeHeader = (
   return at
 }
 
-/** The first byte of a frame: FIN, RSV1 and the opcode. */
+/**
+ * The first byte of a frame: FIN, RSV1 and the opcode.
+ *
+ * @category encoding
+ * @since 0.1.0
+ */
 export const firstByte = (fin: boolean, rsv1: boolean, opcode: Opcode.Opcode): number =>
   (fin ? 0x80 : 0) | (rsv1 ? 0x40 : 0) | opcode
 
@@ -192,21 +202,6 @@ export class Batch {
     const body = writeHeader(slab, slabUsed, b0, written, key)
     if (key !== undefined) Masking.apply(slab, body, body + written, Masking.key(key), 0)
     this.used(body + written)
-  }
-
-  /** Adds bytes that are frames already. */
-  raw(bytes: Uint8Array): void {
-    try {
-      this.rawUnsafe(bytes)
-    } catch (defect) {
-      this.fail(defect)
-    }
-  }
-
-  private rawUnsafe(bytes: Uint8Array): void {
-    this.room(bytes.length)
-    slab.set(bytes, slabUsed)
-    this.used(slabUsed + bytes.length)
   }
 
   /** The buffers to write, in order. */

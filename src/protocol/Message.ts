@@ -71,7 +71,12 @@ export interface Limits {
   readonly maxFragments: number
 }
 
-/** Where the control frames go, whichever sink takes the data. */
+/**
+ * Where the control frames go, whichever sink takes the data.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Controls {
   control(opcode: Opcode.ControlOpcode, payload: Uint8Array, decoder: FrameDecoder): void
 }
@@ -174,7 +179,12 @@ class Accumulator {
   }
 }
 
-/** What all sinks that deliver share: the kind of the open message, its size, and its compressed bytes. */
+/**
+ * What all sinks that deliver share: the kind of the open message, its size, and its compressed bytes.
+ *
+ * @category sinks
+ * @since 0.1.0
+ */
 export abstract class Base<Item> implements Sink {
   private ready: Array<Item> | undefined
   protected isText = false

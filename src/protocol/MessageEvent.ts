@@ -1,12 +1,12 @@
 /**
  * All that a peer sends, in its order: the pieces of messages, and the pings and pongs between them. This is the fifth sink of
- * the frame decoder, beside those of `Message.ts`, for who must tell an application what came and when. A frame comes in one
- * piece if it is not larger than is asked for, and so may a whole message; text comes as text too.
+ * the frame decoder, beside those of `Message.ts`, for code that tells an application what came and when. A frame comes in one
+ * piece if it is not larger than `pieceSize`, and so may a whole message; text comes as a string too.
  *
  * It holds no more than it gathers: a piece, or a message within `maxMessageSize` (Close 1009 beyond it).
  *
- * `Watched` is for who passes bytes on and is watched at times: it gives events of the messages that are watched, and the
- * bytes of the others as `Payloads` does.
+ * `Watched` is for code that passes bytes on and sometimes has to report them: it gives events of the messages that are watched,
+ * and the bytes of the others as `Payloads` does.
  *
  * @since 0.1.0
  */
@@ -52,6 +52,8 @@ export class ControlFrame {
 }
 
 /**
+ * A piece of a message, or a ping or pong.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -71,6 +73,8 @@ export interface Gathering {
 }
 
 /**
+ * Whether this is a ping or pong, and no piece of a message.
+ *
  * @category guards
  * @since 0.1.0
  */
@@ -93,6 +97,8 @@ export const whole = (isText: boolean, payload: Uint8Array): Piece => ({
 const utf8 = new TextEncoder()
 
 /**
+ * Yields the pieces of messages, and the pings and pongs between them.
+ *
  * @category sinks
  * @since 0.1.0
  */

@@ -33,6 +33,8 @@ export const Key = Schema.String.pipe(
 )
 
 /**
+ * A value of `Sec-WebSocket-Key` that has been checked.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -131,6 +133,8 @@ export const RequestFromFields = RequestFields.pipe(
 export const ResponseHeaders = Schema.Record(Schema.String, Schema.Union([Schema.String, Schema.Array(Schema.String)]))
 
 /**
+ * Headers by their names. One that comes several times has a list of values.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -1,6 +1,6 @@
 /**
- * Which pages may connect (RFC 6455 section 10.2). A browser sends the origin of the page; a client that sends none is no browser
- * and is not held back by this. Pure: headers and a policy in, a decision out.
+ * Which pages may connect (RFC 6455 section 10.2). A browser sends the origin of the page; a client that sends none is not a
+ * browser, and is not refused by this. Pure: headers and a policy in, a decision out.
  *
  * @since 0.1.0
  */

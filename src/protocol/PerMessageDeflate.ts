@@ -8,7 +8,12 @@ import * as Option from "effect/Option"
 import * as Extension from "./Extension.ts"
 import { integer, number, wrong } from "./internal/option.ts"
 
-/** The name of the extension. */
+/**
+ * The name of the extension.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
 export const name = "permessage-deflate"
 
 /**

@@ -2,11 +2,10 @@
  * The PROXY protocol, versions 1 and 2: the header that a load balancer puts before the first byte of a connection, to say whose
  * it is. Sections are those of HAProxy's text, `proxy-protocol.txt`. Pure: bytes in, values out, and back.
  *
- * A header proves nothing. Whoever can connect can send one, so it is read from addresses that are trusted and from nobody else
- * (section 2), which is for whoever listens to see to.
+ * A header proves nothing: whoever can connect can send one. So a listener must read it only from trusted addresses (section 2).
  *
- * A {@link Decoder} takes chunks as they come, a byte at a time if need be, and refuses what is no header at its first wrong byte.
- * It keeps at most `maxSize` bytes and a chunk.
+ * A {@link Decoder} takes chunks as they come, down to a byte at a time, and refuses anything else at the first wrong byte. It
+ * keeps at most `maxSize` bytes and a chunk.
  *
  * @since 0.1.0
  */
@@ -35,7 +34,7 @@ export const defaultMaxSize = 16_384
 /**
  * A header that is refused.
  *
- * - `NotProxyProtocol`: what came begins as no header does.
+ * - `NotProxyProtocol`: the first bytes are not those of a header.
  * - `Version`, `Command`: version 2 has them in its 13th byte, and these are not assigned.
  * - `Address`: the addresses cannot be read, or their family is not assigned.
  * - `Tlv`: what follows the addresses cannot be read.
@@ -50,6 +49,8 @@ export const defaultMaxSize = 16_384
 export const ProxyProtocolError = ProxyHeader.ProxyProtocolError
 
 /**
+ * Why a header is refused: see the class of the same name.
+ *
  * @category errors
  * @since 0.1.0
  */
@@ -64,6 +65,8 @@ export type ProxyProtocolError = ProxyHeader.ProxyProtocolError
 export const Tlv = ProxyHeader.Tlv
 
 /**
+ * A vector of a type that is not known here.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -78,6 +81,8 @@ export type Tlv = ProxyHeader.Tlv
 export const Ssl = ProxyHeader.Ssl
 
 /**
+ * What a proxy says of the TLS between it and the client.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -92,6 +97,8 @@ export type Ssl = ProxyHeader.Ssl
 export const Tlvs = ProxyHeader.Tlvs
 
 /**
+ * What version 2 says beyond the addresses.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -128,13 +135,15 @@ export const isVerified = (ssl: Ssl): boolean => ssl.verify === 0 && (ssl.hasCer
 export const Header = ProxyHeader.Header
 
 /**
+ * What a header says: see the schema of the same name.
+ *
  * @category models
  * @since 0.1.0
  */
 export type Header = ProxyHeader.Header
 
 /**
- * What is known after a chunk: that more is needed; the header and how many of all bytes it has, the rest being the client's; or
+ * What is known after a chunk: that more is needed; the header and its size in bytes, after which the client's bytes begin; or
  * why it is refused.
  *
  * @category models

@@ -1,11 +1,11 @@
 /**
- * Targets that clients choose: `?address=host:port`, as serverless drivers for PostgreSQL ask their `wsproxy`. Without a list
- * of what they may choose that would be an open proxy, so there is none without it.
+ * Targets that clients choose: `?address=host:port`, as serverless drivers for PostgreSQL ask their `wsproxy`. Without a list of
+ * allowed targets that would be an open proxy, so a list is required.
  *
- * The list is looked at twice. This route looks at the text: an address has to be allowed, and a name by a rule that names it,
- * or `*`; rules of networks are about addresses that clients give. What it lets through is a `ClientTarget`, and the dialler looks at
- * the address that the name turns out to have: give `NodeDialer` the same policy for those. If it is forgotten there, nothing
- * that is reserved is connected to.
+ * The list is applied twice. This route judges the text: an address has to be allowed, and a name has to be allowed by a rule
+ * with that name, or by `*`; rules with networks are about addresses that clients give. The route gives a `ClientTarget`, and the
+ * dialler judges the address that its name resolves to: give `NodeDialer` the same policy. A dialler without it still connects
+ * clients to nothing that is reserved.
  *
  * **Example** (Two databases)
  *
@@ -34,11 +34,13 @@ import { ClientTarget, parseClient, readHost } from "./Target.ts"
 import * as TargetPolicy from "./TargetPolicy.ts"
 
 /**
+ * What clients may choose, and where they say it. Only `policy` has no default.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
-  /** What may be chosen. Where it allows nothing in particular, nothing may be. */
+  /** Which targets clients may choose. A policy without rules in `allow` lets them choose none. */
   readonly policy: TargetPolicy.TargetPolicy
   /** The parameter of the query. Default: `address`. */
   readonly parameter?: string | undefined
@@ -71,8 +73,8 @@ const denied = new Refusal({ status: 403, reason: "The target is not allowed." }
 const missing = Effect.fail(notFound)
 
 /**
- * A route to the target that a request names: 404 where it names none, 400 where it cannot be read, and 403, with a line of
- * the log (up to 20 a second), where it is not allowed.
+ * A route to the target that a request names. It answers 404 if there is none, 400 if it cannot be read, and 403 if it is not
+ * allowed, which is logged (up to 20 lines a second).
  *
  * @category constructors
  * @since 0.1.0

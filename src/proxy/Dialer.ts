@@ -1,6 +1,6 @@
 /**
- * Opening the connection to a target. A dialler either gives an open byte stream or says why not, in a word that a client's
- * HTTP answer, a log line and a metric can share.
+ * Opening the connection to a target. A dialler gives an open byte stream, or fails with a kind of failure, from which the
+ * client's HTTP status, the log line and the label of a metric are made.
  *
  * @since 0.1.0
  */
@@ -55,7 +55,7 @@ const sentences: Record<keyof typeof statuses, string> = {
 export class DialError extends Data.TaggedError("DialError")<{
   readonly target: AnyTarget
   readonly kind: keyof typeof statuses
-  /** What there is to say beyond the kind: a sentence, without secrets. */
+  /** More than the kind says: a sentence, without secrets. */
   readonly detail?: string | undefined
   readonly cause?: unknown
 }> {
@@ -69,7 +69,7 @@ export class DialError extends Data.TaggedError("DialError")<{
 }
 
 /**
- * For whom a target is dialled, as far as a dialler may have use for it: to tell the target, or to decide.
+ * The client that a target is dialled for: what a dialler may tell the target, or decide by.
  *
  * @category models
  * @since 0.1.0
@@ -77,6 +77,8 @@ export class DialError extends Data.TaggedError("DialError")<{
 export type Client = Pick<OpenRequest, "remoteAddress" | "peer">
 
 /**
+ * Connects to targets. For Node there is `NodeDialer`.
+ *
  * @category services
  * @since 0.1.0
  */

@@ -13,7 +13,7 @@
  * | Socks4a  | firewall | firewall     |
  * | Socks5   | we       | firewall     |
  *
- * Of several, one behind the other, each is asked for the next by the same table, and the last for the target.
+ * With several, the first is dialled; each is asked to connect to the next, and the last to the target. The table holds for each.
  *
  * @since 0.1.0
  */
@@ -21,6 +21,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import { authority } from "../protocol/internal/authority.ts"
 import * as Basic from "./internal/basic.ts"
 
 const Port = Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: 65535 })))
@@ -46,9 +47,6 @@ const basicUser = Schema.makeFilter(
 const basicPassword = Schema.makeFilter(
   (text: string) => Basic.isPassword(text) || "a password has no control character"
 )
-
-const name = (firewall: { readonly host: string; readonly port: number }) =>
-  `${firewall.host.includes(":") ? `[${firewall.host}]` : firewall.host}:${firewall.port}`
 
 /**
  * No firewall: targets are dialled directly.
@@ -76,7 +74,7 @@ export class Tunnel extends Schema.TaggedClass<Tunnel>("effect-websocket/proxy/F
   tls
 }) {
   override toString(): string {
-    return `tunnel firewall ${name(this)}`
+    return `tunnel firewall ${authority(this.host, this.port)}`
   }
 }
 
@@ -93,7 +91,7 @@ export class Socks4 extends Schema.TaggedClass<Socks4>("effect-websocket/proxy/F
   tls
 }) {
   override toString(): string {
-    return `SOCKS4 firewall ${name(this)}`
+    return `SOCKS4 firewall ${authority(this.host, this.port)}`
   }
 }
 
@@ -110,7 +108,7 @@ export class Socks4a extends Schema.TaggedClass<Socks4a>("effect-websocket/proxy
   tls
 }) {
   override toString(): string {
-    return `SOCKS4a firewall ${name(this)}`
+    return `SOCKS4a firewall ${authority(this.host, this.port)}`
   }
 }
 
@@ -128,17 +126,21 @@ export class Socks5 extends Schema.TaggedClass<Socks5>("effect-websocket/proxy/F
   tls
 }) {
   override toString(): string {
-    return `SOCKS5 firewall ${name(this)}`
+    return `SOCKS5 firewall ${authority(this.host, this.port)}`
   }
 }
 
 /**
+ * Schema of any firewall, or none.
+ *
  * @category schemas
  * @since 0.1.0
  */
 export const Firewall = Schema.Union([None, Tunnel, Socks4, Socks4a, Socks5])
 
 /**
+ * Any firewall, or {@link none}.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -153,12 +155,16 @@ export type Firewall = typeof Firewall.Type
 export type Present = Exclude<Firewall, None>
 
 /**
+ * Whether there is a firewall.
+ *
  * @category guards
  * @since 0.1.0
  */
 export const isPresent = (firewall: Firewall): firewall is Present => firewall._tag !== "None"
 
 /**
+ * Targets are dialled directly: the default.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -181,9 +187,9 @@ const parts = (url: URL) =>
   })
 
 /**
- * Reads a firewall from a URL: `http://`, `https://`, `socks4://`, `socks4a://` or `socks5://`, a SOCKS one also with `+tls`, then
- * `user:password@` if it asks for them, percent-encoded, and `host` or `host:port`. The port is that of the scheme (80, 443) or
- * 1080 unless it is said. What is wrong with it is told without repeating any of it, since there may be a password in it.
+ * Reads a firewall from a URL: `http://`, `https://`, `socks4://`, `socks4a://` or `socks5://`, a SOCKS one also with `+tls`,
+ * then `user:password@` if it asks for them, percent-encoded, and `host` or `host:port`. The default port is that of the scheme
+ * (80, 443), or 1080. The error says what is wrong without repeating any part of the URL, since there may be a password in it.
  *
  * @category decoding
  * @since 0.1.0

@@ -3,8 +3,8 @@
  * 200 with `{ "host": ..., "port": ... }`, `"host:port"`, a list of those or plain `host:port`; or 404, 410 or 204 for a
  * token that it does not know. Everything else, a redirect too, is a failure of the service.
  *
- * What it knows is remembered for a while, so a token that it takes back goes on that long; what it does not know is asked again.
- * Credentials of ours are for the `HttpClient` to bring: see `HttpClient.mapRequest`.
+ * Targets are remembered for a while, so a revoked token may work for that long; unknown tokens are asked for again each time. To
+ * authenticate to the service, give the `HttpClient` credentials: see `HttpClient.mapRequest`.
  *
  * @since 0.1.0
  */
@@ -25,6 +25,8 @@ import * as Target from "./Target.ts"
 import { TokenSource, TokenSourceError } from "./TokenSource.ts"
 
 /**
+ * Which service is asked, and how much is remembered of its answers. Only `url` has no default.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -71,6 +73,8 @@ const addressing = (template: string): Result.Result<(token: string) => URL, str
 const canBeAsked = (token: string) => !/^\.*$/.test(token) && token.isWellFormed()
 
 /**
+ * A source that asks a service over HTTP. Fails if `url` cannot be asked. See the head of this module.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -116,6 +120,8 @@ export const make = Effect.fnUntraced(function* (
 })
 
 /**
+ * {@link make} as a layer.
+ *
  * @category layers
  * @since 0.1.0
  */

@@ -1,7 +1,7 @@
 /**
- * Targets that a token brings with it: a JSON Web Token, signed by who may say where clients go, with the target in its claims
- * `host` and `port`. Nothing is looked up but keys. What makes a token good is said in `Jwt`, and which keys may have signed
- * it in `JwtKeys`; one that is not good is no token, and the log has the reason.
+ * Targets that are in the token itself: a JSON Web Token with the target in its claims `host` and `port`, signed by an issuer who
+ * may decide where clients go. Nothing is looked up but keys. `Jwt` says which tokens are valid, and `JwtKeys` has the keys. An
+ * invalid token counts as an unknown one, and the log has the reason.
  *
  * **Example** (Tokens of an issuer)
  *
@@ -53,6 +53,8 @@ export const make = (jwt: Jwt.Jwt): TokenSource["Service"] => {
 }
 
 /**
+ * {@link make} as a layer, with a verification of these options.
+ *
  * @category layers
  * @since 0.1.0
  */

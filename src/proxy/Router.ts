@@ -1,10 +1,10 @@
 /**
- * Which target a request is for. A route looks at the request and gives the targets to try, in their order, or refuses; it is a
- * function, and what is in here makes one of others. The proxy asks its route before it dials, and dials before it
- * answers, so that whatever goes wrong is an HTTP status.
+ * Which target a request is for. A route looks at the request and gives the targets to try, in their order, or refuses. It is a
+ * function, and this module combines routes. The proxy asks its route before it dials, and dials before it answers, so that
+ * whatever goes wrong is an HTTP status.
  *
- * A route that a request does not fit fails with 404, and {@link firstOf} then asks the next one. Any other refusal stands: who
- * is not allowed in by one route gets in by none.
+ * A route that a request does not fit fails with 404, and {@link firstOf} then asks the next one. Any other refusal is final: a
+ * client that one route refuses gets in by no other.
  *
  * **Example** (Two services and a pair of databases)
  *
@@ -50,7 +50,7 @@ export class Choice extends Data.Class<{
   readonly targets: NonEmptyReadonlyArray<AnyTarget>
   /** The subprotocol to answer, one of those that the client offers. Default: what the server's policy chose. */
   readonly subprotocol?: string | undefined
-  /** Told of each target that could not be connected to. */
+  /** Called with the error of each target that could not be connected to. */
   readonly onDialError?: ((error: DialError) => Effect.Effect<void>) | undefined
 }> {}
 
@@ -93,12 +93,16 @@ export interface Route<E = never, R = never> {
 }
 
 /**
+ * The route of a proxy, as a service.
+ *
  * @category services
  * @since 0.1.0
  */
 export class Router extends Context.Service<Router, { readonly route: Route }>()("effect-websocket/proxy/Router") {}
 
 /**
+ * A route as the service. What the route needs is taken from the context of the layer.
+ *
  * @category layers
  * @since 0.1.0
  */
@@ -148,10 +152,10 @@ export const when = <E = never, R = never>(
 }
 
 /**
- * By the path of the request. A segment `:name` of the pattern takes any one segment, and `*` at its end takes the rest,
- * which may be none: `/db/*` is `/db` and whatever is below it. All else is compared exactly, case included and the
- * request's percent encoding taken away. The last argument may be a function, which is told what was found by the name, and
- * by `*` the rest. A pattern that cannot be one, with `*` before its end, is thrown.
+ * By the path of the request. A segment `:name` of the pattern takes any one segment, and `*` at its end takes the rest, which
+ * may be none: `/db/*` is `/db` and whatever is below it. All else is compared exactly, case included and the request's percent
+ * encoding taken away. The last argument may be a function, which gets the named segments by their names, and the rest as `*`.
+ * Throws for a pattern with `*` before its end.
  *
  * **Example** (A name for each machine)
  *
@@ -187,8 +191,8 @@ export const path = <const Pattern extends `/${string}`, E = never, R = never>(
 }
 
 /**
- * By the name in the Host header, whatever its port: `db.example`, or `*.example` for any name below it. Where TLS is spoken,
- * {@link serverName} is what the client was shown a certificate for.
+ * By the name in the Host header, whatever its port: `db.example`, or `*.example` for any name below it. With TLS,
+ * {@link serverName} uses the name that the client asked for in the handshake.
  *
  * @category constructors
  * @since 0.1.0
@@ -211,8 +215,8 @@ export const serverName = <E = never, R = never>(pattern: string, onward: Destin
 }
 
 /**
- * For clients that offer a subprotocol, which is then the one that they are answered (RFC 6455 section 4.2.2), whatever the
- * server's policy says. In {@link firstOf} the order is that of our preference.
+ * For clients that offer a subprotocol, which is then agreed on (RFC 6455 section 4.2.2), whatever the server's policy says. In
+ * {@link firstOf} the order is that of our preference.
  *
  * @category constructors
  * @since 0.1.0
@@ -233,7 +237,7 @@ type ErrorOf<Routes extends Some> = Exclude<Effect.Error<ReturnType<Routes[numbe
 type ServicesOf<Routes extends Some> = Effect.Services<ReturnType<Routes[number]>>
 
 /**
- * The first route that the request fits. Where none does, the answer is the last one's.
+ * The first route that the request fits. If it fits none, the answer is that of the last route.
  *
  * @category combinators
  * @since 0.1.0
@@ -255,13 +259,15 @@ export const firstOf = <const Routes extends Some>(...routes: Routes): Route<Err
 }
 
 /**
+ * How targets that are gone are treated. Everything has a default.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface BalanceOptions {
   /**
-   * How long a target that could not be connected to is tried only after the others. It is never left out: where all are
-   * gone, all are tried. Default: 10 seconds; 0 forgets at once.
+   * How long a target that could not be connected to is tried only after the others. It is never left out: if all are down, all
+   * are tried. Default: 10 seconds; 0 forgets at once.
    */
   readonly skipFor?: Duration.Input | undefined
 }
@@ -288,8 +294,8 @@ const balanced = (among: NonEmptyReadonlyArray<AnyTarget>, options: BalanceOptio
 }
 
 /**
- * The first of the targets that can be connected to, in their order at each request. One that was gone a moment ago is tried
- * last, so that not every client waits for it.
+ * The first of the targets that can be connected to, in their order at each request. One that could not be connected to recently
+ * is tried last, so that not every client waits for it.
  *
  * @category constructors
  * @since 0.1.0
@@ -298,8 +304,8 @@ export const failover = (among: NonEmptyReadonlyArray<AnyTarget>, options: Balan
   balanced(among, options, () => 0)
 
 /**
- * The targets by turns: each request begins with another one, and goes on to those behind it if that cannot be connected to.
- * The turns are this route's own, so make it once.
+ * The targets in turn: each request begins with the next one, and goes on to those after it if that cannot be connected to. Each
+ * route has its own turns, so make it once.
  *
  * @category constructors
  * @since 0.1.0

@@ -9,9 +9,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
-
-const authority = ({ host, port }: { readonly host: string; readonly port: number }): string =>
-  `${host.includes(":") ? `[${host}]` : host}:${port}`
+import { authority } from "../protocol/internal/authority.ts"
 
 /**
  * A host name or IP address and a port. An IPv6 address is without brackets.
@@ -24,20 +22,20 @@ export class Target extends Schema.Class<Target>("effect-websocket/proxy/Target"
   port: Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: 65535 })))
 }) {
   override toString(): string {
-    return authority(this)
+    return authority(this.host, this.port)
   }
 }
 
 /**
- * A target that the client chose, and not the operator: the text of a request says what it is. A dialler judges such targets by
- * another policy than those that are configured: see `TargetPolicy`.
+ * A target that the client chose in its request, and not the operator. A dialler judges such targets by another policy than those
+ * that are configured: see `TargetPolicy`.
  *
  * @category models
  * @since 0.1.0
  */
 export class ClientTarget extends Target.extend<ClientTarget>("effect-websocket/proxy/ClientTarget")({}) {
   override toString(): string {
-    return authority(this)
+    return authority(this.host, this.port)
   }
 }
 
@@ -87,7 +85,8 @@ export const parse = (text: string): Result.Result<Target, string> => {
 }
 
 /**
- * Reads the `host:port` that a client asks for. It does not say that a firewall is to look up the name, and names no unix socket.
+ * Reads the `host:port` that a client asks for. Clients cannot use `*name`, which has a firewall look up the name, nor unix
+ * sockets.
  *
  * @category decoding
  * @since 0.1.0
@@ -119,9 +118,9 @@ export const parseAny = (text: string): Result.Result<AnyTarget, string> => {
 }
 
 /**
- * A host as it is looked up, compared and connected to: an address, or a name in lower case and in ASCII (`xn--`). An IPv6 address
- * may be in brackets. What resolvers take for an address and people do not (`0x7f.1`, `0177.0.0.1`, `2130706433`, `127.1`) is
- * neither, and fails with what is wrong with it.
+ * A host as it is looked up, compared and connected to: an address, or a name in lower case and in ASCII (`xn--`). An IPv6
+ * address may be in brackets. Text that resolvers take for an address and people do not (`0x7f.1`, `0177.0.0.1`, `2130706433`,
+ * `127.1`) is neither, and fails.
  *
  * @category decoding
  * @since 0.1.0

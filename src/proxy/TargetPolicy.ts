@@ -6,8 +6,8 @@
  * A rule is `HOST`, `HOST:PORTS` or `unix:PATH`. HOST is an address, a network, a name, one of these with `*`, or `*` alone, as
  * in an access list; an IPv6 one stands in brackets before ports. PORTS are ports and ranges with commas: `443,8000-8100`.
  *
- * 1. What a rule denies is denied, whatever is allowed.
- * 2. Where something is allowed, only that is; where nothing is, everything.
+ * 1. Whatever a rule denies is denied, even if another allows it.
+ * 2. If there are rules that allow, nothing else is allowed; without any, everything is.
  * 3. What is reserved (private, loopback, link-local, carrier-grade NAT, unique local, multicast, unspecified, broadcast,
  *    documentation, cloud metadata and the rest of IANA's registries, RFC 6890) is refused unless it is allowed in particular:
  *    by an address, or a network that lies in the reserved range. `*` and `0.0.0.0/0` are not particular. A name that is allowed
@@ -143,6 +143,8 @@ export class TargetPolicy {
 }
 
 /**
+ * What may be connected to. Without options it is everything that is not reserved.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -169,6 +171,8 @@ const readRules = (rules: ReadonlyArray<string | Rule>): Result.Result<ReadonlyA
   )
 
 /**
+ * A policy of these rules. Fails with the first rule that cannot be read.
+ *
  * @category constructors
  * @since 0.1.0
  */

@@ -1,11 +1,11 @@
 /**
- * Targets by token: a client names, in its request, a token that it was given, and a source knows the target that is meant by
- * it. The client learns nothing of targets, and who has no token gets nowhere.
+ * Targets by token: a client sends a token that it was given in its request, and a source knows the target that the token stands
+ * for. The client learns nothing about targets, and a client without a token gets nowhere.
  *
- * {@link route} asks the source that the program provides; {@link routeOf} one that it has at hand. Sources over files, HTTP,
- * JWT and Redis are in modules of their own; {@link fromMap} is one in memory, and one of your own is an object with `lookup`.
+ * {@link route} asks the source in the context; {@link routeOf} asks the source that it is given. Sources over files, HTTP, JWT
+ * and Redis are in modules of their own; {@link fromMap} is one in memory, and one of your own is an object with `lookup`.
  *
- * Tokens are secrets. No log line has one in full, and the answer to one that is not known is the same as to none at all.
+ * Tokens are secrets. No log line has one in full, and an unknown token gets the same answer as none at all.
  *
  * @since 0.1.0
  */
@@ -35,18 +35,22 @@ export class TokenSourceError extends Data.TaggedError("TokenSourceError")<{
 }> {}
 
 /**
+ * Knows the targets of tokens.
+ *
  * @category services
  * @since 0.1.0
  */
 export class TokenSource extends Context.Service<
   TokenSource,
   {
-    /** The destination that is meant by the token, or none if the source does not know it. */
+    /** The destination that the token stands for, or none if the source does not know it. */
     readonly lookup: (token: string) => Effect.Effect<Option.Option<Destination>, TokenSourceError>
   }
 >()("effect-websocket/proxy/TokenSource") {}
 
 /**
+ * A source as the service.
+ *
  * @category layers
  * @since 0.1.0
  */
@@ -132,11 +136,13 @@ export const inHostLabel: Place = (request) => {
 export const inHostName: Place = hostName
 
 /**
+ * Where a request has its token. Everything has a default.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
-  /** Of several places the first counts whose token is known. Default: {@link inQuery}, which is `?token=…`. */
+  /** With several places, the first one with a known token counts. Default: {@link inQuery}, which is `?token=…`. */
   readonly place?: Place | NonEmptyReadonlyArray<Place> | undefined
   /** The most characters that a token may have; no source is asked for a longer one. Default: 4096. */
   readonly maxLength?: number | undefined

@@ -1,9 +1,9 @@
 /**
- * The proxy: bytes between a WebSocket (downstream) and a TCP target (upstream), a pull each way. What one side does not take
- * stays in the kernel of the other, and no message is ever assembled.
+ * The proxy: bytes between a WebSocket (downstream) and a TCP target (upstream), a pull each way. Bytes that one side does not
+ * take stay in the kernel's buffer of the other, and no message is ever assembled.
  *
- * The target is dialled before the client's request is answered, so that a dead target is an honest HTTP status. How the
- * end of one side becomes the end of the other:
+ * The target is dialled before the client's request is answered, so that the client of a dead target gets an HTTP status that
+ * says so. How the end of one side becomes the end of the other:
  *
  * | what happens | toward the client | toward the target |
  * | --- | --- | --- |

@@ -293,8 +293,8 @@ const isOfPattern = (name: string, labels: ReadonlyArray<string>): boolean => {
 }
 
 /**
- * Whether a name is one of the list's, as text: nothing is looked up, and `*` has every name. For whoever is asked for a host by
- * its name, as clients are not.
+ * Whether a name is in the list, as text: nothing is looked up, and `*` matches every name. For targets, which are asked for by
+ * name; clients are known by address.
  *
  * @category predicates
  * @since 0.1.0

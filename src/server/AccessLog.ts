@@ -2,7 +2,8 @@
  * The access log: an entry for each request to open a connection, when it is answered, and one for the end of each connection. A server
  * that finds an {@link AccessLog} in its context writes to it; `NodeAccessLog` keeps one in a file, {@link layerLogger} hands them to the logger.
  *
- * What never became a request, such as a TLS handshake that failed or a head that was too long, is not in it, nor are requests for pages.
+ * A connection that never sent a readable request, such as one whose TLS handshake failed or whose head was too long, is not in
+ * it, nor are requests for pages.
  *
  * @since 0.1.0
  */
@@ -31,8 +32,8 @@ const about = {
   origin: Schema.optional(Schema.String),
   userAgent: Schema.optional(Schema.String),
   /**
-   * What else is known (`OpenRequest.annotate`). By the server `denied`, which is a `Denial.Kind`; by the proxy `target`, and `dialError`, which is
-   * the `DialError.kind` of the last one that could not be connected to.
+   * What else is known (`OpenRequest.annotate`). The server sets `denied`, which is a `Denial.Kind`; the proxy sets `target`, and
+   * `dialError`, which is the `DialError.kind` of the last target that could not be connected to.
    */
   annotations: Schema.Record(Schema.String, Schema.String),
   /** Milliseconds since the request came. */
@@ -91,12 +92,16 @@ export const Closed = Schema.Struct({
 })
 
 /**
+ * Schema of all entries.
+ *
  * @category schemas
  * @since 0.1.0
  */
 export const Entry = Schema.Union([Refused, Gone, Opened, Closed])
 
 /**
+ * What happened to a request or to its connection; `event` says which.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -111,7 +116,7 @@ export type Entry = typeof Entry.Type
 export const EntryFromJson = Schema.fromJsonString(Entry)
 
 /**
- * Where entries go. An answer, and the end of a connection, wait for `write`: what takes time is not for it to wait for.
+ * Where entries go. The answer to a request and the end of a connection wait for `write`, so it must not take long.
  *
  * @category services
  * @since 0.1.0

@@ -3,8 +3,8 @@
  * policy looks at the head of a request, whether it wants to upgrade or not, and gives what was found out about the client
  * (`Identity`) or why it is not admitted (`Denial`).
  *
- * The order is always from cheap to dear, whatever order they are written in: address, origin, certificate, opaque token, JWT,
- * password, names of addresses, the application's own. So a client that the first refuses costs nothing of the others.
+ * Cheap policies are always asked before expensive ones, whatever order they are written in: address, origin, certificate, opaque
+ * token, JWT, password, names of addresses, the application's own. So a client that one refuses costs nothing of the later ones.
  *
  * The client is told a status and nothing else: 401 with a challenge where credentials are missing or wrong (RFC 9110 section
  * 15.5.2), 503 where they could not be checked, 429 where too many passwords were wrong, 403 otherwise; the body is always the
@@ -92,7 +92,7 @@ const deny = (kind: Kind, policy: string, reason: string, challenges: ReadonlyAr
   Effect.fail(new Denial({ kind, policy, reason, challenges }))
 
 /**
- * Everyone, of whom nothing is known.
+ * Admits everyone, as `Identity.anonymous`.
  *
  * @category constructors
  * @since 0.1.0
@@ -105,8 +105,8 @@ const denials: Record<AccessList.Denial, string> = {
 }
 
 /**
- * By the client's address. Host names in the lists match nobody here: see {@link addressOrName}. Where a listener can decide
- * that, it is better done before a byte is read: `NodeUpgradeListener.Options.clients`.
+ * By the client's address. Host names in the lists match nobody here: see {@link addressOrName}. A listener can decide this
+ * earlier, before it reads a byte: `NodeUpgradeListener.Options.clients`.
  *
  * @category constructors
  * @since 0.1.0
@@ -270,7 +270,7 @@ export const clientCertificate = (
      * Case counts. Default: any trusted certificate.
      */
     readonly subjects?: ReadonlyArray<string> | undefined
-    /** The application's own say about a trusted one. */
+    /** Decides about a trusted certificate on top of that. */
     readonly accept?: ((certificate: Certificate.Certificate) => boolean) | undefined
   } = {}
 ): Policy => {
@@ -346,7 +346,8 @@ const tokenProtocolsOf = (policies: ReadonlyArray<Policy<unknown>>) =>
   policies.flatMap(({ tokenProtocols }) => tokenProtocols)
 
 /**
- * Who all of these let in, from cheap to dear; the first that refuses decides. What all of them found out is the identity.
+ * Admits a client that all of these admit. Cheap ones are asked before expensive ones, and the first that refuses decides. The
+ * identity is what all of them found out.
  *
  * @category combining
  * @since 0.1.0
@@ -370,8 +371,9 @@ export const allOf = <R = never>(...policies: ReadonlyArray<Policy<R>>): Policy<
 }
 
 /**
- * Who one of these lets in, from cheap to dear; the first that does decides, and its identity is taken. Where none does, the
- * client is challenged by all that have a challenge, and the log has the reason of each. The empty one lets in nobody.
+ * Admits a client that one of these admits. Cheap ones are asked before expensive ones; the first that admits it decides, and
+ * gives the identity. If none does, the client gets the challenges of all, and the log has the reason of each. `anyOf()` admits
+ * nobody.
  *
  * @category combining
  * @since 0.1.0

@@ -19,6 +19,8 @@ import { Denial } from "./Denial.ts"
 import * as Bucket from "./internal/bucket.ts"
 
 /**
+ * The most that a server lets in. Everything has a default.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -42,17 +44,19 @@ export interface Options {
 }
 
 /**
+ * Counts who is in. See the head of this module.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface Admission {
   /**
-   * Counts a connection in before anything of it is read, or says why not. Who is let in must go away, once. Its request, which
-   * is asked for with the same object as its `peer`, is not counted for its address again.
+   * Counts a connection before anything of it is read, or says why it is refused. Each connection that was counted needs one
+   * `goAway`. Its request, for which `enter` is called with the same object as its `peer`, is not counted for its address again.
    */
   readonly knock: (peer: From) => Denial | undefined
   readonly goAway: (peer: From) => void
-  /** Counts a request in, or says why not. Who is admitted must leave, once. */
+  /** Counts a request, or says why it is refused. Each request that was counted needs one `leave`. */
   readonly enter: (from: From) => Denial | undefined
   readonly leave: (from: From) => void
   /** How many requests and WebSocket connections are in. */
@@ -60,8 +64,8 @@ export interface Admission {
 }
 
 /**
- * Where a request or a connection comes from. It is asked for only where a limit is by address, when it comes; what was asked for
- * then is known when it leaves.
+ * Where a request or a connection comes from. The fields are read only if a limit is by address, when it comes; when it leaves,
+ * they must give the same.
  *
  * @category models
  * @since 0.1.0

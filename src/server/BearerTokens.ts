@@ -1,5 +1,5 @@
 /**
- * Opaque bearer tokens from a list: one in a line, as its SHA-256 digest or as it is, and the name of whom it is for.
+ * Opaque bearer tokens from a list: one per line, as its SHA-256 digest or in plain, and the name of its owner.
  *
  * ```text
  * sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 ann
@@ -15,6 +15,7 @@
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
+import { isBearerToken } from "../protocol/internal/token.ts"
 import type { Facts, Fault } from "./AccessPolicy.ts"
 import * as CredentialLines from "./CredentialLines.ts"
 import { hmac, hmacKey, sha256 } from "./internal/digests.ts"
@@ -50,8 +51,7 @@ const parseLine = (line: string): Result.Result<Entry, string> => {
   if (!isMarked && /^[0-9a-f]{64}$/i.test(token)) {
     return Result.fail("this could be a token or a digest; write plain: or sha256: before it")
   }
-  // RFC 6750 section 2.1: nothing else can be sent
-  if (!/^[A-Za-z0-9\-._~+/]+=*$/.test(token)) {
+  if (!isBearerToken(token)) {
     return Result.fail(
       "a token is of letters, digits and -._~+/ (RFC 6750 section 2.1), and its name follows after a blank"
     )
@@ -70,6 +70,8 @@ export const parse = (text: string): Result.Result<ReadonlyArray<Entry>, Credent
   CredentialLines.read(text, parseLine)
 
 /**
+ * Tokens, as a policy asks for them.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -79,6 +81,8 @@ export interface BearerTokens {
 }
 
 /**
+ * Knows these tokens. It keeps keyed hashes of them, and not the tokens.
+ *
  * @category constructors
  * @since 0.1.0
  */

@@ -1,6 +1,6 @@
 /**
- * The names of clients and the addresses of names, as an access list asks for them: each look-up shared by all who ask for the
- * same, bounded in time, remembered for a while, and never a failure. What cannot be looked up has no address and no name.
+ * The names of clients and the addresses of names, as an access list asks for them. A look-up is shared by all who ask for the
+ * same, bounded in time and remembered for a while. It never fails: what cannot be looked up has no address and no name.
  *
  * @since 0.1.0
  */
@@ -21,6 +21,8 @@ import * as Semaphore from "effect/Semaphore"
 import { duration, number } from "../protocol/internal/option.ts"
 
 /**
+ * How long look-ups take and are remembered. Everything has a default.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -36,6 +38,8 @@ export interface Options {
 }
 
 /**
+ * Looks up names and addresses. A look-up that fails or takes too long gives an empty list.
+ *
  * @category services
  * @since 0.1.0
  */
@@ -67,6 +71,8 @@ interface Answer<A> {
 }
 
 /**
+ * The look-ups over a `Dns`.
+ *
  * @category constructors
  * @since 0.1.0
  */

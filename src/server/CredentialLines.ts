@@ -1,6 +1,6 @@
 /**
- * A file of credentials as its lines: those that say something, each with its number, which is what a mistake is told by. Nothing
- * of a line but a name is ever in a message. Pure.
+ * The lines of a file of credentials, without empty lines and remarks. A mistake is reported by the number of its line; of the
+ * line itself, no more than a name is ever in a message. Pure.
  *
  * @since 0.1.0
  */

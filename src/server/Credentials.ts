@@ -7,7 +7,7 @@
  */
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
-import { isToken } from "../protocol/internal/token.ts"
+import { isBearerToken, isToken } from "../protocol/internal/token.ts"
 import { Request } from "../protocol/OpeningHandshake.ts"
 
 /**
@@ -93,9 +93,6 @@ export const basic = (request: Request): Result.Result<Basic, Fault> => {
   })
 }
 
-/** RFC 6750 section 2.1: b64token. */
-const b64token = /^[A-Za-z0-9\-._~+/]+=*$/
-
 const tokensAt = (request: Request, source: TokenPlace): ReadonlyArray<string> => {
   if (source === "header") {
     const given = authorization(request, "bearer")
@@ -124,7 +121,7 @@ export const bearer = (
   const tokens = sources.flatMap((source) => tokensAt(request, source))
   const [token] = tokens
   if (token === undefined) return missing
-  return tokens.length > 1 || !b64token.test(token)
+  return tokens.length > 1 || !isBearerToken(token)
     ? malformed
     : Result.succeed(Redacted.make(token, { label: "token" }))
 }

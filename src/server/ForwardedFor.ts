@@ -1,9 +1,9 @@
 /**
- * Whose request it is that came through reverse proxies: `Forwarded` (RFC 7239) and `X-Forwarded-For`. Pure.
+ * The address of a client whose request came through reverse proxies: `Forwarded` (RFC 7239) and `X-Forwarded-For`. Pure.
  *
- * Each proxy writes behind what is there already whom it has the request from; what is there already may be anybody's invention.
- * So the header is read from its end: the address that the connection is from, if it is one of a trusted proxy, speaks for the last
- * entry; if that is a trusted proxy, too, for the one before it; and so on. The first that is not trusted is the client. From
+ * Each proxy appends the address that it has the request from to the header as it came, whose earlier entries anybody may have
+ * made up. So the header is read from its end: the last entry is believed if the connection comes from a trusted proxy; the entry
+ * before it is believed if the last one is a trusted proxy, too; and so on. The first that is not trusted is the client. From
  * addresses that are not trusted nothing is believed.
  *
  * @since 0.1.0
@@ -14,8 +14,8 @@ import { tokenCharacter } from "../protocol/internal/token.ts"
 import * as AccessList from "./AccessList.ts"
 
 /**
- * The headers that can say it. A server believes in one of them: a proxy writes the one that it knows, and hands on the other as
- * the client wrote it.
+ * The headers that can have it. A server believes only one of them: a proxy writes the one that it knows, and passes the other on
+ * as the client wrote it.
  *
  * @category models
  * @since 0.1.0
@@ -23,19 +23,21 @@ import * as AccessList from "./AccessList.ts"
 export type Header = "forwarded" | "x-forwarded-for"
 
 /**
+ * Whose header is believed, and which. Nothing has a default.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
   /** The addresses of the proxies, all of them that a request passes. Names in the list match nobody. */
   readonly trusted: AccessList.AccessList
-  /** Which header they write. It is the last of them that matters, which overwrites or extends it. */
+  /** Which header the proxies write. The last proxy is the one that matters: it overwrites or extends the header. */
   readonly header: Header
 }
 
 /**
- * One who has handed on a request (RFC 7239 section 6): an address, an identifier that hides one (`_` and a name), or nobody
- * that is known.
+ * A node that a request came through (RFC 7239 section 6): an address, an identifier that hides one (`_` and a name), or an
+ * unknown node.
  *
  * @category models
  * @since 0.1.0
@@ -59,8 +61,8 @@ const unknown: Node = { _tag: "Unknown" }
 const nodePattern = /^(?:\[([^[\]]*)\]|([^:]*)):(?:(\d{1,5})|_[\w.-]+)$/
 
 /**
- * Reads who one is (RFC 7239 section 6): `192.0.2.1`, `[2001:db8::1]:4711`, `_hidden`, `unknown`. An IPv6 address without brackets
- * is taken as well, since `X-Forwarded-For` has it so. What is none of these is nobody that is known.
+ * Reads a node (RFC 7239 section 6): `192.0.2.1`, `[2001:db8::1]:4711`, `_hidden`, `unknown`. An IPv6 address without brackets is
+ * taken as well, since `X-Forwarded-For` has it so. Anything else is an unknown node.
  *
  * @category decoding
  * @since 0.1.0
@@ -151,8 +153,7 @@ const entries = (header: Header, value: string): Result.Result<ReadonlyArray<str
 }
 
 /**
- * Those who handed on a request, the farthest first. An element of `Forwarded` that does not say for whom is for nobody that is
- * known.
+ * The nodes that a request came through, the farthest first. An element of `Forwarded` without `for` is an unknown node.
  *
  * @category decoding
  * @since 0.1.0
@@ -160,13 +161,13 @@ const entries = (header: Header, value: string): Result.Result<ReadonlyArray<str
 export const nodes = (header: Header, value: string): Result.Result<ReadonlyArray<Node>, string> =>
   Result.map(entries(header, value), (all) => all.map(node))
 
-/** Who is nobody that is known. It is no address, so that no list of addresses has it, and limits by address count it as one. */
+/** The name of an unknown client. It is not an address, so no list matches it; all unknown clients share one limit. */
 const nobody = "unknown"
 
 /**
- * The address of the client, given the one that the connection is from and the value of the header, if it came. A client that
- * trusted proxies do not name by an address is `unknown`, or its `_identifier`. Fails with what is wrong with a header that cannot
- * be read: to go on without it would be to take whoever wrote it for the proxy.
+ * The address of the client, given the address that the connection is from and the value of the header, if there is one. If
+ * trusted proxies do not give an address, it is `unknown`, or the client's `_identifier`. A header that cannot be read is a
+ * failure that says what is wrong: ignoring it would take the proxy for the client.
  *
  * @category decisions
  * @since 0.1.0

@@ -1,8 +1,8 @@
 /**
  * Users and passwords as Apache's `htpasswd -B` writes them: lines of `user:hash`, hashed with bcrypt and with nothing else. How
- * long a check takes says nothing about whether the user is known; how many are checked at a time, how many wait, and how much
- * one may cost are bounded, so that a flood of passwords cannot take the machine; and how many an address may get wrong for a
- * user, so that they cannot be guessed.
+ * long a check takes says nothing about whether the user is known. The number of checks at a time, the number that wait and the
+ * cost of one are bounded, so that a flood of passwords cannot overload the machine. So is the number of wrong passwords from one
+ * address for one user, so that passwords cannot be guessed.
  *
  * A password that was right is remembered for a while as a keyed hash, which is of no use outside of this process: the many
  * connections of one client are one check. bcrypt looks at the first 72 bytes of a password.
@@ -75,7 +75,7 @@ const parseLine =
   }
 
 /**
- * Reads a file's text. All of it has to be good: a line that is left out would be a user who wonders.
+ * Reads a file's text. Every line has to be good: to skip one would lock a user out without a word.
  *
  * @category decoding
  * @since 0.1.0
@@ -90,6 +90,8 @@ export const parse = (
   )
 
 /**
+ * How many checks there may be, and what is remembered of them. Everything has a default.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -119,6 +121,8 @@ export interface Options {
 }
 
 /**
+ * Users, as a policy asks for them.
+ *
  * @category models
  * @since 0.1.0
  */

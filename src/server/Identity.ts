@@ -23,6 +23,8 @@ export interface Proof {
 }
 
 /**
+ * Who a client is, by all that was proven.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -42,6 +44,8 @@ export interface Identity {
 export const anonymous: Identity = Object.freeze({ subject: undefined, proofs: Object.freeze([]) })
 
 /**
+ * The identity of these proofs; {@link anonymous} without any.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -67,7 +71,10 @@ export const provenBy = (identity: Identity, method: string): Proof | undefined 
   identity.proofs.find((proof) => proof.method === method)
 
 /**
- * Who sends the HTTP request that is being answered, where an access policy looks at those (`NodeHttpAccess`).
+ * Who sends the HTTP request that is being answered, where `NodeHttpAccess` puts an access policy before it.
+ *
+ * In a handler of a WebSocket server it is {@link anonymous}, whatever was proven: providing it there would cost memory for every
+ * connection. Such a handler finds the identity in `OpenRequest.identity`, with `WebSocketServer.layerRequests` or `runRequests`.
  *
  * @category references
  * @since 0.1.0

@@ -1,6 +1,6 @@
 /**
- * Asks an access policy about a client, and tells the log and the metrics why one is refused. A server has one for its
- * requests to upgrade; whoever serves other HTTP requests on the same port makes one for those.
+ * Asks an access policy about a client, and tells the log and the metrics why it is refused. A server has a judge for its
+ * requests to upgrade; another server of HTTP on the same port makes its own.
  *
  * @since 0.1.0
  */
@@ -16,6 +16,8 @@ import type { Identity } from "./Identity.ts"
 import * as Lines from "./internal/lines.ts"
 
 /**
+ * How long a policy may take.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -33,11 +35,13 @@ export interface Options {
 export interface Judge {
   /** Who the client is, or what it is answered. */
   readonly judge: (policy: Policy, client: Client) => Effect.Effect<Identity, Refusal>
-  /** Tells why a client is refused that was refused elsewhere, and gives the answer. */
+  /** Logs and counts a refusal that was decided elsewhere, and gives the answer to send. */
   readonly refuse: (denial: Denial, client: Pick<Client, "annotate" | "remoteAddress">) => Effect.Effect<Refusal>
 }
 
 /**
+ * A judge, which logs up to 20 refusals in a second.
+ *
  * @category constructors
  * @since 0.1.0
  */

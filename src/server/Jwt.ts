@@ -24,6 +24,8 @@ import type { Facts } from "./AccessPolicy.ts"
 import type { Key, Keys } from "./JwtKeys.ts"
 
 /**
+ * Which tokens are good. Only `keys` has no default.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -48,6 +50,8 @@ export interface Options {
 export type Claims = Readonly<Record<string, unknown>>
 
 /**
+ * Verifies tokens.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -91,6 +95,8 @@ const several = (value: string | ReadonlyArray<string>): string | Array<string> 
   typeof value === "string" ? value : [...value]
 
 /**
+ * Verifies tokens by these keys. Time is that of effect's `Clock`.
+ *
  * @category constructors
  * @since 0.1.0
  */

@@ -1,7 +1,8 @@
 /**
  * The keys that JSON Web Tokens are verified with: from PEM, a JWK or a JWK set (RFC 7517) as text, a shared secret, or the
- * address where an issuer publishes its set. What a key may verify is settled by its own kind when it is read, and never by the
- * token (RFC 8725 section 3.1): an RSA key takes RS* and PS*, a curve its own algorithm, a secret HS*, and nothing takes `none`.
+ * address where an issuer publishes its set. The kind of a key determines which algorithms it may verify, when it is read, and
+ * never the token (RFC 8725 section 3.1): an RSA key takes RS* and PS*, a curve its own algorithm, a secret HS*, and nothing
+ * takes `none`.
  *
  * @since 0.1.0
  */
@@ -16,6 +17,8 @@ import { duration } from "../protocol/internal/option.ts"
 import type * as BoundedGet from "./internal/boundedGet.ts"
 
 /**
+ * A key that verifies signatures.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -28,7 +31,7 @@ export interface Key {
 }
 
 /**
- * Gives the keys that a token may be signed with, by the algorithm and the name that it claims: none, if there are none.
+ * Finds the keys that a token may be signed with, by the algorithm and the name (`kid`) that it claims. There may be none.
  *
  * @category models
  * @since 0.1.0
@@ -38,7 +41,7 @@ export interface Keys {
 }
 
 /**
- * The keys cannot be had, or are none. The message says what was expected; nothing of a secret is in it.
+ * The keys cannot be loaded, or the text is no key. The message says what was expected; nothing of a secret is in it.
  *
  * @category errors
  * @since 0.1.0
@@ -196,6 +199,8 @@ export const secret = (value: Redacted.Redacted<string>): Effect.Effect<Keys, Jw
   Effect.flatMap(secretKey(new TextEncoder().encode(Redacted.value(value))), (key) => fixed([key]))
 
 /**
+ * When a published set is fetched. Everything has a default.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -217,8 +222,8 @@ const loopback = /^(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])$/
 
 /**
  * The keys that an issuer publishes (`jwks_uri`), fetched when the first token asks for them, and again when they are old or a
- * token names one that is not there. The address is https, or http of this machine: who can change the answer signs tokens.
- * Secrets in it are left out, since everyone knows them.
+ * token names one that is not there. The address must be https, or http on this machine: whoever can change the answer can sign
+ * tokens. Secret keys in the set are ignored, since they are public.
  *
  * @category constructors
  * @since 0.1.0

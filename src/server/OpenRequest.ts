@@ -21,12 +21,16 @@ import type { Peer, Proxied } from "./UpgradeListener.ts"
 export const Refusal = OpeningHandshake.Refusal
 
 /**
+ * Why a request is refused: see the class of the same name.
+ *
  * @category errors
  * @since 0.1.0
  */
 export type Refusal = OpeningHandshake.Refusal
 
 /**
+ * A request that waits for its answer. See the head of this module.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -34,7 +38,7 @@ export interface OpenRequest {
   /** What the client asked for, without the subprotocols that the server's access policy takes for tokens. */
   readonly request: OpeningHandshake.Request
   /**
-   * The address of the client, of which the listener's `proxyProtocol` and `forwarded` decide whose word is taken for it;
+   * The address of the client. The listener's `proxyProtocol` and `forwarded` say which proxies are believed about it.
    * `undefined` over a unix socket.
    */
   readonly remoteAddress: string | undefined
@@ -48,7 +52,7 @@ export interface OpenRequest {
   readonly acceptance: OpeningHandshake.Acceptance
   /** Answers 101 and gives the connection, which lives until the handler ends. */
   readonly accept: Effect.Effect<WebSocket, Socket.SocketError>
-  /** The same with an answer that the application had a hand in. */
+  /** The same, with a subprotocol and headers of the application's choice. */
   acceptWith(answer: Answer): Effect.Effect<WebSocket, Socket.SocketError>
   /** Adds to what the `AccessLog` says of it from then on, if there is one. */
   annotate(key: string, value: string): void
@@ -63,6 +67,6 @@ export interface OpenRequest {
 export interface Answer {
   /** One of the subprotocols that the client offered, or `undefined` for none, in place of the one that was negotiated. */
   readonly subprotocol?: string | undefined
-  /** More headers. Those of the handshake itself are not theirs to change. */
+  /** More headers. They cannot change those of the handshake itself. */
   readonly headers?: OpeningHandshake.ResponseHeaders | undefined
 }

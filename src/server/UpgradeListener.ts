@@ -45,8 +45,8 @@ export interface Proxied {
  * The two ends of a TCP connection, and what TLS found out about the other one. There is one such object for a connection,
  * from its acceptance on. The addresses are read when it is first asked for, and known when the connection is gone, too.
  *
- * Behind a load balancer that is believed (`proxyProtocol` of the listener) these are the ends of the client's connection to it,
- * from before anybody is asked about the client.
+ * Behind a trusted load balancer (`proxyProtocol` of the listener) these are the ends of the client's connection to the balancer,
+ * already when the first check asks for them.
  *
  * @category models
  * @since 0.1.0
@@ -75,8 +75,8 @@ export type Scheme = "ws" | "wss"
 export interface Upgrade {
   readonly request: OpeningHandshake.Request
   /**
-   * The address of the client, or of the proxy that speaks for it and is not believed; `undefined` where there is none (unix
-   * sockets). It is no address but `unknown` or a word with `_` if proxies that are believed say no more.
+   * The address of the client, or of a proxy in front of it that is not trusted; `undefined` if there is none (unix sockets). If
+   * trusted proxies do not give an address, it is `unknown` or an identifier that begins with `_`.
    */
   readonly remoteAddress: string | undefined
   /** The TCP connection that it came on, if it came on one. */
@@ -98,22 +98,22 @@ export interface Upgrade {
  * @since 0.1.0
  */
 export interface Ongoing {
-  /** Ends it, as the interruption of its fiber would have. */
+  /** Ends it, as interrupting its fiber would. */
   interrupt(): void
   /** Where its keeper has it. For the keeper alone to read and to write; -1 at first. */
   place: number
 }
 
 /**
- * Keeps what goes on when the handler's fiber has ended: who hands it on sees that end before the connection's.
+ * Keeps a connection whose handler's fiber has ended. Whoever hands it over sees the fiber end before the connection does.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Keeper<R> {
-  /** Has it waited for, and interrupted, as the fiber of a handler. */
+  /** From now on it is waited for and interrupted like the fiber of a handler. */
   keep(ongoing: Ongoing): void
-  /** Runs, in its place, what it goes on with, in a fiber. */
+  /** Runs the next effect in a fiber, which takes the place of the connection that was kept. */
   goOn(ongoing: Ongoing, next: Effect.Effect<unknown, unknown, R>): void
 }
 
@@ -167,6 +167,8 @@ export class ListenError extends Data.TaggedError("ListenError")<{
 }
 
 /**
+ * Where opening handshakes come from. For Node there is `NodeUpgradeListener`.
+ *
  * @category services
  * @since 0.1.0
  */
@@ -179,8 +181,8 @@ export class UpgradeListener extends Context.Service<
     /** Takes no more connections; those that are open go on, and handshakes that nobody decides about yet are cut off. */
     readonly stop: Effect.Effect<void>
     /**
-     * Runs the handler in a fiber of its own for each request; how it ends is its own business. Interrupting `run` interrupts
-     * these fibers and waits for them; requests that come while nothing runs are refused with 503. With a keeper, connections need no
+     * Runs the handler in a fiber of its own for each request, and ignores how it ends. Interrupting `run` interrupts these
+     * fibers and waits for them; requests that come while nothing runs are refused with 503. With a keeper, connections need no
      * fiber while nothing comes.
      */
     readonly run: <R>(

@@ -64,9 +64,9 @@ import { type Scheme, type Upgrade, UpgradeListener } from "./UpgradeListener.ts
  * @since 0.1.0
  */
 export interface Options extends OpeningHandshake.Policy, Limits.Options, Admission.Options, Judge.Options {
-  /** Who may come in, besides `origin`, and who that is: `OpenRequest.identity`. Default: everyone. */
+  /** Who may connect, in addition to `origin`. What it finds out about a client is `OpenRequest.identity`. Default: everyone. */
   readonly access?: AccessPolicy.Policy | undefined
-  /** The limits of `Admission.Options` as they are counted already, by a listener that has them, too. */
+  /** The counts of `Admission.Options`, if the listener has them already: both then count together. */
   readonly admission?: Admission.Admission | undefined
 }
 
@@ -77,8 +77,8 @@ export interface Options extends OpeningHandshake.Policy, Limits.Options, Admiss
  *   connection: 1000 after success, 1011 after a failure (which is logged), 1001 when `run` is interrupted.
  * - `runRequests` gives each request to the handler before it is answered: see {@link OpenRequest}.
  *
- * Both run until they are interrupted, and then wait until all connections are closed. Of several that run at a time, the one that
- * began last has the connections that come.
+ * Both run until they are interrupted, and then wait until all connections are closed. If several run at a time, the one that
+ * began last gets the new connections.
  *
  * @category services
  * @since 0.1.0
@@ -114,8 +114,8 @@ const checkPolicy = ({ origin, subprotocols }: OpeningHandshake.Policy): void =>
 const handlerFailed = "A WebSocket handler failed"
 
 /**
- * An option that cannot be one, such as a negative duration, is a defect that names it. Where there are a `Zlib` and an `AccessLog` in the
- * context, they are used.
+ * An invalid option, such as a negative duration, is a defect that names it. A `Zlib` and an `AccessLog` are used if they are in
+ * the context.
  *
  * @category constructors
  * @since 0.1.0
@@ -294,6 +294,17 @@ export const layerHandler = <R, E, _>(
   handler: (webSocket: WebSocket.WebSocket, request: OpeningHandshake.Request) => Effect.Effect<_, E, R>
 ): Layer.Layer<never, never, WebSocketServer | Exclude<R, Scope.Scope>> =>
   Layer.effectDiscard(Effect.forkScoped(WebSocketServer.use((server) => server.run(handler))))
+
+/**
+ * Runs a handler for each request to open a connection, before it is answered, for as long as the layer lives.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerRequests = <R, E, _>(
+  handler: (open: OpenRequest) => Effect.Effect<_, E | OpeningHandshake.Refusal, R>
+): Layer.Layer<never, never, WebSocketServer | Exclude<R, Scope.Scope>> =>
+  Layer.effectDiscard(Effect.forkScoped(WebSocketServer.use((server) => server.runRequests(handler))))
 
 /**
  * Logs the address once the server listens.

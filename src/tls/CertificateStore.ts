@@ -64,6 +64,8 @@ export const CertStoreType = {
 } as const
 
 /**
+ * One of the numbers of the types.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -196,6 +198,8 @@ export class NoUsablePrivateKey extends Data.TaggedError("NoUsablePrivateKey")<{
 }
 
 /**
+ * What is wrong with a store.
+ *
  * @category errors
  * @since 0.1.0
  */

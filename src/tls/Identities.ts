@@ -1,11 +1,11 @@
 /**
- * Who a server is to a client: the service that chooses the certificate, knowing what the client has said in its ClientHello.
+ * The certificates of a server: the service that chooses one for each client, by its ClientHello.
  *
  * - {@link one} has a single certificate for everybody.
  * - {@link several} chooses by the name that the client asks for (RFC 6066 section 3, RFC 9525 section 6: an exact name, then a
- *   wildcard of one label) and among those by what the client can use, so that RSA and ECDSA certificates may share a name. Where
- *   no name fits, all are chosen among, the first before the others.
- * - {@link reloading} does that with certificates of stores on disk, which it reads again when their files change.
+ *   wildcard of one label) and among those by what the client can use, so that RSA and ECDSA certificates may share a name. If no
+ *   certificate has the name, it chooses among all, the first before the others.
+ * - {@link reloading} does the same with certificates of stores on disk, which it reads again when their files change.
  *
  * @since 0.1.0
  */
@@ -71,11 +71,11 @@ export class Identities extends Context.Service<
     /** Chooses a certificate, which has to have its private key; `NoIdentity` ends the handshake with an alert. */
     readonly choose: (hello: ClientHello, client: Client) => Effect.Effect<Certificate, NoIdentity>
     /**
-     * The certificate, as long as `choose` gives this one to every client. A listener that wants nothing else of the hello then
-     * leaves it to TLS alone, which costs less. Default: there is none.
+     * The certificate, as long as `choose` gives this one to every client. A listener that needs nothing else of the ClientHello
+     * then does not read it, which costs less. Default: there is none.
      */
     readonly forAll?: (() => Certificate | undefined) | undefined
-    /** Reads the certificates again, if they come from somewhere. What is broken is refused, and the old one kept. */
+    /** Reads the certificates again, if they come from files. A broken one is refused, and the old one kept. */
     readonly reload: Effect.Effect<void, CertificateStore.CertificateStoreError>
   }
 >()("effect-websocket/tls/Identities") {}
@@ -103,7 +103,7 @@ export const make = (choose: Identities["Service"]["choose"]): Identities["Servi
 })
 
 /**
- * A certificate, and for which names it is.
+ * A certificate, and the names that it is for.
  *
  * @category models
  * @since 0.1.0
@@ -115,11 +115,13 @@ export interface Named {
 }
 
 /**
+ * What clients get that ask for another name. Everything has a default.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface SeveralOptions {
-  /** What a client gets that asks for none of the names, or for no name. Default: `choose`, among all certificates. */
+  /** What happens to a client that asks for another name, or for none. Default: `choose`, among all certificates. */
   readonly otherNames?: "choose" | "refuse" | undefined
 }
 
@@ -189,6 +191,8 @@ export interface Source extends CertificateStore.Store {
 }
 
 /**
+ * Where certificates come from, and when they are read again. Only `sources` has no default.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -261,9 +265,8 @@ interface Watched {
 }
 
 /**
- * Certificates of stores, read again when their files change or `reload` is run. All have to be there at first. Later, what
- * cannot be read or used is logged as an error and the one of before goes on serving; who has connected with it is not
- * disturbed either way.
+ * Certificates of stores, read again when their files change or `reload` is run. All have to be there at first. Later, one that
+ * cannot be read or used is logged as an error, and the previous one stays in use. Open connections are not affected.
  *
  * @category constructors
  * @since 0.1.0

@@ -1,7 +1,7 @@
 /**
- * Whether a certificate that is otherwise fine has been revoked: by its issuer's revocation lists (CRL, RFC 5280 section 5)
- * and by asking its issuer's responder (OCSP, RFC 6960). Both are off unless they are asked for: the addresses are whatever the
- * certificate says, and whoever checks connects there.
+ * Whether a certificate that is otherwise fine has been revoked: by its issuer's revocation lists (CRL, RFC 5280 section 5) and
+ * by asking its issuer's responder (OCSP, RFC 6960). Both are off by default, since a check connects to whatever addresses the
+ * certificate names.
  *
  * | mode | the certificate names a list or a responder | it names none |
  * | --- | --- | --- |
@@ -9,9 +9,9 @@
  * | `ifNamed` | it must say that the certificate is good | as if the check were off |
  * | `required` | it must say that the certificate is good | fails |
  *
- * Only addresses of `http:` count. All that comes from there is signed, and verified to be by the certificate's issuer or, with
- * OCSP, by whom that issuer has made its responder; signatures by SHA-1 and MD5 are not accepted. A responder's own certificate
- * is not checked for revocation, and neither are those of the issuers.
+ * Only addresses of `http:` count. Every answer has a signature, which is verified to be that of the certificate's issuer or,
+ * with OCSP, of a responder that the issuer has authorized; signatures by SHA-1 and MD5 are not accepted. A responder's own
+ * certificate is not checked for revocation, and neither are those of the issuers.
  *
  * @since 0.1.0
  */
@@ -53,6 +53,8 @@ import {
 export type Mode = "off" | "ifNamed" | "required"
 
 /**
+ * What is checked, and how much is fetched for it. Everything has a default: nothing is checked.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -80,7 +82,7 @@ export interface Options {
 const failed = (reason: RevocationErrorReason) => new RevocationError({ reason })
 
 /**
- * Whether somebody said that the certificate is good, or nobody was to be asked.
+ * `good`: a list or a responder said so. `unchecked`: there was nothing to ask.
  *
  * @category models
  * @since 0.1.0
@@ -88,6 +90,8 @@ const failed = (reason: RevocationErrorReason) => new RevocationError({ reason }
 export type Verdict = "good" | "unchecked"
 
 /**
+ * Checks whether certificates are revoked.
+ *
  * @category services
  * @since 0.1.0
  */
@@ -115,6 +119,8 @@ export interface Request {
 }
 
 /**
+ * A list or an answer could not be fetched.
+ *
  * @category errors
  * @since 0.1.0
  */

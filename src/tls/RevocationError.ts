@@ -1,6 +1,5 @@
 /**
- * Why a certificate is not to be accepted after it was checked for revocation: it has been revoked, or nobody could be made to
- * say that it has not.
+ * Why a certificate is refused after a check for revocation: it has been revoked, or nobody could confirm that it has not.
  *
  * @since 0.1.0
  */
@@ -113,6 +112,8 @@ export class BadSignature extends Data.TaggedError("BadSignature")<{
 }
 
 /**
+ * Why a certificate is not accepted.
+ *
  * @category errors
  * @since 0.1.0
  */

@@ -21,6 +21,8 @@ import type { Revocation } from "./Revocation.ts"
 import * as TlsSettings from "./TlsSettings.ts"
 
 /**
+ * How TLS is spoken with a target. Everything has a default.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -60,6 +60,8 @@ export interface Negotiated extends Pick<
 }
 
 /**
+ * The session of what was negotiated.
+ *
  * @category constructors
  * @since 0.1.0
  */

@@ -24,6 +24,8 @@ import * as SignatureSchemes from "./SignatureSchemes.ts"
 export const versions = ["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"] as const
 
 /**
+ * A version of TLS, by OpenSSL's name.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -343,3 +343,37 @@ describe("a directory of unix sockets", () => {
     })
   )
 })
+
+describe("the layers of sources", () => {
+  const said = Effect.flatMap(TokenSource.TokenSource, (source) => says(source, "ann"))
+
+  it.live("have the source of their name", () =>
+    Effect.gen(function* () {
+      const at = yield* folder
+      writeFileSync(at("ann"), "a:1")
+      assert.strictEqual(yield* Effect.provide(said, NodeTokenSource.layerDirectory({ path: at() })), "a:1")
+      // that is a file, and no socket
+      assert.isUndefined(yield* Effect.provide(said, NodeTokenSource.layerUnixDirectory({ path: at() })))
+      rmSync(at("ann"))
+      yield* Effect.acquireRelease(
+        Effect.callback<Net.Server>((resume) => {
+          const server = Net.createServer().listen({ path: at("ann") }, () => resume(Effect.succeed(server)))
+        }),
+        (server) => Effect.callback<void>((resume) => void server.close(() => resume(Effect.void)))
+      )
+      assert.strictEqual(
+        yield* Effect.provide(said, NodeTokenSource.layerUnixDirectory({ path: at() })),
+        `unix:${at("ann")}`
+      )
+    })
+  )
+
+  it.live("fail where there is no directory", () =>
+    Effect.gen(function* () {
+      const path = (yield* folder)("none")
+      for (const layer of [NodeTokenSource.layerDirectory, NodeTokenSource.layerUnixDirectory]) {
+        assert.match((yield* Effect.flip(Effect.provide(said, layer({ path })))).message, /^there is no directory /)
+      }
+    })
+  )
+})

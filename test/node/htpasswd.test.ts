@@ -8,6 +8,7 @@ import { execFileSync } from "node:child_process"
 import { existsSync } from "node:fs"
 import * as Bcrypt from "../../src/node/internal/bcrypt.ts"
 import * as NodeBearerTokens from "../../src/node/NodeBearerTokens.ts"
+import { FileError } from "../../src/node/NodeFileError.ts"
 import * as NodeHtpasswd from "../../src/node/NodeHtpasswd.ts"
 import * as NodeJwtKeys from "../../src/node/NodeJwtKeys.ts"
 import * as NodeTokenSource from "../../src/node/NodeTokenSource.ts"
@@ -104,7 +105,10 @@ describe.skipIf(missing !== undefined)(`NodeHtpasswd${missing === undefined ? ""
         ["none", "ENOENT"],
         [".", "no regular file"]
       ] as const) {
-        const { message } = yield* Effect.flip(NodeHtpasswd.make({ file: path(file) }))
+        const error = yield* Effect.flip(NodeHtpasswd.make({ file: path(file) }))
+        assert.instanceOf(error, FileError)
+        assert.strictEqual(error.file, path(file))
+        const { message } = error
         assert.include(message, says)
         assert.include(message, path(file))
       }

@@ -1,11 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Stream } from "effect"
+import { Deferred, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as Telemetry from "../../src/connection/Telemetry.ts"
 import type { WebSocket } from "../../src/connection/WebSocket.ts"
 import { lost } from "../../src/connection/WebSocketError.ts"
 import * as Opcode from "../../src/protocol/Opcode.ts"
 import { type OpenRequest, Refusal } from "../../src/server/OpenRequest.ts"
+import { layerRequests, WebSocketServer } from "../../src/server/WebSocketServer.ts"
 import { close, settled, shown, text } from "../connection/connected.ts"
 import { counting } from "../connection/metrics.ts"
 import { memoryServer } from "./memory-listener.ts"
@@ -161,6 +162,30 @@ describe("run", () => {
       yield* TestClock.adjust("10 seconds")
       yield* Fiber.join(stopping)
       assert.strictEqual(end.held(), 0)
+    })
+  )
+})
+
+describe("layerRequests", () => {
+  it.effect("gives each request to the handler for as long as the layer lives", () =>
+    Effect.gen(function* () {
+      const { open, server } = yield* memoryServer()
+      const layer = layerRequests(
+        Effect.fnUntraced(function* ({ accept, request }) {
+          if (request.path !== "/room") return yield* new Refusal({ status: 404, reason: "There is no such room." })
+          yield* Effect.flatMap(accept, echo)
+        })
+      )
+      const scope = yield* Scope.make()
+      yield* Layer.buildWithScope(Layer.provide(layer, Layer.succeed(WebSocketServer)(server)), scope)
+      yield* settled
+      assert.strictEqual((yield* Effect.flip((yield* open({ target: "/" })).answer)).status, 404)
+      const { answer, peer } = yield* open({ target: "/room" })
+      yield* answer
+      yield* peer.send(text("hello"))
+      assert.deepStrictEqual(shown(yield* peer.next), [Opcode.text, "hello"])
+      yield* Effect.forkChild(Scope.close(scope, Exit.void))
+      assert.deepStrictEqual(shown(yield* peer.next), [Opcode.close, 1001, ""])
     })
   )
 })

@@ -11,6 +11,7 @@
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { constVoid } from "effect/Function"
 import * as Metric from "effect/Metric"
 import * as NetAddress from "effect/net/NetAddress"
 import * as Option from "effect/Option"
@@ -18,7 +19,6 @@ import type * as Scope from "effect/Scope"
 import { fork, type ChildProcess } from "node:child_process"
 import * as Net from "node:net"
 import * as Listen from "../../node/internal/listen.ts"
-import { ignoreError } from "../../node/internal/upgrade.ts"
 import type * as NodeWebSocketServer from "../../node/NodeWebSocketServer.ts"
 import type { ListenError } from "../../server/UpgradeListener.ts"
 import { type Task, type ToFirst, type ToWorker, variable, WorkersError } from "./channel.ts"
@@ -305,7 +305,7 @@ export const make = Effect.fnUntraced(function* (plan: Plan): Effect.fn.Return<F
   const spread = new Spread<Net.Socket>()
   const children = new Set<Child>()
   const server = Net.createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => {
-    socket.on("error", ignoreError)
+    socket.on("error", constVoid)
     spread.give(socket)
   })
   yield* Effect.addFinalizer(() =>

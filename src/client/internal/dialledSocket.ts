@@ -1,5 +1,5 @@
 /**
- * A client as effect's `Socket`, by the contract of that: to acquire the reader connects, and to acquire it again connects anew. Who writes
+ * A client as effect's `Socket`, with its contract: acquiring the reader connects, and acquiring it again connects anew. A writer
  * waits as long as there is no connection, also if the last one has just ended.
  */
 import * as Effect from "effect/Effect"

@@ -1,6 +1,6 @@
 /**
- * A client's request, checked: what would break the head, or is the handshake's own, is a mistake of whoever asked for it, and is told
- * without a value that may be a secret.
+ * A client's request, checked. A header that would break the head, or that the handshake itself sets, is the caller's mistake; the
+ * message does not show its value, which may be a secret.
  */
 import * as Result from "effect/Result"
 import { shown } from "../../protocol/internal/shown.ts"
@@ -42,7 +42,7 @@ export const headersOf = (asked: {
   /** The handshake's own, made when the subprotocols are known to be some. */
   readonly handshake: () => Readonly<Record<string, string>>
   readonly subprotocols: ReadonlyArray<string> | undefined
-  /** What comes later goes before what comes first; the credentials of the URL are asked for with the last of them. */
+  /** Later entries override earlier ones. The URL's credentials override all but the last entry. */
   readonly given: ReadonlyArray<ResponseHeaders | undefined>
 }): Result.Result<ResponseHeaders, string> => {
   const { address, given, handshake, subprotocols = [] } = asked

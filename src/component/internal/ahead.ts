@@ -1,7 +1,7 @@
 /**
  * What a connection receives, batch by batch, with a way to read on while a listener holds the reading up: a listener that waits
- * for a pong would wait for what comes behind itself. What is read ahead is kept, in order, for the reading that goes on later;
- * it ends where something was decided (a Close frame), and at a megabyte.
+ * for a pong would otherwise wait for something behind its own event. Batches that are read ahead are kept, in order, until the
+ * reading goes on; reading ahead stops at a Close frame or a violation, and at a megabyte.
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
@@ -32,7 +32,7 @@ export class Ahead {
     this.fork = fork
   }
 
-  /** Gives out every batch until the end, in order; waits after each for what `give` gives, if that is anything. */
+  /** Gives every batch to `give` until the end, in order, and waits after each for the effect that it returns, if any. */
   flow(give: (batch: Batch) => Wait): Effect.Effect<void, WebSocketError> {
     const flowing = this.connection.inbound.flowEvents(this.way, {
       receive: (batch) => {
@@ -51,7 +51,7 @@ export class Ahead {
     return this.kept.length === 0 && this.reading === undefined
   }
 
-  /** Gives out what was read ahead. Who still reads ahead brings the next batch, or finds the end that every further pull gives. */
+  /** Gives out the batches that were read ahead. If somebody still reads ahead, the next batch, or the end, comes from there. */
   private catchUp(give: (batch: Batch) => Wait): Effect.Effect<void> {
     return Effect.suspend(() => {
       const batch = this.kept.shift()
@@ -63,7 +63,7 @@ export class Ahead {
     })
   }
 
-  /** Reads on while the effect runs, and to the end of the read at hand: to break one off could lose what it brought. */
+  /** Reads on while the effect runs, and finishes the read that is under way: interrupting it could lose bytes. */
   during<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> {
     return Effect.suspend(() => {
       this.readers++

@@ -1,6 +1,6 @@
 /**
- * What both components are: properties and settings, listeners of events, and the connections of however many times of
- * listening. Everything runs in one runtime of the component's own, and ends with it.
+ * What both components have: properties and settings, listeners of events, and the connections, also those from before listening
+ * began again. Everything runs in one runtime of the component's own, and ends with it.
  */
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
@@ -131,7 +131,7 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
 
   /**
    * Reads or writes a setting: `NAME`, `NAME=VALUE`, `NAME[connectionId]` or `NAME[connectionId]=VALUE`; gives its value. Names
-   * may be in any case. Throws 10022 for a setting or a value that there is not, and says what there is.
+   * may be in any case. Throws 10022 for an unknown setting or a value that it does not accept; the message says what there is.
    */
   config(configurationString: string): string {
     return this.host.store.config(configurationString)
@@ -215,7 +215,7 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
       : Effect.flatMap(Effect.provideContext(allowed, context), (accept) => this.ask(peer, accept))
   }
 
-  /** What the listeners of ConnectionRequest say, who are told what the lists do. */
+  /** The decision of the listeners of ConnectionRequest, whose event is preset with that of the lists. */
   private ask(peer: Peer, accept: boolean): Effect.Effect<boolean> {
     const { emitter } = this.host
     if (!emitter.has("ConnectionRequest")) return Effect.succeed(accept)
@@ -374,10 +374,10 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
   }
 }
 
-/** What the system waits before a probe if nobody says how long, in milliseconds: it takes no interval without a time. */
+/** The system's default time before a probe, in milliseconds: an interval cannot be set without a time. */
 const keepAliveTime = 7_200_000
 
-/** Of the two settings, 0 is what the system does; between probes that is a second where a time is set, as the documents have it. */
+/** For both settings, 0 is the system's default. If a time is set, the default interval is a second, as the documents say. */
 const keepAlive = (time: number, interval: number) =>
   time === 0 && interval === 0 ? {} : { time: time || keepAliveTime, interval: interval || 1000 }
 

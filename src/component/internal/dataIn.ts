@@ -1,6 +1,4 @@
-/**
- * The events of what comes: their text and bytes are made when they are asked for, and are the listener's own.
- */
+/** The DataIn events. Their text and bytes are made when they are read, and belong to the listener. */
 import { Copies } from "../../connection/internal/copies.ts"
 import type { DataInEvent, PingEvent } from "../Events.ts"
 import { showsAs } from "./shown.ts"

@@ -1,8 +1,8 @@
 /**
- * A message whose sender waits for it. It begins when nothing that was sent before is unsent any more; before that it can be taken
- * back, and nothing of it is sent then. Once it has begun it must be completed, since frames cannot be taken back: if nobody waits any
- * longer it goes on by itself, from a copy of what is left of it. So what waits in the process is never more than one message that
- * somebody gave up.
+ * A message whose sender waits for it. It begins when everything that was sent before it has gone out; before that it can be
+ * taken back, and nothing of it is sent then. Once it has begun it must be completed, since frames cannot be taken back: if
+ * nobody waits any longer it goes on by itself, from a copy of what is left of it. So what waits in the process is never more
+ * than one message that somebody gave up.
  */
 import * as Effect from "effect/Effect"
 import type { Connection } from "../../connection/internal/connection.ts"
@@ -54,7 +54,7 @@ export class Delivery {
     return length === 1 && outbound.isFree && unsent === 0 && (!isCompressed || fits(piece!.payload, compressedAtOnce))
   }
 
-  /** The same as `run` for one that is simple, which nobody needs to go on with. */
+  /** The same as `run` for a simple delivery, which nobody needs to complete. */
   get step(): Effect.Effect<void, WebSocketError> {
     const { connection } = this
     const sent = this.give(this.pieces[0]!)
@@ -74,7 +74,7 @@ export class Delivery {
     return this.isLent && (this.connection.isCompressed || piece.payload.length > copyThreshold) ? copied(piece) : piece
   }
 
-  /** Its sender has given it up: what is left of it, if it has begun, is copied. */
+  /** Its sender no longer waits: if it has begun, the rest is copied. */
   leave(): void {
     if (!this.isLent) return
     this.isLent = false

@@ -17,7 +17,7 @@ export class Emitter<Events> {
     this.failed = failed
   }
 
-  /** A name that nobody fires is taken, as Node's emitters take it: editions of the original differ in their events. */
+  /** Unknown names are accepted, as by Node's emitters: editions of the original differ in their events. */
   on<N extends keyof Events>(name: N, listener: Listener<Events[N]>): void {
     checkListener(name, listener)
     this.listeners.set(name, [...(this.listeners.get(name) ?? []), listener])
@@ -89,7 +89,7 @@ export class Emitter<Events> {
   }
 }
 
-/** What `once` was given, so that `off` finds it. */
+/** The listener that `once` was given, so that `off` finds it. */
 const originals = new WeakMap<Listener<never>, Listener<never>>()
 
 /** Not every caller has types. */

@@ -1,6 +1,6 @@
 /**
- * How a connection's messages are given out, by the settings: in pieces of what InBufferSize was when it opened, as the buffer of its
- * socket is, and whole as BufferMessage says when they come.
+ * How a connection's messages are given out, by the settings: in pieces of InBufferSize as it was when the connection opened,
+ * like the buffer of its socket, and whole if BufferMessage is set when they come.
  */
 import type { Gathering } from "../../protocol/MessageEvent.ts"
 import type { Store } from "../Settings.ts"

@@ -17,7 +17,7 @@ export interface Host<Events extends CommonEvents> {
   log(of: Logged | undefined, level: 1 | 2 | 3, message: string, type?: LogEvent["logType"]): void
   /** Fires the Error event; a failure that has a code of its own keeps it. */
   report(of: Logged | undefined, cause: unknown, otherwise: Code): void
-  /** The same for what was asked for and failed: if nobody listens it is a warning of the process. */
+  /** The same for a failure of something that was asked for: if nobody listens it is a warning of the process. */
   failed(of: Logged | undefined, cause: unknown, otherwise: Code): void
 }
 

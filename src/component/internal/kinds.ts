@@ -14,7 +14,7 @@ export interface Kind<A> {
   readonly is: (value: unknown) => value is A
 }
 
-/** A kind of value that is written as text. `acceptsText` is what it accepts of that, if it is not the same. */
+/** A kind of value that is written as text. `acceptsText` says which texts it accepts, if that differs from `accepts`. */
 export interface TextKind<A> extends Kind<A> {
   readonly acceptsText?: string
   readonly parse: (text: string) => A | undefined

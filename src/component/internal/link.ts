@@ -1,6 +1,4 @@
-/**
- * A connection as both components know it: who is at the other end, what it asked for, and how it ends.
- */
+/** A connection as both components know it: the client, its request, and how it ends. */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { Connection } from "../../connection/internal/connection.ts"
@@ -102,8 +100,8 @@ export abstract class Link<Events extends CommonEvents = CommonEvents> implement
   abstract get landed(): Effect.Effect<void>
 
   /**
-   * Disconnect. It is done when the connection is, and its events too unless one of them is what calls; a listener that does not end is
-   * not waited for longer than the client may be.
+   * Disconnects. It is done when the connection has ended and its events have fired, except when it is called from one of them. A
+   * listener that does not end is waited for no longer than the client would be.
    */
   async disconnect(signal: AbortSignal | undefined): Promise<void> {
     // nothing is begun then: what comes is still given out

@@ -47,7 +47,7 @@ export class Listening {
     return this.released.promise
   }
 
-  /** Listens no more. What is open goes on, and the rest is released after it. */
+  /** Stops listening. Open connections go on; everything else is released after the last of them. */
   get stop(): Effect.Effect<void> {
     return Effect.andThen(
       this.stopListening,

@@ -102,7 +102,7 @@ export interface Decline {
   readonly error: ComponentError | undefined
 }
 
-/** What an answer says of its own body and end, which is not the listener's to say. */
+/** Headers about the body and the end of the answer, which a listener cannot set. */
 const framing = /^(connection|content-length|content-type|transfer-encoding)$/i
 
 const refusalOf = (status: number, headers: ResponseHeaders) =>
@@ -114,7 +114,7 @@ const refusalOf = (status: number, headers: ResponseHeaders) =>
 
 const failed = (error: ComponentError): Decline => ({ refusal: internalError, error })
 
-/** What a client is told when a listener failed, or decided what cannot be. */
+/** The answer to a client when a listener failed, or made an invalid decision. */
 export const internalError = new Refusal({ status: 500, reason: "The server failed to handle the request." })
 
 /** RFC 9110 section 5.1 and 5.5: a token, and a value of ASCII without control characters, as new ones are to be. */

@@ -1,6 +1,4 @@
-/**
- * A connection of the proxy: its forward host, and how what that sends becomes messages.
- */
+/** A connection of the proxy: its forward host, and how the bytes of that become messages. */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type { NonEmptyReadonlyArray } from "effect/Array"

@@ -27,8 +27,8 @@ import type { GoesOn } from "./waiting.ts"
 const defaultQueue = 65536
 
 /**
- * What may wait to be compressed, in bytes. It waits for a thread and not for the client, so OutBufferSize says nothing of it: without
- * compression the system has it at once, and takes about as much of a connection that is idle.
+ * How many bytes may wait to be compressed. They wait for a thread and not for the client, so OutBufferSize does not apply to
+ * them: without compression the system would take them at once, about as many as it takes of an idle connection.
  */
 const compressing = 4 * 1024 * 1024
 
@@ -145,8 +145,8 @@ export class Sending {
   }
 
   /**
-   * Until nothing is unsent, unlike `flushed` for any number of times that nobody waits to the end of: the transport keeps a wait that
-   * was given up.
+   * Waits until nothing is unsent. Unlike `flushed` it may be interrupted any number of times: the transport keeps a wait of
+   * `flushed` that was given up.
    */
   get empty(): Effect.Effect<void, WebSocketError> {
     return Effect.suspend(() =>
@@ -298,7 +298,7 @@ export class Sending {
     return this.landing === undefined ? Effect.void : Effect.asVoid(Fiber.await(this.landing))
   }
 
-  /** Does what does not wait, unless too much waits already. */
+  /** Starts a send that does not wait, unless too much waits already. */
   private launch(frame: Effect.Effect<void, unknown>, signal: AbortSignal | undefined): void {
     mustGoOn(signal)
     if (this.isFull()) {

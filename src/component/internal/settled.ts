@@ -1,4 +1,2 @@
-/**
- * The promise of what is done already. It is one for all, so that who is given it knows without waiting.
- */
+/** The promise of a call that is done already. There is only one, so that a caller recognizes it without waiting. */
 export const settled: Promise<void> = Promise.resolve()

@@ -50,7 +50,7 @@ export class Telling<Events extends CommonEvents> {
     void (of === undefined ? emit() : of.turns.take(emit))
   }
 
-  /** The same for what was asked for and failed: if nobody listens it is a warning of the process. */
+  /** The same for a failure of something that was asked for: if nobody listens it is a warning of the process. */
   failed(of: Logged | undefined, cause: unknown, otherwise: Code): void {
     if (this.emitter.has("Error") || this.logs(1)) this.report(of, cause, otherwise)
     else process.emitWarning(fromUnknown(cause, otherwise))

@@ -4,6 +4,7 @@
  */
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import * as Effect from "effect/Effect"
+import { constVoid } from "effect/Function"
 import * as Stream from "effect/Stream"
 import { createReadStream } from "node:fs"
 import { stat } from "node:fs/promises"
@@ -50,7 +51,7 @@ export class Transfer {
     this.source = source
     this.closes = closes
     // it may fail before its turn comes; who reads it then is told
-    if (source instanceof Readable) source.on("error", ignore)
+    if (source instanceof Readable) source.on("error", constVoid)
   }
 
   /** A file, of which at most `size` bytes are read at a time. It must be there when its turn comes. */
@@ -117,11 +118,9 @@ export class Transfer {
     const { source } = this
     // who begins to read it closes it too
     if (source !== undefined && this.closes && !this.isBegun) void close(source)
-    if (source instanceof Readable) source.off("error", ignore)
+    if (source instanceof Readable) source.off("error", constVoid)
   }
 }
-
-const ignore = () => {}
 
 const isSource = (source: unknown): boolean =>
   typeof source === "object" && source !== null && Symbol.asyncIterator in source

@@ -2,7 +2,7 @@
  * Turns of one connection: its events are given one after the other, each when the listeners of the one before are done.
  */
 
-/** What may wait for its turn besides what its giver waits for: log lines, of which the later ones are dropped. */
+/** How many tasks may wait for their turn that nobody waits for: log lines, of which the later ones are dropped. */
 const maxWaiting = 1024
 
 export class Turns {
@@ -38,7 +38,7 @@ export class Turns {
     return this.run(task)
   }
 
-  /** The same for what nobody waits for and can do without, if too much waits. */
+  /** The same for a task that nobody waits for, which is dropped if too many wait. */
   offer(task: () => unknown): void {
     if (this.waiting !== undefined && this.waiting.length >= maxWaiting) return
     void this.take(task)

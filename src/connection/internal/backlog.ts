@@ -1,7 +1,7 @@
 /**
- * What was read and is not given out yet: messages that are still compressed, and what came with pings, which are answered first.
- * Messages are inflated a portion at a time and by one fiber at a time, in their order, since the window of each is made of those
- * before it. An interruption leaves them here, those that are inflated and those that are not.
+ * Messages that were read and are not delivered yet: those that are still compressed, and those that came with pings, which are
+ * answered first. Messages are inflated a portion at a time and by one fiber at a time, in their order, since the window of each
+ * is made of those before it. An interruption leaves them here, those that are inflated and those that are not.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -19,8 +19,8 @@ export interface Opened {
   readonly size: number
 }
 
-/** What may be given out now, and what is wrong with the message behind it, if anything. */
-export interface Portion {
+/** The messages that may be delivered now, and the fault of the message after them, if it has one. */
+interface Portion {
   readonly ready: ReadonlyArray<Item>
   readonly error: ProtocolError | undefined
 }
@@ -53,7 +53,7 @@ export class Backlog {
     this.items = []
   }
 
-  /** Takes the next portion; `undefined` if somebody else is at it. */
+  /** Takes the next portion; `undefined` if another fiber is inflating it. */
   get portion(): Effect.Effect<Portion | undefined> {
     return Effect.suspend(() => {
       let isMine = false

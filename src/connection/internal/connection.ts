@@ -32,7 +32,7 @@ import type { ItemPull } from "./items.ts"
 import { whole } from "./memory.ts"
 import * as Now from "./now.ts"
 import { type FragmentsOptions, type Gate, Outbound } from "./outbound.ts"
-import { bounded, type Slow } from "./patience.ts"
+import { bounded, brief, type Slow } from "./patience.ts"
 import { Pings } from "./pings.ts"
 import type { Terms } from "./terms.ts"
 import { toSocket } from "./toSocket.ts"
@@ -76,9 +76,9 @@ export class Connection implements Owner, Gate, Slow {
   declare private pings: Pings | undefined
   /** We went without waiting for the peer: that its bytes end then is no loss of the connection. */
   declare hasLeft: true | undefined
-  /** What `abort` says the end was, in place of the loss of the transport that it brings about. */
+  /** The reason that `abort` gives for the end. It replaces the loss of the transport, which `abort` itself causes. */
   declare private aborted: WebSocketError | undefined
-  /** What is left of a client's connection behind a closing handshake that is done. */
+  /** The end of a client's connection after its closing handshake. */
   declare private leaving: Fiber.Fiber<void> | undefined
   /** The Close frame that went first, if it was ours. */
   declare begun: CloseCode.CloseStatus | undefined
@@ -254,17 +254,14 @@ export class Connection implements Owner, Gate, Slow {
     return options?.wait === false ? this.leave(code, reason) : this.shutdown({ code, reason })
   }
 
-  /** Says Close and goes: what was sent is still delivered, and no answer is waited for. The end of the scope waits for both. */
+  /** Sends a Close frame and does not wait for the answer: everything that was sent is still delivered, behind this. */
   private leave(code: number, reason: string): Effect.Effect<void> {
     return Effect.andThen(
       this.beginClose({ code, reason }),
       Effect.suspend(() => {
         this.hasLeft = true
         this.settle({ code, reason, wasClean: false })
-        const { closeTimeout } = this.limits
-        // to destroy what is unread would destroy what is unsent, too
-        const gone = this.ends.leave?.(closeTimeout) ?? this.ends.destroy(closeTimeout)
-        return Effect.map(Effect.forkDetach(gone, { startImmediately: true }), (left) => void (this.leaving = left))
+        return this.leaveBehind(brief(this.flushed, this.lastEnd))
       })
     )
   }
@@ -296,7 +293,7 @@ export class Connection implements Owner, Gate, Slow {
     return Effect.suspend(() => Effect.andThen(Telemetry.limitHit("closeTimeout"), this.abort(peerTimeout("close"))))
   }
 
-  /** Takes a step of the closing handshake, and sends the Close frame that is due; gives what is to be waited for, if anything. */
+  /** Takes a step of the closing handshake, and sends the Close frame that is due. Returns what there is to wait for, if anything. */
   private advance(event: ConnectionState.Event): Now.Wait {
     const { send, state } = ConnectionState.step(this.state, event)
     this.state = state
@@ -329,10 +326,12 @@ export class Connection implements Owner, Gate, Slow {
 
   /** Waits for the server's end of the byte stream, bounded, and then is gone. */
   private get beginLeaving(): Effect.Effect<void> {
-    const gone = Effect.andThen(
-      bounded(this, pullToEnd(this.inbound.reader), Effect.void),
-      this.ends.destroy(this.limits.closeTimeout)
-    )
+    return this.leaveBehind(bounded(this, pullToEnd(this.inbound.reader), Effect.void))
+  }
+
+  /** Goes on with what is left of a connection that is over; the end of its scope waits for that. */
+  private leaveBehind(rest: Effect.Effect<void>): Effect.Effect<void> {
+    const gone = Effect.andThen(rest, this.ends.destroy(this.limits.closeTimeout))
     return Effect.map(Effect.forkDetach(gone), (leaving) => void (this.leaving = leaving))
   }
 
@@ -374,7 +373,7 @@ export class Connection implements Owner, Gate, Slow {
     })
   }
 
-  /** Has one told, in place of who was to be told before, once it is known how the connection ended. */
+  /** Sets who is told, once, how the connection ended; it replaces the one that was set before. */
   onSettled(who: Settling | undefined): void {
     this.settling = this.info === undefined ? who : undefined
     if (this.info !== undefined) who?.settled()
@@ -405,20 +404,20 @@ export class Connection implements Owner, Gate, Slow {
     )
   }
 
-  /** The end of the byte stream: to destroy what is unread would destroy what is unsent too, so the peer ends its side first. */
+  /** Ends the byte stream. The peer ends its side first, since destroying a stream with unread bytes would lose unsent ones, too. */
   private endTransport(): Effect.Effect<void> {
-    const { ends } = this
-    const { closeTimeout } = this.limits
-    if (this.transportLost) return ends.destroy(closeTimeout)
-    if (this.leaving !== undefined) return Effect.asVoid(Fiber.await(this.leaving))
-    if (ends.leave !== undefined && !this.inbound.reading) return ends.leave(closeTimeout)
-    return ends.end.pipe(
-      Effect.andThen(bounded(this, this.drain, Effect.void)),
-      Effect.andThen(ends.destroy(closeTimeout))
-    )
+    if (this.transportLost) return this.ends.destroy(this.limits.closeTimeout)
+    return this.leaving === undefined ? this.lastEnd : Effect.asVoid(Fiber.await(this.leaving))
   }
 
-  /** Reads the transport to its end, behind whoever reads still; what comes now belongs to no frame. */
+  private get lastEnd(): Effect.Effect<void> {
+    const { ends } = this
+    const { closeTimeout } = this.limits
+    if (ends.leave !== undefined && !this.inbound.reading) return ends.leave(closeTimeout)
+    return Effect.andThen(Effect.andThen(ends.end, bounded(this, this.drain, Effect.void)), ends.destroy(closeTimeout))
+  }
+
+  /** Reads the transport to its end, after any reader that is still there. The bytes that come now belong to no frame. */
   private get drain(): Effect.Effect<void> {
     return Effect.andThen(this.inbound.discard, pullToEnd(this.inbound.reader))
   }

@@ -1,5 +1,6 @@
 /**
- * What a read of a connection has decided, and who acts upon it: at the next pull, behind all that came before.
+ * A Close frame, a violation or the end that a read came upon. It is acted upon at the next pull, after everything before it was
+ * delivered.
  */
 import type * as Effect from "effect/Effect"
 import type * as Socket from "effect/socket/Socket"
@@ -12,7 +13,7 @@ export interface Owner {
   /** Pings came, in this order. Must not wait: the peer may be waiting for us to read. */
   answerPings(payloads: ReadonlyArray<Uint8Array>): Effect.Effect<void>
   pongReceived(payload: Uint8Array): void
-  /** The peer's fault; gives what every further pull gives. */
+  /** The peer broke the protocol. Returns the result of every further pull. */
   violated(error: ProtocolError): ItemPull
   closeReceived(status: CloseStatus): ItemPull
   transportEnded(error: Socket.SocketError): ItemPull

@@ -1,6 +1,4 @@
-/**
- * How a connection ends: what is said of it, and what is done at the end, once.
- */
+/** How a connection ends: the status that is sent, and what is done once at the end. */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -16,11 +14,11 @@ export const limitKinds: ReadonlySet<string> = new Set([
   "TooManyControlFrames"
 ])
 
-/** Reads for nobody, to the end of the byte stream. */
+/** Reads to the end of the byte stream and discards everything. */
 export const pullToEnd = ({ pull }: Reader): Effect.Effect<void> =>
   Effect.ignore(Effect.forever(pull, { disableYield: true }))
 
-/** What the peer is told of how the use of a connection ended. */
+/** The close status for how the use of a connection ended. */
 export const statusOf = (exit: Exit.Exit<unknown, unknown>): CloseCode.CloseStatus => ({
   code: Exit.isSuccess(exit)
     ? CloseCode.normal
@@ -30,7 +28,7 @@ export const statusOf = (exit: Exit.Exit<unknown, unknown>): CloseCode.CloseStat
   reason: ""
 })
 
-/** Does something the first time, and only ends from then on: it is what every further pull gives. */
+/** Runs `first` once, and gives `end` each time: the result of every pull from then on. */
 export const once = (first: Effect.Effect<void>, end: ItemPull): ItemPull => {
   let isDone = false
   return Effect.suspend(() => {

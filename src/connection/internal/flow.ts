@@ -1,6 +1,6 @@
 /**
- * A reader of a connection that takes each batch in the turn that brings it (`Transport.flow`), as long as nothing is to be waited
- * for and nobody else wants to read; otherwise it goes the way of a pull. It is run by a fiber, or waits without one (`parked.ts`).
+ * A reader of a connection that takes each batch in the turn that brings it (`Transport.flow`), as long as there is nothing to
+ * wait for and nobody else wants to read. Otherwise it pulls. It is run by a fiber, or waits without one (`parked.ts`).
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
@@ -20,33 +20,33 @@ export interface Batches {
   beginRead(way: Way): ItemPull | undefined
   /** Whether there is nothing else to do. */
   readonly mayBegin: boolean
-  /** What the source is made of, which may be able to do more. */
+  /** The reader beneath the source, which may be able to do more. */
   readonly reader: Transport.Reader
   endTurn(): void
   /** How many turns have ended. */
   readonly turns: number
-  /** What chunks bring. What throws, such as an observer, is a defect of whoever reads, and has ended the turn. */
+  /** The items in these chunks. If something throws, such as an observer, that is a defect of the reader, and its turn has ended. */
   decode(chunks: NonEmptyReadonlyArray<Uint8Array | string>): ReadonlyArray<Item>
-  /** Whether that needs more than to be given out, and what ends the turn and gives it out then. */
+  /** Whether what was decoded needs more than to be given out. If so, `deliver` ends the turn and gives it out. */
   readonly mustDeliver: boolean
   deliver(items: ReadonlyArray<Item>): ItemPull
-  /** What is all that it needs, if there is nothing to give out. */
+  /** The answer to pings, if any came: all there is to do if there is nothing to give out. */
   answer(): Effect.Effect<void> | undefined
-  /** Whether who reads may go on without a word. */
+  /** Whether the reader may read on without ending its turn. */
   readonly mayReadOn: boolean
-  /** What was read is with who took it, and is not held here while nothing comes. */
+  /** The receiver has taken what was read, so nothing of it is held here while nothing comes. */
   letGo(): void
   end(error: Socket.SocketError): ItemPull
 }
 
 /**
- * Whom a flow is for. An object, since there is one for each connection that waits, and what a fiber keeps of a `flatMap` behind the
- * flow is larger than that.
+ * Receives what a flow reads. An object, not closures: there is one for each waiting connection, and a `flatMap` continuation would be
+ * larger.
  */
 export interface Receiver<A, E, R, F = E> {
-  /** Takes a batch, and gives what is to be done before there is more, if anything. */
+  /** Takes a batch. Returns an effect if something has to be done before the next one. */
   receive(items: A): Effect.Effect<unknown, E, R> | undefined
-  /** What is done at the end, which is a failure also if what was to be done before it fails. */
+  /** Runs at the end. The result is also a failure if an effect of `receive` fails. */
   received(result: Result.Result<void, WebSocketError | E>): Effect.Effect<void, F, R>
 }
 
@@ -54,7 +54,7 @@ export class Flow<E, R, F> implements Transport.FreeTaker<void, F, R>, Parked {
   private readonly inbound: Batches
   private readonly way: Way
   private readonly receiver: Receiver<Items, E, R, F>
-  /** Whose wait it is, if it began without a fiber. */
+  /** The owner of the wait, if it began without a fiber. */
   private host: Host | undefined = undefined
 
   constructor(inbound: Batches, way: Way, receiver: Receiver<Items, E, R, F>) {
@@ -73,7 +73,7 @@ export class Flow<E, R, F> implements Transport.FreeTaker<void, F, R>, Parked {
     )
   }
 
-  /** What a fiber goes on with that has done what was to be done. */
+  /** The next effect of a fiber whose wait is over. */
   private get on(): Effect.Effect<void, F, R> {
     const { host } = this
     if (host === undefined) return this.go
@@ -107,7 +107,7 @@ export class Flow<E, R, F> implements Transport.FreeTaker<void, F, R>, Parked {
     if (inbound.mustDeliver && (items.length > 0 || this.host === undefined)) return this.given(inbound.deliver(items))
     // what is not empty is
     const wait = items.length === 0 ? inbound.answer() : this.gave(items as unknown as Items)
-    // who was interrupted by what it was given has ended its turn, and it may be another's by now
+    // if the receiver interrupted this reader, its turn is over and may be another reader's by now
     if (inbound.turns !== turns) return undefined
     if (wait === undefined && inbound.mayReadOn) {
       inbound.letGo()
@@ -119,7 +119,7 @@ export class Flow<E, R, F> implements Transport.FreeTaker<void, F, R>, Parked {
     return first === undefined ? undefined : this.given(first)
   }
 
-  /** What throws is a defect of whoever flows: it ends its turn, as a failure does, so that the end of the connection can be read. */
+  /** A receiver that throws has a defect. It ends the reader's turn, as a failure does, so that the end of the connection can be read. */
   private gave(items: Items): Wait<E, R> {
     try {
       const then = this.receiver.receive(items)
@@ -142,7 +142,7 @@ export class Flow<E, R, F> implements Transport.FreeTaker<void, F, R>, Parked {
     return this.given(this.inbound.end(error))
   }
 
-  /** The end is where it is met, and nothing waits for it from the beginning. */
+  /** The end is handled where it is reached; no continuation is kept for it before. */
   private given(pulled: ItemPull): Effect.Effect<void, F, R> {
     return Effect.matchEffect(pulled, {
       onFailure: (error) => this.receiver.received(Cause.isDone(error) ? ended : Result.fail(error)),
@@ -173,7 +173,7 @@ export const run = <E, R, F>(
   return effect
 }
 
-/** What an effect would wait for that is nothing but a flow, if it can do so without a fiber. */
+/** The wait of an effect that is nothing but a flow, if that can be done without a fiber. */
 export const parkedOf = (effect: Effect.Effect<unknown, unknown, unknown>): Parked | undefined => {
   // an effect is no other object than those of its own module
   const flowing: Flowing = effect as Flowing

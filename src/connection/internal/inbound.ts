@@ -1,7 +1,7 @@
 /**
- * The receiving half of a connection: the transport's reader through the decoder into a sink, a batch at each pull. It keeps
- * order by one rule: what a read brought is delivered before anything that read also decided (a violation, a Close frame) is
- * acted upon. So a message is answered before the Close frame that came right behind it is.
+ * The receiving half of a connection: the transport's reader through the decoder into a sink, a batch at each pull. One rule
+ * keeps the order: the messages of a read are delivered before a violation or a Close frame in the same read is acted upon. So a
+ * message is answered before the Close frame right behind it.
  *
  * One fiber reads the transport at a time; another that pulls meanwhile waits for its turn. Control frames are handled in
  * passing. What is decided is acted upon by the `Owner`.
@@ -38,23 +38,23 @@ const aWhile = Effect.repeat(Effect.yieldNow, { times: 10 })
 export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batches {
   /** Bytes that came. */
   bytes = 0
-  /** Whether a fiber waits for the transport, so that silence is the peer's. */
+  /** Whether somebody waits for the transport, so that it is the peer that is silent. */
   reading = false
   turns = 0
   readonly terms: Terms
-  /** There is none as long as a new one would do: most connections wait most of the time. */
+  /** `undefined` while a new one would do the same: most connections wait most of the time. */
   private decoder: FrameDecoder | undefined
-  /** Of those that there were. */
+  /** The progress of all earlier decoders. */
   private decoded = 0
-  // made for who pulls: most connections flow
+  // made when somebody pulls: most connections flow
   private pulls: Pulls | undefined
-  /** The pull at hand acts upon nothing that was decided. */
+  /** While set, the current pull stops before a Close frame or violation instead of acting on it. */
   private isHeld = false
   readonly reader: Transport.Reader
   private readonly owner: Owner
   readonly codec: Codec | undefined
   private way: Way = Message.Messages
-  /** The way's: most are made when bytes come, and let go of with the decoder. */
+  /** The way's sink. Most are made when bytes come and dropped with the decoder. */
   private sink: ItemSink | Message.Discard | undefined
   private decision: Decision | undefined
   private controlRate: ControlRate | undefined
@@ -62,9 +62,9 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
   private exclusive: ArrayBufferLike | undefined
 
   // declared, so that they take no memory where there never is one, as on most connections
-  /** Who else wants to read, and what they do then. */
+  /** Resumes the other readers that wait for their turn. */
   declare private queue: Array<() => void> | undefined
-  /** For who sends pings, or compresses. */
+  /** Needed only if the peer sends pings or compresses. */
   declare private backlog: Backlog | undefined
   declare private pings: Array<Uint8Array> | undefined
 
@@ -81,7 +81,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
     if ("waiting" in this.reader) this.reader.waiting = this
   }
 
-  /** Where batches come from; if what waits for one is interrupted, its turn ends. */
+  /** Where batches come from. If a reader is interrupted while it waits for one, its turn ends. */
   get source(): Transport.Source {
     const { reader } = this
     if ("waiting" in reader) return reader
@@ -96,7 +96,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
     }))
   }
 
-  /** Grows with every piece of data: as long as it stays, none came. */
+  /** Grows with every piece of data: while it stays the same, none has come. */
   get progress(): number {
     return this.decoded + (this.decoder?.progress ?? 0)
   }
@@ -176,12 +176,12 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
     return this.flow(watched, receiver as Flow.Receiver<Items, E, R, F>)
   }
 
-  /** Whether the next pull acts upon something that a read has decided: a Close frame, a violation. */
+  /** Whether the next pull acts upon a Close frame, a violation or the end. */
   get isDecided(): boolean {
     return this.decision !== undefined
   }
 
-  /** The next batch, if it can be had without acting upon what was decided; it ends there. */
+  /** The next batch, without acting upon a Close frame or violation: it ends there instead. */
   pullHeld(way: MessageEvent.Events): Pull.Pull<NonEmptyReadonlyArray<MessageEvent.MessageEvent>, WebSocketError> {
     return Effect.suspend(() => {
       this.isHeld = true
@@ -190,7 +190,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
   }
 
   /**
-   * Goes over to the way, or fails: in the midst of a message, or of what is read or left in another way, it would give nonsense.
+   * Changes to another way of reading. It fails in the middle of a message, and while something is read, or left to give out, in the first way.
    * What is discarded stays discarded.
    */
   private change(way: Way): ItemPull | undefined {
@@ -202,14 +202,14 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
     return undefined
   }
 
-  /** Reads to the end for nobody, once it is its turn. */
+  /** Reads to the end and discards everything, once it is its turn. */
   get discard(): Effect.Effect<void> {
     return Effect.ignore(Effect.forever(this.discardNext, { disableYield: true }))
   }
 
   private get discardNext(): ItemPull {
     return Effect.suspend(() => {
-      // who reads already goes first, also with what it pulls next
+      // a reader that is there already goes first, also with its next pull
       if (this.reading || this.backlog?.isBusy === true) return this.turn(Effect.andThen(aWhile, this.discardNext))
       if (!(this.sink instanceof Message.Discard)) this.sink = new Message.Discard(this)
       this.backlog?.clear()
@@ -227,7 +227,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
     return Flow.run(this, way, receiver)
   }
 
-  /** Begins to read, unless there is something else to do first: then that. */
+  /** Begins to read. If there is something else to do first, returns that instead. */
   beginRead(way: Way): ItemPull | undefined {
     this.isHeld = false
     const refused = this.change(way)
@@ -246,7 +246,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
     this.exclusive = undefined
   }
 
-  /** Whether who reads may go on without a word. */
+  /** Whether the reader may read on without ending its turn. */
   get mayReadOn(): boolean {
     return this.queue === undefined && !this.isDecided
   }
@@ -292,7 +292,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
     this.turns++
   }
 
-  /** Who waits for a turn is not to be quicker with what is left to read than who has just read. */
+  /** The reader that has just read gets the first chance at the rest; the others wake after it. */
   private wakeSoon(): void {
     if (this.queue !== undefined) queueMicrotask(() => this.wake())
   }
@@ -354,7 +354,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
     return items
   }
 
-  /** Ends the turn, and gives out what was read behind what that needs first. */
+  /** Ends the turn, and gives out what was read once pings are answered and messages inflated. */
   deliver(items: ReadonlyArray<Item>): ItemPull {
     this.keep(items)
     this.leaveTurn()
@@ -381,7 +381,7 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
     return this.backlog !== undefined && (this.backlog.isBusy || !this.backlog.isEmpty)
   }
 
-  /** Delivers what is ready; what is left, and a violation, is for the next pull. */
+  /** Delivers the messages that are ready, and leaves the others, and a violation, to the next pull. */
   private fromBacklog(backlog: Backlog): ItemPull {
     return Effect.flatMap(backlog.portion, (portion) => {
       if (portion === undefined) return this.more

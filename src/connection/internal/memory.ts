@@ -1,6 +1,6 @@
 /**
- * Which bytes are worth to be freed by hand once they are written, by whoever alone has them: what is outside of the heap waits for a
- * full collection otherwise, and brings it on.
+ * Which buffers are worth freeing by hand once they are written, by a stage that alone holds them: memory outside of the heap
+ * otherwise waits for a full collection, and causes it.
  */
 
 /** Below this size it is not worth it: the call costs a microsecond. */

@@ -1,6 +1,6 @@
 /**
- * Effects that may begin without a fiber: what they do first is done in the turn that asks for it, and only what is to be waited for
- * then, if anything, needs one. To anybody else they are effects like any other.
+ * Effects that may begin without a fiber: their first part runs at once in the caller's turn, and only what has to be waited for
+ * after that, if anything, needs a fiber. Everywhere else they are effects like any other.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -25,7 +25,7 @@ export const exitOf = <A, E, R>(effect: Effect.Effect<A, E, R>): Exit.Exit<A, E>
   // the guard forgets of what
   Exit.isExit(effect) ? (effect as Exit.Exit<A, E>) : undefined
 
-/** Calls what may throw, which is a defect then, as it would be in a fiber. */
+/** Calls a function. If it throws, that is a defect, as it would be in a fiber. */
 export const attempt = <A>(f: () => A): A | Effect.Effect<never> => {
   try {
     return f()
@@ -34,7 +34,10 @@ export const attempt = <A>(f: () => A): A | Effect.Effect<never> => {
   }
 }
 
-/** Begins the effect, if it may begin so; gives what is to be waited for, which is the effect itself if it may not. */
+/**
+ * Begins the effect, if it can begin without a fiber. Returns what there is to wait for, if anything; that is the effect itself
+ * if it cannot.
+ */
 export const begin = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A | void, E, R> | undefined => {
   // an effect is no other object than those of its own module
   const now: Now<E> = effect as Now<E>

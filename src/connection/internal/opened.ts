@@ -1,6 +1,4 @@
-/**
- * What a compressed message becomes when it is inflated: what the sink that took it would have made of it.
- */
+/** Turns an inflated message into the items that its sink would have made of it. */
 import * as Result from "effect/Result"
 import * as Message from "../../protocol/Message.ts"
 import * as MessageEvent from "../../protocol/MessageEvent.ts"

@@ -1,6 +1,6 @@
 /**
  * The sending half of a connection: messages and control frames into batches, batches into the transport's writer. It knows
- * whether sending is still allowed, and nothing of what is received.
+ * whether sending is still allowed, and nothing about receiving.
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
@@ -90,9 +90,9 @@ export interface Gate {
 export class Outbound {
   /** Bytes given to the transport. */
   bytes = 0
-  /** Grows with every write of data: as long as it stays, none was sent. */
+  /** Grows with every write of data: while it stays the same, none has been sent. */
   progress = 0
-  /** Bytes of shared frames that wait for their turn, or for a transport that does not say what it has not taken. */
+  /** Bytes of shared frames that wait for their turn, or for a transport that does not say how many bytes are unsent. */
   waiting = 0
   /** How many senders have the lock or wait for it. */
   private turns = 0
@@ -116,12 +116,12 @@ export class Outbound {
     this.lock = options.codec === undefined ? undefined : Semaphore.makeUnsafe(1)
   }
 
-  /** What is `owned` of the messages has its buffer freed when they are written, if the transport can. */
+  /** The buffers of those messages that are `owned` are freed when they are written, if the transport can. */
   sendAll(messages: NonEmptyReadonlyArray<Message>, owned?: Owned): Effect.Effect<void, WebSocketError> {
     return Now.make(() => this.sendNow(messages, owned))
   }
 
-  /** Sends what can be sent at once; gives what is to be waited for, if anything. */
+  /** Sends at once as far as possible. Returns an effect if there is something to wait for. */
   private sendNow(messages: NonEmptyReadonlyArray<Message>, owned: Owned): Wait {
     const { refused } = this.gate
     if (refused !== undefined) return refused
@@ -136,7 +136,7 @@ export class Outbound {
 
   /**
    * Sends pieces, of one message or several, in one write. Whoever leaves a message open must be the only one who sends. If it
-   * must wait for its turn and `waits` is false, it is done when the transport has them, room or not.
+   * must wait for its turn and `waits` is false, it does not wait for room in the transport after that.
    */
   sendPieces(
     pieces: NonEmptyReadonlyArray<Outgoing>,
@@ -147,7 +147,7 @@ export class Outbound {
     return this.inTurn(lock, this.givePieces(pieces, undefined, waits ? identity : launched))
   }
 
-  /** The same for who has the turn, or finds it free. */
+  /** The same for a caller that has the turn, or finds it free. */
   givePieces(
     pieces: NonEmptyReadonlyArray<Outgoing>,
     owned?: Owned,
@@ -208,7 +208,10 @@ export class Outbound {
     })
   }
 
-  /** The same, and has its turn until the effect is done and the transport has it: what is sent meanwhile comes behind. */
+  /**
+   * The same, but keeps the turn until the effect has run and the transport has the message: anything that is sent meanwhile
+   * comes after it.
+   */
   sendAfter(before: Effect.Effect<void, WebSocketError>, prepared: Prepared): Effect.Effect<void, WebSocketError> {
     const { codec } = this
     return this.inTurn(
@@ -239,7 +242,7 @@ export class Outbound {
     })
   }
 
-  /** Sends what is encoded already if that takes no waiting, and says whether it did. */
+  /** Sends a prepared message if that needs no waiting, and says whether it did. */
   offer(prepared: Prepared): boolean {
     const { writer } = this
     if (writer.offer === undefined || this.batch !== serverBatch) return false

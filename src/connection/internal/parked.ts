@@ -1,7 +1,6 @@
 /**
- * What waits for a peer without a fiber. A fiber that waits holds its stack, its context and the wait itself, which is a third of what an
- * idle connection takes. So where a handler would do nothing but wait, it ends, and what it goes on with, once there is something to do,
- * has a fiber of its own.
+ * Waiting for a peer without a fiber. A fiber that waits holds its stack, its context and the wait itself: a third of the memory of an
+ * idle connection. So a handler that would only wait ends. Once there is something to do, it goes on in a new fiber.
  */
 import type * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
@@ -13,8 +12,8 @@ interface Parking {
 }
 
 /**
- * Says of a handler's effect that it may end before its connection. To who wraps it in another it has to last as long: that one does not
- * say so, and then the effect keeps its fiber.
+ * Marks a handler's effect as one that may end before its connection. Code that wraps the effect may rely on it lasting as long as the
+ * connection. Such wrappers are not marked, so the effect keeps its fiber.
  */
 export const parking = <A, E, R>(handler: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
   const parking: Effect.Effect<A, E, R> & Parking = handler
@@ -26,13 +25,13 @@ export const mayPark = (handler: Effect.Effect<unknown, unknown, unknown>): bool
   // an effect is no other object than those of its own module
   (handler as Parking)[isParking] === true
 
-/** Whose wait it is. */
+/** The owner of a wait without a fiber. */
 export interface Host {
-  /** Does this, in a fiber. */
+  /** Runs this in a fiber. */
   resume(next: Effect.Effect<unknown, unknown, unknown>): void
-  /** An effect that is not the connection's own, and may be the application's: its fiber may have to last as long as the connection. */
+  /** For an effect that may be the application's: once it has run in a fiber, that fiber may have to last as long as the connection. */
   within<E, R>(self: Effect.Effect<unknown, E, R>): Effect.Effect<unknown, E, R>
-  /** What was resumed ends with this, and another wait begins; `undefined` if its fiber has to stay. */
+  /** The last effect of a resumed fiber, after which another wait begins; `undefined` if the fiber has to stay. */
   again(): Effect.Effect<void> | undefined
 }
 

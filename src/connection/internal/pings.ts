@@ -57,8 +57,8 @@ export class Pings {
   }
 
   /**
-   * Section 5.5.3: a Pong may answer the latest of several Pings; an unsolicited one means nothing. Who waits for it may end the reader
-   * that is in the midst of what came with it, and so learns of it behind that.
+   * Section 5.5.3: a Pong may answer the latest of several Pings; an unsolicited one means nothing. Whoever waits for it may end
+   * the reader, which is still busy with what came with the Pong, and so is told after that.
    */
   pongReceived(payload: Uint8Array): void {
     const index = this.pending.findLastIndex((ping) => equalBytes(ping.payload, payload))

@@ -1,5 +1,5 @@
 /**
- * Those of whom there are many and who come and go: a set whose members know their places in it.
+ * A set of many members that come and go, each of which knows its place in it.
  *
  * It is not a `Set`, nor a `Map` by its keys, since V8 has a table of these that was outgrown point to the one that took its place. One
  * such table in the old generation, and a full collection leaves one, keeps all that come after it, and who was in them, until the next
@@ -41,7 +41,7 @@ export class Roster<M extends Member> implements Iterable<M> {
     return true
   }
 
-  /** Those that are in it now, but for who has left when it is their turn. They may come and go meanwhile. */
+  /** The members at the start, except those that have left when their turn comes. Members may come and go meanwhile. */
   *[Symbol.iterator](): Generator<M, void> {
     for (const member of this.members.slice()) if (this.has(member)) yield member
   }

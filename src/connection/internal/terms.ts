@@ -1,6 +1,4 @@
-/**
- * What connections have in common that one server has accepted, or one client opened. There is one object for all of them.
- */
+/** What all connections of one server, or of one client, have in common. There is one object for all of them. */
 import type * as Clock from "effect/Clock"
 import type { Limits } from "../Limits.ts"
 

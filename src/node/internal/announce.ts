@@ -1,6 +1,6 @@
 /**
- * Telling a target for whom it is dialled: the header of the PROXY protocol, made of what is known of a client, and sent before
- * anything else.
+ * Tells a target which client it is dialled for: a PROXY protocol header, made of what is known of the client, sent before anything
+ * else.
  */
 import * as Effect from "effect/Effect"
 import * as NetAddress from "effect/net/NetAddress"
@@ -39,7 +39,10 @@ const sslOf = ({ cipherSuite, clientCertificate, clientCertificateStatus, isResu
 
 const encoder = new TextEncoder()
 
-/** What is known of a client beyond its address. Another's connection that it came through says nothing of it. */
+/**
+ * What is known of a client beyond its address. If the client came through a reverse proxy, that proxy's connection says nothing about
+ * the client.
+ */
 const tlvsOf = ({ peer, remoteAddress }: Client, wanted: ReadonlyArray<Tlv>): ProxyProtocol.Tlvs => {
   const own = peer?.remoteAddress === remoteAddress ? peer : undefined
   const said: ProxyProtocol.Tlvs = own?.proxied?.tlvs ?? ProxyProtocol.noTlvs

@@ -11,7 +11,7 @@ import { type Attendant, attend } from "./attended.ts"
 import { maxTimer } from "./timers.ts"
 
 export interface Options {
-  /** How long there may be no progress on a connection where somebody waits, in milliseconds. */
+  /** How long a connection on which somebody waits may make no progress, in milliseconds. */
   readonly timeout: number
   /** Told when that time was over. */
   readonly onLate: () => void
@@ -50,8 +50,8 @@ export class Answering {
   }
 
   /**
-   * Calls when all answers have been sent, or all but the one that will never be: at once, if there are none. If the connection ends
-   * before, it does not call. To be asked once for a connection.
+   * Calls `next` when all answers have been sent, except `but`, which never will be; at once, if there are none. It does not call
+   * if the connection ends before. To be called once for each connection.
    */
   follow(socket: Duplex, next: () => void, but?: NodeHttp.ServerResponse): void {
     const line = this.lines.get(socket)
@@ -82,7 +82,7 @@ class Line implements Attendant, Member {
   readonly socket: Net.Socket
   /** In the order of their requests. */
   readonly answers = new Set<NodeHttp.ServerResponse>()
-  /** What has an answer go on that waited for room. */
+  /** Lets an answer go on that waited for room. */
   private readonly onRoom: ReadonlyArray<() => void>
   /** Whoever waits behind them; `false`: their turn will not come. */
   private next: ((isTurn: boolean) => void) | undefined

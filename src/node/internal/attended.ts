@@ -1,6 +1,6 @@
 /**
- * Who is told of what happens to a stream: one at a time, by listeners that all streams share and that stay when another takes over.
- * To take listeners off and put others on costs a connection as much as some of its system calls.
+ * The attendant of a stream, which is told of its events: one at a time, by listeners that all streams share and that stay when
+ * another attendant takes over. Replacing listeners costs a connection as much as some of its system calls.
  */
 import * as Net from "node:net"
 import type { Duplex } from "node:stream"
@@ -46,8 +46,8 @@ function onDrain(this: Attended): void {
 }
 
 /**
- * Has somebody told from now on, in place of who was. One whose data is read otherwise is told of none. A stream that has closed tells
- * nobody, not even that.
+ * From now on this attendant is told, in place of the one before. It is not told of data that is read in another way. A stream
+ * that has closed tells nobody, not even that it has.
  */
 export const attend = (stream: Attended, by: Attendant, takesData = true): void => {
   const isNew = !(attendant in stream)
@@ -62,7 +62,7 @@ export const attend = (stream: Attended, by: Attendant, takesData = true): void 
 /** Has the attendant told once that the stream takes more: most streams never make anybody wait. */
 export const awaitDrain = (stream: Attended): void => void stream.once("drain", onDrain)
 
-/** Has nobody told any more: what comes while the stream flows is thrown away, and an error is none of anybody's. */
+/** From now on nobody is told: data that comes while the stream flows is thrown away, and errors are ignored. */
 export const dismiss = (stream: Attended): void => {
   if (attendant in stream) stream[attendant] = undefined
 }
@@ -70,7 +70,7 @@ export const dismiss = (stream: Attended): void => {
 /** Has no more data told. */
 export const deafen = (stream: Attended): void => void stream.off("data", onData)
 
-/** Leaves the stream to others, as if nobody had ever been told. */
+/** Takes the listeners off, as if there had never been an attendant. */
 export const leave = (stream: Attended): void => {
   delete stream[attendant]
   stream.off("data", onData).off("end", onEnd).off("error", onError).off("close", onClose)

@@ -1,6 +1,6 @@
 /**
- * bcrypt in a thread of its own, which starts with the first password that is checked and ends with the scope. A thread that dies
- * takes what it was asked with it, as passwords that are not right, and the next one starts a new thread.
+ * bcrypt in a thread of its own, which starts with the first password that is checked and ends with the scope. If the thread
+ * dies, the checks that it was asked for count as wrong passwords, and the next check starts a new thread.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -10,7 +10,7 @@ import type { Done, Job } from "./bcryptWorker.ts"
 /** It lies beside this file, in TypeScript as in what is made of it. */
 const file = new URL(import.meta.url.endsWith(".ts") ? "./bcryptWorker.ts" : "./bcryptWorker.js", import.meta.url)
 
-export type Compare = (password: string, hash: string) => Effect.Effect<boolean>
+type Compare = (password: string, hash: string) => Effect.Effect<boolean>
 
 export const make: Effect.Effect<Compare, never, Scope.Scope> = Effect.gen(function* () {
   const runFork = Effect.runForkWith(yield* Effect.context<never>())

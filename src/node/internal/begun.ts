@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import type { Upgrade } from "../../server/UpgradeListener.ts"
 import { internalError } from "../../server/internal/refusals.ts"
 
-/** What throws before it gives an effect has decided nothing, and nobody else would. */
+/** Calls a handler. If it throws before it returns an effect, it has not answered the request, which is refused here. */
 export const begun = <R>(
   handler: () => Effect.Effect<unknown, unknown, R>,
   upgrade: Upgrade

@@ -53,6 +53,7 @@ export const telling = (missed: NonEmptyReadonlyArray<Missed>): Missed => {
   return missed.reduce((best, one) => (rank(one) < rank(best) ? one : best))
 }
 
+/** A function of its own, by which {@link quiet} knows what it has added. */
 const ignore = () => {}
 
 /** The endpoints of addresses. */
@@ -64,11 +65,11 @@ export const endpoints = (addresses: NonEmptyReadonlyArray<string>, port: number
 export interface Attempts<E> {
   /** How long each is waited for before the next is tried beside it, in milliseconds. */
   readonly delay: number
-  /** What is connected is for `NodeSocket` alone to read, from its first byte. */
+  /** Whether `NodeSocket` alone will read the connection, from its first byte. */
   readonly isLean: boolean
-  /** What is failed with if none of them takes it. */
+  /** The failure if none of the endpoints takes the connection. */
   readonly missed: (all: NonEmptyReadonlyArray<Missed>) => E
-  /** How long all may take, in milliseconds, and what is failed with then; if nobody else sees to that. */
+  /** How long all attempts may take, in milliseconds, and the failure after that; `undefined` if the caller bounds the time. */
   readonly limit?: { readonly millis: number; readonly late: () => E } | undefined
 }
 
@@ -156,7 +157,7 @@ class Race<E> {
   }
 }
 
-/** Connects, and gives the raw socket, which nobody listens to; an interruption destroys all that there is. */
+/** Connects, and gives the raw socket, which has no listeners; an interruption destroys all sockets. */
 export const connect = <E>(
   endpoints: NonEmptyReadonlyArray<Net.NetConnectOpts>,
   attempts: Attempts<E>
@@ -167,6 +168,6 @@ export const connect = <E>(
     return Effect.sync(() => race.stop())
   })
 
-/** Keeps an error that comes while nobody listens from being nobody's, which would end the process. */
+/** Adds a listener for errors, since an error without one would end the process. */
 export const quiet = <S extends Net.Socket>(socket: S): S =>
   socket.listeners("error").includes(ignore) ? socket : socket.on("error", ignore)

@@ -1,10 +1,11 @@
 /**
  * What is decided about a connection before a byte of it is read: whether its address may come in, how often it may try, how many
- * connections it has and how many there are in all, and then by its name, if a list has names. Who is kept out reads a status
- * where plain HTTP is spoken. Where TLS is, the connection just ends: a handshake is what the client is to be spared for.
+ * connections it has and how many there are in all, and then by its name, if a list has names. With plain HTTP, a client that is
+ * kept out gets a status. With TLS its connection just ends: keeping it out is to save the handshake.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import { constVoid } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
@@ -18,12 +19,12 @@ import { ClientNames } from "../../server/ClientNames.ts"
 import { Denial } from "../../server/Denial.ts"
 import * as Judge from "../../server/Judge.ts"
 import { peerOf, type TcpPeer } from "./peer.ts"
-import { ignoreError, refuse } from "./upgrade.ts"
+import { refuse } from "./upgrade.ts"
 
 export interface Options {
   readonly clients: AccessList.Policy | undefined
   readonly admission: Admission | undefined
-  /** Who speaks for others: whom for, is in the requests, and decided then. */
+  /** Reverse proxies that are trusted: their clients are named in the requests, and decided about then. */
   readonly forwarders: AccessList.AccessList | undefined
   /** Whether a client that is kept out can be told so. */
   readonly isPlain: boolean
@@ -34,7 +35,7 @@ export interface Door {
   readonly opens: (socket: Net.Socket, peer: TcpPeer) => boolean
   /** The same by the names of its address, where they have to be looked up. */
   readonly opensByName: ((socket: Net.Socket, peer: TcpPeer) => Effect.Effect<boolean>) | undefined
-  /** What a client is answered that a forwarder speaks for, if it may not come in. */
+  /** The answer to a client behind a trusted proxy, if it may not come in. */
   readonly judge: (address: string | undefined) => Effect.Effect<Refusal | undefined>
 }
 
@@ -88,7 +89,7 @@ export const make = Effect.fnUntraced(function* (
     return isLimit ? Effect.andThen(Telemetry.limitHit(denial.kind), answer) : answer
   }
   const keepOut = (socket: Net.Socket, peer: TcpPeer, denial: Denial): false => {
-    socket.on("error", ignoreError)
+    socket.on("error", constVoid)
     background(turnAway(socket, peer, denial))
     return false
   }

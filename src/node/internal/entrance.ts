@@ -7,6 +7,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { constFalse } from "effect/Function"
+import { constVoid } from "effect/Function"
 import * as Option from "effect/Option"
 import type * as Net from "node:net"
 import * as Now from "../../connection/internal/now.ts"
@@ -19,7 +20,7 @@ import { peerOf, type TcpPeer } from "./peer.ts"
 import * as ProxyHeader from "./proxyHeader.ts"
 import type { Gate } from "./secure.ts"
 import { Timer } from "./timers.ts"
-import { endWith, ignoreError, notPlain, refuse } from "./upgrade.ts"
+import { endWith, notPlain, refuse } from "./upgrade.ts"
 
 export interface Options {
   readonly proxyProtocol: Accepting | undefined
@@ -44,7 +45,7 @@ type Decision = "admitted" | "answered" | "refused"
 /** The record of an alert, for a socket without TLS. */
 const alertRecord = (alert: number): Uint8Array => Uint8Array.of(21, 3, 1, 0, 2, 2, alert)
 
-/** What is said to who does not come through TLS, where TLS itself did not say it. */
+/** What a client is sent whose handshake failed, if TLS itself has not told it. */
 const lastWord = (socket: Net.Socket, { alert, isHttp }: TlsHandshakeError): Effect.Effect<void> => {
   if (isHttp === true) return refuse(socket, notPlain)
   return alert === undefined ? Effect.void : endWith(socket, alertRecord(alert))
@@ -74,7 +75,7 @@ export class Entrance {
     if (!isAsked && gate === undefined) return serve(socket)
     const visitor: Visitor = { socket, peer, place: -1 }
     this.inside.add(visitor)
-    socket.on("error", ignoreError)
+    socket.on("error", constVoid)
     // who is asked may have the listener stop
     const decision = this.decision(socket, peer)
     if (decision === undefined) return this.secure(visitor)
@@ -95,7 +96,7 @@ export class Entrance {
     for (const { socket } of this.inside) socket.destroy()
   }
 
-  /** What is to be waited for before TLS, if anything. */
+  /** The decision to wait for before TLS, if there is one. */
   private decision(socket: Net.Socket, peer: TcpPeer): Effect.Effect<Decision> | undefined {
     const { door, proxyProtocol, timeout } = this.options
     if (proxyProtocol === undefined) return this.decisionAbout(socket, peer)
@@ -109,7 +110,7 @@ export class Entrance {
     )
   }
 
-  /** The same when it is known who comes. */
+  /** The same when the client's address is known. */
   private decisionAbout(socket: Net.Socket, peer: TcpPeer): Effect.Effect<Decision> | undefined {
     const byName = this.options.door?.opensByName
     if (byName === undefined) return this.asked(peer)
@@ -120,7 +121,7 @@ export class Entrance {
     )
   }
 
-  /** What the application says of it, unless it says yes at once. */
+  /** The decision of the application, unless it is yes at once. */
   private asked(peer: TcpPeer): Effect.Effect<Decision> | undefined {
     const { admit, timeout } = this.options
     if (admit === undefined) return undefined
@@ -159,7 +160,7 @@ export class Entrance {
     // TLS learns a little later that the connection beneath it was cut off
     if (stream.destroyed || socket.destroyed) return void socket.destroy()
     if (stream !== socket) return this.options.serve(stream)
-    socket.off("error", ignoreError)
+    socket.off("error", constVoid)
     // it was, if something was read of it
     const isPaused = socket.isPaused()
     this.options.serve(socket)

@@ -1,6 +1,6 @@
 /**
- * Whose a request is that came through a reverse proxy which is believed, and whether that client may come in: the door has let in
- * the proxy, and knows nothing of whom it speaks for.
+ * The client of a request that came through a trusted reverse proxy, and whether it may come in: the door has only decided about
+ * the proxy.
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"

@@ -1,10 +1,10 @@
 /**
- * What is offered to a socket in one turn of the event loop is one write: a system call costs more than all else of a small
- * message. All sockets that gather are seen to by one callback at the end of the turn.
+ * Gathers what is offered to a socket in one turn of the event loop into one write: a system call costs more than everything else
+ * about a small message. One callback at the end of the turn writes for all sockets.
  */
 
 /** A socket that has gathered something. */
-export interface Gatherer {
+interface Gatherer {
   /** Writes what was gathered, if it is not written yet. */
   writeGathered(): void
 }

@@ -5,15 +5,15 @@ import * as Net from "node:net"
 import type { Duplex } from "node:stream"
 
 interface Handle {
-  /** What was begun to be written. */
+  /** The bytes of all writes that have begun. */
   readonly bytesWritten: number
-  /** What the system has not taken of it. */
+  /** How many of them the system has not taken yet. */
   readonly writeQueueSize: number
 }
 
 /**
- * The system's end of a socket. To the stream all of a write is unsent until the last of it is taken, which may be minutes
- * later if it is large; only this one tells how far it is, and it is not in the types. Of TLS it is that of the socket beneath.
+ * The system's end of a socket. The stream counts all of a write as unsent until its last byte is taken, which may be minutes later
+ * if it is large; only the handle, which is not in the types, tells how far it is. With TLS it is that of the socket beneath.
  */
 const handleOf = (stream: Net.Socket): Handle | undefined => {
   const handle: unknown = Reflect.get(stream, "_handle")
@@ -25,7 +25,7 @@ const handleOf = (stream: Net.Socket): Handle | undefined => {
 const isHandle = (handle: unknown): handle is Handle =>
   typeof handle === "object" && handle !== null && "bytesWritten" in handle && "writeQueueSize" in handle
 
-/** How many bytes the system has taken; of what is no socket it does not say. */
+/** How many bytes the system has taken; 0 if the stream is not a socket, since that is not known. */
 export const takenOf = (stream: Duplex): number => {
   if (!(stream instanceof Net.Socket)) return 0
   const handle = handleOf(stream)
@@ -35,8 +35,8 @@ export const takenOf = (stream: Duplex): number => {
 }
 
 /**
- * Whether there is room for more. A large chunk that the system took at once leaves room, though a stream says it does not; TLS itself
- * learns of that in the next turn, and takes three times as much again until then.
+ * Whether there is room for more. If the system took a large chunk at once there is room, though the stream does not know until the next
+ * turn. Until then up to four times the high-water mark may be queued.
  */
 export const hasRoom = (stream: Duplex): boolean => {
   const { writableHighWaterMark: most, writableLength: length } = stream

@@ -1,5 +1,6 @@
 /**
- * Whom proxies name as the client of a request, by its object: the listener knows it, and an application is told (`application.ts`).
+ * The client that proxies name, by the object of the request: the listener finds it out, and tells the application
+ * (`application.ts`).
  */
 import type { Named } from "./upgrade.ts"
 

@@ -1,6 +1,6 @@
 /**
- * An effect within its time, for what is done for each connection: a fiber and a timer, where `Effect.timeoutOrElse` has two fibers
- * race, which is a good part of what a connection to a target costs.
+ * A time limit for effects that run for each connection: one fiber and a timer, while `Effect.timeoutOrElse` races two fibers,
+ * which is a good part of what a connection to a target costs.
  */
 import type * as Context from "effect/Context"
 import * as Cause from "effect/Cause"

@@ -18,7 +18,7 @@ export class Keeping<R> implements Keeper<R> {
   private readonly fork: (handling: Effect.Effect<unknown, unknown, R>) => Handling
   private readonly handlers = new Roster<Handler>()
   private readonly ongoing = new Roster<Ongoing>()
-  /** How many have begun, and are not known yet to have a fiber: they may end others in their first turn. */
+  /** How many handlers have started but are not in the roster yet. Their first turn may already end others. */
   private beginning = 0
   private isClosed = false
   private onEmpty: (() => void) | undefined

@@ -1,4 +1,4 @@
-/** Who takes what comes: of several the one that came last, and when it goes, whoever is left. */
+/** The current one of several: the one that was added last, and when that is taken away, the last that is left. */
 export class Latest<A> {
   private readonly all: Array<A> = []
 
@@ -6,7 +6,7 @@ export class Latest<A> {
     return this.all.at(-1)
   }
 
-  /** Gives what takes it away again. */
+  /** Returns a function that takes it away again. */
   add(one: A): () => void {
     this.all.push(one)
     return () => {

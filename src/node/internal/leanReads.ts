@@ -25,13 +25,13 @@ const headroom = 16
 /** How many sockets may have a buffer of their own. */
 const maxOwners = 64
 
-/** Takes what is read. What it does not want it has to pause the socket for. */
+/** Takes what is read. If it does not want more it has to pause the socket. */
 export interface Receiver {
   onRead(chunk: Uint8Array): void
 }
 
 interface Lean extends Duplex {
-  /** What came before somebody took it; the socket reads no more then. */
+  /** Bytes that came while nobody took them; the socket does not read on then. */
   [early]?: Array<Uint8Array> | undefined
   [receiver]?: Receiver | undefined
   [isOwner]?: boolean
@@ -45,7 +45,7 @@ const shared = Buffer.allocUnsafeSlow(readSize)
 const copies = new Copies()
 let owners = 0
 
-/** What the socket that has just read reads into next. */
+/** The buffer that the socket that has just read will read into next. */
 let next: Uint8Array = shared
 
 const own = (length: number): Uint8Array => Buffer.allocUnsafeSlow(headroom + length).subarray(headroom)
@@ -96,7 +96,7 @@ export const begin = (socket: Net.Socket & Lean): void => {
 /** Whether what was read has a buffer that nothing else is in. */
 export const isAlone = (chunk: Uint8Array): boolean => chunk.length >= large
 
-/** Has the socket's reads given to somebody, and gives what there was before; `undefined` if it is not read so. */
+/** Gives the socket's reads to a receiver, and returns those that came before; `undefined` if the socket is not read this way. */
 export const attach = (socket: Lean, to: Receiver): Array<Uint8Array> | undefined => {
   const before = socket[early]
   if (before === undefined) return undefined
@@ -105,7 +105,7 @@ export const attach = (socket: Lean, to: Receiver): Array<Uint8Array> | undefine
   return before
 }
 
-/** Has what is still read thrown away. */
+/** Throws away whatever is still read. */
 export const detach = (socket: Lean): void => {
   if (socket[receiver] !== undefined) socket[receiver] = nobody
 }

@@ -1,7 +1,7 @@
 /**
- * Has a server listen, on a TCP port, on a unix socket or with a socket that it was given, or serve connections that somebody else
- * accepts. A path is made free before only if what is there is a socket that nobody listens on any more, as a process leaves it
- * behind that was killed: no other file is touched, and nobody's socket is taken away.
+ * Has a server listen, on a TCP port, on a unix socket or with a socket that it was given, or serve connections that somebody
+ * else accepts. A file at the path is removed before only if it is a socket that nobody listens on any more, as a killed process
+ * leaves one behind: no other file is touched, and no socket in use is taken away.
  */
 import * as Effect from "effect/Effect"
 import * as NetAddress from "effect/net/NetAddress"
@@ -10,6 +10,7 @@ import { lstat, unlink } from "node:fs/promises"
 import type * as NodeHttp from "node:http"
 import * as Net from "node:net"
 import { isMainThread } from "node:worker_threads"
+import { authority } from "../../protocol/internal/authority.ts"
 import { ListenError } from "../../server/UpgradeListener.ts"
 import { codeOf } from "./codeOf.ts"
 
@@ -19,7 +20,7 @@ export interface UnixPath {
   readonly backlog?: number | undefined
 }
 
-/** What a unix socket's address holds on every system (`sun_path` with its NUL). */
+/** The longest path of a unix socket (`sun_path` with its NUL). */
 const maxPathBytes = process.platform === "linux" ? 107 : 103
 
 /** The path as errors tell it. */
@@ -35,7 +36,7 @@ const look = (path: string): Effect.Effect<Stats | undefined, ListenError> =>
       error.code === "ENOENT" ? Effect.succeed(undefined) : Effect.fail(error)
   )
 
-/** Why a socket cannot be connected to, or `undefined` if it can. One that takes too long to say is somebody's. */
+/** Why a socket cannot be connected to, or `undefined` if it can. One that takes too long to answer counts as in use. */
 const knock = (path: string): Effect.Effect<string | undefined> =>
   Effect.callback<string | undefined>((resume) => {
     const socket = Net.connect({ path })
@@ -130,7 +131,7 @@ export interface Where {
 /** An address as errors tell it. */
 export const addressOf = ({ descriptor, host = "127.0.0.1", port = 0, unix }: Where): string => {
   if (descriptor !== undefined) return `fd:${descriptor}`
-  return unix === undefined ? `${host.includes(":") ? `[${host}]` : host}:${port}` : format(unix.path)
+  return unix === undefined ? authority(host, port) : format(unix.path)
 }
 
 /** Listens where that is, and tells where it came to be. */

@@ -1,6 +1,6 @@
 /**
- * What a firewall's protocol is told and tells while it is asked for a connection: one object for both sides of it, so that
- * whoever dials owns the socket, the time and the end, and a protocol only its words.
+ * The interface between a dial and the protocol of a firewall: one object for both, so that the dial owns the socket, the time
+ * and the end, and the protocol only what is said.
  */
 import type * as Net from "node:net"
 import type { Firewall } from "../../proxy/Firewall.ts"
@@ -25,7 +25,7 @@ export interface Negotiation<F extends Firewall = Firewall> {
   readonly destination: Destination
   /** Connected to the firewall, and not yet read from. */
   readonly socket: Net.Socket
-  /** How long it may take, in milliseconds; for what wants to know, since whoever dials sees to it. */
+  /** How long it may take, in milliseconds. The dial enforces it; this is for a protocol that has to know. */
   readonly patience: number
   /** From here on the socket is the target's: what is to be read of it comes from there. */
   granted(): void

@@ -37,7 +37,10 @@ export class TcpPeer implements Peer {
     return (this.session ??= this.negotiated?.())
   }
 
-  /** Becomes whom a load balancer speaks for. If it speaks for itself, or of what is no connection, all stays as it is. */
+  /**
+   * Takes the addresses of the client that a load balancer names. If the header names no client, or is not about a stream,
+   * everything stays as it is.
+   */
   become(header: ProxyProtocol.Header): void {
     if (header._tag === "Local" || header._tag === "Unknown" || header.transport !== "stream") return
     const { localAddress, localPort, remoteAddress, remotePort } = this

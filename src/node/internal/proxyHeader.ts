@@ -15,7 +15,7 @@ import type { TcpPeer } from "./peer.ts"
 /** There is no header, and there should be one. */
 class NoHeader extends Data.TaggedError("NoHeader")<{ readonly kind: string; readonly message: string }> {}
 
-/** A connection of which nothing came, as of one that only looks whether we listen. */
+/** A connection that ended before a byte came, such as a health check's. */
 const untouched = new NoHeader({ kind: "Unused", message: "it ended before its first byte" })
 const gone = new NoHeader({ kind: "Gone", message: "it ended within its PROXY protocol header" })
 
@@ -49,8 +49,8 @@ const read = (
   })
 
 /**
- * Has the peer become whom a header speaks for, if its address is believed; the socket is paused then. The answer is whether the
- * connection goes on.
+ * Reads the header, if the address is trusted, and gives the peer the client's addresses; the socket is paused then. Says whether
+ * the connection goes on.
  */
 export const believe = (
   socket: Net.Socket,

@@ -4,13 +4,13 @@
  * everything else, and all that was read of it, the connection goes on to `node:http`. The time for the first head is kept here in
  * both cases.
  */
+import { constVoid } from "effect/Function"
 import type * as Net from "node:net"
 import type { Duplex } from "node:stream"
 import { type Member, Roster } from "../../connection/internal/roster.ts"
 import * as OpeningHandshake from "../../protocol/OpeningHandshake.ts"
 import * as RequestHead from "../../protocol/internal/requestHead.ts"
 import { type Attendant, attend, leave } from "./attended.ts"
-import { ignoreError } from "./upgrade.ts"
 
 export interface Options extends RequestHead.Options {
   /** How long the first head may take, in milliseconds. */
@@ -40,7 +40,7 @@ export class Reception {
 
   receive(socket: Net.Socket): void {
     // while it was decided about, it ended without a word
-    if (socket.readableEnded) return void socket.on("error", ignoreError).end()
+    if (socket.readableEnded) return void socket.on("error", constVoid).end()
     const guest = new Guest(this, socket)
     this.waiting.add(guest)
     attend(socket, guest)

@@ -5,7 +5,7 @@
 import type * as Net from "node:net"
 import { Duplex } from "node:stream"
 
-export interface RecordHead {
+interface RecordHead {
   readonly direction: "received" | "sent"
   readonly type: number
   readonly version: number

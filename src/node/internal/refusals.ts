@@ -1,6 +1,6 @@
 /**
- * How a listener over `node:http` turns away what is no opening handshake that it can take: over the socket, where there is no
- * response to write to, and by a response where there is one. Each is counted, and so is each limit that was met.
+ * How a listener over `node:http` refuses requests that are no opening handshake, or not one that it can take: over the socket if
+ * there is no response object, otherwise by the response. Each refusal is counted, and so is each limit that was hit.
  */
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
@@ -14,7 +14,7 @@ import { misaddressed } from "./misaddressed.ts"
 import { endWith, hasBody, isDoubled, refusal, refuse, toRequest, unavailable } from "./upgrade.ts"
 
 export const otherUpgrade = refusal(426, "This address speaks WebSocket and no other upgrade.")
-/** What would come as a body is neither a request's (RFC 6455 section 4.1) nor frames. */
+/** A handshake has no body (RFC 6455 section 4.1), and the bytes of one would not be frames. */
 export const bodied = refusal(400, "A handshake has no body, and so no Transfer-Encoding, and no Content-Length but 0.")
 /** RFC 9110 section 10.1.1. */
 export const unexpected = refusal(417, "This server meets no expectation but 100-continue.")
@@ -87,7 +87,7 @@ export class Refusals {
     )
   }
 
-  /** Why a request is turned away that is no opening handshake, or one that nobody takes. */
+  /** Why a request is refused that is no opening handshake, or that nobody takes. */
   whyPlain(request: NodeHttp.IncomingMessage): OpeningHandshake.Refusal {
     return Result.match(OpeningHandshake.negotiate(toRequest(request)), {
       onFailure: (why) => why,

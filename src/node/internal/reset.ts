@@ -1,6 +1,6 @@
 /**
- * The end of a connection that tells the peer at once that it is no more (RST). TLS has none of its own: without close_notify, a
- * peer that looks for it knows that it is no end in order, but the connection beneath tells everybody.
+ * The end of a connection that tells the peer at once that it is no more (RST). TLS has no reset of its own: a missing
+ * close_notify tells only peers that look for it, but a reset of the connection beneath tells every peer.
  */
 import * as Net from "node:net"
 import type { Duplex } from "node:stream"

@@ -24,10 +24,13 @@ import { checking } from "./revoked.ts"
 import { Handshake, type Settings } from "./serverHandshake.ts"
 
 /** The connection as HTTP is to see it: over TLS, or as it is. */
-export type Passed = Exit.Exit<Net.Socket, TlsHandshakeError>
+type Passed = Exit.Exit<Net.Socket, TlsHandshakeError>
 
 export interface Gate {
-  /** Begins, and tells `done` once how it went; the function ends it before. Its time is up to whoever began it. */
+  /**
+   * Begins a handshake, and calls `done` once with its result; the function that it returns ends it before. The caller bounds its
+   * time.
+   */
   readonly secure: (socket: Net.Socket, peer: TcpPeer, done: (passed: Passed) => void) => () => void
   /** Tells of a handshake that was ended for taking too long. */
   readonly late: (peer: TcpPeer) => void
@@ -42,7 +45,7 @@ const authorities = ({ ca, systemCa = ca === undefined }: ClientCertificates): A
   return [...new Set([...ca, ...(system.length > 0 ? system : tls.getCACertificates("default"))])]
 }
 
-/** What TLS is spoken with by the certificate that is shown, for as long as that is in use. */
+/** The options of TLS sockets, by the certificate that is shown, for as long as that is in use. */
 class Terms {
   private readonly made = new WeakMap<Certificate, tls.TLSSocketOptions>()
   private readonly context: tls.SecureContextOptions
@@ -320,11 +323,11 @@ export const make = Effect.fnUntraced(function* (
   })
 
   /**
-   * To read the hello first takes time, and leaves TLS a buffer of its size, which each later read has to go through. So it is
-   * done only where somebody wants to know what it says.
+   * Reading the ClientHello first takes time, and leaves TLS a buffer of that size, which each later read has to go through. So
+   * it is done only if somebody needs it.
    */
   const readsHello = plaintext || onStatus !== undefined
-  /** Whether somebody has a say in it when it is done, or looks at the clock meanwhile. */
+  /** Whether the handshake may still be refused when it is done, or has to be watched for inactivity. */
   const isWatched = clientCertificates !== undefined || inactivity !== Infinity
 
   return {

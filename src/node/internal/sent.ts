@@ -1,25 +1,25 @@
 /**
- * The end of a stream that was released: what is unsent is given its time, anew as long as the peer takes some of it, and then the
- * stream is gone.
+ * The end of a released stream: unsent bytes are given some time, which begins anew while the peer takes some of them. After that
+ * the stream is destroyed.
  */
 import * as Effect from "effect/Effect"
 import type { Duplex } from "node:stream"
 import { Timer } from "./timers.ts"
 
 /** How the sending of the stream is. */
-export interface Sender {
+interface Sender {
   /** How many bytes the system has taken. */
   readonly taken: number
   readonly isReset: boolean
   reset(): void
 }
 
-/** So often a peer that is slow, but takes what is sent, is given its time anew. */
+/** How many times that time begins anew for a slow peer. */
 const slowRounds = 20
 
 /**
- * Waits until all is sent and the stream is gone; resets it once nothing was taken for so many milliseconds, or not all in so many
- * times that.
+ * Waits until all is sent and the stream is gone. Resets it if the peer takes nothing for so many milliseconds, or not everything
+ * in `slowRounds` times that.
  */
 export const sent = (stream: Duplex, sender: Sender, patience: number): Effect.Effect<void> =>
   Effect.callback<void>((resume) => {

@@ -1,6 +1,6 @@
 /**
- * The server's side of one TLS handshake, in the events of its stream: there is one for each connection, and most wait for nothing
- * but their client, so that a fiber would be a good part of what TLS adds to `node:tls`. Its time is up to whoever began it.
+ * The server's side of one TLS handshake, in the events of its stream: there is one for each connection, and most wait for
+ * nothing but their client, so that a fiber would be a good part of what this adds to `node:tls`. The caller bounds its time.
  */
 import * as Exit from "effect/Exit"
 import type * as Net from "node:net"
@@ -19,13 +19,13 @@ export interface Settings {
   /** Whether the client may still be refused when the handshake is done. */
   readonly mayRefuse: boolean
   readonly keyLog: ((line: Buffer) => void) | undefined
-  /** Whoever wants to know how it goes, and whether each record is to be told. */
+  /** Is told the steps of the handshake; `records` is whether it is told of each record. */
   readonly tell: ((peer: TcpPeer, message: string) => void) | undefined
   readonly records: boolean
 }
 
 /** On one connection. */
-export interface Beginning {
+interface Beginning {
   readonly socket: Net.Socket
   readonly peer: TcpPeer
   /** They hold for all that are shown the same certificate, and Node copies them. */

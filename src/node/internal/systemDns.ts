@@ -1,7 +1,7 @@
 /**
- * Names as this system looks them up, its hosts file included. A look-up holds a thread until it ends, whoever still waits, and
- * Node has four of them for everything: two are looked up at a time, the others wait in turn for as long as somebody waits for
- * them, and who asks for a name that is asked for already gets the same answer.
+ * Names as this system looks them up, its hosts file included. A look-up holds a thread until it ends, even if nobody waits for
+ * it any more, and Node has four threads for everything. So two names are looked up at a time; the others wait in turn for as
+ * long as somebody waits for them. A name that is being looked up already is not looked up twice.
  */
 import * as Effect from "effect/Effect"
 import * as Dns from "effect/net/Dns"

@@ -1,6 +1,4 @@
-/**
- * How the chunks of a stream get to who takes them (`Transport.Taker`).
- */
+/** How the chunks of a stream get to their taker (`Transport.Taker`). */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
 import type * as Socket from "effect/socket/Socket"
@@ -8,7 +6,7 @@ import type * as Transport from "../../connection/Transport.ts"
 
 export type Chunks = NonEmptyReadonlyArray<Uint8Array>
 
-/** Who goes on with what a taker gave: the fiber that waits, or the taker itself. */
+/** What runs the effect that a taker returned: the fiber that waits, or the taker itself. */
 export type Resume =
   | ((next: Effect.Effect<Effect.Effect<unknown, unknown, unknown>>) => void)
   | Transport.FreeTaker<unknown, unknown, unknown>

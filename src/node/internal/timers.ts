@@ -1,17 +1,17 @@
 /**
- * Timers of Node, for times that may be longer than one takes, and for what a peer has to do within a time.
+ * Timers over Node's: for times longer than one of Node's can be, and for the deadlines of peers.
  */
 
 /** The longest time that a timer takes, in milliseconds; beyond it Node would fire at once. */
 export const maxTimer = 2 ** 31 - 1
 
-/** In so many parts a time is counted, of which a stall takes one at the most. */
+/** A time is counted in so many parts, of which a stall uses up at most one. */
 const parts = 4
 
 /**
- * Calls when so many milliseconds are over, unless it is stopped before; never, where they are `Infinity`. For what a peer has to do:
- * where this process did something else for long (or was itself stopped), that is a quarter of the time and no more, and what came
- * meanwhile is read before the time is up. Node's timers come before it, an immediate behind it, and another behind what it brings about.
+ * Calls `late` after so many milliseconds, unless it is stopped before; never, if they are `Infinity`. For peer deadlines: if the process
+ * was busy or stopped, the stall uses up at most a quarter of the time, and data that arrived meanwhile is read first. In Node's event
+ * loop timers run before reads, an immediate runs after them, and a second immediate after what those reads cause.
  */
 export class Timer {
   private readonly late: () => void

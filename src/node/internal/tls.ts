@@ -1,9 +1,10 @@
 /**
  * TLS over a connection that is open, to a target, direct or through a firewall, or to a firewall: the handshake, and the verdict
- * on the peer's certificate. Both ways of the connection then end by themselves as in TCP: a `close_notify` is the end of one side. Node does
- * not tell a FIN that comes without one from it, so that whoever is on the way can make a connection look ended.
+ * on the peer's certificate. Both ways of the connection then end by themselves as in TCP: a `close_notify` is the end of one
+ * side. Node treats a FIN without one the same, so anybody on the network path can make a connection look ended.
  */
 import * as Effect from "effect/Effect"
+import { constVoid } from "effect/Function"
 import * as Fs from "node:fs"
 import type * as Net from "node:net"
 import * as Tls from "node:tls"
@@ -23,7 +24,7 @@ export interface Peer {
   readonly host: string
   /** For a log. */
   readonly shown: string
-  /** The failure that a sentence about it is. */
+  /** Makes a failure of a sentence about it. */
   readonly error: (detail: string, cause?: unknown) => DialError
 }
 
@@ -31,8 +32,6 @@ export interface Peer {
 export interface Progress {
   late: string | undefined
 }
-
-const ignore = () => {}
 
 export const toTarget = (target: Target): Peer => ({
   name: "target",
@@ -54,7 +53,7 @@ const fault = (socket: Tls.TLSSocket, peer: Peer, client: TlsClient): DialError 
 
 /** Appends the secrets of the connection to a file that somebody asked for; what the file does not take is lost. */
 const logKeys = (socket: Tls.TLSSocket, file: string) =>
-  socket.on("keylog", (line: Buffer) => Fs.appendFile(file, line, { mode: 0o600 }, ignore))
+  socket.on("keylog", (line: Buffer) => Fs.appendFile(file, line, { mode: 0o600 }, constVoid))
 
 const handshake = (peer: Peer, connection: Net.Socket, client: TlsClient): Effect.Effect<Tls.TLSSocket, DialError> =>
   Effect.callback<Tls.TLSSocket, DialError>((resume) => {

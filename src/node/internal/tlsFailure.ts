@@ -5,6 +5,7 @@
 import type { X509Certificate } from "node:crypto"
 import * as Alerts from "../../tls/Alerts.ts"
 import { alertOf } from "./handshakeFault.ts"
+import { printable } from "./printable.ts"
 
 const ours = "it does not accept our certificate"
 
@@ -41,14 +42,12 @@ const reasons: Readonly<Record<string, string>> = {
   UNEXPECTED_EOF_WHILE_READING: "closed the connection in the TLS handshake"
 }
 
-const codeOf = (error: Error): string => ("code" in error && typeof error.code === "string" ? error.code : "")
-
 /** With whom the handshake was. */
 export type Peer = "target" | "firewall"
 
 /** Says what an error of the handshake means; the sentence begins with the peer. */
 export const handshake = (error: Error, peer: Peer = "target"): string => {
-  const code = codeOf(error)
+  const code = "code" in error && typeof error.code === "string" ? error.code : ""
   const alert = alertOf(error)
   if (alert !== undefined) {
     const meaning = meanings[alert] === undefined ? "" : `: ${meanings[alert]}`
@@ -66,9 +65,8 @@ export const handshake = (error: Error, peer: Peer = "target"): string => {
 /** The most that is repeated of what a certificate says. */
 const maxText = 200
 
-/** For a log: one line of no more than its length, of characters that print. */
-const printable = (text: string): string => {
-  const plain = text.replaceAll(/[^\x20-\x7e]+/g, ", ")
+const said = (text: string): string => {
+  const plain = printable(text, ", ")
   return plain.length > maxText ? `${plain.slice(0, maxText)}…` : plain
 }
 
@@ -112,8 +110,8 @@ export const certificate = (
     case "HOSTNAME_MISMATCH":
     case "IP_ADDRESS_MISMATCH": {
       const names = presented?.subjectAltName ?? presented?.subject.split("\n").find((part) => part.startsWith("CN="))
-      const has = names === undefined ? "names nobody" : `is for ${printable(names)}`
-      return `The ${peer}'s certificate is not for ${printable(name)}: it ${has}; set serverName if that is the ${peer}.`
+      const has = names === undefined ? "names nobody" : `is for ${said(names)}`
+      return `The ${peer}'s certificate is not for ${said(name)}: it ${has}; set serverName if that is the ${peer}.`
     }
     case "INVALID_PURPOSE":
       return `The ${peer}'s certificate is not for servers.`
@@ -122,7 +120,7 @@ export const certificate = (
     case "CERT_SIGNATURE_FAILURE":
       return `The signature of the ${peer}'s certificate is wrong.`
   }
-  if (!unknownAuthority.has(verdict)) return `The ${peer}'s certificate was not accepted: ${printable(verdict)}.`
-  const issuer = presented === undefined ? "" : ` (${printable(presented.issuer)})`
+  if (!unknownAuthority.has(verdict)) return `The ${peer}'s certificate was not accepted: ${said(verdict)}.`
+  const issuer = presented === undefined ? "" : ` (${said(presented.issuer)})`
   return `The ${peer}'s certificate is from an authority that is not trusted${issuer}; give its authority's certificate as ca, or have the ${peer} send the certificates in between.`
 }

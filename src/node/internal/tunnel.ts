@@ -3,10 +3,11 @@
  */
 import * as Redacted from "effect/Redacted"
 import * as Http from "node:http"
-import * as Net from "node:net"
+import { authority } from "../../protocol/internal/authority.ts"
 import type * as Firewall from "../../proxy/Firewall.ts"
 import { credentials } from "../../proxy/internal/basic.ts"
 import type { Negotiation } from "./negotiation.ts"
+import { printable } from "./printable.ts"
 
 /** The most that the head of the answer may be. */
 const maxHead = 16 * 1024
@@ -20,16 +21,6 @@ const isInterim = (status: number): boolean => status >= 100 && status <= 199 &&
 /** The most that is repeated of what a firewall gives as its reason. */
 const maxReason = 200
 
-/** For a log: one line of no more than its length, of characters that print. */
-const printable = (text: string) =>
-  text
-    .replaceAll(/[^\x20-\x7e]+/g, " ")
-    .trim()
-    .slice(0, maxReason)
-
-const authorityOf = ({ host, port }: Negotiation["destination"]) =>
-  Net.isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`
-
 const credentialsOf = ({ password, user }: Firewall.Tunnel): Record<string, string> => {
   if (user === undefined && password === undefined) return {}
   const pair = `${user ?? ""}:${password === undefined ? "" : Redacted.value(password)}`
@@ -37,7 +28,7 @@ const credentialsOf = ({ password, user }: Firewall.Tunnel): Record<string, stri
 }
 
 const refusal = (response: Http.IncomingMessage, { password, user }: Firewall.Tunnel): string => {
-  const status = `${response.statusCode} ${printable(response.statusMessage ?? "")}`.trim()
+  const status = `${response.statusCode} ${printable(response.statusMessage ?? "", " ").slice(0, maxReason)}`.trim()
   if (response.statusCode !== 407) return `refused the connection: ${status}`
   return user === undefined && password === undefined
     ? `asks for a user and a password: ${status}`
@@ -54,10 +45,11 @@ const unreadable = ({ code }: NodeJS.ErrnoException): string =>
       : "broke the connection when it was asked for a tunnel"
 
 export const negotiate = (negotiation: Negotiation<Firewall.Tunnel>): void => {
-  const authority = authorityOf(negotiation.destination)
+  const { host, port } = negotiation.destination
+  const path = authority(host, port)
   answered(negotiation, 0, {
-    path: authority,
-    headers: { host: authority, ...credentialsOf(negotiation.firewall) }
+    path,
+    headers: { host: path, ...credentialsOf(negotiation.firewall) }
   }).end()
 }
 

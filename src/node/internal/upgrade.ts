@@ -80,9 +80,6 @@ export const endWith = (socket: Duplex, word: string | Uint8Array): Effect.Effec
     return Effect.sync(done)
   })
 
-/** Until a reader listens, an error of a socket must find someone. */
-export const ignoreError = () => {}
-
 /** The client as proxies name it, who may have no address. */
 export interface Named {
   readonly address: string | undefined

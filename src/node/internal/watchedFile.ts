@@ -1,8 +1,7 @@
 /**
- * What a file says, read again when it changes. It has to be good at first; later, what cannot be read or used is logged and what
- * was before stays.
+ * What a file says, read again when it changes. It has to be good at first. If it later cannot be read or used, that is logged and the
+ * value of before stays.
  */
-import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -11,13 +10,7 @@ import { constants } from "node:fs"
 import { open } from "node:fs/promises"
 import { duration } from "../../protocol/internal/option.ts"
 import { follow } from "../../tls/internal/follow.ts"
-
-/** The file cannot be read, or not be used; the message says which and why, and no secret. */
-export class FileError extends Data.TaggedError("FileError")<{ readonly file: string; readonly reason: string }> {
-  override get message(): string {
-    return `${this.file}: ${this.reason}`
-  }
-}
+import { FileError } from "../NodeFileError.ts"
 
 export interface Options<A> {
   readonly file: string

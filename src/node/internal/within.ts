@@ -51,8 +51,8 @@ const readFile = async (file: FileHandle, maxSize: number): Promise<Content> => 
 }
 
 /**
- * Reads what is a file; all else is as if nothing were there, and whoever puts a pipe or a device there does not hold us up. `links` is whether the path may be a
- * symbolic link.
+ * Reads a regular file; everything else counts as absent, so that a pipe or a device there does not block. `links` is whether the
+ * path may be a symbolic link.
  */
 export const read = (
   path: string,

@@ -1,7 +1,7 @@
 /**
- * The zlib streams of a process for messages that are done at once: one for all messages that stand by themselves, and a
- * bounded number that still have a connection's window, so that its next message goes on where the last one ended. Who was
- * active last has one; who has none any more is given a new one with its window as the dictionary.
+ * The zlib streams of a process for messages that are done at once: one for all messages that stand by themselves, and a bounded
+ * number that still have a connection's window, so that its next message goes on where the last one ended. The connections that
+ * were active last have one; another connection gets a new one with its window as the dictionary.
  */
 import type { Buffer } from "node:buffer"
 import * as Zlib from "node:zlib"

@@ -4,6 +4,7 @@
  * goes through the thread pool; what lies between is `writeSync` of a stream's handle, which is how its own synchronous calls
  * work. It is in no documentation, so it is looked for, tried once, and done without where it is missing or behaves otherwise.
  */
+import { constVoid } from "effect/Function"
 import { Buffer } from "node:buffer"
 import * as Zlib from "node:zlib"
 
@@ -26,8 +27,6 @@ interface Handle {
 const hasWriteSync = (handle: unknown): handle is Handle =>
   typeof handle === "object" && handle !== null && typeof Reflect.get(handle, "writeSync") === "function"
 
-const noop = (): void => {}
-
 /** Output goes here first: it is as large as what comes out of a small input in one step. */
 const scratch = Buffer.allocUnsafeSlow(80 * 1024)
 
@@ -46,7 +45,7 @@ export class ZlibStream {
     this.handle = handle
     this.state = state
     // an error is found in the stream by whoever wrote
-    stream.on("error", noop)
+    stream.on("error", constVoid)
   }
 
   static from(stream: Stream): ZlibStream | undefined {

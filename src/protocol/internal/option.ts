@@ -13,7 +13,7 @@ type Least = "from 0 on" | "above 0"
 
 const isAt = (least: Least, value: number): boolean => (least === "above 0" ? value > 0 : value >= 0)
 
-/** A number that limits something; `Infinity` is none, and `NaN`, which every comparison is false with, would be none unseen. */
+/** A limit. `Infinity` means no limit. `NaN` is refused: every comparison with it is false, which would switch the limit off unnoticed. */
 export const number = (
   name: string,
   given: number | undefined,

@@ -1,7 +1,7 @@
 /**
  * The head of an opening handshake in the shape that clients give it: HTTP/1.1 `GET` with `Upgrade: websocket`, in printable ASCII, each
- * header once, no body. This is less than RFC 9112 allows. What is of any other shape, or broken, is not refused here but
- * left to a whole parser of HTTP; what is of this one is read as that would read it.
+ * header once, no body. This is less than RFC 9112 allows. A head of any other shape, or a broken one, is not refused here but
+ * left to the full parser; a head of this shape gives the same result as the full parser.
  */
 import type { RequestFields } from "../OpeningHandshake.ts"
 

@@ -1,6 +1,6 @@
 /**
- * How long a target is waited for whose client is gone: it does not hold up the end of the pipe when it takes nothing for the close
- * timeout, or has all and does not end for as long. One fiber looks at all of them, as long as there are any.
+ * How long to wait for a target whose client is gone: it is given up if it takes no data for the close timeout, or has taken all
+ * and does not end within that time. One fiber checks all such targets, as long as there are any.
  */
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -20,7 +20,7 @@ export interface Ending extends Member {
   giveUp(): Effect.Effect<void>
 }
 
-/** How often in the close timeout is looked, so that a target has at most so much longer. */
+/** How many checks there are in one close timeout. A target is given at most one interval between checks more. */
 const looks = 4
 
 /** An application's own transport may throw: that is no progress, and must not end the watch over the others. */
@@ -34,7 +34,7 @@ const progressOf = (ending: Ending): number => {
 
 export class Endings {
   private readonly roster = new Roster<Ending>()
-  /** Those of all whose end it sees to, and what they run with. */
+  /** The limits and the context that all pipes here share. */
   readonly limits: Limits
   readonly context: Context.Context<never>
   private fiber: Fiber.Fiber<void> | undefined = undefined
@@ -62,7 +62,7 @@ export class Endings {
     return Effect.flatMap(Effect.yieldNow, () => this.rounds)
   }
 
-  /** Ends when nobody is left to look after, also if nobody says so: who is given up is looked after no more. */
+  /** Ends when the roster is empty. A target that is given up leaves the roster here, so nobody needs to call `delete`. */
   private get rounds(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.look()
@@ -80,7 +80,7 @@ export class Endings {
         ending.looksLeft = looks
       } else if (--ending.looksLeft === 0) {
         this.roster.delete(ending)
-        // in this turn, and not in this fiber, which ends with those that it looks after
+        // begins in this turn, but not in this fiber, which ends when the roster is empty
         Effect.runForkWith(this.context)(ending.giveUp())
       }
     }

@@ -148,7 +148,7 @@ export class Pipe
     return Effect.andThen(error._tag === "SocketError" ? this.failClient : Effect.void, this.reset)
   }
 
-  /** It closed: what it sent is with the target, which may finish what it has to say. */
+  /** The client closed. The target has all that it sent, and may finish sending. */
   private get saidAll(): Effect.Effect<void> {
     return Effect.suspend(() => {
       const wait = Now.begin(this.delivered)
@@ -169,7 +169,7 @@ export class Pipe
     })
   }
 
-  /** The target gets what came, as far as it takes it, and does not take that for the whole. */
+  /** The target gets what came, as far as it takes it, and then a reset, so that it does not take that for the whole. */
   private get cutOff(): Effect.Effect<void> {
     return Effect.andThen(this.inCloseTimeout(this.target.writer.flushed ?? Effect.void), this.reset)
   }
@@ -210,7 +210,7 @@ export class Pipe
     whenSaid?.(next)
   }
 
-  /** What fails after the first failure fails because of it. */
+  /** Reports only the first failure: later ones are caused by it. */
   private tell(error: WebSocketError | Socket.SocketError): void {
     const { onFailure } = this
     this.onFailure = undefined
@@ -238,7 +238,7 @@ export class Pipe
     return Effect.andThen(Effect.andThen(stop ?? Effect.void, leave ?? Effect.void), gone)
   }
 
-  /** An interruption tells the client that it is over, and lets what it has sent by then go its way. */
+  /** On an interruption, tells the client that it is over, and delivers what the client has sent by then. */
   private leave(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> | undefined {
     const { client, target } = this
     if (Exit.isSuccess(exit) || !Cause.hasInterruptsOnly(exit.cause)) return undefined
@@ -256,7 +256,7 @@ export class Pipe
     )
   }
 
-  /** What the client sent is with the target, which has its end. */
+  /** The target has all that the client sent, and the end. */
   private get delivered(): Effect.Effect<void> {
     return Now.make(() => {
       this.isDelivered = true
@@ -326,7 +326,7 @@ export class Pipe
   }
 
   goOn(next: Effect.Effect<never, WebSocketError | Socket.SocketError>): void {
-    // who waits for the end has closed, and is not to be told of it
+    // the client has already closed, so only release the waiter; send nothing
     if (this.hasEnded && this.whenSaid !== undefined) this.said(Effect.void)
     else this.said(Effect.asVoid(Fiber.await(this.goDown(next))))
   }
@@ -336,11 +336,11 @@ export class Pipe
     return Effect.fail(error)
   }
 
-  /** The target's end closes the client; once the client takes no more, the target is read on for nobody to its end. */
+  /** The target's end closes the client. If the client takes no more, the target is read to its end and discarded. */
   private downEnded(error: WebSocketError | Socket.SocketError): Effect.Effect<void> {
     if (error._tag !== "SocketError") return this.discard
     if (isEnd(error)) return this.closeClient(targetEnded)
-    // to who has closed it is no failure
+    // no failure if the client has closed
     if (this.client.isOpen) this.tell(error)
     return this.closeClient(targetFailed)
   }

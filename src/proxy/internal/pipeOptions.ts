@@ -1,4 +1,4 @@
-/** How a pipe between a WebSocket and a target is to be, and who sees what passes. */
+/** The options of a pipe between a WebSocket and a target, and its observer. */
 import type * as Effect from "effect/Effect"
 import type * as Socket from "effect/socket/Socket"
 import type { WebSocketError } from "../../connection/WebSocketError.ts"
@@ -24,7 +24,7 @@ export interface PipeOptions {
    * @internal
    */
   readonly segment?: Cut | undefined
-  /** Who sees what the client sends, before the target gets it. Default: nobody. */
+  /** Sees what the client sends before the target gets it. Default: none. */
   readonly observer?: Observer | undefined
   /**
    * Whether a connection that is closed so, by the client or by us, has brought all that it had to. If not, the target gets what came, as
@@ -43,6 +43,6 @@ export interface PipeOptions {
  * @since 0.1.0
  */
 export interface Observer extends Watching {
-  /** Called with each piece of a message that is watched. What nobody watches takes the short way. */
+  /** Called with each piece of a message that is watched. Other messages are passed on directly. */
   readonly onPiece: (piece: Piece) => Effect.Effect<void>
 }

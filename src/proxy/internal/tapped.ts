@@ -1,13 +1,13 @@
 /**
- * A byte stream that somebody listens in on: what is read and what is written is shown to him, in its order and before it goes
- * on. He gets bytes that are not his, and has to be done with them when he returns.
+ * A byte stream with a tap: the tap sees all that is read and written, in order, before it is passed on. The bytes are not the
+ * tap's own: it must not use them after it returns.
  */
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import * as Transport from "../../connection/Transport.ts"
 
-export interface Tap {
+interface Tap {
   readonly read: (bytes: Uint8Array) => void
   readonly wrote: (bytes: Uint8Array) => void
 }

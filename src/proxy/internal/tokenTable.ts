@@ -12,7 +12,7 @@ import * as Target from "../Target.ts"
 const maxTargets = 16
 
 /** Reads a target. */
-export type ReadTarget = (text: string) => Result.Result<Target.AnyTarget, string>
+type ReadTarget = (text: string) => Result.Result<Target.AnyTarget, string>
 
 // what came instead is not quoted: in a line that is turned around it would be a token
 const expected = "expected host:port with a port from 1 to 65535, such as localhost:5900 or [::1]:5900"
@@ -25,7 +25,7 @@ const several = (targets: ReadonlyArray<Target.AnyTarget>): Result.Result<Destin
       : Result.fail("expected a target, got none")
 
 /** `host:port`, or several with commas between them. */
-export const readTargets = (text: string, read: ReadTarget): Result.Result<Destination, string> =>
+const readTargets = (text: string, read: ReadTarget): Result.Result<Destination, string> =>
   Result.flatMap(Result.all(text.split(",").map((one) => target(one, read))), several)
 
 const target = (text: string, read: ReadTarget): Result.Result<Target.AnyTarget, string> =>

@@ -9,12 +9,13 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Socket from "effect/socket/Socket"
 import type { CloseInfo } from "../../protocol/ConnectionState.ts"
+import { authority } from "../../protocol/internal/authority.ts"
 import type * as OpeningHandshake from "../../protocol/OpeningHandshake.ts"
 import type { AccessLog, Entry } from "../AccessLog.ts"
 import type { Identity } from "../Identity.ts"
 import type { Peer, Upgrade } from "../UpgradeListener.ts"
 
-/** Of what a client wrote, so much is kept. */
+/** The most that is kept of a text that a client wrote, in characters. */
 const maxText = 1024
 
 const cut = (text: string): string => (text.length > maxText ? `${text.slice(0, maxText)}…` : text)
@@ -27,10 +28,7 @@ const aboutOf = ({ peer, remoteAddress, request }: Upgrade): About => {
   const about = {
     id: crypto.randomUUID(),
     client: remoteAddress,
-    peer:
-      address === undefined
-        ? undefined
-        : `${address.includes(":") ? `[${address}]` : address}:${peer?.remotePort ?? 0}`,
+    peer: address === undefined ? undefined : authority(address, peer?.remotePort ?? 0),
     tls: peer?.tls?.version,
     path: cut(request.path),
     host: host && cut(host),
@@ -72,7 +70,7 @@ export class AccessRecord {
     this.subject = subject
   }
 
-  /** Refuses, which takes until the client has the answer; what cannot be sent is not written down. */
+  /** Refuses, and writes the entry when the client has the answer; a refusal that cannot be sent is not written. */
   refused(refusing: Effect.Effect<void>, { reason, status }: OpeningHandshake.Refusal): Effect.Effect<void> {
     return Effect.suspend(() => {
       const entry: Entry = { event: "refused", ...this.all, status, reason }

@@ -10,7 +10,7 @@ export interface Bucket {
   time: number
 }
 
-export interface Rate {
+interface Rate {
   readonly perSecond: number
   /** What a full one holds. */
   readonly burst: number

@@ -10,7 +10,7 @@ const bytesOf = (text: string) => new TextEncoder().encode(text)
 
 export const sha256 = async (text: string): Promise<string> => hex(await crypto.subtle.digest("SHA-256", bytesOf(text)))
 
-export type HmacKey = Awaited<ReturnType<typeof hmacKey>>
+type HmacKey = Awaited<ReturnType<typeof hmacKey>>
 
 /** A key of chance, for as long as the process runs. */
 export const hmacKey = () => crypto.subtle.generateKey({ name: "HMAC", hash: "SHA-256" }, false, ["sign"])

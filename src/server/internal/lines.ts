@@ -1,4 +1,4 @@
-/** Lines of the log about what clients do: so many a second, since who does it all the time is not to fill the log. */
+/** Lines of the log about clients, at most so many a second, so that no client can flood the log. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 

@@ -1,6 +1,6 @@
 /**
- * A request to open a connection, from its admission to its answer. It is let go of with that, unless the application keeps it: a
- * connection lives for long, there may be many, and a browser's request takes a third of the memory of one that waits.
+ * A request to open a connection, from its admission to its answer. It is dropped then, unless the application keeps it:
+ * connections live long, there may be many, and a browser's request takes a third of the memory of a connection that waits.
  */
 import * as Effect from "effect/Effect"
 import type * as Socket from "effect/socket/Socket"
@@ -33,7 +33,7 @@ export class Opening implements OpenRequest {
   identity: Identity = anonymous
   /** The client went away before it was answered. */
   isGone = false
-  /** The subprotocol that is sent back where none is agreed on, since it is all that the client offers: its token. */
+  /** The subprotocol to send back if none is agreed on: the client's token, if it offers nothing else. */
   private readonly echo: string | undefined
 
   constructor(
@@ -71,7 +71,7 @@ export class Opening implements OpenRequest {
     this.visit.record?.annotate(key, value)
   }
 
-  /** Waits without a fiber, if that is possible: what a handler ends with that has nothing else to do any more. */
+  /** Waits without a fiber, if that is possible: the last effect of a handler that has nothing else left to do. */
   stay(parked: () => Parked | undefined): Effect.Effect<void> | undefined {
     return this.visit.stay(parked)
   }

@@ -1,5 +1,5 @@
 /**
- * A client, from its admission to the end of its connection. What its request said is in its `Opening`, and is let go of with that.
+ * A client, from its admission to the end of its connection. Its request is in its `Opening`, which is dropped once it is answered.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -31,12 +31,12 @@ export interface House extends Terms {
   readonly codec: (agreement: PerMessageDeflate.Agreement | undefined) => Codec | undefined
 }
 
-/** `barred`: nobody may take the end of the fiber for that of the connection, or an effect of the application's has run in it. */
+/** `barred`: the fiber must stay, because somebody relies on its end or an effect of the application's has run in it. */
 type Parking = "allowed" | "barred" | "begins"
 
 export class Visit implements Admission.From, Opened, Ongoing, Host {
   private readonly house: House
-  /** What it came with, until that is answered. */
+  /** The request, until it is answered. */
   opening: Opening | undefined = undefined
   private connection: Connection | undefined = undefined
   private watch: Watch | undefined = undefined
@@ -105,7 +105,7 @@ export class Visit implements Admission.From, Opened, Ongoing, Host {
     return scoped as Effect.Effect<A, E, Exclude<R, Scope.Scope>>
   }
 
-  /** What an application gave to handle this, which is run next. */
+  /** Marks the application's handler, which is run next. */
   handles<A, E, R>(handling: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     if (!mayPark(handling)) this.parking = "barred"
     return handling
@@ -158,7 +158,7 @@ export class Visit implements Admission.From, Opened, Ongoing, Host {
     return this.scope === undefined ? undefined : Scope.closeUnsafe(this.scope, exit)
   }
 
-  /** A fiber keeps what it was made of, and this may be a stay for long: what comes first is let go of. */
+  /** A fiber holds its first effect for life. So this comes first, and drops the reference to the real one before that runs. */
   private get going(): Effect.Effect<unknown, unknown, unknown> {
     return Effect.suspend(() => {
       const { next } = this
