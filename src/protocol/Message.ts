@@ -140,6 +140,7 @@ export class GatheredText {
   private readonly pieces = new TextPieces()
   private text = ""
   private recent = ""
+  seen = 0
   push(bytes: Uint8Array): void {
     this.recent += this.pieces.push(bytes)
     if (this.recent.length >= gathered) this.gather()
@@ -150,8 +151,8 @@ export class GatheredText {
     return this.text
   }
   private gather(): void {
-    // to look at a character makes one string of the tree
-    this.recent.charCodeAt(0)
+    // to look at a character makes one string of the tree; one that nobody keeps would not be looked at
+    this.seen = this.recent.charCodeAt(0)
     this.text += this.recent
     this.recent = ""
   }

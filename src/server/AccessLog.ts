@@ -2,8 +2,8 @@
  * The access log: an entry for each request to open a connection, when it is answered, and one for the end of each connection. A server
  * that finds an {@link AccessLog} in its context writes to it; `NodeAccessLog` keeps one in a file, {@link layerLogger} hands them to the logger.
  *
- * A connection that never sent a readable request, such as one whose TLS handshake failed or whose head was too long, is not in
- * it, nor are requests for pages.
+ * What the listener answers by itself is not in it: TLS handshakes that fail, heads that cannot be read, clients that its own lists and
+ * limits turn away, requests with a body, and those that come while it drains (503). Nor are requests for pages.
  *
  * @since 0.1.0
  */
@@ -128,8 +128,14 @@ export class AccessLog extends Context.Service<
   }
 >()("effect-websocket/server/AccessLog") {}
 
+/** Control characters, of terminals and of C1, and what ends a line: a log that writes them as they are could be made to say anything. */
+const controls = /[\p{Cc}\u2028\u2029]/gu
+
+const shown = (text: string): string =>
+  text.replace(controls, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`)
+
 /**
- * A sentence for people; what the client wrote is quoted.
+ * A sentence for people, in one line. What the client wrote is quoted.
  *
  * @category formatting
  * @since 0.1.0
@@ -138,7 +144,7 @@ export const format = (entry: Entry): string => {
   const { annotations, elapsed, path } = entry
   const client = entry.client ?? "a client without an address"
   const target = annotations["target"] === undefined ? "" : ` to ${annotations["target"]}`
-  const place = `${JSON.stringify(path)} for ${client}${target}`
+  const place = shown(`${JSON.stringify(path)} for ${client}${target}`)
   switch (entry.event) {
     case "refused":
       return `Refused ${place}: ${entry.status}`
@@ -162,8 +168,10 @@ export const toLogger = (level: LogLevel.Severity = "Info"): AccessLog["Service"
   return {
     write: (entry) => {
       const { annotations, at: _, ...parts } = entry
-      const known = Object.entries(parts).filter(([, value]) => value !== undefined)
-      return Effect.annotateLogs(log(format(entry)), { ...annotations, ...Object.fromEntries(known) })
+      const known = Object.entries({ ...annotations, ...parts }).flatMap(([key, value]) =>
+        value === undefined ? [] : [[key, typeof value === "string" ? shown(value) : value] as const]
+      )
+      return Effect.annotateLogs(log(format(entry)), Object.fromEntries(known))
     }
   }
 }

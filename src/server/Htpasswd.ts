@@ -231,7 +231,7 @@ export const make = Effect.fnUntraced(function* (
           running.withPermit(self),
           Effect.sync(() => leave(address))
         )
-        return Effect.flatMap(Effect.forkDetach(turn), (fiber) =>
+        return Effect.flatMap(Effect.forkDetach(turn, { startImmediately: true }), (fiber) =>
           Effect.onInterrupt(restore(Fiber.join(fiber)), () => Effect.sync(() => fiber.interruptUnsafe()))
         )
       })

@@ -60,13 +60,13 @@ const jose: Effect.Effect<typeof Jose> = Effect.promise(() => import("jose"))
 const boundedGet: Effect.Effect<typeof BoundedGet> = Effect.promise(() => import("./internal/boundedGet.ts"))
 
 const rsa = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"]
-const curves: Readonly<Record<string, ReadonlyArray<string>>> = {
-  "P-256": ["ES256"],
-  "P-384": ["ES384"],
-  "P-521": ["ES512"],
+const curves: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
+  ["P-256", ["ES256"]],
+  ["P-384", ["ES384"]],
+  ["P-521", ["ES512"]],
   // RFC 8037 section 3.1, and RFC 9864 section 2.2, which names the curve
-  Ed25519: ["EdDSA", "Ed25519"]
-}
+  ["Ed25519", ["EdDSA", "Ed25519"]]
+])
 
 /** RFC 7518 section 3.2: a secret has as many bits as the hash, or more. */
 const hmac = (bytes: number): ReadonlyArray<string> => [
@@ -82,7 +82,7 @@ const secretKey = (bytes: Uint8Array, id?: string): Effect.Effect<Key, JwtKeysEr
 
 /** What the kind of a JWK may verify. */
 const algorithmsOf = (jwk: Jose.JWK): ReadonlyArray<string> | undefined =>
-  jwk.kty === "RSA" ? rsa : jwk.kty === "EC" || jwk.kty === "OKP" ? curves[jwk.crv ?? ""] : undefined
+  jwk.kty === "RSA" ? rsa : jwk.kty === "EC" || jwk.kty === "OKP" ? curves.get(jwk.crv ?? "") : undefined
 
 const fromJwk = Effect.fnUntraced(function* (jwk: Jose.JWK): Effect.fn.Return<Key, JwtKeysError> {
   const { base64url, importJWK } = yield* jose
@@ -281,7 +281,10 @@ export const fromUrl = Effect.fnUntraced(function* (
         fetched = clock.currentTimeMillisUnsafe()
       }),
     onFailure: ({ message }) => Effect.logWarning(`Tokens: ${message}`)
-  }).pipe(Effect.andThen(Effect.sync(() => void (loading = undefined))))
+  }).pipe(
+    Effect.catchCause((cause) => Effect.logError("Tokens: the keys could not be read", cause)),
+    Effect.ensuring(Effect.sync(() => void (loading = undefined)))
+  )
 
   /** Waits for a fetch, which begins if none is under way. */
   const refresh = Effect.suspend(() => {

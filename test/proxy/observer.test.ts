@@ -165,4 +165,31 @@ describe("an observer", { timeout: 30_000 }, () => {
       assert.deepStrictEqual(failures, ["SocketError SocketReadError", "WebSocketError ProtocolViolation"])
     })
   )
+
+  it.live("changes nothing where the pipe is interrupted in the midst of a message: the target has it whole", () =>
+    Effect.gen(function* () {
+      const { observer } = observing()
+      const listener = yield* RawTarget.listen()
+      const proxy = yield* Proxy.serve({
+        target: listener.target,
+        observer: { ...observer, gathering: { pieceSize: 0, wholeMessages: false } },
+        closeTimeout: "30 seconds"
+      })
+      const client = yield* RawClient.open(proxy.port)
+      const target = yield* listener.accept
+      const message = Frames.frame(Frames.binary, "first, second")
+      const middle = message.length - 6
+      yield* client.write(message.subarray(0, middle))
+      yield* target.untilReceived(7)
+      const stopping = Effect.runPromise(proxy.stop)
+      yield* client.until("close 1001")
+      yield* client.write(message.subarray(middle))
+      yield* client.sendClose(1001)
+      yield* target.until("end", soon)
+      assert.strictEqual(target.text, "first, second")
+      yield* target.end()
+      yield* client.end()
+      yield* Effect.promise(() => stopping)
+    })
+  )
 })

@@ -245,28 +245,35 @@ describe("a request that is not accepted", () => {
     })
   )
 
-  it.effect("is written down: one whose client went away", () =>
-    Effect.gen(function* () {
-      const asked = yield* Deferred.make<void>()
-      const left = yield* Deferred.make<void>()
-      const { next, port } = yield* deciding((request) =>
-        Effect.andThen(
-          Deferred.succeed(asked, undefined),
-          Effect.andThen(Deferred.await(left), Effect.orDie(request.accept))
+  it.effect.each([
+    ["accepts it", (request: OpenRequest) => Effect.orDie(request.accept)],
+    ["refuses it", () => Effect.fail(new Refusal({ status: 404, reason: "no such room" }))],
+    ["fails", () => Effect.die("boom")]
+  ] as const)("is written down: one whose client went away before the handler %s", ([, decide]) =>
+    collectingLogs(() =>
+      Effect.gen(function* () {
+        const asked = yield* Deferred.make<void>()
+        const left = yield* Deferred.make<void>()
+        const { next, port } = yield* deciding((request) =>
+          Effect.andThen(
+            Deferred.succeed(asked, undefined),
+            // a client that goes away interrupts it
+            Effect.uninterruptible(Effect.andThen(Deferred.await(left), decide(request)))
+          )
         )
-      )
-      const socket = connect(port, "127.0.0.1")
-      socket.write(
-        "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
-          "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-      )
-      yield* Deferred.await(asked)
-      socket.resetAndDestroy()
-      // its reset has to come here
-      yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 100)))
-      yield* Deferred.succeed(left, undefined)
-      assert.deepStrictEqual(told(yield* next), { event: "gone", ...open })
-    })
+        const socket = connect(port, "127.0.0.1")
+        socket.write(
+          "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        yield* Deferred.await(asked)
+        socket.resetAndDestroy()
+        // its reset has to come here
+        yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 100)))
+        yield* Deferred.succeed(left, undefined)
+        assert.deepStrictEqual(told(yield* next), { event: "gone", ...open })
+      })
+    )
   )
 })
 
@@ -297,11 +304,11 @@ describe("the log", () => {
           })
         )
         yield* settled
-        const { answer } = yield* memory.open({ remoteAddress: "192.0.2.1", target: '/a"\u001b?b' })
+        const { answer } = yield* memory.open({ remoteAddress: "192.0.2.1", target: '/a"\u001b\u009b?b' })
         yield* Effect.flip(answer)
         yield* settled
         assert.strictEqual(logs[0]!.level, "Warn")
-        assert.match(logs[0]!.text, /^Refused "\/a\\"\\u001b" for 192\.0\.2\.1 to db:5432: 404/)
+        assert.match(logs[0]!.text, /^Refused "\/a\\"\\u001b\\u009b" for 192\.0\.2\.1 to db:5432: 404/)
       })
     )
   )

@@ -4,6 +4,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { hashSync } from "bcryptjs"
+import { stat } from "node:fs"
 import { Deferred, Effect, Fiber, Redacted, Result } from "effect"
 import { TestClock } from "effect/testing"
 import * as Telemetry from "../../src/connection/Telemetry.ts"
@@ -213,6 +214,30 @@ describe("make", () => {
       yield* Deferred.succeed(gate, undefined)
       assert.strictEqual(yield* Fiber.join(next), "right")
       assert.strictEqual(done, 2)
+    })
+  )
+
+  it.live("has its places back, whenever those who wait go away", () =>
+    Effect.gen(function* () {
+      const self = yield* Htpasswd.make(() => users(["ann", ann]), {
+        maxWaiting: 8,
+        maxWrongPasswords: 1e9,
+        compare: () => Effect.succeed(false)
+      })
+      for (let i = 0; i < 500; i++) {
+        const fiber = yield* Effect.forkDetach(outcome(self, "ann", `x${i}`))
+        // in the phase of the event loop in which the digest comes, too
+        yield* Effect.promise(
+          () =>
+            new Promise<void>((resolve) =>
+              stat(".", () => {
+                fiber.interruptUnsafe()
+                resolve()
+              })
+            )
+        )
+      }
+      assert.match(yield* outcome(self, "ann", "x"), /^credentialsWrong/)
     })
   )
 

@@ -333,6 +333,18 @@ describe("JwtKeys.fromUrl", () => {
     )
   )
 
+  it.live("leaves out keys of kinds that it does not know, whatever they are called", () =>
+    Effect.gen(function* () {
+      const { state, url } = yield* issuer
+      const one = yield* pair("ES256")
+      const set = JSON.parse(yield* setOf(["one", one.publicKey])) as { keys: Array<unknown> }
+      state.answer = JSON.stringify({ keys: [{ kty: "EC", crv: "constructor", alg: "x" }, ...set.keys] })
+      const jwt = yield* Jwt.make({ keys: yield* JwtKeys.fromUrl(url) })
+      const token = yield* sign(one.privateKey, "ES256", { exp: Math.floor(Date.now() / 1000) + 600 }, { kid: "one" })
+      assert.strictEqual(yield* kindOf(jwt, token), "good")
+    })
+  )
+
   it.live("has its set also if the client that asked first goes away", () =>
     Effect.gen(function* () {
       const { state, url } = yield* issuer

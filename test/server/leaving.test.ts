@@ -81,4 +81,28 @@ describe("close without a wait", () => {
       assert.isTrue(bytes.subarray(-4).equals(closeFrame))
     })
   )
+
+  it.live("delivers all to a client that begins to read later than it lingers", () =>
+    Effect.gen(function* () {
+      const most = 24_000_000
+      const closed = yield* Deferred.make<void>()
+      const { port } = yield* serving(
+        (webSocket) =>
+          Effect.gen(function* () {
+            yield* Effect.sleep("100 millis")
+            yield* Effect.forkChild(Effect.ignore(webSocket.send(new Uint8Array(most))))
+            yield* Effect.yieldNow
+            yield* webSocket.close(1008, "", { wait: false })
+            yield* Deferred.succeed(closed, undefined)
+            return yield* Effect.never
+          }),
+        { closeTimeout: "2500 millis" }
+      )
+      // there is no room for the Close frame, which is waited for, too, before it lingers
+      const { bytes, how } = yield* heard(port, Effect.andThen(Deferred.await(closed), Effect.sleep("2200 millis")))
+      assert.strictEqual(how, "end")
+      assert.isAbove(bytes.length, most)
+      assert.isTrue(bytes.subarray(-4).equals(closeFrame))
+    })
+  )
 })

@@ -331,6 +331,7 @@ export class Connection implements Owner, Gate, Slow {
 
   /** Goes on with what is left of a connection that is over; the end of its scope waits for that. */
   private leaveBehind(rest: Effect.Effect<void>): Effect.Effect<void> {
+    if (this.leaving !== undefined) return Effect.void
     const gone = Effect.andThen(rest, this.ends.destroy(this.limits.closeTimeout))
     return Effect.map(Effect.forkDetach(gone), (leaving) => void (this.leaving = leaving))
   }

@@ -172,7 +172,10 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
     watching: MessageEvent.Watching,
     receiver: Flow.Receiver<NonEmptyReadonlyArray<Uint8Array | MessageEvent.MessageEvent>, E, R, F>
   ): Effect.Effect<void, F, R> {
-    const watched = new MessageEvent.Watched(this.terms.limits, this, watching)
+    // who comes back to it goes on with what is begun
+    const { way } = this
+    const watched =
+      way instanceof MessageEvent.Watched ? way : new MessageEvent.Watched(this.terms.limits, this, watching)
     return this.flow(watched, receiver as Flow.Receiver<Items, E, R, F>)
   }
 

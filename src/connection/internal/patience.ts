@@ -33,7 +33,8 @@ const lingering = 2000
 
 /** Waits for the end of such a peer. */
 export const brief = (flushed: Effect.Effect<void, unknown>, end: Effect.Effect<void>): Effect.Effect<void> =>
-  Effect.raceFirst(end, Effect.andThen(Effect.ignore(flushed), Effect.sleep(lingering)))
+  // `flushed` first: behind the end it can be asked for no more
+  Effect.raceFirst(Effect.andThen(Effect.ignore(flushed), Effect.sleep(lingering)), end)
 
 /** How long a peer may take nothing, in milliseconds. */
 export const closePatience = ({ limits, unsent }: Slow): number =>

@@ -150,6 +150,9 @@ export class RecordedUpgrade implements Upgrade {
   }
 
   refuse(refusal: OpeningHandshake.Refusal): Effect.Effect<void> {
-    return this.record.refused(this.upgrade.refuse(refusal), refusal)
+    const refusing = this.upgrade.refuse(refusal)
+    return this.isGone === true
+      ? Effect.andThen(refusing, this.record.over(undefined))
+      : this.record.refused(refusing, refusal)
   }
 }
