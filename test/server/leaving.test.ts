@@ -11,12 +11,14 @@ const head = (port: number) =>
   "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 
 /** A masked frame of zeros under a mask of zeros. */
-const frame = (() => {
-  const bytes = Buffer.alloc(8 + 60_000)
+const frameOf = (size: number) => {
+  const bytes = Buffer.alloc(8 + size)
   bytes.writeUInt16BE(0x82fe)
-  bytes.writeUInt16BE(60_000, 2)
+  bytes.writeUInt16BE(size, 2)
   return bytes
-})()
+}
+const frame = frameOf(60_000)
+const small = frameOf(1000)
 
 /** Closing 1008, without a reason. */
 const closeFrame = Buffer.from([0x88, 2, 0x03, 0xf0])
@@ -36,9 +38,12 @@ const heard = (port: number, mayRead: Effect.Effect<void>) =>
     client.pause()
     client.write(head(port))
     for (let i = 0; i < 20; i++) client.write(frame)
+    // it goes on
+    const sending = setInterval(() => client.writableLength < 1e6 && client.write(small), 5)
     yield* mayRead
     client.resume()
     const how = yield* Effect.promise(() => ended)
+    clearInterval(sending)
     client.destroy()
     return { how, bytes: Buffer.concat(chunks) }
   })
