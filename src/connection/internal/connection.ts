@@ -319,14 +319,12 @@ export class Connection implements Owner, Gate, Slow {
 
   private bothClosed(): Effect.Effect<void> {
     const settled = Effect.sync(() => void (this.state._tag === "Closed" && this.settle(this.state.info)))
-    if (this.role === "client") return Effect.andThen(settled, this.beginLeaving)
+    if (this.role === "client") {
+      // the server ends the byte stream, or is not waited for any longer
+      return Effect.andThen(settled, this.leaveBehind(bounded(this, pullToEnd(this.inbound.reader), Effect.void)))
+    }
     const wait = Now.begin(this.ends.end)
     return wait === undefined ? settled : Effect.andThen(wait, settled)
-  }
-
-  /** Waits for the server's end of the byte stream, bounded, and then is gone. */
-  private get beginLeaving(): Effect.Effect<void> {
-    return this.leaveBehind(bounded(this, pullToEnd(this.inbound.reader), Effect.void))
   }
 
   /** Goes on with what is left of a connection that is over; the end of its scope waits for that. */
