@@ -1,7 +1,7 @@
 /**
  * What can be typed: the kinds of flags that the commands have, what a flag may name, and how a mistake in one is told.
  */
-import * as ByteSize from "effect/ByteSize"
+import type { Input } from "effect/ByteSize"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -35,15 +35,19 @@ export const isGiven = (value: boolean | Option.Option<string> | ReadonlyArray<s
 export const usage = (message: string) => new UsageError({ message })
 
 /** `10MiB`, or a number of bytes. */
-export const parseSize = (flag: string, text: string, most = 2 ** 40): Effect.Effect<number, UsageError> => {
+export const parseSize = Effect.fnUntraced(function* (
+  flag: string,
+  text: string,
+  most = 2 ** 40
+): Effect.fn.Return<number, UsageError> {
+  const { fromInput } = yield* Effect.promise(() => import("effect/ByteSize"))
   // what is no size, whatever it is, is none to it either
-  const size = ByteSize.fromInput((/^\d+$/.test(text) ? `${text}B` : text) as ByteSize.Input)
-  return Option.isSome(size) && size.value > 0n && size.value <= BigInt(most)
-    ? Effect.succeed(Number(size.value))
-    : Effect.fail(
-        usage(`--${flag} expects a size up to ${most / 2 ** 30} GiB, such as 10MiB; got ${JSON.stringify(text)}`)
-      )
-}
+  const size = fromInput((/^\d+$/.test(text) ? `${text}B` : text) as Input)
+  if (Option.isSome(size) && size.value > 0n && size.value <= BigInt(most)) return Number(size.value)
+  return yield* usage(
+    `--${flag} expects a size up to ${most / 2 ** 30} GiB, such as 10MiB; got ${JSON.stringify(text)}`
+  )
+})
 
 /** The bytes of the file that a flag names. A pipe holds up whoever opens it, and gives its content once, where files are read again. */
 export const readBytes = (flag: string, path: string): Effect.Effect<Buffer, UsageError> =>

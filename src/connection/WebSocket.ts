@@ -29,6 +29,7 @@ import type { Fragment, Message } from "../protocol/Message.ts"
 import type { Gathering, MessageEvent } from "../protocol/MessageEvent.ts"
 import * as Connection from "./internal/connection.ts"
 import type { Receiver } from "./internal/flow.ts"
+import type { FragmentsOptions } from "./internal/outbound.ts"
 import type { Codec } from "./Deflate.ts"
 import * as Limits from "./Limits.ts"
 import type { PreparedMessage } from "./PreparedMessage.ts"
@@ -138,12 +139,7 @@ export interface SendOptions {
  * @category models
  * @since 0.1.0
  */
-export interface SendFragmentsOptions {
-  /** Whether an interruption ends the message with what was sent, and not the connection. Default: `false`. */
-  readonly mayEndEarly?: boolean | undefined
-  /** What kind of message a stream without elements is, which nothing else says. Default: `"binary"`. */
-  readonly ifEmpty?: "text" | "binary" | undefined
-}
+export interface SendFragmentsOptions extends FragmentsOptions {}
 
 /**
  * How a connection is made.

@@ -1,5 +1,5 @@
 /**
- * The `AccessLog` in a file: a line of JSON for each entry (`AccessLog.EntryFromJson`), which any number of processes may share.
+ * The `AccessLog` in a file: a line of JSON for each entry (`AccessLogEntry.FromJson`), which any number of processes may share.
  *
  * @since 0.1.0
  */
@@ -8,7 +8,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import { AccessLog, EntryFromJson } from "../server/AccessLog.ts"
+import { AccessLog } from "../server/AccessLog.ts"
+import { FromJson } from "../server/AccessLogEntry.ts"
 import { append } from "./internal/appending.ts"
 import { codeOf } from "./internal/codeOf.ts"
 
@@ -47,7 +48,7 @@ const gathered = 200
 /** and at once when so many wait. */
 const maxWaiting = 1000
 
-const encode = Schema.encodeSync(EntryFromJson)
+const encode = Schema.encodeSync(FromJson)
 
 /**
  * Entries are written after at most 200 ms, and the last ones when the scope ends. While the file cannot be written, entries are

@@ -17,10 +17,10 @@ import {
   type Controls,
   decodeText,
   type Fragment,
+  GatheredText,
   type Limits,
   Payloads,
-  TextPieces,
-  GatheredText
+  TextPieces
 } from "./Message.ts"
 import * as Opcode from "./Opcode.ts"
 

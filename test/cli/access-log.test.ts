@@ -7,7 +7,7 @@ import { once } from "node:events"
 import { readFileSync } from "node:fs"
 import { type AddressInfo, createServer } from "node:net"
 import { type ClientOptions, WebSocket } from "ws"
-import * as AccessLog from "../../src/server/AccessLog.ts"
+import * as AccessLogEntry from "../../src/server/AccessLogEntry.ts"
 import { folder } from "../node/folder.ts"
 import * as RawTarget from "../proxy/rawTarget.ts"
 import { start } from "./command.ts"
@@ -44,11 +44,11 @@ const visit = (url: string, options: ClientOptions = {}) =>
     await new Promise((resolve) => client.on("close", resolve))
   })
 
-const entriesOf = (file: string): ReadonlyArray<AccessLog.Entry> =>
+const entriesOf = (file: string): ReadonlyArray<AccessLogEntry.Entry> =>
   readFileSync(file, "utf8")
     .trimEnd()
     .split("\n")
-    .map((line) => Schema.decodeSync(AccessLog.EntryFromJson)(line))
+    .map((line) => Schema.decodeSync(AccessLogEntry.FromJson)(line))
 
 describe("--access-log", { timeout: 120_000 }, () => {
   it.live("has a line for each request and each end, with the target, and without what is in the query", () =>

@@ -7,17 +7,17 @@ import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { start } from "../cli/command.ts"
 import { folder } from "../node/folder.ts"
-import * as AccessLog from "../../src/server/AccessLog.ts"
+import * as AccessLogEntry from "../../src/server/AccessLogEntry.ts"
 
 const page = readFileSync(new URL("../../docs/logs.md", import.meta.url), "utf8")
-const members = [AccessLog.Refused, AccessLog.Gone, AccessLog.Opened, AccessLog.Closed]
+const members = [AccessLogEntry.Refused, AccessLogEntry.Gone, AccessLogEntry.Opened, AccessLogEntry.Closed]
 
 describe("docs/logs.md", { timeout: 120_000 }, () => {
   it("shows an entry with all that one can have", () => {
     const [, json] = /```json\n([\s\S]*?)```/.exec(page) ?? []
-    const entry = Schema.decodeSync(AccessLog.EntryFromJson)(json!)
-    assert.deepStrictEqual(Object.keys(entry), Object.keys(AccessLog.Closed.fields))
-    assert.deepStrictEqual(JSON.parse(Schema.encodeSync(AccessLog.EntryFromJson)(entry)), JSON.parse(json!))
+    const entry = Schema.decodeSync(AccessLogEntry.FromJson)(json!)
+    assert.deepStrictEqual(Object.keys(entry), Object.keys(AccessLogEntry.Closed.fields))
+    assert.deepStrictEqual(JSON.parse(Schema.encodeSync(AccessLogEntry.FromJson)(entry)), JSON.parse(json!))
   })
 
   it("names each event, with its own parts", () => {
@@ -25,7 +25,8 @@ describe("docs/logs.md", { timeout: 120_000 }, () => {
       const event = fields.event.literal
       const [, row] = new RegExp(`^\\| \`${event}\` +\\|(.*)$`, "m").exec(page) ?? []
       assert.isDefined(row, event)
-      for (const part of Object.keys(fields)) if (!(part in AccessLog.Gone.fields)) assert.include(row!, `\`${part}\``)
+      for (const part of Object.keys(fields))
+        if (!(part in AccessLogEntry.Gone.fields)) assert.include(row!, `\`${part}\``)
     }
   })
 

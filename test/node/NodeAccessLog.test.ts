@@ -5,11 +5,11 @@ import { assert, describe, it } from "@effect/vitest"
 import { DateTime, Effect, Exit, Schema, Scope } from "effect"
 import { mkdirSync, readFileSync, renameSync, rmdirSync, statSync } from "node:fs"
 import * as NodeAccessLog from "../../src/node/NodeAccessLog.ts"
-import * as AccessLog from "../../src/server/AccessLog.ts"
+import * as AccessLogEntry from "../../src/server/AccessLogEntry.ts"
 import { collectingLogs, eventually } from "../server/serving.ts"
 import { folder } from "./folder.ts"
 
-const entry = (path: string): AccessLog.Entry => ({
+const entry = (path: string): AccessLogEntry.Entry => ({
   event: "closed",
   id: "one",
   at: DateTime.makeUnsafe("2026-11-23T10:00:00.123Z"),
@@ -43,9 +43,9 @@ describe("the file", () => {
           '"annotations":{"target":"db:5432"},"elapsed":12,"code":1000,"reason":"a \\"reason\\"\\n","wasClean":true,' +
           '"received":1,"sent":2}'
       )
-      const read = yield* Schema.decodeEffect(AccessLog.EntryFromJson)(linesOf(file)[0]!)
+      const read = yield* Schema.decodeEffect(AccessLogEntry.FromJson)(linesOf(file)[0]!)
       assert.deepStrictEqual(read, entry("/a"))
-      assert.strictEqual((yield* Schema.decodeEffect(AccessLog.EntryFromJson)(linesOf(file)[1]!)).event, "gone")
+      assert.strictEqual((yield* Schema.decodeEffect(AccessLogEntry.FromJson)(linesOf(file)[1]!)).event, "gone")
       assert.strictEqual(statSync(file).mode & 0o777, 0o600)
     })
   )

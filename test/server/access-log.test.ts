@@ -15,6 +15,7 @@ import * as WebSocketServer from "../../src/server/WebSocketServer.ts"
 import { settled, text } from "../connection/connected.ts"
 import { memoryServer } from "./memory-listener.ts"
 import { collectingLogs, portOf } from "./serving.ts"
+import { upgradeRequest } from "./wire.ts"
 
 /** Entries, and a wait for the next that nobody has waited for. */
 const collecting = () => {
@@ -234,10 +235,7 @@ describe("a request that is not accepted", () => {
       const socket = connect(port, "127.0.0.1")
       socket.on("error", () => {}).resume()
       const long = "x".repeat(2000)
-      socket.end(
-        `GET /${long}?token=secret HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
-          `User-Agent: ${long}\r\nSec-WebSocket-Version: 8\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`
-      )
+      socket.end(upgradeRequest({ "User-Agent": long, "Sec-WebSocket-Version": "8" }, `/${long}?token=secret`))
       const { path, userAgent, ...rest } = told(yield* next)
       assert.deepInclude(rest, { event: "refused", status: 426 })
       assert.strictEqual(path, `/${"x".repeat(1023)}…`)
@@ -253,24 +251,19 @@ describe("a request that is not accepted", () => {
     collectingLogs(() =>
       Effect.gen(function* () {
         const asked = yield* Deferred.make<void>()
-        const left = yield* Deferred.make<void>()
         const { next, port } = yield* deciding((request) =>
-          Effect.andThen(
-            Deferred.succeed(asked, undefined),
-            // a client that goes away interrupts it
-            Effect.uninterruptible(Effect.andThen(Deferred.await(left), decide(request)))
+          Effect.uninterruptibleMask((restore) =>
+            Deferred.succeed(asked, undefined).pipe(
+              // a client that goes away interrupts it
+              Effect.andThen(Effect.exit(restore(Effect.never))),
+              Effect.andThen(decide(request))
+            )
           )
         )
         const socket = connect(port, "127.0.0.1")
-        socket.write(
-          "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
-            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        )
+        socket.write(upgradeRequest())
         yield* Deferred.await(asked)
         socket.resetAndDestroy()
-        // its reset has to come here
-        yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 100)))
-        yield* Deferred.succeed(left, undefined)
         assert.deepStrictEqual(told(yield* next), { event: "gone", ...open })
       })
     )

@@ -2,28 +2,19 @@
  * A server that closes and does not wait for the answer: what it sent before is delivered all the same, and its Close frame.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect } from "effect"
+import { Deferred, type Duration, Effect } from "effect"
 import { connect } from "node:net"
-import { echo, serving } from "./serving.ts"
+import type { WebSocket } from "../../src/connection/WebSocket.ts"
+import * as Opcode from "../../src/protocol/Opcode.ts"
+import { bytesOf, close } from "../connection/connected.ts"
+import { echo, type Options, serving } from "./serving.ts"
+import { upgradeRequest } from "./wire.ts"
 
-const head = (port: number) =>
-  `GET / HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
-  "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-
-/** A masked frame of zeros under a mask of zeros. */
-const frameOf = (size: number) => {
-  const bytes = Buffer.alloc(8 + size)
-  bytes.writeUInt16BE(0x82fe)
-  bytes.writeUInt16BE(size, 2)
-  return bytes
-}
+const frameOf = (size: number) => bytesOf("client", [{ opcode: Opcode.binary, payload: new Uint8Array(size) }])
 const frame = frameOf(60_000)
 const small = frameOf(1000)
 
-/** Closing 1008, without a reason. */
-const closeFrame = Buffer.from([0x88, 2, 0x03, 0xf0])
-
-const size = 700_000
+const closeFrame = bytesOf("server", [close(1008)])
 
 /** What a client gets that sends a lot, and reads when `mayRead` is done. */
 const heard = (port: number, mayRead: Effect.Effect<void>) =>
@@ -36,7 +27,7 @@ const heard = (port: number, mayRead: Effect.Effect<void>) =>
       client.on("error", ({ message }) => resolve(message))
     })
     client.pause()
-    client.write(head(port))
+    client.write(upgradeRequest())
     for (let i = 0; i < 20; i++) client.write(frame)
     // it goes on
     const sending = setInterval(() => client.writableLength < 1e6 && client.write(small), 5)
@@ -48,66 +39,53 @@ const heard = (port: number, mayRead: Effect.Effect<void>) =>
     return { how, bytes: Buffer.concat(chunks) }
   })
 
+/** Its messages have to come here first. */
+const come = Effect.sleep("100 millis")
+
+const sends = (size: number) => (webSocket: WebSocket) =>
+  come.pipe(
+    Effect.andThen(Effect.forkChild(Effect.ignore(webSocket.send(new Uint8Array(size))))),
+    Effect.andThen(Effect.yieldNow)
+  )
+
+/** How much a client gets of a server that does this, and then closes; it has the Close frame at the end of it. */
+const left = Effect.fnUntraced(function* (
+  before: (webSocket: WebSocket) => Effect.Effect<unknown>,
+  {
+    behind = Effect.never,
+    readsAfter = 0,
+    ...options
+  }: Options & { readonly behind?: Effect.Effect<void>; readonly readsAfter?: Duration.Input } = {}
+) {
+  const closed = yield* Deferred.make<void>()
+  const { port } = yield* serving(
+    (webSocket) =>
+      before(webSocket).pipe(
+        Effect.andThen(webSocket.close(1008, "", { wait: false })),
+        Effect.andThen(Deferred.succeed(closed, undefined)),
+        Effect.andThen(behind)
+      ),
+    options
+  )
+  const { bytes, how } = yield* heard(port, Effect.andThen(Deferred.await(closed), Effect.sleep(readsAfter)))
+  assert.strictEqual(how, "end")
+  assert.isTrue(bytes.subarray(-4).equals(closeFrame))
+  return bytes.length
+})
+
 describe("close without a wait", () => {
   it.live("delivers what was sent to a client whose own messages nobody read", () =>
-    Effect.gen(function* () {
-      const closed = yield* Deferred.make<void>()
-      const { port } = yield* serving((webSocket) =>
-        Effect.gen(function* () {
-          // its messages have to come here first
-          yield* Effect.sleep("100 millis")
-          yield* Effect.forkChild(Effect.ignore(webSocket.send(new Uint8Array(size))))
-          yield* Effect.yieldNow
-          yield* webSocket.close(1008, "", { wait: false })
-          yield* Deferred.succeed(closed, undefined)
-        })
-      )
-      const { bytes, how } = yield* heard(port, Deferred.await(closed))
-      assert.strictEqual(how, "end")
-      assert.isAbove(bytes.length, size)
-      assert.isTrue(bytes.subarray(-4).equals(closeFrame))
-    })
+    Effect.map(left(sends(700_000), { behind: Effect.void }), (got) => assert.isAbove(got, 700_000))
   )
 
   it.live("says so to a client that goes on sending to a handler that reads", () =>
-    Effect.gen(function* () {
-      const closed = yield* Deferred.make<void>()
-      const { port } = yield* serving((webSocket) =>
-        Effect.gen(function* () {
-          yield* Effect.forkChild(Effect.ignore(echo(webSocket)))
-          yield* Effect.sleep("100 millis")
-          yield* webSocket.close(1008, "", { wait: false })
-          yield* Deferred.succeed(closed, undefined)
-          return yield* Effect.never
-        })
-      )
-      const { bytes, how } = yield* heard(port, Deferred.await(closed))
-      assert.strictEqual(how, "end")
-      assert.isTrue(bytes.subarray(-4).equals(closeFrame))
-    })
+    left((webSocket) => Effect.andThen(Effect.forkChild(Effect.ignore(echo(webSocket))), come))
   )
 
+  // there is no room for the Close frame, which is waited for, too, before it lingers
   it.live("delivers all to a client that begins to read later than it lingers", () =>
-    Effect.gen(function* () {
-      const most = 24_000_000
-      const closed = yield* Deferred.make<void>()
-      const { port } = yield* serving(
-        (webSocket) =>
-          Effect.gen(function* () {
-            yield* Effect.sleep("100 millis")
-            yield* Effect.forkChild(Effect.ignore(webSocket.send(new Uint8Array(most))))
-            yield* Effect.yieldNow
-            yield* webSocket.close(1008, "", { wait: false })
-            yield* Deferred.succeed(closed, undefined)
-            return yield* Effect.never
-          }),
-        { closeTimeout: "2500 millis" }
-      )
-      // there is no room for the Close frame, which is waited for, too, before it lingers
-      const { bytes, how } = yield* heard(port, Effect.andThen(Deferred.await(closed), Effect.sleep("2200 millis")))
-      assert.strictEqual(how, "end")
-      assert.isAbove(bytes.length, most)
-      assert.isTrue(bytes.subarray(-4).equals(closeFrame))
-    })
+    Effect.map(left(sends(24_000_000), { closeTimeout: "2500 millis", readsAfter: "2200 millis" }), (got) =>
+      assert.isAbove(got, 24_000_000)
+    )
   )
 })

@@ -233,9 +233,9 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
   /** Begins to read. If there is something else to do first, returns that instead. */
   beginRead(way: Way): ItemPull | undefined {
     this.isHeld = false
+    if (!this.mayBegin) return this.next(way)
     const refused = this.change(way)
     if (refused !== undefined) return refused
-    if (!this.mayBegin) return this.next(way)
     this.reading = true
     this.letGo()
     return undefined

@@ -73,9 +73,11 @@ const wholeMessage = (payload: Message): Outgoing => ({
 /** Bytes whose buffers nobody else has. */
 type Owned = ReadonlyArray<Uint8Array> | undefined
 
-/** See `WebSocket.ts`. */
+/** How a message is sent in fragments. */
 export interface FragmentsOptions {
+  /** Whether an interruption ends the message with what was sent, and not the connection. Default: `false`. */
   readonly mayEndEarly?: boolean | undefined
+  /** What kind of message a stream without elements is, which nothing else says. Default: `"binary"`. */
   readonly ifEmpty?: "text" | "binary" | undefined
 }
 

@@ -8,6 +8,7 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Socket from "effect/socket/Socket"
+import * as CloseCode from "../../protocol/CloseCode.ts"
 import type { CloseInfo } from "../../protocol/ConnectionState.ts"
 import { authority } from "../../protocol/internal/authority.ts"
 import type * as OpeningHandshake from "../../protocol/OpeningHandshake.ts"
@@ -19,6 +20,9 @@ import type { Peer, Upgrade } from "../UpgradeListener.ts"
 const maxText = 1024
 
 const cut = (text: string): string => (text.length > maxText ? `${text.slice(0, maxText)}…` : text)
+
+/** What the end is that nobody learned of, as where the release of a connection died. */
+const lost: CloseInfo = { code: CloseCode.abnormal, reason: "", wasClean: false }
 
 type About = Omit<Entry, "event" | "at" | "elapsed" | "annotations" | "subject">
 
@@ -90,7 +94,7 @@ export class AccessRecord {
   over(ended: Ended | undefined): Effect.Effect<void> {
     return Effect.suspend(() => {
       if (ended !== undefined) {
-        const { info = { code: 1006, reason: "", wasClean: false }, received, sent } = ended
+        const { info = lost, received, sent } = ended
         return this.write({ event: "closed", ...this.all, ...info, received, sent })
       }
       return this.isAnswered ? Effect.void : this.write({ event: "gone", ...this.all })
