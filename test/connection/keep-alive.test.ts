@@ -274,7 +274,7 @@ describe("pings", () => {
   it.live("count no time in which this process did nothing: what came meanwhile is read first", () =>
     Effect.gen(function* () {
       // longer than a thread waits for a processor where others are busy, and shorter than the process does nothing
-      const { server, url } = yield* serving(drain, { pingInterval: "50 millis", pongTimeout: "400 millis" })
+      const { server, url } = yield* serving(drain, { pingInterval: "50 millis", pongTimeout: "1 second" })
       const told = new Int32Array(new SharedArrayBuffer(8))
       // in a thread of its own: a peer that goes on while we do not
       const peer = new Worker(slowPeer, { eval: true, workerData: { url, told } })
@@ -287,7 +287,7 @@ describe("pings", () => {
         yield* Effect.callback<void>((resume) => {
           setTimeout(() => {
             assert.strictEqual(Atomics.wait(told, 1, before, 10_000), "ok")
-            Atomics.wait(told, 1, before + 1, 1000)
+            Atomics.wait(told, 1, before + 1, 2500)
             resume(Effect.void)
           }, 1)
           // by then the sweep is due, too, right behind it
