@@ -36,18 +36,18 @@ const serve = Effect.fnUntraced(function* (
   return { ...client, server, ended }
 })
 
-/** Answers each ping after 40 ms, and tells how many came and were answered. */
+/** Answers each ping once the server does nothing, and tells how many came (0) and were answered (1); 2 is when to answer. */
 const slowPeer = `
   const { workerData: { url, told } } = require("node:worker_threads")
   const { WebSocket } = require("ws")
   const socket = new WebSocket(url, { autoPong: false })
-  socket.on("ping", () => {
+  socket.on("ping", async () => {
+    const answered = Atomics.load(told, 1)
     Atomics.add(told, 0, 1)
-    setTimeout(() => {
-      socket.pong()
-      Atomics.add(told, 1, 1)
-      Atomics.notify(told, 1)
-    }, 40)
+    await Atomics.waitAsync(told, 2, answered).value
+    socket.pong()
+    Atomics.add(told, 1, 1)
+    Atomics.notify(told, 1)
   })
 `
 
@@ -275,25 +275,26 @@ describe("pings", () => {
     Effect.gen(function* () {
       // longer than a thread waits for a processor where others are busy, and shorter than the process does nothing
       const { server, url } = yield* serving(drain, { pingInterval: "50 millis", pongTimeout: "1 second" })
-      const told = new Int32Array(new SharedArrayBuffer(8))
+      const told = new Int32Array(new SharedArrayBuffer(12))
       // in a thread of its own: a peer that goes on while we do not
       const peer = new Worker(slowPeer, { eval: true, workerData: { url, told } })
       yield* Effect.addFinalizer(() => Effect.promise(() => peer.terminate()))
       for (let i = 0; i < 3; i++) {
         while (Atomics.load(told, 0) <= i) yield* Effect.sleep("1 millis")
-        // the ping has come there and is not answered yet
-        const before = Atomics.load(told, 1)
-        assert.strictEqual(before, i)
-        yield* Effect.callback<void>((resume) => {
+        assert.strictEqual(Atomics.load(told, 1), i)
+        const answered = yield* Effect.callback<string>((resume) => {
           setTimeout(() => {
-            assert.strictEqual(Atomics.wait(told, 1, before, 10_000), "ok")
-            Atomics.wait(told, 1, before + 1, 2500)
-            resume(Effect.void)
+            Atomics.store(told, 2, i + 1)
+            Atomics.notify(told, 2)
+            const answered = Atomics.wait(told, 1, i, 10_000)
+            Atomics.wait(told, 1, i + 1, 2500)
+            resume(Effect.succeed(answered))
           }, 1)
           // by then the sweep is due, too, right behind it
           const due = performance.now() + 20
           while (performance.now() < due);
         })
+        assert.notStrictEqual(answered, "timed-out")
         yield* Effect.sleep("20 millis")
         assert.strictEqual(yield* server.connections, 1)
       }
