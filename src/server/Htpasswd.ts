@@ -116,8 +116,11 @@ export interface Options {
   readonly maxCost?: number | undefined
   /** How long a password that was right is remembered; 0 is not at all. Default: 1 minute. */
   readonly remember?: Duration.Input | undefined
-  /** Compares a password with a hash. Default: `bcryptjs` in this thread; `NodeHtpasswd` has a thread of its own for it. */
-  readonly compare?: ((password: string, hash: string) => Effect.Effect<boolean>) | undefined
+  /**
+   * Compares a password with a hash, or fails, most likely with `unavailable`, which is no wrong password. Default: `bcryptjs` in
+   * this thread; `NodeHtpasswd` has a thread of its own for it.
+   */
+  readonly compare?: ((password: string, hash: string) => Effect.Effect<boolean, Fault>) | undefined
 }
 
 /**

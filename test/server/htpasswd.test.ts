@@ -217,6 +217,24 @@ describe("make", () => {
     })
   )
 
+  it.effect("passes on that a password could not be compared, and counts it as no guess", () =>
+    Effect.gen(function* () {
+      let fails = true
+      const self = yield* Htpasswd.make(() => users(["ann", ann]), {
+        maxWrongPasswords: 1,
+        compare: () =>
+          fails ? Effect.fail({ kind: "unavailable", reason: "the comparer is away" }) : Effect.succeed(true)
+      })
+      const ask = Effect.result(self.verify("ann", secret("right"), { remoteAddress: "192.0.2.1" }))
+      for (let i = 0; i < 3; i++) {
+        const result = yield* ask
+        assert.strictEqual(Result.isFailure(result) ? result.failure.reason : "right", "the comparer is away")
+      }
+      fails = false
+      assert.isTrue(Result.isSuccess(yield* ask))
+    })
+  )
+
   it.live("has its places back, whenever those who wait go away", () =>
     Effect.gen(function* () {
       const self = yield* Htpasswd.make(() => users(["ann", ann]), {

@@ -1,38 +1,40 @@
 /**
  * bcrypt in a thread of its own, which starts with the first password that is checked and ends with the scope. If the thread
- * dies, the checks that it was asked for count as wrong passwords, and the next check starts a new thread.
+ * dies, the checks that it was asked for fail with `unavailable`, since nobody was wrong, and the next one starts a new thread.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { Worker } from "node:worker_threads"
+import type { Fault } from "../../server/AccessPolicy.ts"
 import type { Done, Job } from "./bcryptWorker.ts"
 
 /** It lies beside this file, in TypeScript as in what is made of it. */
 const file = new URL(import.meta.url.endsWith(".ts") ? "./bcryptWorker.ts" : "./bcryptWorker.js", import.meta.url)
 
-type Compare = (password: string, hash: string) => Effect.Effect<boolean>
+type Compare = (password: string, hash: string) => Effect.Effect<boolean, Fault>
+
+const ended = Effect.fail<Fault>({ kind: "unavailable", reason: "the thread that checks passwords ended" })
 
 export const make: Effect.Effect<Compare, never, Scope.Scope> = Effect.gen(function* () {
   const runFork = Effect.runForkWith(yield* Effect.context<never>())
-  const waiting = new Map<number, (isRight: boolean) => void>()
+  const waiting = new Map<number, (answer: Effect.Effect<boolean, Fault>) => void>()
   let worker: Worker | undefined
   let lastId = 0
 
-  /** What it was asked is answered no. */
-  const refuse = () => {
-    for (const answer of waiting.values()) answer(false)
+  const fail = () => {
+    for (const answer of waiting.values()) answer(ended)
     waiting.clear()
   }
   const lose = (cause: unknown) => {
     worker = undefined
-    refuse()
+    fail()
     runFork(Effect.logError("The thread that checks passwords ended", cause))
   }
   const start = (): Worker => {
     const started = new Worker(file)
     started.unref()
     started.on("message", ({ id, isRight }: Done) => {
-      waiting.get(id)?.(isRight)
+      waiting.get(id)?.(Effect.succeed(isRight))
       waiting.delete(id)
     })
     started.once("error", lose)
@@ -42,13 +44,13 @@ export const make: Effect.Effect<Compare, never, Scope.Scope> = Effect.gen(funct
   yield* Effect.addFinalizer(() =>
     Effect.promise(async () => {
       await worker?.terminate()
-      refuse()
+      fail()
     })
   )
   return (password, hash) =>
-    Effect.callback<boolean>((resume) => {
+    Effect.callback<boolean, Fault>((resume) => {
       const job: Job = { id: ++lastId, password, hash }
-      waiting.set(job.id, (isRight) => resume(Effect.succeed(isRight)))
+      waiting.set(job.id, resume)
       // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker has none
       ;(worker ??= start()).postMessage(job)
     })
