@@ -1,13 +1,17 @@
 /**
- * The commands of the servers. The project's own is what `npm run build` makes, or comes from `BENCH_ECHO` and `BENCH_PROXY` when
- * they are set (words split at spaces, `{TARGET}` stands for the target's `HOST:PORT`). All run as JavaScript, as users have them.
+ * The commands of the servers. The project's own is what `npm run build` makes, or comes from `BENCH_ECHO`, `BENCH_PROXY` and `BENCH_TUNNEL`
+ * when they are set (words split at spaces, `{TARGET}` stands for the target's `HOST:PORT`). All run as JavaScript, as users have them.
  */
 import { built } from "./built.ts"
 import { certificateFile } from "./certificate.ts"
 import type { Row, ServerName } from "./rows.ts"
 
 const anyPort = "127.0.0.1:0"
-const overrides: Readonly<Record<Row["role"], string>> = { echo: "BENCH_ECHO", proxy: "BENCH_PROXY" }
+const overrides: Readonly<Record<Row["role"], string>> = {
+  echo: "BENCH_ECHO",
+  proxy: "BENCH_PROXY",
+  tunnel: "BENCH_TUNNEL"
+}
 
 /** Whether another server stands in for ours. */
 export const overridden = (): boolean => Object.values(overrides).some((name) => process.env[name] !== undefined)
@@ -17,7 +21,7 @@ const bareNode = ["node", "-e", 'setInterval(() => {}, 1 << 30); console.log("re
 
 const ownCommand = (row: Row, target: string): ReadonlyArray<string> => {
   const { compression, few, role, server } = row
-  const targets = role === "proxy" ? [target] : []
+  const targets = role === "echo" ? [] : [role === "tunnel" ? `ws://${target}/` : target]
   if (server !== undefined) {
     const file = server === "broadcast" ? server : `${server}-${role}`
     const options = compression === undefined ? [] : [`--compression=${compression}`]
@@ -37,10 +41,16 @@ const ownCommand = (row: Row, target: string): ReadonlyArray<string> => {
 
 const peerCommand = (peer: string, row: Row, target: string): ReadonlyArray<string> => {
   const { compression, role, server } = row
-  const name = `${peer}-${server === "broadcast" ? server : server === "deflate" ? `${server}-${role}` : role}`
+  // a pipe of bytes is the same at both ends
+  const place = peer === "net" && role === "tunnel" ? "proxy" : role
+  const name = `${peer}-${server === "broadcast" ? server : server === "deflate" ? `${server}-${role}` : place}`
   const options = compression === undefined ? [] : [`--compression=${compression}`]
-  return ["node", built(`peers/${name}`), anyPort, ...(role === "proxy" ? [target] : []), ...options]
+  return ["node", built(`peers/${name}`), anyPort, ...(role === "echo" ? [] : [target]), ...options]
 }
+
+/** The command line of what a tunnel of that server leads to, in front of the target. */
+export const farEndOf = (server: ServerName, row: Row, target: string): ReadonlyArray<string> =>
+  commandOf(server === "net" ? "net" : "ours", { ...row, role: "proxy" }, target)
 
 /** The command line of a server for a row. */
 export const commandOf = (server: ServerName, row: Row, target: string): ReadonlyArray<string> => {

@@ -37,6 +37,7 @@ const project = new URL("..", import.meta.url).href
 // as modules, so that what is Effect's and what is ours can be told apart
 process.env["BENCH_ECHO"] ??= "node src/cli/main.ts echo 127.0.0.1:0"
 process.env["BENCH_PROXY"] ??= "node src/cli/main.ts proxy 127.0.0.1:0 {TARGET}"
+process.env["BENCH_TUNNEL"] ??= "node src/cli/main.ts tunnel 127.0.0.1:0 ws://{TARGET}/"
 
 const groupOf = ({ functionName, url }: Frame): string => {
   if (functionName === "(garbage collector)") return "collector"

@@ -1,11 +1,11 @@
 /**
- * What one server is measured with: its own process, a load generator and, behind a proxy, a target, all fresh and all
- * gone at the end; and what a measurement gives.
+ * What one server is measured with: its own process, a load generator and, behind a proxy, a target, and between a tunnel and its
+ * target a proxy, all fresh and all gone at the end; and what a measurement gives.
  */
 import { reasonOf, sleep, start } from "./agent.ts"
 import type { Agent } from "./agent.ts"
 import type { BackendCommands } from "./backend.ts"
-import { commandOf } from "./commands.ts"
+import { commandOf, farEndOf } from "./commands.ts"
 import type { LoadCommands, LoadOptions } from "./load.ts"
 import type { Row, ServerName } from "./rows.ts"
 import { cpuSeconds, startServer } from "./server.ts"
@@ -64,10 +64,12 @@ const modeOf = (kind: Row["kind"]): LoadOptions["mode"] => {
 export const startRig = async (base: Row, name: ServerName, options: MeasureOptions): Promise<Rig> => {
   const row = name === "few" ? { ...base, ...base.few } : base
   await using resources = new AsyncDisposableStack()
-  const target = row.role === "proxy" ? resources.use(start<BackendCommands>("backend.ts")) : undefined
+  const target = row.role === "echo" ? undefined : resources.use(start<BackendCommands>("backend.ts"))
   const targetMode = isBulk(row.kind) ? targetModes[row.kind] : "echo"
   const listening = await target?.call("listen", { mode: targetMode, size: row.size }, patience)
-  const command = commandOf(name, row, `127.0.0.1:${listening?.port ?? 0}`)
+  const address = `127.0.0.1:${listening?.port ?? 0}`
+  const farEnd = row.role === "tunnel" ? resources.use(await startServer(farEndOf(name, row, address))) : undefined
+  const command = commandOf(name, row, farEnd === undefined ? address : `${farEnd.host}:${farEnd.port}`)
   const server = resources.use(await startServer(command, options.nodeArguments, options.environment))
   const mode = modeOf(row.kind)
   if (mode === "handshake" && server.scheme === "tcp") throw new Error("a tcp:// server has no handshake to measure")

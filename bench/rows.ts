@@ -24,7 +24,8 @@ export interface Row {
     | "handshake"
     | "churn"
     | "start"
-  readonly role: "echo" | "proxy"
+  /** A tunnel leads to a proxy of ours, and through that to the target; with plain `net`, both are its pipe. */
+  readonly role: "echo" | "proxy" | "tunnel"
   /** Payload bytes of a message, or of a write of the target for a download. */
   readonly size: number
   /** `idle`: connections held. `handshake`, `churn`: openings at a time. */
@@ -254,6 +255,15 @@ const component = (row: Row): Row => ({
   server: "component"
 })
 
+/** The other end of the proxy, which is a client: bytes of TCP come, and go to the proxy as messages. */
+const tunnel = (row: Row): Row => ({
+  ...row,
+  name: `tunnel-${row.name}`,
+  title: `tunnel: ${row.title}`,
+  role: "tunnel",
+  goals: {}
+})
+
 /** The same over TLS 1.3 with an RSA certificate: against `ws` behind `node:https`, and plain `node:tls`. */
 const tls = (row: Row): Row => ({
   ...row,
@@ -299,6 +309,11 @@ export const rows: ReadonlyArray<Row> = [
   component(small("proxy", 1)),
   component(small("proxy", 10)),
   component(bulk("download", 64 * KiB, "64 KiB")),
+  tunnel(small("proxy", 1)),
+  tunnel(small("proxy", 10)),
+  tunnel(bulk("upload", 64 * KiB, "64 KiB")),
+  tunnel(bulk("download", 64 * KiB, "64 KiB")),
+  tunnel(idle("proxy")),
   tls(small("echo", 1)),
   tls(small("echo", 10)),
   tls(bulk("upload", 64 * KiB, "64 KiB")),

@@ -72,7 +72,7 @@ const main = async (): Promise<void> => {
   const argv = process.argv.slice(2)
   const options = optionsOf(argv)
   if (options.write && overridden())
-    throw new Error("--write: the table is of our own servers, unset BENCH_ECHO and BENCH_PROXY")
+    throw new Error("--write: the table is of our own servers, unset BENCH_ECHO, BENCH_PROXY and BENCH_TUNNEL")
   const chosen = rows.filter((row) => options.only.test(row.name))
   if (chosen.length === 0) throw new Error(`--only: no row matches; rows: ${rows.map((row) => row.name).join(" ")}`)
   console.log(`${machine()}; ${options.runs} runs of ${options.seconds} s; above 1 is better for us\n`)
