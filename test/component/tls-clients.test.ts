@@ -239,6 +239,9 @@ describe("WSServer", () => {
     // the first of the files that is there
     assert.isTrue(await isIn(`CACertFilePaths=/no/such/file;${path("system.pem")};${path("stranger.crt")}`))
     assert.isFalse(await isIn(`CACertFilePaths=${path("stranger.crt")};${path("system.pem")}`))
+    // which must hold certificates
+    const key = await failureOf(isIn(`CACertFilePaths=${path("root.key")}`))
+    assert.deepStrictEqual([key.code, key.message.includes("CACertFilePaths")], [271, true])
     // besides those of the system
     assert.isTrue(await isIn(`CACertFilePaths=${path("stranger.crt")}`, `SSLClientCACerts=${text("root.crt")}`))
     assert.isTrue(await isIn(`CACertFilePaths=${path("root.crt")}`, `SSLClientCACerts=${text("stranger.crt")}`))
@@ -272,6 +275,14 @@ describe("WebSocketProxy", () => {
     assert.isFalse(await isIn("ann", `OpenSSLCAFile=${path("stranger.crt")}`))
     assert.strictEqual((await failureOf(start(`OpenSSLCAFile=${path("no-such")}`))).code, 271)
     assert.strictEqual((await failureOf(start(`OpenSSLCAFile=${path("root.key")}`))).code, 271)
+    // what is no file may have no end
+    assert.include((await failureOf(start("OpenSSLCAFile=/dev/zero"))).message, "no file")
+  })
+
+  it("OpenSSLCAFile, 271: beginnings of certificates without an end, of which there may be very many", async () => {
+    // it would take minutes if the end of each were looked for
+    write("endless.pem", "-----BEGIN CERTIFICATE-----\n".repeat(200_000))
+    assert.strictEqual((await failureOf(start(`OpenSSLCAFile=${path("endless.pem")}`))).code, 271)
   })
 
   it("OpenSSLCADir: authorities of clients from the files of a folder", async () => {
