@@ -12,9 +12,9 @@ import * as ClientHello from "../../tls/ClientHello.ts"
 import * as Identities from "../../tls/Identities.ts"
 import type * as Revocation from "../../tls/Revocation.ts"
 import * as TlsSettings from "../../tls/TlsSettings.ts"
-import { ComponentError, fromStore, fromUnknown, invalid } from "../ComponentError.ts"
+import { ComponentError, fromStore, fromUnknown, invalid, invalidSecret } from "../ComponentError.ts"
 import type { Code } from "../ErrorCode.ts"
-import type { CommonEvents } from "../Events.ts"
+import type { CommonEvents, SSLConnectionRequestEvent } from "../Events.ts"
 import type { Arrival, Arrivals } from "./arrivals.ts"
 import type { Host } from "./host.ts"
 import { authoritiesOf, overlooks, pemsOf, settingsOf } from "./tls.ts"
@@ -125,10 +125,7 @@ const ask = (
       typeof given === "boolean" ? Effect.succeed(given) : Effect.promise(() => given),
       (isWell) => {
         if (!isWell) return Effect.fail(new Identities.NoIdentity({ serverName: hello.serverName, names: [] }))
-        const { certPassword, certStore, certStoreType, certSubject } = event
-        return certStore === ""
-          ? Effect.succeed(undefined)
-          : load(host, arrival, certStoreType, certStore, certPassword, certSubject)
+        return event.certStore === "" ? Effect.succeed(undefined) : load(host, arrival, event)
       }
     )
   })
@@ -137,20 +134,33 @@ const ask = (
 const load = (
   host: Host<CommonEvents>,
   arrival: Arrival,
-  type: number,
-  store: string,
-  password: string,
-  subject: string
+  event: SSLConnectionRequestEvent
 ): Effect.Effect<Certificate | undefined> =>
   Effect.catch(
     Effect.flatMap(
-      CertificateStore.isCertStoreType(type)
-        ? Effect.mapError(CertificateStore.load({ type, store, password, subject }), fromStore)
-        : Effect.fail(invalid("CertStoreType", "a value of CertStoreTypes", type)),
+      Effect.flatMap(Effect.fromResult(storeOf(event)), (store) =>
+        Effect.mapError(CertificateStore.load(store), fromStore)
+      ),
       (certificate) => Effect.mapError(Effect.fromResult(CertificateStore.requirePrivateKey(certificate)), fromStore)
     ),
     (error) => Effect.sync((): undefined => void host.report(arrival, error, 271))
   )
+
+/** The store that a listener names, and the subject in it. Not every listener has types. */
+const storeOf = (event: SSLConnectionRequestEvent): Result.Result<StoreAndSubject, ComponentError> => {
+  const { certPassword, certStore, certStoreType, certSubject } = event
+  if (!CertificateStore.isCertStoreType(certStoreType)) {
+    return Result.fail(invalid("CertStoreType", "a value of CertStoreTypes", certStoreType))
+  }
+  if (typeof certStore !== "string") return Result.fail(invalidSecret("CertStore", "text", certStore))
+  if (typeof certPassword !== "string") return Result.fail(invalidSecret("CertPassword", "text", certPassword))
+  if (typeof certSubject !== "string") return Result.fail(invalid("CertSubject", "text", certSubject))
+  return Result.succeed({ type: certStoreType, store: certStore, password: certPassword, subject: certSubject })
+}
+
+interface StoreAndSubject extends CertificateStore.Store {
+  readonly subject: string
+}
 
 const modes: Readonly<Record<0 | 1 | 2, Revocation.Mode>> = { 0: "off", 1: "ifNamed", 2: "required" }
 
