@@ -78,7 +78,9 @@ export const live = <Events extends CommonEvents>(
     isTold = true
     link.isDisconnected = true
     const { description, statusCode } = endOf(info)
-    host.log(link, 1, `Disconnected with status ${statusCode}${description === "" ? "" : `: ${description}`}`)
+    // the client's own words are no lines of their own
+    const words = description.replaceAll(/[\p{Cc}\u2028\u2029]+/gu, " ")
+    host.log(link, 1, `Disconnected with status ${statusCode}${words === "" ? "" : `: ${words}`}`)
     return link.emit("Disconnected", () => ({ connectionId, statusCode, description }))
   }
   const connected = Effect.suspend(() => {
