@@ -7,7 +7,7 @@ import { mkdirSync, symlinkSync } from "node:fs"
 import type { SSLClientAuthenticationEvent } from "../../src/component/Events.ts"
 import { WebSocketProxy } from "../../src/component/WebSocketProxy.ts"
 import { WSServer } from "../../src/component/WSServer.ts"
-import { certificate, openssl, path, run, text, write } from "../tls/openssl.ts"
+import { certificate, openssl, path, text, write } from "../tls/openssl.ts"
 import { both, failureOf, hear, until } from "./component.ts"
 import { local, pem, Secured } from "./securing.ts"
 
@@ -21,11 +21,33 @@ beforeAll(() => {
   certificate("self", {})
   certificate("wrong", { issuer: "root", extensions: ["extendedKeyUsage=serverAuth"] })
   certificate("stranger", { extensions: authority })
-  // its time is over
-  openssl(..."req -new -key ann.key -subj /CN=old -out old.csr".split(" "))
-  run("openssl", "x509 -req -in old.csr -CA root.crt -CAkey root.key -set_serial 7 -days -1 -out old.crt".split(" "))
-  write("old.key", text("ann.key"))
+  // others have the name of the root
+  certificate("forger", { subject: "/C=US/O=Test/CN=root", extensions: authority })
+  const limited = ["basicConstraints=critical,CA:TRUE,pathlen:0", "keyUsage=keyCertSign"]
+  certificate("limited", { issuer: "root", extensions: limited })
+  certificate("beyond", { issuer: "limited", extensions: authority })
+  certificate("named", {
+    issuer: "root",
+    extensions: [...authority, "nameConstraints=critical,permitted;DNS:.example"]
+  })
+  certificate("strange", { issuer: "stranger", extensions: ["extendedKeyUsage=serverAuth"] })
+  certificate("selfish", { extensions: ["extendedKeyUsage=serverAuth"] })
+  over("old", "root")
+  for (const issuer of ["middle", "stranger", "forger", "beyond", "named", "ann"]) over(`old-${issuer}`, issuer)
+  over("old-wrong", "root", "extendedKeyUsage=serverAuth")
+  over("old-critical", "root", "1.2.3.4=critical,ASN1:NULL")
+  openssl(..."x509 -req -in old.csr -signkey ann.key -days -1 -out old-self.crt".split(" "))
+  write("old-self.key", text("ann.key"))
 })
+
+/** Makes a certificate whose time is over. */
+const over = (name: string, issuer: string, extension = "keyUsage=digitalSignature"): void => {
+  write(`${name}.ext`, extension)
+  write(`${name}.key`, text("ann.key"))
+  openssl(..."req -new -key ann.key -subj /CN=old -out old.csr".split(" "))
+  const by = `-CA ${issuer}.crt -CAkey ${issuer}.key -set_serial 7`
+  openssl(...`x509 -req -in old.csr ${by} -days -1 -out ${name}.crt -extfile ${name}.ext`.split(" "))
+}
 
 /** What a client shows: files of certificates, the first its own. */
 const shows = (...names: ReadonlyArray<string>): { readonly cert: string; readonly key: string } => ({
@@ -202,6 +224,48 @@ describe.each(both)("%s", (name, make) => {
     assert.strictEqual(secured.told[0]?.status, "OK")
     assert.isTrue(secured.told[0]?.accept)
   })
+
+  // OpenSSL tells the last failure alone
+  it.each([
+    ["0x1", ["old-self"], "0x11"],
+    ["0x1", ["old-stranger"], "0x11"],
+    ["0x1", ["old-stranger", "stranger"], "0x11"],
+    ["0x1", ["old-forger"], "0x11"],
+    ["0x1", ["old-forger", "forger"], "0x11"],
+    ["0x1", ["old-wrong"], "0x21"],
+    ["0x1", ["old-beyond", "beyond", "limited"], undefined],
+    ["0x1", ["old-named", "named"], undefined],
+    ["0x1", ["old-ann", "ann"], undefined],
+    ["0x1", ["old-critical"], undefined],
+    ["0x10", ["strange"], "0x30"],
+    ["0x20", ["strange", "stranger"], "0x30"],
+    ["0x20", ["selfish"], "0x30"]
+  ] as const)("SSLSecurityFlags: %s does not let %s in, with whom more is wrong", async (flags, names, enough) => {
+    await using some = await asking({ config: [`SSLSecurityFlags=${flags}`] })
+    assert.notStrictEqual(await some.refusal(shows(...names)), "")
+    assert.notStrictEqual(some.told[0]?.status, "OK")
+    if (enough === undefined) return
+    await using all = await asking({ config: [`SSLSecurityFlags=${enough}`] })
+    assert.strictEqual(await all.refusal(shows(...names)), "")
+  })
+
+  it.each(["TLSv1.2", "TLSv1.3"] as const)(
+    "SSLSecurityFlags, ReuseSSLSession: a client whose issuer is between it and the authority comes in again (%s)",
+    async (version) => {
+      await using secured = await asking({ config: ["SSLSecurityFlags=0x1", "SSLEnabledProtocols=15360"] })
+      let session: Buffer | undefined
+      for (const _ of [1, 2]) {
+        const options = { ...shows("old-middle", "middle"), minVersion: version, maxVersion: version, session }
+        await using client = await secured.tls(options)
+        client.socket.on("session", (given: Buffer) => (session = given))
+        assert.strictEqual(await client.fate, "")
+      }
+      assert.deepStrictEqual(
+        secured.told.map(({ status }) => status),
+        ["OK", "OK"]
+      )
+    }
+  )
 
   it("SSLSecurityFlags: nothing else is overlooked, and never that there is none", async () => {
     await using expired = await asking({ config: ["SSLSecurityFlags=0x1"] })

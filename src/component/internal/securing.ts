@@ -12,10 +12,12 @@ import * as ClientHello from "../../tls/ClientHello.ts"
 import * as Identities from "../../tls/Identities.ts"
 import type * as Revocation from "../../tls/Revocation.ts"
 import * as TlsSettings from "../../tls/TlsSettings.ts"
+import * as Vouched from "../../tls/internal/vouched.ts"
 import { ComponentError, fromStore, fromUnknown, invalid, invalidSecret } from "../ComponentError.ts"
 import type { Code } from "../ErrorCode.ts"
 import type { CommonEvents, SSLConnectionRequestEvent } from "../Events.ts"
 import type { Arrival, Arrivals } from "./arrivals.ts"
+import type { Store } from "../Settings.ts"
 import type { Host } from "./host.ts"
 import { authoritiesOf, overlooks, pemsOf, settingsOf } from "./tls.ts"
 
@@ -32,12 +34,18 @@ export interface Options {
 /** What the listener is to know. Throws what is wrong with it, by its documented code. */
 export const tlsOptions = (host: Host<CommonEvents>, arrivals: Arrivals, options: Options): NodeTls.Options => {
   const { values } = host.store
-  const settings = TlsSettings.make(settingsOf(host.store, options.component))
+  // the issuers that a client sent are not in a ticket, and what is overlooked depends on them
+  const mayOverlook = options.authenticates && values.SSLSecurityFlags !== 0
+  const settings = TlsSettings.make({
+    ...settingsOf(host.store, options.component),
+    ...(mayOverlook && { sessionTickets: false })
+  })
   if (Result.isFailure(settings))
     throw new ComponentError(270, { detail: settings.failure.message, cause: settings.failure })
   const usual = withChain(usable(options.certificate), options.component === "WSServer" ? values.SSLCACerts : "")
   const authorities = options.authenticates ? authoritiesOf(host.store, options.component) : []
   const revocation = revocationOf(values.SSLCheckCRL, options.component === "WSServer" ? values.SSLCheckOCSP : 0)
+  const recommend = recommendation(host.store, authorities, revocation)
   const known = new Known()
   return {
     identities: Identities.make((hello, peer) =>
@@ -52,7 +60,8 @@ export const tlsOptions = (host: Host<CommonEvents>, arrivals: Arrivals, options
         systemCa: false,
         required: false,
         revocation,
-        decide: ({ certificate, status }, peer) => authenticate(host, arrivals.of(peer), certificate, status)
+        decide: (presented, peer) =>
+          Effect.flatMap(recommend(presented), (isWell) => authenticate(host, arrivals.of(peer), presented, isWell))
       }
     }),
     inactivityTimeout: values.DefaultConnectionTimeout === 0 ? undefined : values.DefaultConnectionTimeout * 1000,
@@ -171,16 +180,50 @@ const revocationOf = (crl: 0 | 1 | 2, ocsp: 0 | 1 | 2): Revocation.Revocation["S
     ? undefined
     : Effect.runSync(Effect.orDie(NodeRevocation.make({ crl: modes[crl], ocsp: modes[ocsp] })))
 
+/** Whether a certificate is fine, but for what SSLSecurityFlags overlook. */
+const recommendation = (
+  store: Store,
+  authorities: ReadonlyArray<string>,
+  revocation: Revocation.Revocation["Service"] | undefined
+): ((presented: NodeTls.Presented) => Effect.Effect<boolean>) => {
+  let trusted: ReadonlyArray<X509Certificate> | undefined
+  return ({ certificate, status }) => {
+    const isOverlooked = (failure: string) => overlooks(store.values.SSLSecurityFlags, failure)
+    if (certificate === undefined) return Effect.succeed(false)
+    if (status === "OK") return Effect.succeed(true)
+    if (!isOverlooked(status)) return Effect.succeed(false)
+    // revocation is looked at last, when all else is fine
+    if (isOfRevocation(status)) return Effect.succeed(true)
+    const { failures, issuer } = Vouched.look(certificate, (trusted ??= readable(authorities)))
+    if (!failures.every(isOverlooked)) return Effect.succeed(false)
+    if (revocation === undefined) return Effect.succeed(true)
+    if (issuer === undefined) return Effect.succeed(isOverlooked("REVOCATION_UNKNOWN"))
+    return Effect.match(revocation.check(certificate, issuer), {
+      onFailure: ({ reason }) => reason._tag !== "Revoked" && isOverlooked("REVOCATION_UNKNOWN"),
+      onSuccess: () => true
+    })
+  }
+}
+
+const isOfRevocation = (status: string): boolean => /^(REVOCATION_UNKNOWN|UNABLE_TO_GET_CRL_ISSUER)/.test(status)
+
+/** What cannot be read, nobody is trusted by. */
+const readable = (pems: ReadonlyArray<string>): ReadonlyArray<X509Certificate> =>
+  pems.flatMap((pem) =>
+    Result.getOrElse(
+      Result.try(() => [new X509Certificate(pem)]),
+      () => []
+    )
+  )
+
 /** Leaves it to the listeners of SSLClientAuthentication whether a client may come in. */
 const authenticate = (
   host: Host<CommonEvents>,
   { connectionId, turns }: Arrival,
-  certificate: Certificate | undefined,
-  status: string
+  { certificate, status }: NodeTls.Presented,
+  isWell: boolean
 ): Effect.Effect<boolean> =>
   Effect.suspend(() => {
-    const isWell =
-      certificate !== undefined && (status === "OK" || overlooks(host.store.values.SSLSecurityFlags, status))
     const encoded = (host.store.values.SSLIncludeCertChain ? certificate?.chainPem : certificate?.pem) ?? ""
     const event = {
       connectionId,

@@ -167,7 +167,7 @@ export const tlsSettings = named({
     documents: "both",
     status: "works",
     what: "What to overlook in a certificate: flags, in decimal or as 0x…",
-    note: "what SSLClientAuthentication recommends"
+    note: "what SSLClientAuthentication recommends: every failure of a certificate or its issuers must be overlooked; sessions are not resumed if it is set when listening starts"
   }),
   SSLServerCACerts: setting(text, "", {
     documents: "server",
