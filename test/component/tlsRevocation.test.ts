@@ -101,4 +101,20 @@ describe("revocation of client certificates", { timeout: 60_000 }, () => {
       assert.isFalse(yield* isRecommended("0x101"))
     }).pipe(Effect.scoped)
   )
+
+  it.live("SSLSecurityFlags, SSLCheckCRL: the address of a list is no failure to be overlooked", () =>
+    Effect.gen(function* () {
+      const { authority, responder, url } = yield* setUp()
+      const name = fresh("revoked")
+      authority.issue(name, { extensions: named({ crls: [url("SELF_SIGNED")] }) })
+      const unknown = yield* recommended("SSLCheckCRL=2", authority.name, name, "0x10")
+      assert.isFalse(unknown[0])
+      assert.match(unknown[1], /^REVOCATION_UNKNOWN: .*SELF_SIGNED/)
+      authority.revoke(name)
+      responder.at("SELF_SIGNED", () => authority.crl())
+      const revoked = yield* recommended("SSLCheckCRL=2", authority.name, name, "0xffffffff")
+      assert.isFalse(revoked[0])
+      assert.match(revoked[1], /^CERT_REVOKED: .*SELF_SIGNED/)
+    }).pipe(Effect.scoped)
+  )
 })

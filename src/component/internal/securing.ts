@@ -45,7 +45,7 @@ export const tlsOptions = (host: Host<CommonEvents>, arrivals: Arrivals, options
   const usual = withChain(usable(options.certificate), options.component === "WSServer" ? values.SSLCACerts : "")
   const authorities = options.authenticates ? authoritiesOf(host.store, options.component) : []
   const revocation = revocationOf(values.SSLCheckCRL, options.component === "WSServer" ? values.SSLCheckOCSP : 0)
-  const recommend = recommendation(host.store, authorities, revocation)
+  const judge = judgement(host.store, authorities, revocation)
   const known = new Known()
   return {
     identities: Identities.make((hello, peer) =>
@@ -61,7 +61,9 @@ export const tlsOptions = (host: Host<CommonEvents>, arrivals: Arrivals, options
         required: false,
         revocation,
         decide: (presented, peer) =>
-          Effect.flatMap(recommend(presented), (isWell) => authenticate(host, arrivals.of(peer), presented, isWell))
+          Effect.flatMap(judge(presented), (status) =>
+            authenticate(host, arrivals.of(peer), presented.certificate, status)
+          )
       }
     }),
     inactivityTimeout: values.DefaultConnectionTimeout === 0 ? undefined : values.DefaultConnectionTimeout * 1000,
@@ -180,27 +182,28 @@ const revocationOf = (crl: 0 | 1 | 2, ocsp: 0 | 1 | 2): Revocation.Revocation["S
     ? undefined
     : Effect.runSync(Effect.orDie(NodeRevocation.make({ crl: modes[crl], ocsp: modes[ocsp] })))
 
-/** Whether a certificate is fine, but for what SSLSecurityFlags overlook. */
-const recommendation = (
+/** What is wrong with a client's certificate, but for what SSLSecurityFlags overlook; `OK` if nothing is. */
+const judgement = (
   store: Store,
   authorities: ReadonlyArray<string>,
   revocation: Revocation.Revocation["Service"] | undefined
-): ((presented: NodeTls.Presented) => Effect.Effect<boolean>) => {
+): ((presented: NodeTls.Presented) => Effect.Effect<string>) => {
   let trusted: ReadonlyArray<X509Certificate> | undefined
   return ({ certificate, status }) => {
     const isOverlooked = (failure: string) => overlooks(store.values.SSLSecurityFlags, failure)
-    if (certificate === undefined) return Effect.succeed(false)
-    if (status === "OK") return Effect.succeed(true)
-    if (!isOverlooked(status)) return Effect.succeed(false)
+    const unless = (failure: string) => (isOverlooked(failure) ? "OK" : failure)
     // revocation is looked at last, when all else is fine
-    if (isOfRevocation(status)) return Effect.succeed(true)
+    if (certificate === undefined || !isOverlooked(status) || isOfRevocation(status)) {
+      return Effect.succeed(unless(status))
+    }
     const { failures, issuer } = Vouched.look(certificate, (trusted ??= readable(authorities)))
-    if (!failures.every(isOverlooked)) return Effect.succeed(false)
-    if (revocation === undefined) return Effect.succeed(true)
-    if (issuer === undefined) return Effect.succeed(isOverlooked("REVOCATION_UNKNOWN"))
+    const other = failures.find((failure) => !isOverlooked(failure))
+    if (other !== undefined || revocation === undefined) return Effect.succeed(other ?? "OK")
+    if (issuer === undefined) return Effect.succeed(unless("UNABLE_TO_GET_CRL_ISSUER"))
     return Effect.match(revocation.check(certificate, issuer), {
-      onFailure: ({ reason }) => reason._tag !== "Revoked" && isOverlooked("REVOCATION_UNKNOWN"),
-      onSuccess: () => true
+      onFailure: ({ message, reason }) =>
+        reason._tag === "Revoked" ? `CERT_REVOKED: ${message}` : unless(`REVOCATION_UNKNOWN: ${message}`),
+      onSuccess: () => "OK"
     })
   }
 }
@@ -220,10 +223,11 @@ const readable = (pems: ReadonlyArray<string>): ReadonlyArray<X509Certificate> =
 const authenticate = (
   host: Host<CommonEvents>,
   { connectionId, turns }: Arrival,
-  { certificate, status }: NodeTls.Presented,
-  isWell: boolean
+  certificate: Certificate | undefined,
+  status: string
 ): Effect.Effect<boolean> =>
   Effect.suspend(() => {
+    const isWell = certificate !== undefined && status === "OK"
     const encoded = (host.store.values.SSLIncludeCertChain ? certificate?.chainPem : certificate?.pem) ?? ""
     const event = {
       connectionId,
@@ -231,7 +235,7 @@ const authenticate = (
       certEncodedB: new TextEncoder().encode(encoded),
       certSubject: certificate?.subject ?? "",
       certIssuer: certificate?.issuer ?? "",
-      status: isWell ? "OK" : certificate === undefined ? "No certificate was shown." : status,
+      status: certificate === undefined ? "No certificate was shown." : status,
       accept: isWell
     }
     const given = turns.take(() => host.emitter.emit("SSLClientAuthentication", event))
