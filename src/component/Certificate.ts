@@ -15,7 +15,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Core from "../tls/Certificate.ts"
 import * as CertificateStore from "../tls/CertificateStore.ts"
-import { ComponentError, fromStore, invalid } from "./ComponentError.ts"
+import { ComponentError, fromStore, invalid, invalidSecret } from "./ComponentError.ts"
 import { CertStoreTypes } from "./Enums.ts"
 import { field, type HasFields, withFields } from "./internal/fields.ts"
 import { boolean, instanceOf, integer, oneOf, text } from "./internal/kinds.ts"
@@ -157,10 +157,19 @@ class Loaded implements HasFields {
       this.#certificate = publicOne(source)
       return
     }
-    const [type, store, password, which, configuration = ""] = args
+    const [type, store, , which, configuration = ""] = args
+    // where a store has none, callers without types leave it out
+    const password = args[2] ?? ""
     if (typeof which !== "string" && !(which instanceof Uint8Array)) {
       throw invalid("Certificate", "a subject, or a certificate in bytes", which)
     }
+    if (typeof store !== "string" && !(store instanceof Uint8Array)) {
+      throw invalidSecret("Store", "the name of a file, or what is in one", store)
+    }
+    const { storePassword, storeType } = certificateFields
+    if (!storeType.kind.is(type)) throw invalid("StoreType", storeType.kind.accepts, type)
+    if (!storePassword.kind.is(password)) throw invalidSecret("StorePassword", storePassword.kind.accepts, password)
+    if (!text.is(configuration)) throw invalid("Configuration", text.accepts, configuration)
     this.#type = type
     this.#store = store
     this.#password = password

@@ -75,6 +75,14 @@ export const fromStore = (error: CertificateStoreError): ComponentError =>
 export const invalid = (what: string, expected: string, got: unknown): ComponentError =>
   new ComponentError(10022, { detail: `${what}: expected ${expected}, got ${shown(got)}.` })
 
+/**
+ * The same for what may be a secret, of which only the type is told.
+ *
+ * @internal
+ */
+export const invalidSecret = (what: string, expected: string, got: unknown): ComponentError =>
+  new ComponentError(10022, { detail: `${what}: expected ${expected}, got a value of type ${typeof got}.` })
+
 const shown = (value: unknown): string => {
   if (typeof value === "string") return JSON.stringify(value.length > 64 ? `${value.slice(0, 64)}…` : value)
   return typeof value === "object" && value !== null ? "an object" : String(value)

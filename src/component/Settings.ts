@@ -20,16 +20,31 @@ export const settings = { ...webSocketSettings, ...tcpSettings, ...tlsSettings, 
 
 type ValuesOf<T> = T extends TableOf<infer V> ? V : never
 
-/** The values of the settings, as what they mean. */
+/**
+ * The values of the settings, as what they mean.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type Values = ValuesOf<typeof settings>
 
-/** What the settings of one connection are kept in. */
+/**
+ * What the settings of one connection are kept in.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface ConnectionSettings {
   readSetting(name: string): unknown
   writeSetting(name: string, value: unknown): void
 }
 
-/** What settings must know of their component. */
+/**
+ * What settings must know of their component.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Owner {
   readonly name: "WSServer" | "WebSocketProxy"
   readonly isListening: () => boolean
@@ -43,7 +58,12 @@ export interface Owner {
 
 const syntax = /^\s*(\w+)\s*(?:\[([^\]]*)\])?\s*(?:=([\s\S]*))?$/
 
-/** The settings of one component, by their names. */
+/**
+ * The settings of one component, by their names.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export class Store {
   private readonly owner: Owner
   private readonly byName = new Map<string, Setting<unknown>>()

@@ -15,7 +15,12 @@ import type { WSServerEvents } from "./Events.ts"
 const works = (note: string) => ({ documents: "server", status: "works", note }) as const
 const request = works("`OpeningHandshake.Request`")
 
-/** Its properties, from which its declarations are made. */
+/**
+ * Its properties, from which its declarations are made.
+ *
+ * @category tables
+ * @since 0.1.0
+ */
 export const connectionFields = {
   acceptData: field(
     "AcceptData",

@@ -38,18 +38,21 @@ import { serverProperties } from "./Properties.ts"
 import type { WSConnection } from "./WSConnection.ts"
 
 abstract class Server extends Component<WSServerEvents, ServerLink> {
-  /**
-   * The connections by their ids: `get` and `item` find one from WebSocketOpenRequest to Disconnected, a loop has it once it is
-   * open.
-   */
-  readonly connections: ConnectionMap<WSConnection> = new ConnectionMap(this.links)
+  readonly #connections: ConnectionMap<WSConnection> = new ConnectionMap(this.links)
 
   constructor() {
     super("WSServer", { sslCert: new Certificate(), sslProvider: WSServerSSLProviders.sslpAutomatic })
   }
 
+  /**
+   * The connections by their ids: `get` and `item` find one from WebSocketOpenRequest to Disconnected, a loop has it once it is
+   * open.
+   */
+  get connections(): ConnectionMap<WSConnection> {
+    return this.#connections
+  }
   getConnections(): ConnectionMap<WSConnection> {
-    return this.connections
+    return this.#connections
   }
 
   /** Most often nothing is given in the end, and then no function is made for it. */

@@ -53,18 +53,21 @@ const certificateField = (key: string): string | undefined =>
   key.startsWith("sslCert") ? `${key.charAt(7).toLowerCase()}${key.slice(8)}` : undefined
 
 abstract class Proxy extends Component<WebSocketProxyEvents, ProxyLink> {
-  /**
-   * The connections by their ids: `get` and `item` find one from WebSocketOpenRequest to Disconnected, a loop has it once it is
-   * open.
-   */
-  readonly connections: ConnectionMap<WebSocketProxyConnection> = new ConnectionMap(this.links)
+  readonly #connections: ConnectionMap<WebSocketProxyConnection> = new ConnectionMap(this.links)
 
   constructor() {
     super("WebSocketProxy", { defaultForwardHost: "", defaultForwardPort: 0, firewall: new Firewall() })
   }
 
+  /**
+   * The connections by their ids: `get` and `item` find one from WebSocketOpenRequest to Disconnected, a loop has it once it is
+   * open.
+   */
+  get connections(): ConnectionMap<WebSocketProxyConnection> {
+    return this.#connections
+  }
   getConnections(): ConnectionMap<WebSocketProxyConnection> {
-    return this.connections
+    return this.#connections
   }
 
   /** The fields of the certificate are properties of the proxy itself. */

@@ -13,7 +13,12 @@ import { headerText, type Link } from "./internal/link.ts"
 const works = (note: string) => ({ documents: "none", status: "works", note }) as const
 const request = works("`OpeningHandshake.Request`")
 
-/** Its properties, from which its declarations are made. */
+/**
+ * Its properties, from which its declarations are made.
+ *
+ * @category tables
+ * @since 0.1.0
+ */
 export const proxyConnectionFields = {
   connected: field(
     "Connected",

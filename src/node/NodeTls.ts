@@ -29,7 +29,8 @@ export interface Presented {
   readonly certificate: Certificate | undefined
   /**
    * `OK`, or why it is not trusted, by OpenSSL's name: `CERT_HAS_EXPIRED`, `DEPTH_ZERO_SELF_SIGNED_CERT`, … With a check of
-   * revocation also `CERT_REVOKED: …`, `REVOCATION_UNKNOWN: …` and `UNABLE_TO_GET_CRL_ISSUER`.
+   * revocation also `CERT_REVOKED: …`, `REVOCATION_UNKNOWN: …` and `UNABLE_TO_GET_CRL_ISSUER`. OpenSSL tells the last failure
+   * alone, and anybody can make a certificate whose time is over: what is not `OK` says nothing of who it is.
    */
   readonly status: string
 }

@@ -244,6 +244,29 @@ describe("selection", () => {
     }
   })
 
+  it("10022: of a store, a type, a password or a configuration that is none, and the password is not told", () => {
+    const args = (...changed: ReadonlyArray<readonly [number, unknown]>) => {
+      const all: Array<unknown> = [CertStoreTypes.cstPFXFile, path("one.pfx"), "secret", "*", ""]
+      for (const [at, value] of changed) all[at] = value
+      // as a caller without types gives them
+      return all as [CertStoreTypes, string, string, string, string]
+    }
+    for (const [at, what] of ["StoreType", "Store", "StorePassword", "Certificate", "Configuration"].entries()) {
+      for (const wrong of [null, 81549300, {}]) {
+        // where there is no password, none may be given
+        if (what === "StorePassword" && wrong === null) continue
+        assert.throws(() => new Certificate(...args([at, wrong])), new RegExp(`^\\[10022\\].* ${what}: expected`))
+      }
+    }
+    const noPassword = new Certificate(
+      ...args([0, CertStoreTypes.cstPEMKeyFile], [1, path("both.pem")], [2, undefined])
+    )
+    assert.isTrue(noPassword.privateKeyAvailable)
+    assert.throws(() => new Certificate(...args([2, 81549300])), /^(?!.*81549300)/)
+    const set = () => Object.assign(noPassword, { storePassword: 81549300 })
+    assert.throws(set, /^\[10022\](?!.*81549300).*StorePassword: expected text, got a value of type number/)
+  })
+
   it("271: a store that cannot be opened fails at once", () => {
     const it = new Certificate()
     assert.strictEqual(

@@ -207,6 +207,22 @@ describe("adding and taking away", () => {
     assert.deepStrictEqual(seen, ["once", "on", "slow once", "on"])
   })
 
+  it("DataIn: once is for one event alone, though others wait for the same listener before it", async () => {
+    const go = gate()
+    let calls = 0
+    await using it = await serving({
+      on: (server) => server.on("DataIn", () => go.opened).once("DataIn", () => calls++)
+    })
+    await using one = await connect(it.url)
+    await using two = await connect(it.url)
+    one.socket.send("one")
+    two.socket.send("two")
+    await it.until("DataIn", 2)
+    go.open()
+    for (const client of [one, two]) await client.read()
+    assert.strictEqual(calls, 1)
+  })
+
   it("Connected: off takes one listener away, or one that was added with once, or all of an event", async () => {
     const seen = await calls((server, called) => {
       const [a, b, c] = [called("a"), called("b"), called("c")]

@@ -94,6 +94,11 @@ describe("Firewall", { timeout: 30_000 }, () => {
     assert.deepStrictEqual([firewall.firewallType, firewall.port, firewall.host], [0, 0, ""])
   })
 
+  it("Firewall.Password, 10022: what is no text is not told", () => {
+    const set = () => Object.assign(new Firewall(), { password: 81549300 })
+    assert.throws(set, /^\[10022\](?!.*81549300).*Password: expected text/)
+  })
+
   it("Firewall.Password: is not shown, in print or in JSON", () => {
     const firewall = new Firewall()
     firewall.host = "fw.example"

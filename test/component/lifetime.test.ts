@@ -20,6 +20,7 @@ import {
   listenNoMore,
   until
 } from "./component.ts"
+import { refused } from "./server.ts"
 
 /** How many listeners of TCP there are in the process. */
 const listeners = (): number => process.getActiveResourcesInfo().filter((name) => name === "TCPServerWrap").length
@@ -46,6 +47,23 @@ describe.each(both)("%s", (_, make) => {
     await component.shutdown()
     await component.dispose()
     assert.strictEqual(component.localPort, 0)
+  })
+
+  it("Shutdown, Disconnect, WebSocketOpenRequest: a client that is being decided about is refused, though its listener never ends", async () => {
+    await using component = await answering(make)
+    const asked: Array<string> = []
+    hear(component, "WebSocketOpenRequest", (e) => {
+      asked.push(e.connectionId)
+      return new Promise(() => {})
+    })
+    for (const end of [() => component.disconnect(asked[0]!), () => component.shutdown()]) {
+      const answer = refused(`ws://127.0.0.1:${component.localPort}/`)
+      const id = await until("the event", () => asked[0])
+      await end()
+      assert.strictEqual((await answer).status, 503)
+      await until("the end", () => !component.connections.has(id))
+      asked.length = 0
+    }
   })
 
   it("Dispose, 10038: while it begins to listen, it does not", async () => {

@@ -113,6 +113,20 @@ describe.each(both)("%s", (_, make) => {
     assert.strictEqual(log.length, 5)
   })
 
+  it("Log.Message: what a client closes with is no line of its own", async () => {
+    await using component = await answering(make)
+    const log = logOf(component)
+    const told: Array<string> = []
+    hear(component, "Disconnected", (e) => void told.push(e.description))
+    await using client = await connect(component)
+    const reason = "bye\r\nConnected\u001b[2J\u0085\u2028end"
+    client.socket.close(1000, reason)
+    await client.closed
+    await until("the end", () => component.connections.size === 0)
+    assert.deepStrictEqual(told, [reason])
+    assert.strictEqual(messages(log).at(-1), "Disconnected with status 1000: bye Connected [2J end")
+  })
+
   it("Log: at level 0 nothing, not even errors", async () => {
     const component = make()
     const log = logOf(component)

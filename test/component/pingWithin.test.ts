@@ -1,5 +1,6 @@
 /**
- * A ping that a listener waits for: the reading goes on for it, and what is read meanwhile is given out later, in its order.
+ * A ping whose pong comes while a listener, which may wait for it, or a pause holds the reading up: the reading goes on for it, and
+ * what is read meanwhile is given out later, in its order.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { once } from "node:events"
@@ -104,6 +105,91 @@ describe("Ping within a listener", () => {
     client.send("last")
     await done.promise
     assert.deepStrictEqual(seen, ["301", "first", "last"])
+    client.terminate()
+  })
+})
+
+describe("Ping before a listener", () => {
+  /** Of more than is read at once, and less than is read ahead. */
+  const texts = [...Array.from({ length: 10 }, (_, i) => String(i).repeat(60_000)), "behind the pong"]
+
+  /** A client that answers a ping with messages, the last of them behind the pong. */
+  const answering = async (server: WSServer) => {
+    const client = new WebSocket(`ws://127.0.0.1:${server.localPort}`, { autoPong: false, perMessageDeflate: false })
+    client.once("ping", (payload) => {
+      for (const text of texts.slice(0, -1)) client.send(text)
+      client.pong(payload)
+      client.send(texts.at(-1)!)
+    })
+    await once(client, "open")
+    return client
+  }
+
+  it("Ping, DataIn: a listener that takes long, or waits for the same pong, does not hold it up", async () => {
+    await using server = await serving()
+    const ready = Promise.withResolvers<string>()
+    const ended = Promise.withResolvers<void>()
+    const seen: Array<string> = []
+    const pinging = ready.promise.then((id) => server.ping(id))
+    server
+      .on("ReadyToSend", (e) => ready.resolve(e.connectionId))
+      .on("DataIn", async (e) => {
+        await pinging
+        if (seen.push(e.text) === texts.length) ended.resolve()
+      })
+    const client = await answering(server)
+    await pinging
+    await ended.promise
+    assert.deepStrictEqual(seen, texts)
+    client.terminate()
+  })
+
+  it("Ping, PauseData, ProcessData: a pause does not hold the pong up, and nothing is given out in it", async () => {
+    await using server = await serving()
+    const ready = Promise.withResolvers<string>()
+    const ended = Promise.withResolvers<void>()
+    const seen: Array<string> = []
+    server
+      .on("ReadyToSend", (e) => ready.resolve(e.connectionId))
+      .on("DataIn", (e) => {
+        if (seen.push(e.text) === texts.length) ended.resolve()
+      })
+    const client = await answering(server)
+    const id = await ready.promise
+    await server.pauseData(id)
+    await server.ping(id)
+    assert.deepStrictEqual(seen, [])
+    await server.processData(id)
+    await ended.promise
+    assert.deepStrictEqual(seen, texts)
+    client.terminate()
+  })
+
+  it("Ping, DataIn: data does not wait for a pong that does not come", async () => {
+    await using server = await serving(60)
+    const ready = Promise.withResolvers<string>()
+    const ended = Promise.withResolvers<void>()
+    const seen: Array<string> = []
+    server
+      .on("ReadyToSend", (e) => ready.resolve(e.connectionId))
+      .on("DataIn", async (e) => {
+        await new Promise(setImmediate)
+        seen.push(e.text)
+        if (e.text === "last") ended.resolve()
+      })
+    const client = new WebSocket(`ws://127.0.0.1:${server.localPort}`, { autoPong: false })
+    const pinged = once(client, "ping")
+    await once(client, "open")
+    const pinging = server.ping(await ready.promise)
+    await pinged
+    for (const text of ["first", "second", "last"]) {
+      await new Promise<void>((resolve) => client.send(text, () => resolve()))
+      await new Promise(setImmediate)
+    }
+    await ended.promise
+    assert.deepStrictEqual(seen, ["first", "second", "last"])
+    client.pong((await pinged)[0] as Buffer)
+    await pinging
     client.terminate()
   })
 })

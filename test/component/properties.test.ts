@@ -254,6 +254,12 @@ describe("names", () => {
     has(proxy, [...shared, "DefaultForwardHost", "DefaultForwardPort", "Firewall", "Listening"], true)
     assert.strictEqual(server.getConnections(), server.connections)
     assert.strictEqual(proxy.getConnections(), proxy.connections)
+    // as a caller without types does
+    for (const component of [server, proxy]) {
+      for (const name of ["connections", ...(component === server ? ["listening"] : [])]) {
+        assert.throws(() => Object.assign(component, { [name]: true }), TypeError)
+      }
+    }
   })
 
   it("in lower case: the classes have the names that the JavaScript edition has", () => {

@@ -7,7 +7,7 @@ import { mkdirSync, symlinkSync } from "node:fs"
 import type { SSLClientAuthenticationEvent } from "../../src/component/Events.ts"
 import { WebSocketProxy } from "../../src/component/WebSocketProxy.ts"
 import { WSServer } from "../../src/component/WSServer.ts"
-import { certificate, openssl, path, run, text, write } from "../tls/openssl.ts"
+import { certificate, openssl, path, text, write } from "../tls/openssl.ts"
 import { both, failureOf, hear, until } from "./component.ts"
 import { local, pem, Secured } from "./securing.ts"
 
@@ -21,11 +21,33 @@ beforeAll(() => {
   certificate("self", {})
   certificate("wrong", { issuer: "root", extensions: ["extendedKeyUsage=serverAuth"] })
   certificate("stranger", { extensions: authority })
-  // its time is over
-  openssl(..."req -new -key ann.key -subj /CN=old -out old.csr".split(" "))
-  run("openssl", "x509 -req -in old.csr -CA root.crt -CAkey root.key -set_serial 7 -days -1 -out old.crt".split(" "))
-  write("old.key", text("ann.key"))
+  // others have the name of the root
+  certificate("forger", { subject: "/C=US/O=Test/CN=root", extensions: authority })
+  const limited = ["basicConstraints=critical,CA:TRUE,pathlen:0", "keyUsage=keyCertSign"]
+  certificate("limited", { issuer: "root", extensions: limited })
+  certificate("beyond", { issuer: "limited", extensions: authority })
+  certificate("named", {
+    issuer: "root",
+    extensions: [...authority, "nameConstraints=critical,permitted;DNS:.example"]
+  })
+  certificate("strange", { issuer: "stranger", extensions: ["extendedKeyUsage=serverAuth"] })
+  certificate("selfish", { extensions: ["extendedKeyUsage=serverAuth"] })
+  over("old", "root")
+  for (const issuer of ["middle", "stranger", "forger", "beyond", "named", "ann"]) over(`old-${issuer}`, issuer)
+  over("old-wrong", "root", "extendedKeyUsage=serverAuth")
+  over("old-critical", "root", "1.2.3.4=critical,ASN1:NULL")
+  openssl(..."x509 -req -in old.csr -signkey ann.key -days -1 -out old-self.crt".split(" "))
+  write("old-self.key", text("ann.key"))
 })
+
+/** Makes a certificate whose time is over. */
+const over = (name: string, issuer: string, extension = "keyUsage=digitalSignature"): void => {
+  write(`${name}.ext`, extension)
+  write(`${name}.key`, text("ann.key"))
+  openssl(..."req -new -key ann.key -subj /CN=old -out old.csr".split(" "))
+  const by = `-CA ${issuer}.crt -CAkey ${issuer}.key -set_serial 7`
+  openssl(...`x509 -req -in old.csr ${by} -days -1 -out ${name}.crt -extfile ${name}.ext`.split(" "))
+}
 
 /** What a client shows: files of certificates, the first its own. */
 const shows = (...names: ReadonlyArray<string>): { readonly cert: string; readonly key: string } => ({
@@ -203,6 +225,52 @@ describe.each(both)("%s", (name, make) => {
     assert.isTrue(secured.told[0]?.accept)
   })
 
+  // OpenSSL tells the last failure alone
+  it.each([
+    ["0x1", ["old-self"], "0x11"],
+    ["0x1", ["old-stranger"], "0x11"],
+    ["0x1", ["old-stranger", "stranger"], "0x11"],
+    ["0x1", ["old-forger"], "0x11"],
+    ["0x1", ["old-forger", "forger"], "0x11"],
+    ["0x1", ["old-wrong"], "0x21"],
+    ["0x1", ["old-beyond", "beyond", "limited"], undefined],
+    ["0x1", ["old-named", "named"], undefined],
+    ["0x1", ["old-ann", "ann"], undefined],
+    ["0x1", ["old-critical"], undefined],
+    ["0x10", ["strange"], "0x30"],
+    ["0x20", ["strange", "stranger"], "0x30"],
+    ["0x20", ["selfish"], "0x30"]
+  ] as const)("SSLSecurityFlags: %s does not let %s in, with whom more is wrong", async (flags, names, enough) => {
+    await using some = await asking({ config: [`SSLSecurityFlags=${flags}`] })
+    assert.notStrictEqual(await some.refusal(shows(...names)), "")
+    // what is overlooked is not what is wrong
+    assert.notMatch(
+      some.told[0]!.status,
+      flags === "0x20" ? /OK|PURPOSE/ : flags === "0x1" ? /OK|EXPIRED/ : /OK|SIGNED|ISSUER|LEAF/
+    )
+    if (enough === undefined) return
+    await using all = await asking({ config: [`SSLSecurityFlags=${enough}`] })
+    assert.strictEqual(await all.refusal(shows(...names)), "")
+  })
+
+  it.each(["TLSv1.2", "TLSv1.3"] as const)(
+    "SSLSecurityFlags, ReuseSSLSession: a client whose issuer is between it and the authority comes in again (%s)",
+    async (version) => {
+      await using secured = await asking({ config: ["SSLSecurityFlags=0x1", "SSLEnabledProtocols=15360"] })
+      let session: Buffer | undefined
+      for (const _ of [1, 2]) {
+        const options = { ...shows("old-middle", "middle"), minVersion: version, maxVersion: version, session }
+        await using client = await secured.tls(options)
+        client.socket.on("session", (given: Buffer) => (session = given))
+        assert.strictEqual(await client.fate, "")
+      }
+      assert.deepStrictEqual(
+        secured.told.map(({ status }) => status),
+        ["OK", "OK"]
+      )
+    }
+  )
+
   it("SSLSecurityFlags: nothing else is overlooked, and never that there is none", async () => {
     await using expired = await asking({ config: ["SSLSecurityFlags=0x1"] })
     for (const shown of [shows("self"), shows("wrong"), {}]) assert.notStrictEqual(await expired.refusal(shown), "")
@@ -239,6 +307,9 @@ describe("WSServer", () => {
     // the first of the files that is there
     assert.isTrue(await isIn(`CACertFilePaths=/no/such/file;${path("system.pem")};${path("stranger.crt")}`))
     assert.isFalse(await isIn(`CACertFilePaths=${path("stranger.crt")};${path("system.pem")}`))
+    // which must hold certificates
+    const key = await failureOf(isIn(`CACertFilePaths=${path("root.key")}`))
+    assert.deepStrictEqual([key.code, key.message.includes("CACertFilePaths")], [271, true])
     // besides those of the system
     assert.isTrue(await isIn(`CACertFilePaths=${path("stranger.crt")}`, `SSLClientCACerts=${text("root.crt")}`))
     assert.isTrue(await isIn(`CACertFilePaths=${path("root.crt")}`, `SSLClientCACerts=${text("stranger.crt")}`))
@@ -272,6 +343,14 @@ describe("WebSocketProxy", () => {
     assert.isFalse(await isIn("ann", `OpenSSLCAFile=${path("stranger.crt")}`))
     assert.strictEqual((await failureOf(start(`OpenSSLCAFile=${path("no-such")}`))).code, 271)
     assert.strictEqual((await failureOf(start(`OpenSSLCAFile=${path("root.key")}`))).code, 271)
+    // what is no file may have no end
+    assert.include((await failureOf(start("OpenSSLCAFile=/dev/zero"))).message, "no file")
+  })
+
+  it("OpenSSLCAFile, 271: beginnings of certificates without an end, of which there may be very many", async () => {
+    // it would take minutes if the end of each were looked for
+    write("endless.pem", "-----BEGIN CERTIFICATE-----\n".repeat(200_000))
+    assert.strictEqual((await failureOf(start(`OpenSSLCAFile=${path("endless.pem")}`))).code, 271)
   })
 
   it("OpenSSLCADir: authorities of clients from the files of a folder", async () => {

@@ -111,7 +111,11 @@ describe.each(both)("%s", (_, make) => {
       [271, { certStore: "MY" }],
       [272, { certStoreType: cstPEMKeyFile, certStore: file, certSubject: "CN=nobody" }],
       [273, { certStoreType: cstPEMKeyFile, certStore: path("other.crt") }],
-      [10022, { certStoreType: 1000, certStore: file }]
+      [10022, { certStoreType: 1000, certStore: file }],
+      // as a listener without types sets them
+      [10022, { certStoreType: cstPEMKeyFile, certStore: 5 as unknown as string }],
+      [10022, { certStoreType: cstPEMKeyFile, certStore: file, certPassword: 5 as unknown as string }],
+      [10022, { certStoreType: cstPEMKeyFile, certStore: file, certSubject: 5 as unknown as string }]
     ]
     for (const [code, named] of wrong) {
       await using secured = await asking((e) => void Object.assign(e, named))

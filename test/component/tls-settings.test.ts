@@ -7,7 +7,7 @@ import type { ConnectionOptions, TLSSocket } from "node:tls"
 import { WebSocketProxy } from "../../src/component/WebSocketProxy.ts"
 import { WSServer } from "../../src/component/WSServer.ts"
 import { chain, text, write } from "../tls/openssl.ts"
-import { both, failureOf, listen, listenNoMore, thrownBy, until } from "./component.ts"
+import { both, failureOf, hear, listen, listenNoMore, thrownBy, until } from "./component.ts"
 import { local, pem, Secured } from "./securing.ts"
 
 const rsa = () => pem("rsa", { ...local, kind: "rsa2048" })
@@ -200,6 +200,18 @@ describe("WSServer", () => {
       assert.strictEqual(lines.length, count)
     }
     assert.isTrue(readFileSync(file, "utf8").startsWith("# what was there\n"))
+  })
+
+  it("SSLKeyLogFile, Log.Message: one that cannot be written is told in one sentence, and TLS is spoken all the same", async () => {
+    const errors: Array<string> = []
+    await using secured = await Secured.start(() => new WSServer(), {
+      config: ["SSLKeyLogFile=/no/such/folder/keys"],
+      on: (component) => hear(component, "Log", (e) => e.logType === "Error" && errors.push(e.message))
+    })
+    await using client = await secured.tls()
+    assert.strictEqual(await client.fate, "")
+    const line = await until("the line", () => errors[0])
+    assert.match(line, /^The TLS key log file "\/no\/such\/folder\/keys" cannot be written: Error: ENOENT/)
   })
 
   it("SSLCACerts: on the server they are sent with its certificate", async () => {

@@ -82,4 +82,39 @@ describe("revocation of client certificates", { timeout: 60_000 }, () => {
       assert.isTrue((yield* recommended("SSLCheckCRL=2", authority.name, name, "0x100"))[0])
     }).pipe(Effect.scoped)
   )
+
+  it.live("SSLSecurityFlags, SSLCheckCRL: what is overlooked is checked for revocation all the same", () =>
+    Effect.gen(function* () {
+      const { authority, responder, url } = yield* setUp()
+      const name = fresh("old")
+      const times = { from: "20250101000000Z", to: "20250201000000Z" }
+      authority.issue(name, { extensions: named({ crls: [url("crl")] }), ...times })
+      const isRecommended = (flags: string) =>
+        Effect.map(recommended("SSLCheckCRL=2", authority.name, name, flags), ([accept]) => accept)
+      // nobody answers
+      assert.isFalse(yield* isRecommended("0x1"))
+      assert.isTrue(yield* isRecommended("0x101"))
+      responder.at("crl", () => authority.crl())
+      assert.isTrue(yield* isRecommended("0x1"))
+      authority.revoke(name)
+      assert.isFalse(yield* isRecommended("0x1"))
+      assert.isFalse(yield* isRecommended("0x101"))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("SSLSecurityFlags, SSLCheckCRL: the address of a list is no failure to be overlooked", () =>
+    Effect.gen(function* () {
+      const { authority, responder, url } = yield* setUp()
+      const name = fresh("revoked")
+      authority.issue(name, { extensions: named({ crls: [url("SELF_SIGNED")] }) })
+      const unknown = yield* recommended("SSLCheckCRL=2", authority.name, name, "0x10")
+      assert.isFalse(unknown[0])
+      assert.match(unknown[1], /^REVOCATION_UNKNOWN: .*SELF_SIGNED/)
+      authority.revoke(name)
+      responder.at("SELF_SIGNED", () => authority.crl())
+      const revoked = yield* recommended("SSLCheckCRL=2", authority.name, name, "0xffffffff")
+      assert.isFalse(revoked[0])
+      assert.match(revoked[1], /^CERT_REVOKED: .*SELF_SIGNED/)
+    }).pipe(Effect.scoped)
+  )
 })

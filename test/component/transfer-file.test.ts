@@ -113,6 +113,11 @@ it("SendFile, 4202: a file that is not there, and a folder; the connection goes 
   const none = await failure(serving.server.sendFile(id, folder))
   expect([none.code, none.message]).toEqual([4202, expect.stringContaining(folder)])
   expect(await codeOf(serving.server.sendFile(id, ""))).toBe(4202)
+  // as callers without types give it
+  for (const wrong of [undefined, null, 5, {}, /x/, Symbol("path")]) {
+    const error = await failure(serving.server.sendFile(id, wrong as unknown as string))
+    expect([error.code, error.message]).toEqual([10022, expect.stringContaining("FileName")])
+  }
   await serving.server.sendText(id, "after")
   expect(await client.texts(1)).toEqual(["after"])
   expect(client.frames).toHaveLength(1)

@@ -96,7 +96,8 @@ export abstract class Component<Events extends CommonEvents, L extends Link<Even
     // what the core logs, the Log event tells
     const logger = Logger.make(({ cause, logLevel, message }) => {
       const why = cause.reasons.length === 0 ? "" : `: ${inWords(Cause.squash(cause))}`
-      this.host.log(undefined, 1, `${String(message)}${why}`, logTypes[logLevel] ?? "Info")
+      const words = [message].flat().map(inWords).join(": ")
+      this.host.log(undefined, 1, `${words}${why}`, logTypes[logLevel] ?? "Info")
     })
     this.runtime = ManagedRuntime.make(Layer.mergeAll(NodeZlib.layer, NodeClientNames.layer(), Logger.layer([logger])))
   }

@@ -25,7 +25,11 @@ export class Emitter<Events> {
 
   once<N extends keyof Events>(name: N, listener: Listener<Events[N]>): void {
     checkListener(name, listener)
+    let isDone = false
     const first: Listener<Events[N]> = (event) => {
+      // an event that began before it was taken away, and waits for a listener before it, comes to it too
+      if (isDone) return undefined
+      isDone = true
       this.remove(name, first)
       return listener(event)
     }

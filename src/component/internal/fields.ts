@@ -2,7 +2,7 @@
  * Properties from a table: an accessor for each, and the pair of `getName` and `setName` that the JavaScript edition of the
  * original has, with the documented name behind the prefix. Values are checked when they are set.
  */
-import { invalid } from "../ComponentError.ts"
+import { invalid, invalidSecret } from "../ComponentError.ts"
 import type { Kind } from "./kinds.ts"
 import type { Row } from "./row.ts"
 import { showsAs } from "./shown.ts"
@@ -37,7 +37,7 @@ export interface HasFields {
   writeField(key: string, value: unknown): void
 }
 
-/** What is not printed: passwords and private keys, the stores that may hold them, and the twins of bytes. */
+/** What is neither printed nor told in an error: passwords and private keys, the stores that may hold them, and the twins of bytes. */
 const secret = /password$|^privateKey$|^store$|B$/i
 
 type Details = Omit<Row, "name">
@@ -60,7 +60,7 @@ export const withFields = <B extends abstract new (...args: never) => HasFields,
   for (const [key, entry] of Object.entries(table)) {
     const { access, kind, name } = entry as Field<string, unknown, "read" | "write">
     const write = function (this: HasFields, value: unknown): void {
-      if (!kind.is(value)) throw invalid(name, kind.accepts, value)
+      if (!kind.is(value)) throw (secret.test(key) ? invalidSecret : invalid)(name, kind.accepts, value)
       this.writeField(key, value)
     }
     const read = function (this: HasFields): unknown {

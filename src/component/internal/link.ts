@@ -4,7 +4,7 @@ import * as Fiber from "effect/Fiber"
 import { Connection } from "../../connection/internal/connection.ts"
 import type { WebSocket } from "../../connection/WebSocket.ts"
 import type { CloseInfo } from "../../protocol/ConnectionState.ts"
-import type { Request } from "../../protocol/OpeningHandshake.ts"
+import { Refusal, type Request } from "../../protocol/OpeningHandshake.ts"
 import type { OpenRequest } from "../../server/OpenRequest.ts"
 import { ComponentError } from "../ComponentError.ts"
 import type { CommonEvents } from "../Events.ts"
@@ -41,6 +41,9 @@ const descriptions: Readonly<Record<number, string>> = {
   1010: "Missing extension",
   1011: "Internal error"
 }
+
+/** Disconnect was called before there was an answer. */
+export const disconnected = new Refusal({ status: 503, reason: "The server ended the connection." })
 
 export abstract class Link<Events extends CommonEvents = CommonEvents> implements ConnectionSettings {
   readonly connectionId: string
@@ -147,8 +150,22 @@ export abstract class Link<Events extends CommonEvents = CommonEvents> implement
     )
   }
 
+  /** Ends what is waited for, since the connection ends. */
+  protected release: (() => void) | undefined
+
   /** Lets go of whatever holds the connection up. */
-  wake(): void {}
+  wake(): void {
+    this.release?.()
+  }
+
+  /** Waits until the connection is given up before it is open. */
+  get abandonment(): Effect.Effect<never, Refusal> {
+    return Effect.callback((resume) => {
+      const release = () => resume(Effect.fail(disconnected))
+      this.release = release
+      if (this.isClosing) release()
+    })
+  }
 
   /** Until the last event is done. */
   get over(): Promise<void> {

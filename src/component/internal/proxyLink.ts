@@ -6,7 +6,6 @@ import type { Outgoing } from "../../connection/internal/outbound.ts"
 import type { Piece } from "../../protocol/MessageEvent.ts"
 import { WebSocketError } from "../../connection/WebSocketError.ts"
 import type { DialError } from "../../proxy/Dialer.ts"
-import type { Refusal } from "../../protocol/OpeningHandshake.ts"
 import { readHost, Target } from "../../proxy/Target.ts"
 import type { Observer, PipeOptions } from "../../proxy/WebSocketProxy.ts"
 import { ComponentError, fromUnknown, invalid } from "../ComponentError.ts"
@@ -17,29 +16,13 @@ import { DataIn } from "./dataIn.ts"
 import { Link } from "./link.ts"
 import { Gathered } from "./gathered.ts"
 import { fragments, Segments } from "./segments.ts"
-import { disconnected, isPlainEnd, reportEnd } from "./visiting.ts"
+import { isPlainEnd, reportEnd } from "./visiting.ts"
 
 export class ProxyLink extends Link<WebSocketProxyEvents> {
   readonly view = new WebSocketProxyConnection(this)
   forwardHost = ""
   forwardPort = 0
   private readonly segments = new Segments()
-  /** Ends what is waited for, since the connection ends. */
-  private release: (() => void) | undefined
-
-  override wake(): void {
-    this.release?.()
-  }
-
-  /** Waits until the connection is given up before it is open. */
-  get abandonment(): Effect.Effect<never, Refusal> {
-    return Effect.callback((resume) => {
-      const release = () => resume(Effect.fail(disconnected))
-      this.release = release
-      if (this.isClosing) release()
-    })
-  }
-
   /** The forward host, as it was asked for. */
   target(): Target {
     const { forwardHost, forwardPort } = this

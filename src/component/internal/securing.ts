@@ -12,10 +12,12 @@ import * as ClientHello from "../../tls/ClientHello.ts"
 import * as Identities from "../../tls/Identities.ts"
 import type * as Revocation from "../../tls/Revocation.ts"
 import * as TlsSettings from "../../tls/TlsSettings.ts"
-import { ComponentError, fromStore, fromUnknown, invalid } from "../ComponentError.ts"
+import * as Vouched from "../../tls/internal/vouched.ts"
+import { ComponentError, fromStore, fromUnknown, invalid, invalidSecret } from "../ComponentError.ts"
 import type { Code } from "../ErrorCode.ts"
-import type { CommonEvents } from "../Events.ts"
+import type { CommonEvents, SSLConnectionRequestEvent } from "../Events.ts"
 import type { Arrival, Arrivals } from "./arrivals.ts"
+import type { Store } from "../Settings.ts"
 import type { Host } from "./host.ts"
 import { authoritiesOf, overlooks, pemsOf, settingsOf } from "./tls.ts"
 
@@ -32,12 +34,18 @@ export interface Options {
 /** What the listener is to know. Throws what is wrong with it, by its documented code. */
 export const tlsOptions = (host: Host<CommonEvents>, arrivals: Arrivals, options: Options): NodeTls.Options => {
   const { values } = host.store
-  const settings = TlsSettings.make(settingsOf(host.store, options.component))
+  // the issuers that a client sent are not in a ticket, and what is overlooked depends on them
+  const mayOverlook = options.authenticates && values.SSLSecurityFlags !== 0
+  const settings = TlsSettings.make({
+    ...settingsOf(host.store, options.component),
+    ...(mayOverlook && { sessionTickets: false })
+  })
   if (Result.isFailure(settings))
     throw new ComponentError(270, { detail: settings.failure.message, cause: settings.failure })
   const usual = withChain(usable(options.certificate), options.component === "WSServer" ? values.SSLCACerts : "")
   const authorities = options.authenticates ? authoritiesOf(host.store, options.component) : []
   const revocation = revocationOf(values.SSLCheckCRL, options.component === "WSServer" ? values.SSLCheckOCSP : 0)
+  const judge = judgement(host.store, authorities, revocation)
   const known = new Known()
   return {
     identities: Identities.make((hello, peer) =>
@@ -52,7 +60,10 @@ export const tlsOptions = (host: Host<CommonEvents>, arrivals: Arrivals, options
         systemCa: false,
         required: false,
         revocation,
-        decide: ({ certificate, status }, peer) => authenticate(host, arrivals.of(peer), certificate, status)
+        decide: (presented, peer) =>
+          Effect.flatMap(judge(presented), (status) =>
+            authenticate(host, arrivals.of(peer), presented.certificate, status)
+          )
       }
     }),
     inactivityTimeout: values.DefaultConnectionTimeout === 0 ? undefined : values.DefaultConnectionTimeout * 1000,
@@ -125,10 +136,7 @@ const ask = (
       typeof given === "boolean" ? Effect.succeed(given) : Effect.promise(() => given),
       (isWell) => {
         if (!isWell) return Effect.fail(new Identities.NoIdentity({ serverName: hello.serverName, names: [] }))
-        const { certPassword, certStore, certStoreType, certSubject } = event
-        return certStore === ""
-          ? Effect.succeed(undefined)
-          : load(host, arrival, certStoreType, certStore, certPassword, certSubject)
+        return event.certStore === "" ? Effect.succeed(undefined) : load(host, arrival, event)
       }
     )
   })
@@ -137,20 +145,33 @@ const ask = (
 const load = (
   host: Host<CommonEvents>,
   arrival: Arrival,
-  type: number,
-  store: string,
-  password: string,
-  subject: string
+  event: SSLConnectionRequestEvent
 ): Effect.Effect<Certificate | undefined> =>
   Effect.catch(
     Effect.flatMap(
-      CertificateStore.isCertStoreType(type)
-        ? Effect.mapError(CertificateStore.load({ type, store, password, subject }), fromStore)
-        : Effect.fail(invalid("CertStoreType", "a value of CertStoreTypes", type)),
+      Effect.flatMap(Effect.fromResult(storeOf(event)), (store) =>
+        Effect.mapError(CertificateStore.load(store), fromStore)
+      ),
       (certificate) => Effect.mapError(Effect.fromResult(CertificateStore.requirePrivateKey(certificate)), fromStore)
     ),
     (error) => Effect.sync((): undefined => void host.report(arrival, error, 271))
   )
+
+/** The store that a listener names, and the subject in it. Not every listener has types. */
+const storeOf = (event: SSLConnectionRequestEvent): Result.Result<StoreAndSubject, ComponentError> => {
+  const { certPassword, certStore, certStoreType, certSubject } = event
+  if (!CertificateStore.isCertStoreType(certStoreType)) {
+    return Result.fail(invalid("CertStoreType", "a value of CertStoreTypes", certStoreType))
+  }
+  if (typeof certStore !== "string") return Result.fail(invalidSecret("CertStore", "text", certStore))
+  if (typeof certPassword !== "string") return Result.fail(invalidSecret("CertPassword", "text", certPassword))
+  if (typeof certSubject !== "string") return Result.fail(invalid("CertSubject", "text", certSubject))
+  return Result.succeed({ type: certStoreType, store: certStore, password: certPassword, subject: certSubject })
+}
+
+interface StoreAndSubject extends CertificateStore.Store {
+  readonly subject: string
+}
 
 const modes: Readonly<Record<0 | 1 | 2, Revocation.Mode>> = { 0: "off", 1: "ifNamed", 2: "required" }
 
@@ -161,6 +182,43 @@ const revocationOf = (crl: 0 | 1 | 2, ocsp: 0 | 1 | 2): Revocation.Revocation["S
     ? undefined
     : Effect.runSync(Effect.orDie(NodeRevocation.make({ crl: modes[crl], ocsp: modes[ocsp] })))
 
+/** What is wrong with a client's certificate, but for what SSLSecurityFlags overlook; `OK` if nothing is. */
+const judgement = (
+  store: Store,
+  authorities: ReadonlyArray<string>,
+  revocation: Revocation.Revocation["Service"] | undefined
+): ((presented: NodeTls.Presented) => Effect.Effect<string>) => {
+  let trusted: ReadonlyArray<X509Certificate> | undefined
+  return ({ certificate, status }) => {
+    const isOverlooked = (failure: string) => overlooks(store.values.SSLSecurityFlags, failure)
+    const unless = (failure: string) => (isOverlooked(failure) ? "OK" : failure)
+    // revocation is looked at last, when all else is fine
+    if (certificate === undefined || !isOverlooked(status) || isOfRevocation(status)) {
+      return Effect.succeed(unless(status))
+    }
+    const { failures, issuer } = Vouched.look(certificate, (trusted ??= readable(authorities)))
+    const other = failures.find((failure) => !isOverlooked(failure))
+    if (other !== undefined || revocation === undefined) return Effect.succeed(other ?? "OK")
+    if (issuer === undefined) return Effect.succeed(unless("UNABLE_TO_GET_CRL_ISSUER"))
+    return Effect.match(revocation.check(certificate, issuer), {
+      onFailure: ({ message, reason }) =>
+        reason._tag === "Revoked" ? `CERT_REVOKED: ${message}` : unless(`REVOCATION_UNKNOWN: ${message}`),
+      onSuccess: () => "OK"
+    })
+  }
+}
+
+const isOfRevocation = (status: string): boolean => /^(REVOCATION_UNKNOWN|UNABLE_TO_GET_CRL_ISSUER)/.test(status)
+
+/** What cannot be read, nobody is trusted by. */
+const readable = (pems: ReadonlyArray<string>): ReadonlyArray<X509Certificate> =>
+  pems.flatMap((pem) =>
+    Result.getOrElse(
+      Result.try(() => [new X509Certificate(pem)]),
+      () => []
+    )
+  )
+
 /** Leaves it to the listeners of SSLClientAuthentication whether a client may come in. */
 const authenticate = (
   host: Host<CommonEvents>,
@@ -169,8 +227,7 @@ const authenticate = (
   status: string
 ): Effect.Effect<boolean> =>
   Effect.suspend(() => {
-    const isWell =
-      certificate !== undefined && (status === "OK" || overlooks(host.store.values.SSLSecurityFlags, status))
+    const isWell = certificate !== undefined && status === "OK"
     const encoded = (host.store.values.SSLIncludeCertChain ? certificate?.chainPem : certificate?.pem) ?? ""
     const event = {
       connectionId,
@@ -178,7 +235,7 @@ const authenticate = (
       certEncodedB: new TextEncoder().encode(encoded),
       certSubject: certificate?.subject ?? "",
       certIssuer: certificate?.issuer ?? "",
-      status: isWell ? "OK" : certificate === undefined ? "No certificate was shown." : status,
+      status: certificate === undefined ? "No certificate was shown." : status,
       accept: isWell
     }
     const given = turns.take(() => host.emitter.emit("SSLClientAuthentication", event))

@@ -41,10 +41,10 @@ export class ServerLink extends Link<WSServerEvents> {
     return this.ahead
   }
 
-  /** Sends a ping. A listener that waits for the pong holds the reading up, which must go on for it. */
+  /** Sends a ping. A listener holds the reading up, which must go on for the pong. */
   ping(signal: AbortSignal | undefined): Promise<void> {
     const { ahead, output } = this
-    return output.ping(signal, (ping) => (ahead !== undefined && this.turns.busy ? ahead.during(ping) : ping))
+    return output.ping(signal, (ping) => (ahead === undefined ? ping : ahead.during(ping)))
   }
 
   /** Sending on the connection, which must be open. */
@@ -103,6 +103,7 @@ export class ServerLink extends Link<WSServerEvents> {
   }
 
   override wake(): void {
+    super.wake()
     this.receiving.process()
   }
 

@@ -4,6 +4,7 @@
 import { X509Certificate } from "node:crypto"
 import { readdirSync, readFileSync, statSync } from "node:fs"
 import { join } from "node:path"
+import * as Pem from "../../tls/internal/pem.ts"
 import type * as TlsSettings from "../../tls/TlsSettings.ts"
 import { ComponentError } from "../ComponentError.ts"
 import type { Store } from "../Settings.ts"
@@ -69,11 +70,15 @@ export const settingsOf = (store: Store, component: "WSServer" | "WebSocketProxy
   }
 }
 
-const pemBlock = /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----[\s\S]*?-----END (?:TRUSTED |X509 )?CERTIFICATE-----/g
+/** The certificates of a text, each as its PEM. */
+const certificatesOf = (text: string): ReadonlyArray<string> =>
+  Pem.parse(text)
+    .filter(Pem.isCertificate)
+    .map((block) => block.text)
 
 /** The certificates in the text of a setting. Throws 271 if it has none, or one that cannot be read. */
 export const pemsOf = (setting: string, text: string): ReadonlyArray<string> => {
-  const blocks = text.match(pemBlock) ?? []
+  const blocks = certificatesOf(text)
   if (blocks.length === 0 && text.trim() !== "") {
     throw new ComponentError(271, { detail: `${setting}: expected certificates in PEM.` })
   }
@@ -96,12 +101,23 @@ const opened = <A>(setting: string, read: () => A): A => {
   }
 }
 
+/** The largest file of authorities, in bytes: those of a system have a quarter of a megabyte. */
+const maxSize = 16 * 1024 * 1024
+
+/** What a file says. What is no file, such as a pipe, may have no end. */
+const textOf = (path: string): string => {
+  const stat = statSync(path)
+  if (!stat.isFile()) throw new Error(`${path} is no file.`)
+  if (stat.size > maxSize) throw new Error(`${path} has ${stat.size} bytes; at most ${maxSize} are taken.`)
+  return readFileSync(path, "latin1")
+}
+
 const pemsOfFile = (path: string): ReadonlyArray<string> =>
   path === ""
     ? []
     : pemsOf(
         "OpenSSLCAFile",
-        opened("OpenSSLCAFile", () => readFileSync(path, "latin1"))
+        opened("OpenSSLCAFile", () => textOf(path))
       )
 
 /** Of its files; folders in it, links to nothing and files of something else are passed over, as OpenSSL does. */
@@ -110,18 +126,20 @@ const pemsOfFolder = (path: string): ReadonlyArray<string> => {
   const files = opened("OpenSSLCADir", () => readdirSync(path)).map((name) => join(path, name))
   return files
     .filter((file) => statSync(file, { throwIfNoEntry: false })?.isFile() === true)
-    .flatMap((file) => opened("OpenSSLCADir", () => readFileSync(file, "latin1")).match(pemBlock) ?? [])
+    .flatMap((file) => certificatesOf(opened("OpenSSLCADir", () => textOf(file))))
     .flatMap((block) => pemsOf("OpenSSLCADir", block))
 }
 
-/** The first of the files that there is. */
-const systemPems = (paths: string): ReadonlyArray<string> => {
-  for (const path of split(paths, ";")) {
+/** The first of the files that there is; what stands in one that somebody has chosen must be certificates. */
+const systemPems = (store: Store): ReadonlyArray<string> => {
+  for (const path of split(store.values.CACertFilePaths, ";")) {
+    let text: string
     try {
-      return readFileSync(path, "latin1").match(pemBlock) ?? []
+      text = textOf(path)
     } catch {
-      // the next
+      continue
     }
+    return store.isSet("CACertFilePaths") ? pemsOf("CACertFilePaths", text) : certificatesOf(text)
   }
   return []
 }
@@ -137,7 +155,7 @@ export const authoritiesOf = (store: Store, component: "WSServer" | "WebSocketPr
           ...pemsOfFile(values.OpenSSLCAFile),
           ...pemsOfFolder(values.OpenSSLCADir)
         ]
-  return [...new Set([...own, ...systemPems(values.CACertFilePaths)])]
+  return [...new Set([...own, ...systemPems(store)])]
 }
 
 /** SSLSecurityFlags, and what of a failed verification each overlooks. */
@@ -150,6 +168,8 @@ const overlooked: ReadonlyArray<readonly [flag: number, failures: RegExp]> = [
   [0x80000000, /HOSTNAME_MISMATCH|ALTNAME/]
 ]
 
-/** Whether flags overlook a failure. */
-export const overlooks = (flags: number, failure: string): boolean =>
-  overlooked.some(([flag, failures]) => (flags & flag) !== 0 && failures.test(failure))
+/** Whether flags overlook a failure, by its name; the words behind that are others', such as addresses in certificates. */
+export const overlooks = (flags: number, failure: string): boolean => {
+  const name = failure.replace(/:.*/s, "")
+  return overlooked.some(([flag, failures]) => (flags & flag) !== 0 && failures.test(name))
+}

@@ -32,7 +32,9 @@ const fileError =
     const error = toError(cause)
     if (error === cause) return error
     const why = cause instanceof Error ? cause.message : String(cause)
-    const detail = why.includes(path) ? `FileName: ${why}.` : `FileName: ${path}: ${why}.`
+    // not every caller has types
+    const name = String(path)
+    const detail = why.includes(name) ? `FileName: ${why}.` : `FileName: ${name}: ${why}.`
     return new ComponentError(error.code, { detail, cause })
   }
 

@@ -8,26 +8,29 @@ import * as Result from "effect/Result"
 import type { WebSocket } from "../../connection/WebSocket.ts"
 import { WebSocketError } from "../../connection/WebSocketError.ts"
 import type { CloseInfo } from "../../protocol/ConnectionState.ts"
-import { Refusal } from "../../protocol/OpeningHandshake.ts"
+import type { Refusal } from "../../protocol/OpeningHandshake.ts"
 import type { Answer, OpenRequest } from "../../server/OpenRequest.ts"
 import type { Code } from "../ErrorCode.ts"
 import type { CommonEvents, WebSocketOpenRequestEvent } from "../Events.ts"
-import { endOf, type Link } from "./link.ts"
+import { disconnected, endOf, type Link } from "./link.ts"
 import { internalError, type OpenRequested } from "./opening.ts"
 import { tlsCode } from "./tlsFault.ts"
 
-/** Disconnect was called before there was an answer. */
-export const disconnected = new Refusal({ status: 503, reason: "The server ended the connection." })
-
-/** Asks the listeners of WebSocketOpenRequest. */
+/** Asks the listeners of WebSocketOpenRequest, whose answer is not waited for any more when the connection is given up. */
 export const decide = <Events extends CommonEvents>(
   link: Link<Events>,
   event: OpenRequested & Events["WebSocketOpenRequest"]
 ): Effect.Effect<Answer, Refusal> =>
-  Effect.flatMap(
-    link.fire("WebSocketOpenRequest", () => event),
-    (isWell) => (isWell ? answerOf(link, event) : Effect.fail(internalError))
-  )
+  Effect.suspend(() => {
+    const given = link.emit("WebSocketOpenRequest", () => event)
+    const answer = (isWell: boolean) => (isWell ? answerOf(link, event) : Effect.fail(internalError))
+    if (typeof given === "boolean") return answer(given)
+    const decided = Effect.raceFirst(
+      Effect.promise(() => given),
+      link.abandonment
+    )
+    return Effect.flatMap(decided, answer)
+  })
 
 const answerOf = <Events extends CommonEvents>(
   link: Link<Events>,
@@ -75,7 +78,9 @@ export const live = <Events extends CommonEvents>(
     isTold = true
     link.isDisconnected = true
     const { description, statusCode } = endOf(info)
-    host.log(link, 1, `Disconnected with status ${statusCode}${description === "" ? "" : `: ${description}`}`)
+    // the client's own words are no lines of their own
+    const words = description.replaceAll(/[\p{Cc}\u2028\u2029]+/gu, " ")
+    host.log(link, 1, `Disconnected with status ${statusCode}${words === "" ? "" : `: ${words}`}`)
     return link.emit("Disconnected", () => ({ connectionId, statusCode, description }))
   }
   const connected = Effect.suspend(() => {

@@ -1,5 +1,7 @@
 /**
  * The settings about TCP and who may connect, and those that every component of the original has.
+ *
+ * @since 0.1.0
  */
 import * as Result from "effect/Result"
 import * as AccessList from "../../server/AccessList.ts"
@@ -12,6 +14,12 @@ const clients = textThat(
   "a comma-separated list of addresses (192.168.1.7, ::1), wildcards (192.168.*), networks (10.0.0.0/8) and host names"
 )
 
+/**
+ * About TCP and who may connect.
+ *
+ * @category tables
+ * @since 0.1.0
+ */
 export const tcpSettings = named({
   AllowedClients: setting(clients, "*", {
     documents: "both",
@@ -111,6 +119,12 @@ export const tcpSettings = named({
 const readOnlyText = (value: string, what: string, note: string, status: "works" | "partly") =>
   setting(text, value, { documents: "server", status, change: "never", what, note })
 
+/**
+ * Of every component of the original.
+ *
+ * @category tables
+ * @since 0.1.0
+ */
 export const baseSettings = named({
   BuildInfo: readOnlyText("", "The name and version of this package, and of what it runs on.", "read-only", "works"),
   GUIAvailable: setting(boolean, false, {

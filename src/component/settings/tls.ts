@@ -1,5 +1,7 @@
 /**
  * The settings about TLS.
+ *
+ * @since 0.1.0
  */
 import { boolean, integer, oneOf, text, type TextKind, textKind } from "../internal/kinds.ts"
 import * as Schema from "effect/Schema"
@@ -22,6 +24,12 @@ const negotiated = (what: string) =>
     note: "`TlsSession`; empty without TLS, and where it is not known"
   })
 
+/**
+ * About TLS.
+ *
+ * @category tables
+ * @since 0.1.0
+ */
 export const tlsSettings = named({
   CACertFilePaths: setting(
     text,
@@ -159,7 +167,7 @@ export const tlsSettings = named({
     documents: "both",
     status: "works",
     what: "What to overlook in a certificate: flags, in decimal or as 0x…",
-    note: "what SSLClientAuthentication recommends"
+    note: "what SSLClientAuthentication recommends: every failure of a certificate or its issuers must be overlooked; sessions are not resumed if it is set when listening starts"
   }),
   SSLServerCACerts: setting(text, "", {
     documents: "server",

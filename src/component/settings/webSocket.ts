@@ -1,5 +1,7 @@
 /**
  * The settings about WebSocket itself, and those that are our own.
+ *
+ * @since 0.1.0
  */
 import * as CloseCode from "../../protocol/CloseCode.ts"
 import { boolean, integer, oneOf, textThat } from "../internal/kinds.ts"
@@ -11,6 +13,12 @@ const closeCode = {
   is: (value: unknown): value is number => CloseCode.isValid(value as number)
 }
 
+/**
+ * About WebSocket itself.
+ *
+ * @category tables
+ * @since 0.1.0
+ */
 export const webSocketSettings = named({
   BufferMessage: setting(boolean, false, {
     documents: "both",
@@ -80,6 +88,12 @@ export const webSocketSettings = named({
   })
 })
 
+/**
+ * Our own, which the documents do not have.
+ *
+ * @category tables
+ * @since 0.1.0
+ */
 export const ownSettings = named({
   LogLevel: setting(oneOf([0, 1, 2, 3], "0 (none), 1 (info), 2 (verbose) or 3 (debug)"), 1, {
     documents: "none",

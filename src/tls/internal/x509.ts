@@ -125,6 +125,12 @@ const empty: Fields = {
   alternativeNames: []
 }
 
+/** The extensions of a certificate in DER; throws `Malformed`. */
+export const extensionsOf = (der: Uint8Array): Extensions.Extensions => {
+  const [body] = Asn1.sequence(Asn1.decode(der, "the certificate"), "the certificate")
+  return extensions(Asn1.sequence(body, "the certificate's body"))
+}
+
 /** Reads the fields of a certificate in DER. */
 export const read = (der: Uint8Array): Fields =>
   orElse(() => {
