@@ -27,8 +27,8 @@ const framing = /^(?:content-length|transfer-encoding)$/i
 
 /** The whole of an answer. A reason that has a type of its own is sent as it is, and others as a line of text. */
 export const response = ({ headers, reason, status }: OpeningHandshake.Refusal): Uint8Array => {
-  // RFC 9110 sections 15.3.5 and 15.4.5: these have no body
-  const hasBody = status !== 204 && status !== 304
+  // RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5: these have no body, and the second one has to say so
+  const hasBody = status !== 204 && status !== 205 && status !== 304
   const given = new Set(Object.keys(headers).map((name) => name.toLowerCase()))
   const body = Buffer.from(!hasBody ? "" : given.has("content-type") ? reason : `${reason}\n`)
   const own = Object.fromEntries(Object.entries(headers).filter(([name]) => !framing.test(name)))
@@ -36,7 +36,7 @@ export const response = ({ headers, reason, status }: OpeningHandshake.Refusal):
     ...(given.has("connection") ? {} : { connection: "close" }),
     ...own,
     ...(given.has("content-type") || !hasBody ? {} : { "content-type": "text/plain; charset=utf-8" }),
-    ...(hasBody ? { "content-length": String(body.length) } : {})
+    ...(hasBody || status === 205 ? { "content-length": String(body.length) } : {})
   })
   const head = `HTTP/1.1 ${status} ${NodeHttp.STATUS_CODES[status] ?? "Refused"}\r\n${lines}\r\n`
   return Buffer.concat([Buffer.from(head, headEncoding), body])
