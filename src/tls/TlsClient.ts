@@ -10,13 +10,12 @@
  */
 import * as Data from "effect/Data"
 import * as Result from "effect/Result"
-import { X509Certificate } from "node:crypto"
 import { isIP } from "node:net"
 import * as tls from "node:tls"
 import { domainToASCII } from "node:url"
 import type { Certificate } from "./Certificate.ts"
 import { requirePrivateKey } from "./CertificateStore.ts"
-import * as Pem from "./internal/pem.ts"
+import * as Authorities from "./internal/authorities.ts"
 import type { Revocation } from "./Revocation.ts"
 import * as TlsSettings from "./TlsSettings.ts"
 
@@ -108,25 +107,11 @@ const systemRoots = (): ReadonlyArray<string> => {
   return roots
 }
 
-const readCa = (ca: NonNullable<Options["ca"]>): Result.Result<ReadonlyArray<string>, TlsClientError> => {
-  const given = typeof ca === "string" || ca instanceof Uint8Array ? [ca] : ca
-  const found: Array<string> = []
-  for (const one of given) {
-    const text = typeof one === "string" ? one : Buffer.from(one).toString("latin1")
-    const blocks = Pem.parse(text).filter(Pem.isCertificate)
-    if (blocks.length === 0) {
-      return failed("InvalidCa", "expected certificates of authorities in PEM as ca, got a text without one")
-    }
-    for (const { bytes } of blocks) {
-      try {
-        found.push(Pem.encode("CERTIFICATE", new X509Certificate(bytes).raw))
-      } catch (cause) {
-        return failed("InvalidCa", "a certificate in ca cannot be read; give each whole, from BEGIN to END", cause)
-      }
-    }
-  }
-  return Result.succeed(found)
-}
+const readCa = (ca: NonNullable<Options["ca"]>): Result.Result<ReadonlyArray<string>, TlsClientError> =>
+  Result.mapError(
+    Authorities.read(typeof ca === "string" || ca instanceof Uint8Array ? [ca] : ca),
+    (cause) => new TlsClientError({ kind: "InvalidCa", message: cause.message, cause })
+  )
 
 const trustedBy = ({ ca, insecure, onlyGivenCa }: Options): Result.Result<tls.SecureContextOptions, TlsClientError> => {
   if (insecure === true) return Result.succeed({})
