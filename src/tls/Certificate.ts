@@ -13,6 +13,7 @@ import * as Result from "effect/Result"
 import { createHash, createPublicKey, type KeyObject, X509Certificate } from "node:crypto"
 import * as DistinguishedName from "../protocol/internal/distinguishedName.ts"
 import * as Pem from "./internal/pem.ts"
+import { isOversized } from "./internal/oversized.ts"
 import { sameKey } from "./internal/sameKey.ts"
 import * as SshKey from "./internal/sshKey.ts"
 import * as X509 from "./internal/x509.ts"
@@ -180,6 +181,7 @@ export class Certificate {
   get privateKeyPem(): string {
     return orUndefined(() => this.privateKey?.export({ format: "pem", type: "pkcs8" }).toString()) ?? ""
   }
+  /** The public key, if it is of a kind that is known here and not larger than OpenSSL verifies with. */
   get publicKey(): KeyObject | undefined {
     this.#publicKey ??= { key: orUndefined(() => this.readPublicKey()) }
     return this.#publicKey.key
@@ -255,7 +257,10 @@ export class Certificate {
     return this.#fields
   }
   private readPublicKey(): KeyObject | undefined {
-    if (this.#x509 !== undefined) return this.#x509.publicKey
+    if (this.#x509 !== undefined) {
+      const { publicKey } = this.#x509
+      return isOversized(publicKey) ? undefined : publicKey
+    }
     return this.privateKey === undefined ? this.#givenPublicKey : createPublicKey(this.privateKey)
   }
   /** The hash of the certificate or of a bare key; empty where this Node has no such hash, as with MD5 under FIPS. */

@@ -50,6 +50,7 @@ describe("PEM with a private key", () => {
       const legacy = ["-provider", "legacy", "-provider", "default"]
       for (const args of [
         ["pkcs8", "-topk8", "-in", "secret.key", ...pass],
+        ["pkcs8", "-topk8", "-in", "secret.key", "-v2prf", "hmacWithMD5", ...pass],
         ["pkcs8", "-topk8", "-in", "secret.key", "-v1", "PBE-SHA1-3DES", ...pass],
         ["pkcs8", "-topk8", "-in", "secret.key", "-scrypt", "-scrypt_N", "1024", ...pass],
         ["pkcs8", "-topk8", "-in", "secret.key", "-v1", "PBE-SHA1-RC2-40", ...legacy, ...pass],
