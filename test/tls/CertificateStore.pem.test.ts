@@ -68,6 +68,50 @@ describe("PEM with a private key", () => {
     })
   )
 
+  it.effect("a key in a file of its own, whose name is told if something is wrong", () =>
+    Effect.gen(function* () {
+      certificate("apart", { kind: "rsa2048" })
+      const keyFile = path("apart.key")
+      for (const [type, store] of [
+        [CertStoreType.cstPEMKeyFile, path("apart.crt")],
+        [CertStoreType.cstAuto, path("apart.crt")],
+        [CertStoreType.cstPEMKeyBlob, text("apart.crt")]
+      ] as const) {
+        isCertificate(yield* CertificateStore.load({ type, store, keyFile }), "apart", true)
+      }
+      const { cstAuto } = CertStoreType
+      const store = path("apart.crt")
+      const locked = write("locked.key", openssl("rsa", "-in", "apart.key", "-aes256", "-passout", "pass:x"))
+      yield* cannotOpen(
+        { type: cstAuto, store, keyFile: locked },
+        "WrongPassword",
+        /"\S+apart\.crt" with the key "\S+locked\.key": /
+      )
+      isCertificate(
+        yield* CertificateStore.load({ type: cstAuto, store, keyFile: locked, password: "x" }),
+        "apart",
+        true
+      )
+      // who opened a pipe would wait for its writer, and nothing else would go on
+      run("mkfifo", ["pipe.key"])
+      yield* cannotOpen(
+        { type: cstAuto, store, keyFile: path("pipe.key") },
+        "FileUnreadable",
+        /pipe\.key": it is no file/
+      )
+      yield* cannotOpen({ type: cstAuto, store, keyFile: path("none.key") }, "FileUnreadable", /none\.key": ENOENT/)
+      const ppk = write("apart.ppk", "PuTTY-User-Key-File-3: x")
+      yield* cannotOpen(
+        { type: cstAuto, store, keyFile: ppk },
+        "Malformed",
+        /apart\.ppk": expected a private key in PEM/
+      )
+      openssl(..."pkcs12 -export -in apart.crt -inkey apart.key -passout pass: -out apart.pfx".split(" "))
+      const pfx = { type: cstAuto, store: path("apart.pfx"), keyFile }
+      yield* cannotOpen(pfx, "Malformed", /apart\.pfx": expected PEM, which alone may have its private key/)
+    })
+  )
+
   it.effect("keys in the old forms, with parameters before them, and in DER", () =>
     Effect.gen(function* () {
       certificate("old-ec")
