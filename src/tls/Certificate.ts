@@ -76,6 +76,10 @@ const orUndefined = <A>(read: () => A): A | undefined => {
   }
 }
 
+/** Whether a certificate is signed by its own key. Where an authority has a new one, its old key signs one of the same two names. */
+const isRoot = (certificate: X509Certificate): boolean =>
+  orUndefined(() => certificate.checkIssued(certificate) && certificate.verify(certificate.publicKey)) === true
+
 /** The bits of keys that do not tell them. */
 const lengths: Readonly<Record<string, number>> = { ed25519: 256, x25519: 253, ed448: 456, x448: 448 }
 
@@ -125,9 +129,9 @@ export class Certificate {
   }
   /** The certificate in PEM and those of its issuers after it, but for the root, which whoever verifies has to have. */
   get chainPem(): string {
-    const issuers = this.chain.map((der) => orUndefined(() => new X509Certificate(der)))
-    const intermediates = issuers.filter((issuer) => issuer?.checkIssued(issuer) === false)
-    return [this.pem, ...intermediates.map((issuer) => Pem.encode("CERTIFICATE", issuer!.raw))].join("")
+    const issuers = this.chain.flatMap((der) => orUndefined(() => new X509Certificate(der)) ?? [])
+    const intermediates = issuers.filter((issuer) => !isRoot(issuer))
+    return [this.pem, ...intermediates.map((issuer) => Pem.encode("CERTIFICATE", issuer.raw))].join("")
   }
   /** Before this date the certificate is not valid. */
   get effectiveDate(): Date | undefined {

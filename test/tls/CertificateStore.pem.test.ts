@@ -43,6 +43,20 @@ describe("PEM with a private key", () => {
     })
   )
 
+  it.effect("a chain by an authority's new key, whose certificate has its old key's name twice, is sent whole", () =>
+    Effect.gen(function* () {
+      const plain = ["subjectKeyIdentifier=none", "authorityKeyIdentifier=none"]
+      const extensions = ["basicConstraints=critical,CA:TRUE", ...plain]
+      certificate("before", { subject: "/CN=authority", extensions })
+      certificate("after", { subject: "/CN=authority", extensions, issuer: "before" })
+      certificate("renewed", { issuer: "after", extensions: plain })
+      const store = ["renewed.key", "renewed.crt", "before.crt", "after.crt"].map(text).join("")
+      const { chain, chainPem } = yield* CertificateStore.load({ type: CertStoreType.cstPEMKeyBlob, store })
+      assert.lengthOf(chain, 2)
+      assert.strictEqual(chainPem, text("renewed.crt") + text("after.crt"))
+    })
+  )
+
   it.effect("encrypted keys, as PKCS#8 and in the old form", () =>
     Effect.gen(function* () {
       certificate("secret", { kind: "rsa2048" })
