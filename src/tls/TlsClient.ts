@@ -89,11 +89,16 @@ const failed = (kind: TlsClientError["kind"], message: string, cause?: unknown) 
 
 const sentence = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))
 
-/** A host as certificates and SNI have it: ASCII, without the root's dot, an address without its zone. */
+/** What a name is made of, and as long as one may be (RFC 1123 section 2.1): also with the line that some hosts have in theirs. */
+const isName = (name: string): boolean => /^[\w.-]{1,253}$/.test(name)
+
+/** A host as certificates and SNI have it: ASCII, without the root's dot, an address without its zone; empty if it is none. */
 const plain = (host: string): string => {
   if (isIP(host) !== 0) return host.replace(/%.*/, "")
   const name = host.replace(/\.$/, "")
-  return /^[\x21-\x7e]+$/.test(name) ? name : domainToASCII(name)
+  // in ASCII it stays as it is: what makes names of Unicode would take some for addresses
+  const ascii = /[^\0-\x7f]/.test(name) ? domainToASCII(name) : name
+  return isName(ascii) ? ascii : ""
 }
 
 let roots: ReadonlyArray<string> | undefined
