@@ -24,13 +24,14 @@ import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import * as Exit from "effect/Exit"
 import * as Hash from "effect/Hash"
-import { randomBytes } from "node:crypto"
+import { type KeyObject, randomBytes } from "node:crypto"
 import { duration, integer, number } from "../protocol/internal/option.ts"
 import type { Certificate } from "./Certificate.ts"
 import * as Crl from "./internal/crl.ts"
 import * as Ocsp from "./internal/ocsp.ts"
 import * as Pem from "./internal/pem.ts"
 import * as Revocable from "./internal/revocable.ts"
+import { sameKey } from "./internal/sameKey.ts"
 import * as Signature from "./internal/signature.ts"
 import {
   BadSignature,
@@ -245,14 +246,21 @@ export const make = Effect.fnUntraced(function* (
       ? Math.max(0, Math.min(exit.value.nextUpdate - exit.value.asked, maxAge))
       : 0
 
+  /** The key that a list was last found to be signed by. */
+  const verified = new WeakMap<Crl.Crl, KeyObject>()
+
   const signedBy = (list: Crl.Crl, certificate: Revocable.Revocable, url: string | undefined) =>
     Effect.gen(function* () {
       const bad = (why: string) => failed(new BadSignature({ source: "CRL", url, why }))
       if (!certificate.issuerSignsLists) return yield* bad("the certificate's issuer may not sign revocation lists")
       if (Buffer.compare(list.issuerName, certificate.issuerName) !== 0)
         return yield* bad("the list is by another issuer")
-      const good = yield* reading("CRL", url, () => Signature.isOf(list, certificate.issuer.publicKey))
+      const key = certificate.issuer.publicKey
+      // of a given list it would be verified again for each certificate, and it may be long
+      if (sameKey(verified.get(list), key)) return
+      const good = yield* reading("CRL", url, () => Signature.isOf(list, key))
       if (!good) return yield* bad("the signature of the list is wrong")
+      verified.set(list, key)
     })
 
   const lists = yield* Cache.makeWith(

@@ -175,6 +175,18 @@ describe("a list that is not for the certificate", { timeout: 30_000 }, () => {
     }).pipe(Effect.scoped)
   )
 
+  it("is one whose entries are damaged, wherever the certificate would stand", () => {
+    const authority = new Authority(fresh("authority"))
+    const name = fresh("server")
+    authority.issue(name)
+    authority.revoke(name)
+    const list = authority.crl()
+    const at = list.indexOf(Crl.parse(list).entries)
+    // the serial number is no INTEGER
+    list[at + 2] = 0x04
+    assert.throws(() => Crl.parse(list), /the serial number of an entry is missing/)
+  })
+
   it.live("is one that is for users alone, and for this address", () =>
     Effect.gen(function* () {
       const { authority, name, responder, url } = yield* setUp()

@@ -205,6 +205,24 @@ describe("a certificate that is revoked", { timeout: 30_000 }, () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("is found in a given list at each check, whose key is the same or another", () =>
+    Effect.gen(function* () {
+      const { authority, name } = yield* setUp()
+      const double = new Authority(fresh("authority"), "p256", `/C=US/O=Test/CN=${authority.name}`)
+      const other = fresh("server")
+      double.issue(other)
+      authority.revoke(name)
+      const { check } = yield* NodeRevocation.make({ ...crl, crls: [authority.crl()] })
+      for (let i = 0; i < 2; i++) {
+        const [revoked, stranger] = [
+          yield* Effect.flip(check(yield* load(name), yield* load(authority.name))),
+          yield* Effect.flip(check(yield* load(other), yield* load(double.name)))
+        ]
+        assert.deepStrictEqual([revoked.reason._tag, stranger.reason._tag], ["Revoked", "BadSignature"])
+      }
+    }).pipe(Effect.scoped)
+  )
+
   it.live("is found in a long list", () =>
     Effect.gen(function* () {
       const { authority, name, responder } = yield* setUp()
@@ -214,6 +232,10 @@ describe("a certificate that is revoked", { timeout: 30_000 }, () => {
       })
       authority.record(lines)
       responder.at("crl", () => authority.crl())
+      assert.strictEqual(yield* check(crl, authority, name), "good")
+      // the same digits in the midst of another number are another number
+      const serial = (yield* load(name)).serialNumber
+      authority.record([`R\t490101000000Z\t250101000000Z\t11${serial}22\tunknown\t/CN=around`])
       assert.strictEqual(yield* check(crl, authority, name), "good")
       authority.revoke(name, "CACompromise")
       const reason = yield* fault(crl, authority, name)
