@@ -217,10 +217,13 @@ const chooseList = (
       `expected a cipher list of OpenSSL that has a cipher, got ${JSON.stringify(cipherList)}`
     )
   }
-  if (asked[0] === "TLSv1.3") {
-    return wrong("NothingLeft", "a cipher list of OpenSSL is for TLS up to 1.2, and TLSv1.3 alone is asked for")
-  }
-  return Result.succeed({ ...none, names: [cipherList], versions: asked })
+  // but for names of its suites, a list is for TLS up to 1.2
+  const isOfUse = asked[0] !== "TLSv1.3" || cipherList.includes("TLS_")
+  return Result.succeed({
+    names: isOfUse ? [cipherList] : [],
+    unavailable: isOfUse ? [] : [cipherList],
+    versions: asked
+  })
 }
 
 /** Whether OpenSSL takes one name by itself: it refuses a whole list for the sake of one. */

@@ -119,7 +119,10 @@ describe("TlsSettings", () => {
       assert.include(error.message, `got both`)
     }
     assert.strictEqual(make({ cipherList, minCipherStrength: 0 }).secureContext.ciphers, cipherList)
-    assert.strictEqual(failure({ cipherList, minVersion: "TLSv1.3" }).kind, "NothingLeft")
+    const late = make({ cipherList, minVersion: "TLSv1.3" })
+    assert.deepStrictEqual([late.secureContext.ciphers, late.unavailable], [undefined, [cipherList]])
+    const both = `${cipherList}:TLS_AES_128_GCM_SHA256`
+    assert.strictEqual(make({ cipherList: both, minVersion: "TLSv1.3" }).secureContext.ciphers, both)
     assert.strictEqual(failure({ cipherList: "NO-SUCH-CIPHER" }).kind, "NothingLeft")
   })
 
