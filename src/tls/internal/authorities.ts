@@ -7,11 +7,17 @@ import { X509Certificate } from "node:crypto"
 import { from, type Malformed, malformed } from "./malformed.ts"
 import * as Pem from "./pem.ts"
 
+/** A trusted certificate of OpenSSL's also says what for, behind the certificate: it is left to OpenSSL as it is. */
+const encode = ({ bytes, label, text }: Pem.Block): string => {
+  const { raw } = new X509Certificate(bytes)
+  return label === "TRUSTED CERTIFICATE" ? `${text}\n` : Pem.encode("CERTIFICATE", raw)
+}
+
 const readOne = (given: string | Uint8Array): ReadonlyArray<string> => {
   const text = typeof given === "string" ? given : Buffer.from(given).toString("latin1")
   const blocks = Pem.parseWhole(text).filter(Pem.isCertificate)
   if (blocks.length === 0) throw malformed("expected certificates of authorities in PEM as ca, got a text without one")
-  return blocks.map(({ bytes }) => Pem.encode("CERTIFICATE", new X509Certificate(bytes).raw))
+  return blocks.map(encode)
 }
 
 /** Each certificate of texts that may have several, by itself. */
