@@ -14,6 +14,7 @@ import type { Peer } from "../server/UpgradeListener.ts"
 import { CertStoreType } from "../tls/CertificateStore.ts"
 import * as CipherSuites from "../tls/CipherSuites.ts"
 import * as Identities from "../tls/Identities.ts"
+import * as Authorities from "../tls/internal/authorities.ts"
 import * as TlsSettings from "../tls/TlsSettings.ts"
 import type { UsageError } from "./Address.ts"
 import * as ClientRevocation from "./clientRevocation.ts"
@@ -141,10 +142,16 @@ const clientCertificatesOf = Effect.fnUntraced(function* (
     if (stray === undefined) return undefined
     return yield* usage(`--${flagOf[stray]} needs --client-ca or --client-ca-system: whose certificates are trusted`)
   }
-  const ca = yield* Effect.forEach(flags.clientCa, (path) => readFile("client-ca", path))
-  if (!ca.every((pem) => pem.includes("BEGIN CERTIFICATE"))) {
-    return yield* usage("--client-ca expects certificates in PEM")
-  }
+  const ca = yield* Effect.forEach(flags.clientCa, (path) =>
+    Effect.flatMap(readFile("client-ca", path), (pem) =>
+      Effect.fromResult(
+        Result.mapBoth(Authorities.read([pem]), {
+          onSuccess: () => pem,
+          onFailure: ({ message }) => usage(`--client-ca ${path}: ${message}`)
+        })
+      )
+    )
+  )
   const required = Option.getOrElse(flags.clientCert, () => "required") === "required"
   return { ca, systemCa: flags.clientCaSystem, required, revocation: yield* ClientRevocation.make(flags) }
 })

@@ -13,6 +13,7 @@ import * as Result from "effect/Result"
 import { createHash, createPublicKey, type KeyObject, X509Certificate } from "node:crypto"
 import * as DistinguishedName from "../protocol/internal/distinguishedName.ts"
 import * as Pem from "./internal/pem.ts"
+import { isOversized } from "./internal/oversized.ts"
 import { sameKey } from "./internal/sameKey.ts"
 import * as SshKey from "./internal/sshKey.ts"
 import * as X509 from "./internal/x509.ts"
@@ -75,6 +76,10 @@ const orUndefined = <A>(read: () => A): A | undefined => {
   }
 }
 
+/** Whether a certificate is signed by its own key. Where an authority has a new one, its old key signs one of the same two names. */
+const isRoot = (certificate: X509Certificate): boolean =>
+  orUndefined(() => certificate.checkIssued(certificate) && certificate.verify(certificate.publicKey)) === true
+
 /** The bits of keys that do not tell them. */
 const lengths: Readonly<Record<string, number>> = { ed25519: 256, x25519: 253, ed448: 456, x448: 448 }
 
@@ -124,9 +129,9 @@ export class Certificate {
   }
   /** The certificate in PEM and those of its issuers after it, but for the root, which whoever verifies has to have. */
   get chainPem(): string {
-    const issuers = this.chain.map((der) => orUndefined(() => new X509Certificate(der)))
-    const intermediates = issuers.filter((issuer) => issuer?.checkIssued(issuer) === false)
-    return [this.pem, ...intermediates.map((issuer) => Pem.encode("CERTIFICATE", issuer!.raw))].join("")
+    const issuers = this.chain.flatMap((der) => orUndefined(() => new X509Certificate(der)) ?? [])
+    const intermediates = issuers.filter((issuer) => !isRoot(issuer))
+    return [this.pem, ...intermediates.map((issuer) => Pem.encode("CERTIFICATE", issuer.raw))].join("")
   }
   /** Before this date the certificate is not valid. */
   get effectiveDate(): Date | undefined {
@@ -180,6 +185,7 @@ export class Certificate {
   get privateKeyPem(): string {
     return orUndefined(() => this.privateKey?.export({ format: "pem", type: "pkcs8" }).toString()) ?? ""
   }
+  /** The public key, if it is of a kind that is known here and not larger than OpenSSL verifies with. */
   get publicKey(): KeyObject | undefined {
     this.#publicKey ??= { key: orUndefined(() => this.readPublicKey()) }
     return this.#publicKey.key
@@ -255,7 +261,10 @@ export class Certificate {
     return this.#fields
   }
   private readPublicKey(): KeyObject | undefined {
-    if (this.#x509 !== undefined) return this.#x509.publicKey
+    if (this.#x509 !== undefined) {
+      const { publicKey } = this.#x509
+      return isOversized(publicKey) ? undefined : publicKey
+    }
     return this.privateKey === undefined ? this.#givenPublicKey : createPublicKey(this.privateKey)
   }
   /** The hash of the certificate or of a bare key; empty where this Node has no such hash, as with MD5 under FIPS. */

@@ -19,6 +19,7 @@ import { readFileSync, statSync } from "node:fs"
 import { type Certificate, fromEncoded } from "./Certificate.ts"
 import * as Format from "./internal/format.ts"
 import * as Identities from "./internal/identities.ts"
+import * as Pem from "./internal/pem.ts"
 import { from, type Kind, type Malformed, malformed, unsupported } from "./internal/malformed.ts"
 
 /**
@@ -87,6 +88,7 @@ const file = (...formats: ReadonlyArray<Format.Format>): Reading => ({ from: "fi
 const blob = (...formats: ReadonlyArray<Format.Format>): Reading => ({ from: "blob", formats })
 
 const publicFormats = ["publicKey", "pem"] as const
+const keyed = ["pem", "key"] as const
 
 const readings: Readonly<Record<CertStoreType, Reading>> = {
   0: windows,
@@ -95,8 +97,8 @@ const readings: Readonly<Record<CertStoreType, Reading>> = {
   3: blob("pfx"),
   4: java,
   5: java,
-  6: file("pem", "key"),
-  7: blob("pem", "key"),
+  6: file(...keyed),
+  7: blob(...keyed),
   8: file(...publicFormats),
   9: blob(...publicFormats),
   10: blob("ssh"),
@@ -140,6 +142,8 @@ export interface Store {
   /** The path of a file, or the content: as text, base64 or bytes. */
   readonly store: string | Uint8Array
   readonly password?: string | undefined
+  /** A file with the private key in PEM, where `store` is PEM without it. */
+  readonly keyFile?: string | undefined
 }
 
 /**
@@ -284,19 +288,44 @@ export const fileOf = (store: Store): string | undefined => {
 const nameOf = ({ store }: Store, from: "file" | "blob" | "either"): string =>
   from === "either" && typeof store === "string" && mayBePath(store) ? "in memory (it names no file)" : "in memory"
 
-const readContents = Effect.fnUntraced(function* (options: Store) {
-  const reading = isCertStoreType(options.type) ? readings[options.type] : { never: "no store has this type" }
-  if ("never" in reading) return yield* cannotOpen(`of type ${options.type}`)(unsupported(reading.never))
-  const path = pathOf(options, reading.from)
-  const name = path === undefined ? nameOf(options, reading.from) : JSON.stringify(path)
+/** The bytes of a store, and how messages call it. */
+interface Content {
+  readonly name: string
+  readonly bytes: Uint8Array
+}
+
+const contentOf = Effect.fnUntraced(function* (options: Store, from: "file" | "blob" | "either") {
+  const path = pathOf(options, from)
+  const name = path === undefined ? nameOf(options, from) : JSON.stringify(path)
   const bytes = path === undefined ? bytesOf(options.store) : yield* readFile(path)
   if (bytes.length > maxSize) {
     return yield* cannotOpen(name)(malformed(`it has ${bytes.length} bytes; at most ${maxSize} are taken`))
   }
+  return { name, bytes }
+})
+
+const isPem = (bytes: Uint8Array): boolean => Pem.isText(Buffer.from(bytes).toString("latin1"))
+
+/** The same with the private key, which is in a file of its own, behind it. */
+const withKey = Effect.fnUntraced(function* ({ bytes, name }: Content, keyFile: string) {
+  const key = yield* readFile(keyFile)
+  if (!isPem(bytes)) {
+    return yield* cannotOpen(name)(malformed("expected PEM, which alone may have its private key in another file"))
+  }
+  if (!isPem(key)) return yield* cannotOpen(JSON.stringify(keyFile))(malformed("expected a private key in PEM"))
+  return { name: `${name} with the key ${JSON.stringify(keyFile)}`, bytes: Buffer.concat([bytes, Buffer.of(10), key]) }
+})
+
+const readContents = Effect.fnUntraced(function* (options: Store) {
+  const reading = isCertStoreType(options.type) ? readings[options.type] : { never: "no store has this type" }
+  if ("never" in reading) return yield* cannotOpen(`of type ${options.type}`)(unsupported(reading.never))
+  const { keyFile, password = "" } = options
+  const alone = yield* contentOf(options, reading.from)
+  const { bytes, name } = keyFile === undefined ? alone : yield* withKey(alone, keyFile)
   const contents = yield* Format.read(bytes, {
-    password: options.password ?? "",
-    accepted: reading.formats,
-    publicOnly: publicTypes.has(options.type)
+    password,
+    accepted: keyFile === undefined ? reading.formats : keyed,
+    publicOnly: keyFile === undefined && publicTypes.has(options.type)
   }).pipe(Effect.mapError(cannotOpen(name)))
   return yield* Effect.try({
     try: () => Identities.match(contents),

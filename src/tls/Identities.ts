@@ -16,7 +16,6 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
-import { readFileSync } from "node:fs"
 import * as tls from "node:tls"
 import { duration } from "../protocol/internal/option.ts"
 import type { Certificate } from "./Certificate.ts"
@@ -186,8 +185,6 @@ export interface Source extends CertificateStore.Store {
   /** As in `CertificateStore.select`. Default: the first. */
   readonly subject?: string | undefined
   readonly names?: ReadonlyArray<string> | undefined
-  /** A file with the private key in PEM, where `store` is a file in PEM without it. */
-  readonly keyFile?: string | undefined
 }
 
 /**
@@ -207,30 +204,11 @@ export interface ReloadingOptions extends SeveralOptions {
 const filesOf = (source: Source): ReadonlyArray<string> =>
   [CertificateStore.fileOf(source), source.keyFile].filter((path) => path !== undefined)
 
-/** The store that two files are together. */
-const joined = Effect.fnUntraced(function* (source: Source) {
-  if (source.keyFile === undefined) return source
-  return yield* Effect.try({
-    try: (): CertificateStore.Store => {
-      const store = filesOf(source)
-        .map((path) => readFileSync(path, "latin1"))
-        .join("\n")
-      return { ...source, type: CertificateStore.CertStoreType.cstPEMKeyBlob, store }
-    },
-    catch: (cause) => {
-      const message = `the certificate and its key cannot be read: ${String(cause)}`
-      return new CertificateStore.CertificateStoreError({
-        reason: new CertificateStore.CannotOpenStore({ kind: "FileUnreadable", message, cause })
-      })
-    }
-  })
-})
-
 /** A certificate that TLS takes. */
 const load = Effect.fnUntraced(function* (source: Source) {
   const certificate = yield* Effect.fromResult(
     Result.flatMap(
-      CertificateStore.select(yield* CertificateStore.open(yield* joined(source)), source.subject ?? "*"),
+      CertificateStore.select(yield* CertificateStore.open(source), source.subject ?? "*"),
       CertificateStore.requirePrivateKey
     )
   )

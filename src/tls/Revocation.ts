@@ -24,13 +24,14 @@ import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import * as Exit from "effect/Exit"
 import * as Hash from "effect/Hash"
-import { randomBytes } from "node:crypto"
+import { type KeyObject, randomBytes } from "node:crypto"
 import { duration, integer, number } from "../protocol/internal/option.ts"
 import type { Certificate } from "./Certificate.ts"
 import * as Crl from "./internal/crl.ts"
 import * as Ocsp from "./internal/ocsp.ts"
 import * as Pem from "./internal/pem.ts"
 import * as Revocable from "./internal/revocable.ts"
+import { sameKey } from "./internal/sameKey.ts"
 import * as Signature from "./internal/signature.ts"
 import {
   BadSignature,
@@ -63,7 +64,10 @@ export interface Options {
   readonly crl?: Mode | undefined
   /** Default: `"off"`. */
   readonly ocsp?: Mode | undefined
-  /** Revocation lists in PEM or DER, which are looked in before any is fetched: for the certificates of their issuers. */
+  /**
+   * Revocation lists in DER, or in PEM, where one text may have several. They are looked in before any is fetched: for the
+   * certificates of their issuers.
+   */
   readonly crls?: ReadonlyArray<string | Uint8Array> | undefined
   /** Whether OCSP asks with a nonce, which an answer must repeat if it has one. Default: `false`. */
   readonly nonce?: boolean | undefined
@@ -183,11 +187,12 @@ const reading = <A>(source: Source, url: string | undefined, read: () => A): Eff
       failed(new Unavailable({ source, url, why: cause instanceof Error ? cause.message : String(cause), cause }))
   })
 
-/** The DER of a list in PEM or DER. */
-const listDer = (list: string | Uint8Array): Uint8Array => {
-  const text = typeof list === "string" ? list : Buffer.from(list).toString("latin1")
-  const block = Pem.parse(text).find(({ label }) => label === "X509 CRL")
-  return block?.bytes ?? (typeof list === "string" ? Buffer.from(list, "base64") : list)
+/** The lists of a file in DER, which is one, or in PEM, which may be several, one behind the other. */
+const readLists = (file: string | Uint8Array): ReadonlyArray<Crl.Crl> => {
+  const text = typeof file === "string" ? file : Buffer.from(file).toString("latin1")
+  const blocks = file[0] === 0x30 ? [] : Pem.parseWhole(text).filter(({ label }) => label === "X509 CRL")
+  if (blocks.length > 0) return blocks.map(({ bytes }) => Crl.parse(bytes))
+  return [Crl.parse(typeof file === "string" ? Buffer.from(file, "base64") : file)]
 }
 
 /**
@@ -241,21 +246,28 @@ export const make = Effect.fnUntraced(function* (
       ? Math.max(0, Math.min(exit.value.nextUpdate - exit.value.asked, maxAge))
       : 0
 
+  /** The key that a list was last found to be signed by. */
+  const verified = new WeakMap<Crl.Crl, KeyObject>()
+
   const signedBy = (list: Crl.Crl, certificate: Revocable.Revocable, url: string | undefined) =>
     Effect.gen(function* () {
       const bad = (why: string) => failed(new BadSignature({ source: "CRL", url, why }))
       if (!certificate.issuerSignsLists) return yield* bad("the certificate's issuer may not sign revocation lists")
       if (Buffer.compare(list.issuerName, certificate.issuerName) !== 0)
         return yield* bad("the list is by another issuer")
-      const good = yield* reading("CRL", url, () => Signature.isOf(list, certificate.issuer.publicKey))
+      const key = certificate.issuer.publicKey
+      // of a given list it would be verified again for each certificate, and it may be long
+      if (sameKey(verified.get(list), key)) return
+      const good = yield* reading("CRL", url, () => Signature.isOf(list, key))
       if (!good) return yield* bad("the signature of the list is wrong")
+      verified.set(list, key)
     })
 
   const lists = yield* Cache.makeWith(
     Effect.fnUntraced(function* ({ certificate, url }: Question) {
       const request: Request = { url, accept: "application/pkix-crl, */*", maxSize }
       const bytes = yield* Effect.mapError(get("CRL", request), unavailable("CRL", url))
-      const list = yield* reading("CRL", url.href, () => Crl.parse(listDer(bytes)))
+      const list = yield* reading("CRL", url.href, () => readLists(bytes)[0]!)
       yield* signedBy(list, certificate, url.href)
       yield* inTime("CRL", url.href, list)
       return { list, nextUpdate: list.nextUpdate, asked: yield* Clock.currentTimeMillis }
@@ -358,13 +370,15 @@ export const make = Effect.fnUntraced(function* (
     return Effect.as(all, "good")
   }
 
-  const given = yield* Effect.forEach(options.crls ?? [], (list) =>
+  const files = yield* Effect.forEach(options.crls ?? [], (file) =>
     Effect.mapError(
-      reading("CRL", undefined, () => Crl.parse(listDer(list))),
+      reading("CRL", undefined, () => readLists(file)),
       ({ message }) =>
         failed(new Unavailable({ source: "CRL", url: undefined, why: `a given list cannot be read: ${message}` }))
     )
   )
+  // the newest of an issuer is the one that counts
+  const given = files.flat().toSorted((a, b) => b.thisUpdate - a.thisUpdate)
 
   const askGiven = (list: Crl.Crl, certificate: Revocable.Revocable) =>
     signedBy(list, certificate, undefined).pipe(

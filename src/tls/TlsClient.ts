@@ -10,13 +10,12 @@
  */
 import * as Data from "effect/Data"
 import * as Result from "effect/Result"
-import { X509Certificate } from "node:crypto"
 import { isIP } from "node:net"
 import * as tls from "node:tls"
 import { domainToASCII } from "node:url"
 import type { Certificate } from "./Certificate.ts"
 import { requirePrivateKey } from "./CertificateStore.ts"
-import * as Pem from "./internal/pem.ts"
+import * as Authorities from "./internal/authorities.ts"
 import type { Revocation } from "./Revocation.ts"
 import * as TlsSettings from "./TlsSettings.ts"
 
@@ -90,11 +89,16 @@ const failed = (kind: TlsClientError["kind"], message: string, cause?: unknown) 
 
 const sentence = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))
 
-/** A host as certificates and SNI have it: ASCII, without the root's dot, an address without its zone. */
+/** What a name is made of, and as long as one may be (RFC 1123 section 2.1): also with the line that some hosts have in theirs. */
+const isName = (name: string): boolean => /^[\w.-]{1,253}$/.test(name)
+
+/** A host as certificates and SNI have it: ASCII, without the root's dot, an address without its zone; empty if it is none. */
 const plain = (host: string): string => {
   if (isIP(host) !== 0) return host.replace(/%.*/, "")
   const name = host.replace(/\.$/, "")
-  return /^[\x21-\x7e]+$/.test(name) ? name : domainToASCII(name)
+  // in ASCII it stays as it is: what makes names of Unicode would take some for addresses
+  const ascii = /[^\0-\x7f]/.test(name) ? domainToASCII(name) : name
+  return isName(ascii) ? ascii : ""
 }
 
 let roots: ReadonlyArray<string> | undefined
@@ -108,25 +112,11 @@ const systemRoots = (): ReadonlyArray<string> => {
   return roots
 }
 
-const readCa = (ca: NonNullable<Options["ca"]>): Result.Result<ReadonlyArray<string>, TlsClientError> => {
-  const given = typeof ca === "string" || ca instanceof Uint8Array ? [ca] : ca
-  const found: Array<string> = []
-  for (const one of given) {
-    const text = typeof one === "string" ? one : Buffer.from(one).toString("latin1")
-    const blocks = Pem.parse(text).filter(Pem.isCertificate)
-    if (blocks.length === 0) {
-      return failed("InvalidCa", "expected certificates of authorities in PEM as ca, got a text without one")
-    }
-    for (const { bytes } of blocks) {
-      try {
-        found.push(Pem.encode("CERTIFICATE", new X509Certificate(bytes).raw))
-      } catch (cause) {
-        return failed("InvalidCa", "a certificate in ca cannot be read; give each whole, from BEGIN to END", cause)
-      }
-    }
-  }
-  return Result.succeed(found)
-}
+const readCa = (ca: NonNullable<Options["ca"]>): Result.Result<ReadonlyArray<string>, TlsClientError> =>
+  Result.mapError(
+    Authorities.read(typeof ca === "string" || ca instanceof Uint8Array ? [ca] : ca),
+    (cause) => new TlsClientError({ kind: "InvalidCa", message: cause.message, cause })
+  )
 
 const trustedBy = ({ ca, insecure, onlyGivenCa }: Options): Result.Result<tls.SecureContextOptions, TlsClientError> => {
   if (insecure === true) return Result.succeed({})

@@ -44,9 +44,12 @@ export interface Options {
   readonly excludedVersions?: ReadonlyArray<Version> | undefined
   /** IANA or OpenSSL names, the preferred first; `*` among them stands for all. */
   readonly cipherSuites?: ReadonlyArray<string> | undefined
-  /** OpenSSL's own cipher list for TLS up to 1.2, such as `ECDHE+AESGCM:!aRSA`, in place of `cipherSuites`. */
+  /**
+   * OpenSSL's own cipher list for TLS up to 1.2, such as `ECDHE+AESGCM:!aRSA`, in place of `cipherSuites` and
+   * `minCipherStrength`.
+   */
   readonly cipherList?: string | undefined
-  /** The least bits of the group of DHE suites of TLS 1.2, for which a group of RFC 3526 is taken. Default: no DHE. */
+  /** The least bits of the group of DHE suites of TLS 1.2, for which a group of RFC 3526 is taken: up to 8192. Default: no DHE. */
   readonly dhGroupBits?: number | undefined
   /** The least bits of a cipher suite's bulk cipher. */
   readonly minCipherStrength?: number | undefined
@@ -84,12 +87,14 @@ export interface TlsSettings {
  * - `NothingLeft`: each of the names is known, and none can be used here, or with the other settings.
  * - `InvalidVersions`: the newest version is older than the oldest, or all are excluded.
  * - `InvalidProtocol`: an application protocol is empty or longer than 255 bytes.
+ * - `OutOfRange`: no group has so many bits.
+ * - `Contradiction`: `cipherList` stands beside another setting that chooses cipher suites.
  *
  * @category errors
  * @since 0.1.0
  */
 export class TlsSettingsError extends Data.TaggedError("TlsSettingsError")<{
-  readonly kind: "UnknownName" | "NothingLeft" | "InvalidVersions" | "InvalidProtocol"
+  readonly kind: "UnknownName" | "NothingLeft" | "InvalidVersions" | "InvalidProtocol" | "OutOfRange" | "Contradiction"
   readonly setting: keyof Options
   readonly message: string
 }> {}
@@ -119,31 +124,27 @@ const withoutVersion: Readonly<Record<Version, number>> = {
   "TLSv1.3": constants.SSL_OP_NO_TLSv1_3
 }
 
-interface Range {
-  readonly min: Version
-  readonly max: Version
-}
-
-/** What Node would take where an option is missing. */
-const rangeOf = (options: Options): Range => ({
-  min: options.minVersion ?? older(tls.DEFAULT_MIN_VERSION, options.maxVersion ?? tls.DEFAULT_MAX_VERSION),
-  max: options.maxVersion ?? tls.DEFAULT_MAX_VERSION
-})
-
 const older = (a: Version, b: Version): Version => (versions.indexOf(a) < versions.indexOf(b) ? a : b)
 
-/** Whether a suite is for one of the versions. */
-const fits = (suite: CipherSuites.CipherSuite, { max, min }: Range): boolean =>
-  CipherSuites.isTls13(suite)
-    ? max === "TLSv1.3"
-    : min !== "TLSv1.3" && (max === "TLSv1.2" || max === "TLSv1.3" || !/GCM|CHACHA|CCM|_SHA(256|384)$/.test(suite.name))
+/** The versions that are asked for, with Node's where an option is missing. */
+const askedOf = (options: Options): Result.Result<ReadonlyArray<Version>, TlsSettingsError> => {
+  const max = options.maxVersion ?? tls.DEFAULT_MAX_VERSION
+  const min = options.minVersion ?? older(tls.DEFAULT_MIN_VERSION, max)
+  const range = versions.slice(versions.indexOf(min), versions.indexOf(max) + 1)
+  if (range.length === 0) {
+    return Result.fail(failed("InvalidVersions", "maxVersion", `expected a maxVersion from ${min} up, got ${max}`))
+  }
+  const asked = range.filter((version) => options.excludedVersions?.includes(version) !== true)
+  return asked.length > 0
+    ? Result.succeed(asked)
+    : Result.fail(failed("InvalidVersions", "excludedVersions", `all versions from ${min} to ${max} are excluded`))
+}
 
-/** The versions that the suites are for: without suites of its own, OpenSSL would speak TLS 1.3 with its default ones. */
-const narrow = (range: Range, opensslNames: ReadonlyArray<string>): Range => {
-  if (opensslNames.length === 0) return range
-  const tls13 = opensslNames.filter((name) => name.startsWith("TLS_")).length
-  if (tls13 === 0) return { min: range.min, max: older(range.max, "TLSv1.2") }
-  return tls13 === opensslNames.length ? { min: "TLSv1.3", max: range.max } : range
+/** Whether a suite is for a version. */
+const fits = (suite: CipherSuites.CipherSuite, version: Version): boolean => {
+  if (CipherSuites.isTls13(suite)) return version === "TLSv1.3"
+  if (/GCM|CHACHA|CCM|_SHA(256|384)$/.test(suite.name)) return version === "TLSv1.2"
+  return version !== "TLSv1.3"
 }
 
 interface Chosen {
@@ -153,33 +154,75 @@ interface Chosen {
 
 const none: Chosen = { names: [], unavailable: [] }
 
-const chooseSuites = (options: Options, range: Range): Result.Result<Chosen, TlsSettingsError> => {
-  const { cipherSuites, minCipherStrength = 0 } = options
-  if (cipherSuites === undefined && minCipherStrength === 0) return Result.succeed(none)
+/** Suites, and the versions that they are for: without suites of its own, OpenSSL would speak TLS 1.3 with its default ones. */
+interface ChosenSuites extends Chosen {
+  readonly versions: ReadonlyArray<Version>
+}
+
+const namesOf = (asked: ReadonlyArray<Version>): string =>
+  asked.length === 1 ? `in ${asked[0]}` : `from ${asked[0]} to ${asked.at(-1)}`
+
+const chooseSuites = (
+  options: Options,
+  asked: ReadonlyArray<Version>
+): Result.Result<ChosenSuites, TlsSettingsError> => {
+  const { cipherList, cipherSuites, minCipherStrength = 0 } = options
+  if (cipherList !== undefined) return chooseList(options, cipherList, asked)
+  if (cipherSuites === undefined && minCipherStrength === 0) return Result.succeed({ ...none, versions: asked })
   const everything = spoken()
-  const asked: Array<CipherSuites.CipherSuite> = []
+  const named: Array<CipherSuites.CipherSuite> = []
   for (const name of cipherSuites ?? ["*"]) {
     const suite = CipherSuites.fromName(name)
-    if (name.trim() === "*") asked.push(...everything)
-    else if (suite !== undefined) asked.push(suite)
+    if (name.trim() === "*") named.push(...everything)
+    else if (suite !== undefined) named.push(suite)
     else {
       const message = `expected names of cipher suites such as TLS_AES_128_GCM_SHA256, got ${JSON.stringify(name)}`
       return Result.fail(failed("UnknownName", "cipherSuites", message))
     }
   }
   const available = new Set(tls.getCiphers())
-  const suites = [...new Set(asked)]
+  const suites = [...new Set(named)]
   const use = suites.filter(
-    (suite) => available.has(suite.opensslName.toLowerCase()) && suite.bits >= minCipherStrength && fits(suite, range)
+    (suite) =>
+      available.has(suite.opensslName.toLowerCase()) &&
+      suite.bits >= minCipherStrength &&
+      asked.some((version) => fits(suite, version))
   )
   if (use.length === 0) {
     const strength = minCipherStrength === 0 ? "" : ` with ${minCipherStrength} bits or more`
-    const message = `none of the cipher suites can be used here${strength} from ${range.min} to ${range.max}`
+    const message = `none of the cipher suites can be used here${strength} ${namesOf(asked)}`
     return Result.fail(failed("NothingLeft", "cipherSuites", `${message}; name others, or * for all`))
   }
   return Result.succeed({
     names: use.map((suite) => suite.opensslName),
-    unavailable: suites.filter((suite) => !use.includes(suite)).map((suite) => suite.name)
+    unavailable: suites.filter((suite) => !use.includes(suite)).map((suite) => suite.name),
+    versions: asked.filter((version) => use.some((suite) => fits(suite, version)))
+  })
+}
+
+/** OpenSSL's own list is passed on as it is; what is in it is not known here. */
+const chooseList = (
+  { cipherSuites, minCipherStrength = 0 }: Options,
+  cipherList: string,
+  asked: ReadonlyArray<Version>
+): Result.Result<ChosenSuites, TlsSettingsError> => {
+  const wrong = (kind: TlsSettingsError["kind"], message: string) => Result.fail(failed(kind, "cipherList", message))
+  if (cipherSuites !== undefined || minCipherStrength > 0) {
+    const other = cipherSuites === undefined ? "minCipherStrength" : "cipherSuites"
+    return wrong("Contradiction", `expected cipherList or ${other}, got both; leave one of them out`)
+  }
+  if (!taken({ ciphers: cipherList })) {
+    return wrong(
+      "NothingLeft",
+      `expected a cipher list of OpenSSL that has a cipher, got ${JSON.stringify(cipherList)}`
+    )
+  }
+  // but for names of its suites, a list is for TLS up to 1.2
+  const isOfUse = asked[0] !== "TLSv1.3" || cipherList.includes("TLS_")
+  return Result.succeed({
+    names: isOfUse ? [cipherList] : [],
+    unavailable: isOfUse ? [] : [cipherList],
+    versions: asked
   })
 }
 
@@ -226,36 +269,28 @@ const chooseNames = (
  *
  * **Details**
  *
- * TLS 1.0 and 1.1 need OpenSSL's security level 0, which is set where `minVersion` asks for them. Cipher suites for some of
- * the versions alone narrow the versions to those.
+ * TLS 1.0 and 1.1 need OpenSSL's security level 0, which is set where they are asked for, unless `cipherList` sets one. Cipher
+ * suites for some of the versions alone narrow the versions to those.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const make = (options: Options = {}): Result.Result<TlsSettings, TlsSettingsError> =>
   Result.gen(function* () {
-    const asked = rangeOf(options)
-    if (versions.indexOf(asked.min) > versions.indexOf(asked.max)) {
-      const message = `expected a maxVersion from ${asked.min} up, got ${asked.max}`
-      return yield* Result.fail(failed("InvalidVersions", "maxVersion", message))
-    }
-    const spokenVersions = versions.slice(versions.indexOf(asked.min), versions.indexOf(asked.max) + 1)
-    if (spokenVersions.every((version) => options.excludedVersions?.includes(version))) {
-      const message = `all versions from ${asked.min} to ${asked.max} are excluded`
-      return yield* Result.fail(failed("InvalidVersions", "excludedVersions", message))
-    }
+    const asked = yield* askedOf(options)
     for (const protocol of options.alpnProtocols ?? []) {
       const size = Buffer.byteLength(protocol)
       if (size >= 1 && size <= 255) continue
       const message = `expected application protocols of 1 to 255 bytes, got one of ${size}`
       return yield* Result.fail(failed("InvalidProtocol", "alpnProtocols", message))
     }
-    if (options.cipherList !== undefined && !taken({ ciphers: options.cipherList })) {
-      const message = `expected a cipher list of OpenSSL that has a cipher, got ${JSON.stringify(options.cipherList)}`
-      return yield* Result.fail(failed("NothingLeft", "cipherList", message))
+    const { dhGroupBits } = options
+    if (dhGroupBits !== undefined && !(dhGroupBits >= 1 && dhGroupBits <= DhGroups.maxBits)) {
+      const message = `expected from 1 to ${DhGroups.maxBits} bits, got ${dhGroupBits}`
+      return yield* Result.fail(failed("OutOfRange", "dhGroupBits", message))
     }
     const suites = yield* chooseSuites(options, asked)
-    const range = narrow(asked, suites.names)
+    const [minVersion, maxVersion] = [suites.versions[0]!, suites.versions.at(-1)!]
     const groups = yield* chooseNames(
       "groups",
       options.groups,
@@ -271,20 +306,22 @@ export const make = (options: Options = {}): Result.Result<TlsSettings, TlsSetti
       (name) => SignatureSchemes.fromName(name).map((scheme) => scheme.opensslName),
       (name) => taken({ sigalgs: name })
     )
+    const between = versions.slice(versions.indexOf(minVersion), versions.indexOf(maxVersion))
     const secureOptions = [
-      ...(options.excludedVersions ?? []).map((version) => withoutVersion[version]),
+      ...between.filter((version) => !suites.versions.includes(version)).map((version) => withoutVersion[version]),
       ...(options.sessionTickets === false ? [constants.SSL_OP_NO_TICKET] : [])
     ]
-    const old = range.min === "TLSv1" || range.min === "TLSv1.1"
+    const old = minVersion === "TLSv1" || minVersion === "TLSv1.1"
     const ciphers = suites.names.length > 0 ? suites.names.join(":") : old ? tls.DEFAULT_CIPHERS : undefined
+    // a list of OpenSSL's may say the level itself
+    const level = old && ciphers?.includes("@SECLEVEL") === false ? ":@SECLEVEL=0" : ""
     return {
       secureContext: {
-        minVersion: range.min,
-        maxVersion: range.max,
-        ...(ciphers !== undefined && { ciphers: old ? `${ciphers}:@SECLEVEL=0` : ciphers }),
-        ...(suites.names.length > 0 && { honorCipherOrder: true }),
-        ...(options.cipherList !== undefined && { ciphers: options.cipherList }),
-        ...(options.dhGroupBits !== undefined && { dhparam: DhGroups.pemOf(options.dhGroupBits) }),
+        minVersion,
+        maxVersion,
+        ...(ciphers !== undefined && { ciphers: ciphers + level }),
+        ...(suites.names.length > 0 && options.cipherList === undefined && { honorCipherOrder: true }),
+        ...(dhGroupBits !== undefined && { dhparam: DhGroups.pemOf(dhGroupBits) }),
         ...(groups.names.length > 0 && { ecdhCurve: groups.names.join(":") }),
         ...(signatures.names.length > 0 && { sigalgs: signatures.names.join(":") }),
         ...(secureOptions.length > 0 && { secureOptions: secureOptions.reduce((all, option) => all | option) })

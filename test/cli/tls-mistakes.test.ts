@@ -9,6 +9,8 @@ certificate("first")
 certificate("first-rsa", { kind: "rsa2048" })
 certificate("wild")
 write("first.pem", text("first.crt") + text("first.key"))
+write("half.crt", `${text("wild.crt")}-----BEGIN CERTIFICATE-----\nTm90aGluZw==\n-----END CERTIFICATE-----\n`)
+write("cut.crt", text("wild.crt") + text("first.crt").slice(0, 300))
 
 describe("a mistake", { timeout: 60_000 }, () => {
   const pem = { cert: [path("first.pem")] }
@@ -43,6 +45,8 @@ describe("a mistake", { timeout: 60_000 }, () => {
     [{ ...pem, clientCa: [path("first.crt")], alsoPlain: true }, /--also-plain .*--client-ca/],
     [{ ...pem, clientCa: [path("first.key")] }, /--client-ca .*PEM/],
     [{ ...pem, clientCa: [path("no.crt")] }, /--client-ca .*no\.crt: ENOENT/],
+    [{ ...pem, clientCa: [path("first.crt"), path("half.crt")] }, /--client-ca .*half\.crt: .*BEGIN to END$/],
+    [{ ...pem, clientCa: [path("cut.crt")] }, /--client-ca .*cut\.crt: it is cut off/],
     [{ ...pem, clientCa: [path("first.crt")], clientCrl: [path("no.crl")] }, /--client-crl.*no\.crl/],
     [{ ...pem, clientCa: [path("first.crt")], clientCrl: [path("first.pem")] }, /--client-crl: .*cannot be read/],
     [{ ...pem, clientCa: [path("first.crt")], clientRevocation: some("crl,oscp") }, /--client-revocation .*"oscp"/]

@@ -176,7 +176,8 @@ describe("WSServer", () => {
       [undefined, 2048],
       ["3072", 3072],
       ["3000", 3072],
-      ["4096", 4096]
+      ["4096", 4096],
+      ["16384", 8192]
     ] as const) {
       await using secured = await Secured.start(() => new WSServer(), {
         certificate: rsa(),
@@ -269,6 +270,13 @@ describe("WebSocketProxy", () => {
     await using client = await secured.tls()
     assert.match(cipherOf(client), /AES_256_(GCM|CCM)/)
     assert.notStrictEqual(await secured.refusal({ ciphers: "ECDHE-ECDSA-AES128-GCM-SHA256" }), "")
+  })
+
+  it("270, OpenSSLCipherList: the strength of what it names is not known", async () => {
+    const config = ["OpenSSLCipherList=ECDHE+AESGCM", "SSLCipherStrength=256"]
+    const failure = await failureOf(Secured.start(() => new WebSocketProxy(), { config }))
+    assert.strictEqual(failure.code, 270)
+    assert.match(failure.message, /OpenSSLCipherList: SSLCipherStrength cannot be kept with it/)
   })
 
   it("270, OpenSSLCipherList: there is no such cipher", async () => {

@@ -177,6 +177,21 @@ describe("PPK", () => {
     })
   )
 
+  it.effect("with a comment in any encoding: the MAC is over its bytes", () =>
+    Effect.gen(function* () {
+      const parts = Ppk.blobs(privateKey("p256"))
+      for (const version of [2, 3] as const) {
+        for (const comment of ["clé", Buffer.from("clé").toString("latin1"), ""]) {
+          const store = Buffer.from(Ppk.write(parts, { version, comment }), "latin1")
+          for (const bytes of [store, Buffer.concat([Buffer.from("\uFEFF\r\n"), store])]) {
+            const it = yield* CertificateStore.load({ type: CertStoreType.cstPPKBlob, store: bytes })
+            assert.isDefined(it.privateKey)
+          }
+        }
+      }
+    })
+  )
+
   it.effect("refuses damage, other versions and unknown ways", () =>
     Effect.gen(function* () {
       const parts = Ppk.blobs(privateKey("p256"))

@@ -43,6 +43,20 @@ describe("PEM with a private key", () => {
     })
   )
 
+  it.effect("a chain by an authority's new key, whose certificate has its old key's name twice, is sent whole", () =>
+    Effect.gen(function* () {
+      const plain = ["subjectKeyIdentifier=none", "authorityKeyIdentifier=none"]
+      const extensions = ["basicConstraints=critical,CA:TRUE", ...plain]
+      certificate("before", { subject: "/CN=authority", extensions })
+      certificate("after", { subject: "/CN=authority", extensions, issuer: "before" })
+      certificate("renewed", { issuer: "after", extensions: plain })
+      const store = ["renewed.key", "renewed.crt", "before.crt", "after.crt"].map(text).join("")
+      const { chain, chainPem } = yield* CertificateStore.load({ type: CertStoreType.cstPEMKeyBlob, store })
+      assert.lengthOf(chain, 2)
+      assert.strictEqual(chainPem, text("renewed.crt") + text("after.crt"))
+    })
+  )
+
   it.effect("encrypted keys, as PKCS#8 and in the old form", () =>
     Effect.gen(function* () {
       certificate("secret", { kind: "rsa2048" })
@@ -50,6 +64,7 @@ describe("PEM with a private key", () => {
       const legacy = ["-provider", "legacy", "-provider", "default"]
       for (const args of [
         ["pkcs8", "-topk8", "-in", "secret.key", ...pass],
+        ["pkcs8", "-topk8", "-in", "secret.key", "-v2prf", "hmacWithMD5", ...pass],
         ["pkcs8", "-topk8", "-in", "secret.key", "-v1", "PBE-SHA1-3DES", ...pass],
         ["pkcs8", "-topk8", "-in", "secret.key", "-scrypt", "-scrypt_N", "1024", ...pass],
         ["pkcs8", "-topk8", "-in", "secret.key", "-v1", "PBE-SHA1-RC2-40", ...legacy, ...pass],
@@ -64,6 +79,50 @@ describe("PEM with a private key", () => {
       }
       const unknown = openssl("pkcs8", "-topk8", "-in", "secret.key", "-v1", "PBE-MD5-DES", ...legacy, ...pass)
       yield* cannotOpen({ type: 7, store: unknown, password: "x" }, "Unsupported", /1\.2\.840\.113549\.1\.5\.3/)
+    })
+  )
+
+  it.effect("a key in a file of its own, whose name is told if something is wrong", () =>
+    Effect.gen(function* () {
+      certificate("apart", { kind: "rsa2048" })
+      const keyFile = path("apart.key")
+      for (const [type, store] of [
+        [CertStoreType.cstPEMKeyFile, path("apart.crt")],
+        [CertStoreType.cstAuto, path("apart.crt")],
+        [CertStoreType.cstPEMKeyBlob, text("apart.crt")]
+      ] as const) {
+        isCertificate(yield* CertificateStore.load({ type, store, keyFile }), "apart", true)
+      }
+      const { cstAuto } = CertStoreType
+      const store = path("apart.crt")
+      const locked = write("locked.key", openssl("rsa", "-in", "apart.key", "-aes256", "-passout", "pass:x"))
+      yield* cannotOpen(
+        { type: cstAuto, store, keyFile: locked },
+        "WrongPassword",
+        /"\S+apart\.crt" with the key "\S+locked\.key": /
+      )
+      isCertificate(
+        yield* CertificateStore.load({ type: cstAuto, store, keyFile: locked, password: "x" }),
+        "apart",
+        true
+      )
+      // who opened a pipe would wait for its writer, and nothing else would go on
+      run("mkfifo", ["pipe.key"])
+      yield* cannotOpen(
+        { type: cstAuto, store, keyFile: path("pipe.key") },
+        "FileUnreadable",
+        /pipe\.key": it is no file/
+      )
+      yield* cannotOpen({ type: cstAuto, store, keyFile: path("none.key") }, "FileUnreadable", /none\.key": ENOENT/)
+      const ppk = write("apart.ppk", "PuTTY-User-Key-File-3: x")
+      yield* cannotOpen(
+        { type: cstAuto, store, keyFile: ppk },
+        "Malformed",
+        /apart\.ppk": expected a private key in PEM/
+      )
+      openssl(..."pkcs12 -export -in apart.crt -inkey apart.key -passout pass: -out apart.pfx".split(" "))
+      const pfx = { type: cstAuto, store: path("apart.pfx"), keyFile }
+      yield* cannotOpen(pfx, "Malformed", /apart\.pfx": expected PEM, which alone may have its private key/)
     })
   )
 

@@ -102,6 +102,61 @@ describe("TlsSettings", () => {
     })
   )
 
+  it.effect("also with a cipher list of OpenSSL, unless that says how much is enough", () =>
+    Effect.gen(function* () {
+      const client = { minVersion: "TLSv1", maxVersion: "TLSv1", ciphers: "DEFAULT:@SECLEVEL=0" } as const
+      const list = { minVersion: "TLSv1", cipherList: "ECDHE:!aNULL" } as const
+      assert.strictEqual((yield* shake(list, client)).protocol, "TLSv1")
+      yield* Effect.flip(shake({ ...list, cipherList: "ECDHE:!aNULL:@SECLEVEL=2" }, client))
+    })
+  )
+
+  it("a cipher list of OpenSSL stands alone, and is for TLS up to 1.2", () => {
+    const cipherList = "ECDHE+AESGCM"
+    for (const other of [{ cipherSuites: ["TLS_AES_128_GCM_SHA256"] }, { minCipherStrength: 256 }] as const) {
+      const error = failure({ cipherList, ...other })
+      assert.deepStrictEqual([error.kind, error.setting], ["Contradiction", "cipherList"])
+      assert.include(error.message, `got both`)
+    }
+    assert.strictEqual(make({ cipherList, minCipherStrength: 0 }).secureContext.ciphers, cipherList)
+    const late = make({ cipherList, minVersion: "TLSv1.3" })
+    assert.deepStrictEqual([late.secureContext.ciphers, late.unavailable], [undefined, [cipherList]])
+    const both = `${cipherList}:TLS_AES_128_GCM_SHA256`
+    assert.strictEqual(make({ cipherList: both, minVersion: "TLSv1.3" }).secureContext.ciphers, both)
+    assert.strictEqual(failure({ cipherList: "NO-SUCH-CIPHER" }).kind, "NothingLeft")
+  })
+
+  it("suites are for the versions that are left", () => {
+    const [tls12, tls13, old] = ["ECDHE-RSA-AES128-GCM-SHA256", "TLS_AES_128_GCM_SHA256", "ECDHE-RSA-AES128-SHA"]
+    for (const [minVersion, excluded, suite] of [
+      ["TLSv1.2", "TLSv1.2", tls12],
+      ["TLSv1.2", "TLSv1.3", tls13],
+      ["TLSv1", "TLSv1.2", tls12]
+    ] as const) {
+      const it = failure({ minVersion, excludedVersions: [excluded], cipherSuites: [suite!] })
+      assert.strictEqual(it.kind, "NothingLeft", `${suite} without ${excluded}`)
+    }
+    const versionsOf = (options: TlsSettings.Options) => {
+      const { maxVersion, minVersion, secureOptions = 0 } = make({ minVersion: "TLSv1", ...options }).secureContext
+      return [minVersion, maxVersion, secureOptions]
+    }
+    assert.deepStrictEqual(versionsOf({ cipherSuites: [tls12!] }), ["TLSv1.2", "TLSv1.2", 0])
+    assert.deepStrictEqual(versionsOf({ cipherSuites: [old!] }), ["TLSv1", "TLSv1.2", 0])
+    assert.deepStrictEqual(versionsOf({ cipherSuites: [old!, tls13!] }), ["TLSv1", "TLSv1.3", 0])
+    const without = constants.SSL_OP_NO_TLSv1_1 | constants.SSL_OP_NO_TLSv1_2
+    assert.deepStrictEqual(versionsOf({ excludedVersions: ["TLSv1.1", "TLSv1.2"] }), ["TLSv1", "TLSv1.3", without])
+    assert.deepStrictEqual(versionsOf({ excludedVersions: ["TLSv1", "TLSv1.3"] }), ["TLSv1.1", "TLSv1.2", 0])
+  })
+
+  it("a group of DHE has no more bits than the largest", () => {
+    assert.include(make({ dhGroupBits: 8192 }).secureContext.dhparam, "DH PARAMETERS")
+    for (const dhGroupBits of [8193, 0, -1, Number.NaN, Infinity]) {
+      const error = failure({ dhGroupBits })
+      assert.deepStrictEqual([error.kind, error.setting], ["OutOfRange", "dhGroupBits"])
+      assert.strictEqual(error.message, `expected from 1 to 8192 bits, got ${dhGroupBits}`)
+    }
+  })
+
   it("versions in the wrong order are an error", () => {
     const error = failure({ minVersion: "TLSv1.3", maxVersion: "TLSv1.2" })
     assert.strictEqual(error.kind, "InvalidVersions")

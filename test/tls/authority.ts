@@ -11,6 +11,8 @@ export interface Issue {
   /** `YYYYMMDDHHMMSSZ`. */
   readonly from?: string
   readonly to?: string
+  /** The hash that it is signed by. Default: SHA-256. */
+  readonly hash?: string
 }
 
 export interface Crl {
@@ -90,13 +92,14 @@ subjectKeyIdentifier=hash
   }
 
   /** Makes `NAME.key` and `NAME.crt`. */
-  issue(name: string, { extensions = forServers, from, to }: Issue = {}): void {
+  issue(name: string, { extensions = forServers, from, hash, to }: Issue = {}): void {
     openssl("genpkey", ...keyArgs.p256, "-out", `${name}.key`)
     const request = ["-new", "-key", `${name}.key`, "-out", `${name}.csr`, "-subj", `/C=US/O=Test/CN=${name}`]
     openssl("req", ...request, "-config", this.#config)
     const section = this.#section([...extensions, "authorityKeyIdentifier=keyid"])
     const dates = [...(from === undefined ? [] : ["-startdate", from]), ...(to === undefined ? [] : ["-enddate", to])]
-    const args = ["-batch", "-notext", "-config", this.#config, "-extensions", section, ...dates]
+    const signs = hash === undefined ? [] : ["-md", hash]
+    const args = ["-batch", "-notext", "-config", this.#config, "-extensions", section, ...dates, ...signs]
     openssl("ca", ...args, "-in", `${name}.csr`, "-out", `${name}.crt`)
   }
 

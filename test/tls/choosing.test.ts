@@ -1,10 +1,13 @@
 /** A server that looks at the ClientHello, and chooses the certificate by it. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { generateKeyPairSync } from "node:crypto"
 import { type AddressInfo, connect, createServer, type Socket } from "node:net"
 import * as tls from "node:tls"
+import { Certificate } from "../../src/tls/Certificate.ts"
 import * as CertificateStore from "../../src/tls/CertificateStore.ts"
 import * as ClientHello from "../../src/tls/ClientHello.ts"
+import * as Choosing from "../../src/tls/internal/choosing.ts"
 import * as TlsSettings from "../../src/tls/TlsSettings.ts"
 import { certificate, text } from "./openssl.ts"
 
@@ -59,7 +62,40 @@ const presented = (port: number, options: tls.ConnectionOptions) =>
       })
   )
 
+const modern: ClientHello.ClientHello = {
+  legacyVersion: 0x0303,
+  supportedVersions: [0x0304, 0x0303],
+  cipherSuites: [0x1301, 0xc02b, 0xc02f],
+  signatureAlgorithms: [0x0403, 0x0804],
+  certificateSignatureAlgorithms: [],
+  supportedGroups: [0x001d],
+  serverName: undefined,
+  alpnProtocols: [],
+  extensions: []
+}
+
+const latticeKeys = () => {
+  try {
+    return (["ml-dsa-44", "ml-dsa-65", "ml-dsa-87"] as const).map((kind) => generateKeyPairSync(kind).publicKey)
+  } catch {
+    // of OpenSSL 3.5 and later
+    return []
+  }
+}
+
 describe("choosing a certificate by the ClientHello", () => {
+  const keys = latticeKeys()
+  it.runIf(keys.length > 0)("one of ML-DSA is for who speaks TLS 1.3 and takes its signatures", () => {
+    for (const [i, publicKey] of keys.entries()) {
+      const certificate = new Certificate({ publicKey })
+      const signatureAlgorithms = [0x0904 + i, 0x0403]
+      assert.isTrue(Choosing.isUsable(certificate, { ...modern, signatureAlgorithms }))
+      assert.isFalse(Choosing.isUsable(certificate, modern))
+      const old = { ...modern, supportedVersions: [0x0303], signatureAlgorithms }
+      assert.isFalse(Choosing.isUsable(certificate, old))
+    }
+  })
+
   it.effect("by what the client can verify, and by the name that it asks for", () =>
     Effect.gen(function* () {
       certificate("choose-rsa", { kind: "rsa2048" })

@@ -354,11 +354,14 @@ describe("options", { timeout: 30_000 }, () => {
 
   it("say what they cannot be", () => {
     assert.match(fault({ serverName: "a b" }), /^InvalidServerName expected a host name or an IP address as serverName/)
-    assert.match(fault({ serverName: "" }), /^InvalidServerName /)
+    for (const serverName of ["", "host:443", "wss://host", "host/path", "*.host", "ho\nst", "ü:1", "a".repeat(254)]) {
+      assert.match(fault({ serverName }), /^InvalidServerName /, serverName)
+    }
     assert.match(fault({ ca: "no PEM" }), /^InvalidCa expected certificates of authorities in PEM/)
     assert.match(fault({ ca: text("client.key") }), /^InvalidCa expected/)
     const damaged = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
     assert.match(fault({ ca: ca + damaged }), /^InvalidCa a certificate in ca cannot be read/)
+    assert.match(fault({ ca: ca + damaged.slice(0, 30) }), /^InvalidCa it is cut off/)
     assert.match(fault({ onlyGivenCa: true }), /^InvalidCa onlyGivenCa trusts/)
     assert.match(fault({ onlyGivenCa: true, ca: [] }), /^InvalidCa onlyGivenCa trusts/)
     assert.match(

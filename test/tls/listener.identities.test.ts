@@ -242,6 +242,21 @@ describe("certificates of clients", () => {
     })
   )
 
+  it.live("are of authorities that are trusted for them, where a file of OpenSSL's says what for", () =>
+    Effect.gen(function* () {
+      make()
+      for (const [use, isWell] of [
+        ["-addtrust", true],
+        ["-addreject", false]
+      ] as const) {
+        const trusted = openssl("x509", "-in", "client-ca.crt", "-trustout", use, "clientAuth")
+        assert.include(trusted, "BEGIN TRUSTED CERTIFICATE")
+        const { port } = yield* serving({ ca: [trusted] })
+        assert.strictEqual(yield* isLetIn(port, as("client-good")), isWell, use)
+      }
+    })
+  )
+
   it.live("are decided about with their status, and known to the request", () =>
     Effect.gen(function* () {
       make()

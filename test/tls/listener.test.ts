@@ -201,6 +201,16 @@ describe("a listener that speaks TLS", () => {
     })
   )
 
+  it.live("does not listen with an authority that cannot be read, which TLS would pass over", () =>
+    Effect.gen(function* () {
+      const ca = [text("localhost.crt"), "-----BEGIN CERTIFICATE-----\nTm90aGluZw==\n-----END CERTIFICATE-----\n"]
+      const tls = yield* withTls({ clientCertificates: { ca } })
+      const error = yield* Effect.flip(serving(() => Effect.void, { tls }))
+      assert.strictEqual(error.code, "ERR_TLS_SETTINGS")
+      assert.match(error.message, /clientCertificates: a certificate in ca cannot be read/)
+    })
+  )
+
   it.live("appends to the key log file what decrypts the connections", () =>
     Effect.gen(function* () {
       const keyLogFile = path("keys.log")

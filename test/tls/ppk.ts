@@ -49,6 +49,7 @@ export interface Options {
   readonly version: 2 | 3
   readonly password?: string
   readonly variant?: "Argon2id" | "Argon2i" | "Argon2d"
+  /** A character for each byte. */
   readonly comment?: string
   /** Written instead of what belongs there. */
   readonly override?: Readonly<Record<string, string>>
@@ -104,7 +105,7 @@ export const write = ({ open, secret, type }: Blobs, options: Options): string =
     encrypted = Buffer.concat([cipher.update(plain), cipher.final()])
   }
   const hmac = createHmac(version === 2 ? "sha1" : "sha256", macKey)
-  for (const part of [type, encryption, comment, open, plain]) hmac.update(field(part))
+  for (const part of [type, encryption, Buffer.from(comment, "latin1"), open, plain]) hmac.update(field(part))
   return [
     `PuTTY-User-Key-File-${override["version"] ?? version}: ${type}`,
     `Encryption: ${override["Encryption"] ?? encryption}`,

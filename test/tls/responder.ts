@@ -5,8 +5,12 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { execFileSync, spawn } from "node:child_process"
+import { createPrivateKey, sign } from "node:crypto"
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"
+import * as Asn1 from "../../src/tls/internal/asn1.ts"
+import * as Ocsp from "../../src/tls/internal/ocsp.ts"
+import { encode, tags } from "../../src/tls/internal/tlv.ts"
 import type { Authority } from "./authority.ts"
 import { folder, path, read, write } from "./openssl.ts"
 
@@ -71,6 +75,8 @@ export interface Answering {
   readonly args?: ReadonlyArray<string>
 }
 
+const sequence = (...parts: ReadonlyArray<Uint8Array>) => encode(tags.sequence, ...parts)
+
 let questions = 0
 
 /** Answers as `openssl ocsp` does for an authority, with what its index says at that time. */
@@ -84,6 +90,23 @@ export const ocsp =
     const files = ["-reqin", `${name}.der`, "-respout", `${name}.answer`]
     execFileSync("openssl", ["ocsp", ...own, ...signs, ...files, ...args], { cwd: folder, stdio: "pipe" })
     return read(`${name}.answer`)
+  }
+
+/** An answer of `openssl ocsp`, with an extension for its only certificate, signed anew by the authority's key of P-256. */
+export const extended =
+  (authority: Authority, extension: Uint8Array) =>
+  (asked: Buffer): Uint8Array => {
+    const answer = Ocsp.parse(ocsp(authority)(asked))
+    const key = createPrivateKey(read(`${authority.name}.key`))
+    const single = Asn1.sequence(answer.answers[0], "the answer")
+    const extensions = encode(0xa1, sequence(extension))
+    const answers = sequence(sequence(...single.map(({ der }) => der), extensions))
+    const before = Asn1.sequence(Asn1.decode(answer.body, "the data"), "the data").slice(0, 2)
+    const body = sequence(...before.map(({ der }) => der), answers)
+    const signature = encode(0x03, Buffer.of(0), sign("sha256", body, key))
+    const basic = encode(0x04, sequence(body, answer.algorithm, signature))
+    const type = Buffer.from("06092b0601050507300101", "hex")
+    return sequence(Buffer.of(0x0a, 1, 0), encode(0xa0, sequence(type, basic)))
   }
 
 /** Runs `openssl ocsp` as a server for an authority, on a port of the system's choice. */

@@ -134,7 +134,13 @@ describe("a signature that is not to be trusted", { timeout: 30_000 }, () => {
       const old = authority.crl({ args: ["-md", "sha1"] })
       responder.at("crl", () => old)
       const reason = yield* fault(crl, authority, name)
-      assert.match(reason.message, /it is signed by an algorithm that is not accepted here \(1\.2\.840\.10045\.4\.1\)$/)
+      const why = /it is signed by an algorithm that is not accepted here \(1\.2\.840\.10045\.4\.1\)$/
+      assert.match(reason.message, why)
+      // so is a responder whom the issuer has made one by it
+      const signer = fresh("responder")
+      authority.issue(signer, { extensions: ["extendedKeyUsage=OCSPSigning"], hash: "sha1" })
+      responder.at("ocsp", Responder.ocsp(authority, { signer }))
+      assert.match((yield* fault(ocsp, authority, name)).message, why)
     }).pipe(Effect.scoped)
   )
 
@@ -169,12 +175,39 @@ describe("a list that is not for the certificate", { timeout: 30_000 }, () => {
     }).pipe(Effect.scoped)
   )
 
+  it("is one whose entries are damaged, wherever the certificate would stand", () => {
+    const authority = new Authority(fresh("authority"))
+    const name = fresh("server")
+    authority.issue(name)
+    authority.revoke(name)
+    const list = authority.crl()
+    const at = list.indexOf(Crl.parse(list).entries)
+    // the serial number is no INTEGER
+    list[at + 2] = 0x04
+    assert.throws(() => Crl.parse(list), /the serial number of an entry is missing/)
+  })
+
   it.live("is one that is for users alone, and for this address", () =>
     Effect.gen(function* () {
       const { authority, name, responder, url } = yield* setUp()
       const list = authority.crl({ scope: ["onlyuser=TRUE", `fullname=URI:${url("crl")}`] })
       responder.at("crl", () => list)
       assert.strictEqual(yield* check(crl, authority, name), "good")
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("an answer with an extension that is not known here", { timeout: 30_000 }, () => {
+  it.live("says nothing if the extension is critical", () =>
+    Effect.gen(function* () {
+      const { authority, name, responder } = yield* setUp()
+      const [id, critical, value] = ["06032a0304", "0101ff", "04020500"]
+      responder.at("ocsp", Responder.extended(authority, Buffer.from(`3009${id}${value}`, "hex")))
+      assert.strictEqual(yield* check(ocsp, authority, name), "good")
+      responder.at("ocsp", Responder.extended(authority, Buffer.from(`300c${id}${critical}${value}`, "hex")))
+      const reason = yield* fault(ocsp, authority, name)
+      assert.strictEqual(reason._tag, "Unavailable")
+      assert.match(reason.message, /the response has an extension that is not read here \(1\.2\.3\.4\)$/)
     }).pipe(Effect.scoped)
   )
 })

@@ -178,6 +178,51 @@ describe("a certificate that is revoked", { timeout: 30_000 }, () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("says any list of a given file that has several, which must be whole", () =>
+    Effect.gen(function* () {
+      const { authority, name } = yield* setUp()
+      const other = new Authority(fresh("authority"))
+      authority.revoke(name)
+      const file = Buffer.concat([other.crl({ pem: true }), authority.crl({ pem: true })])
+      for (const one of [file, file.toString()]) {
+        assert.strictEqual((yield* fault({ crl: "ifNamed", crls: [one] }, authority, name))._tag, "Revoked")
+      }
+      const cut = yield* Effect.flip(NodeRevocation.make({ ...crl, crls: [file.subarray(0, -50)] }))
+      assert.match(cut.message, /^a given list cannot be read: it is cut off: a block of PEM/)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("says the newest of the given lists of its issuer", () =>
+    Effect.gen(function* () {
+      const { authority, name } = yield* setUp()
+      const old = authority.crl({ from: "20250101000000Z", to: "20490101000000Z" })
+      authority.revoke(name)
+      const crls = [old, authority.crl()]
+      assert.strictEqual(yield* check({ ...crl, crls: [old] }, authority, name), "good")
+      for (const given of [crls, crls.toReversed()]) {
+        assert.strictEqual((yield* fault({ ...crl, crls: given }, authority, name))._tag, "Revoked")
+      }
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("is found in a given list at each check, whose key is the same or another", () =>
+    Effect.gen(function* () {
+      const { authority, name } = yield* setUp()
+      const double = new Authority(fresh("authority"), "p256", `/C=US/O=Test/CN=${authority.name}`)
+      const other = fresh("server")
+      double.issue(other)
+      authority.revoke(name)
+      const { check } = yield* NodeRevocation.make({ ...crl, crls: [authority.crl()] })
+      for (let i = 0; i < 2; i++) {
+        const [revoked, stranger] = [
+          yield* Effect.flip(check(yield* load(name), yield* load(authority.name))),
+          yield* Effect.flip(check(yield* load(other), yield* load(double.name)))
+        ]
+        assert.deepStrictEqual([revoked.reason._tag, stranger.reason._tag], ["Revoked", "BadSignature"])
+      }
+    }).pipe(Effect.scoped)
+  )
+
   it.live("is found in a long list", () =>
     Effect.gen(function* () {
       const { authority, name, responder } = yield* setUp()
@@ -187,6 +232,10 @@ describe("a certificate that is revoked", { timeout: 30_000 }, () => {
       })
       authority.record(lines)
       responder.at("crl", () => authority.crl())
+      assert.strictEqual(yield* check(crl, authority, name), "good")
+      // the same digits in the midst of another number are another number
+      const serial = (yield* load(name)).serialNumber
+      authority.record([`R\t490101000000Z\t250101000000Z\t11${serial}22\tunknown\t/CN=around`])
       assert.strictEqual(yield* check(crl, authority, name), "good")
       authority.revoke(name, "CACompromise")
       const reason = yield* fault(crl, authority, name)

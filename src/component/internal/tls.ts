@@ -52,12 +52,19 @@ export const settingsOf = (store: Store, component: "WSServer" | "WebSocketProxy
   const mask = values.SSLEnabledProtocols
   // those of Windows say nothing here
   const suites = split(values.SSLEnabledCipherSuites, ";").filter((name) => !/^CALG_/i.test(name))
+  const cipherList = component === "WebSocketProxy" ? values.OpenSSLCipherList || undefined : undefined
+  if (cipherList !== undefined && values.SSLCipherStrength > 0) {
+    throw new ComponentError(270, {
+      detail: "OpenSSLCipherList: SSLCipherStrength cannot be kept with it; set one of them alone."
+    })
+  }
+  const hasOwn = suites.length > 0 && !suites.includes("*")
   return {
     ...versionsOf(mask),
-    cipherList:
-      component === "WebSocketProxy" && values.OpenSSLCipherList !== "" ? values.OpenSSLCipherList : undefined,
-    dhGroupBits: values.PreferredDHGroupBits,
-    cipherSuites: suites.length === 0 || suites.includes("*") ? undefined : suites,
+    cipherList,
+    // there is no larger group
+    dhGroupBits: Math.min(values.PreferredDHGroupBits, 8192),
+    cipherSuites: hasOwn && cipherList === undefined ? suites : undefined,
     minCipherStrength: values.SSLCipherStrength === 0 ? undefined : values.SSLCipherStrength,
     groups: both(mask, chosen(store, "TLS12SupportedGroups"), chosen(store, "TLS13SupportedGroups")),
     signatureAlgorithms: both(

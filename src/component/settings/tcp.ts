@@ -92,7 +92,7 @@ export const tcpSettings = named({
     status: "works",
     change: "nextListening",
     what: "The size of the Diffie-Hellman group. Read when listening starts.",
-    note: "`TlsSettings.Options.dhGroupBits`: the next larger group of RFC 3526"
+    note: "`TlsSettings.Options.dhGroupBits`: the next larger group of RFC 3526, 8192 bits at most"
   }),
   TcpNoDelay: setting(boolean, false, {
     documents: "both",

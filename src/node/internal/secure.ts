@@ -14,6 +14,8 @@ import * as Telemetry from "../../connection/Telemetry.ts"
 import { duration } from "../../protocol/internal/option.ts"
 import { Certificate } from "../../tls/Certificate.ts"
 import type { ClientHello } from "../../tls/ClientHello.ts"
+import * as Authorities from "../../tls/internal/authorities.ts"
+import { type Malformed, malformed } from "../../tls/internal/malformed.ts"
 import * as TlsSession from "../../tls/TlsSession.ts"
 import * as TlsSettings from "../../tls/TlsSettings.ts"
 import type { ClientCertificates, Options, Presented } from "../NodeTls.ts"
@@ -37,12 +39,20 @@ export interface Gate {
 }
 
 /** The authorities that clients' certificates are trusted from; `undefined` stands for those of Node. */
-const authorities = ({ ca, systemCa = ca === undefined }: ClientCertificates): Array<string> | undefined => {
-  if (ca === undefined) return systemCa ? undefined : []
-  if (!systemCa) return [...ca]
-  // what the system trusts, or Node where the system says nothing: both would be more names than a request may carry
-  const system = tls.getCACertificates("system")
-  return [...new Set([...ca, ...(system.length > 0 ? system : tls.getCACertificates("default"))])]
+const authorities = ({
+  ca,
+  systemCa = ca === undefined
+}: ClientCertificates): Result.Result<Array<string> | undefined, Malformed> => {
+  if (ca === undefined) return Result.succeed(systemCa ? undefined : [])
+  return Result.mapBoth(Authorities.read(ca), {
+    onFailure: ({ message }) => malformed(`clientCertificates: ${message}`),
+    onSuccess: (given) => {
+      if (!systemCa) return [...given]
+      // what the system trusts, or Node where the system says nothing: both would be more names than a request may carry
+      const system = tls.getCACertificates("system")
+      return [...new Set([...given, ...(system.length > 0 ? system : tls.getCACertificates("default"))])]
+    }
+  })
 }
 
 /** The options of TLS sockets, by the certificate that is shown, for as long as that is in use. */
@@ -54,9 +64,9 @@ class Terms {
   constructor(
     { secureContext }: TlsSettings.TlsSettings,
     clientCertificates: ClientCertificates | undefined,
+    ca: Array<string> | undefined,
     socket: tls.TLSSocketOptions
   ) {
-    const ca = clientCertificates === undefined ? undefined : authorities(clientCertificates)
     this.context = {
       ...secureContext,
       ...(ca !== undefined && { ca }),
@@ -157,13 +167,14 @@ const isMade = (settings: TlsSettings.Options | TlsSettings.TlsSettings): settin
 export const make = Effect.fnUntraced(function* (
   options: Options,
   server: { readonly handshakeTimeout: number; readonly highWaterMark: number | undefined }
-): Effect.fn.Return<Gate, TlsSettings.TlsSettingsError, Scope.Scope> {
+): Effect.fn.Return<Gate, TlsSettings.TlsSettingsError | Malformed, Scope.Scope> {
   const { clientCertificates, identities, onStatus, plaintext = false } = options
   const given = options.settings ?? {}
   const settings = isMade(given) ? given : yield* Effect.fromResult(TlsSettings.make(given))
   const keyLog = settings.keyLogFile === undefined ? undefined : yield* openKeyLog(settings.keyLogFile)
   const required = clientCertificates?.required ?? clientCertificates?.decide === undefined
-  const terms = new Terms(settings, clientCertificates, {
+  const ca = clientCertificates === undefined ? undefined : yield* Effect.fromResult(authorities(clientCertificates))
+  const terms = new Terms(settings, clientCertificates, ca, {
     isServer: true,
     requestCert: clientCertificates !== undefined,
     // to TLS this is whether one must be shown; whether it is trusted is looked at below
@@ -233,8 +244,7 @@ export const make = Effect.fnUntraced(function* (
   }
 
   const { revocation } = clientCertificates ?? {}
-  const checked =
-    revocation === undefined ? Effect.succeed : checking(revocation, authorities(clientCertificates ?? {}))
+  const checked = revocation === undefined ? Effect.succeed : checking(revocation, ca)
 
   /** Learns what was agreed on, and with whom. */
   const recognize = (

@@ -27,6 +27,8 @@ const ecdsa = (scheme: number, group: number): Key => ({
   group
 })
 const edwards = (scheme: number): Key => ({ schemes: [scheme], classic: never, suite: /_ECDSA_/, group: undefined })
+/** Of TLS 1.3 alone: no suite of TLS 1.2 is for it. */
+const lattice = (scheme: number): Key => ({ schemes: [scheme], classic: never, suite: /(?!)/, group: undefined })
 
 const curves: Readonly<Record<string, Key>> = {
   prime256v1: ecdsa(0x0403, 0x0017),
@@ -51,7 +53,10 @@ const types: Readonly<Record<string, Key>> = {
     group: undefined
   },
   ed25519: edwards(0x0807),
-  ed448: edwards(0x0808)
+  ed448: edwards(0x0808),
+  "ml-dsa-44": lattice(0x0904),
+  "ml-dsa-65": lattice(0x0905),
+  "ml-dsa-87": lattice(0x0906)
 }
 
 const keyOf = ({ publicKey }: Certificate): Key | undefined =>

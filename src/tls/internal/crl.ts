@@ -67,7 +67,10 @@ export const parse = (bytes: Uint8Array): Crl => {
   const thisUpdate = Tlv.time(bytes, fields.shift(), "the time of the list")
   // RFC 5280 section 5.1.2.5: it must be there
   const nextUpdate = Tlv.time(bytes, fields.shift(), "the time of the next list")
-  const entries = fields[0]?.tag === Tlv.tags.sequence ? fields.shift() : undefined
+  const listed = fields[0]?.tag === Tlv.tags.sequence ? fields.shift() : undefined
+  const entries = listed === undefined ? new Uint8Array(0) : Tlv.contentOf(bytes, listed)
+  // once, and not at each look
+  for (const entry of entriesOf(entries)) serialOf(entries, entry)
   const extensions = fields[0]?.tag === 0xa0 ? readExtensions(Tlv.contentOf(bytes, fields[0])) : Extensions.none
   const strange = Extensions.unknown(extensions, known)
   if (strange.length > 0) throw unsupported(`the list has an extension that is not read here (${strange[0]})`)
@@ -80,7 +83,7 @@ export const parse = (bytes: Uint8Array): Crl => {
     issuerName: Tlv.derOf(bytes, issuer),
     thisUpdate,
     nextUpdate,
-    entries: entries === undefined ? new Uint8Array(0) : Tlv.contentOf(bytes, entries),
+    entries,
     scope: scope === undefined ? everything : scopeOf(scope.value)
   }
 }
@@ -105,11 +108,17 @@ export interface Entry {
   readonly reason: Reason
 }
 
+const entriesOf = (entries: Uint8Array) => Tlv.children(entries, { content: 0, end: entries.length })
+
+const serialOf = (entries: Uint8Array, entry: Tlv.Tlv): Tlv.Tlv =>
+  expect(Tlv.at(entries, entry.content, entry.end), Tlv.tags.integer, "the serial number of an entry")
+
 /** What the list says of a serial number, by its content. */
 export const find = ({ entries }: Crl, serialNumber: Uint8Array): Entry | undefined => {
-  for (const entry of Tlv.children(entries, { content: 0, end: entries.length })) {
-    const serial = expect(Tlv.at(entries, entry.content, entry.end), Tlv.tags.integer, "the serial number of an entry")
-    if (!same(Tlv.contentOf(entries, serial), serialNumber)) continue
+  // what is nowhere in the bytes is in no entry: this is most certificates, and takes a hundredth of the time
+  if (Buffer.from(entries.buffer, entries.byteOffset, entries.length).indexOf(serialNumber) === -1) return undefined
+  for (const entry of entriesOf(entries)) {
+    if (!same(Tlv.contentOf(entries, serialOf(entries, entry)), serialNumber)) continue
     const [, date, extensions] = Tlv.children(entries, entry)
     const all = extensions === undefined ? Extensions.none : readExtensions(Tlv.derOf(entries, extensions))
     const reason = all.get("2.5.29.21")

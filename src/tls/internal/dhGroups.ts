@@ -20,7 +20,10 @@ const integer = (bytes: Uint8Array): Integer => {
   return new Integer({ valueHex: (bytes[0]! & 0x80) === 0 ? bytes.slice().buffer : signed.buffer })
 }
 
-/** The smallest group of at least so many bits, or the largest, as PEM. */
+/** The bits of the largest group. */
+export const maxBits = 8192
+
+/** The smallest group of at least so many bits, of which there are {@link maxBits} at most, as PEM. */
 export const pemOf = (bits: number): string => {
   const [, name] = groups.find(([size]) => size >= bits) ?? groups.at(-1)!
   const group = getDiffieHellman(name)

@@ -8,6 +8,7 @@ import * as Asn1 from "./asn1.ts"
 import * as Contents from "./contents.ts"
 import * as Jwk from "./jwk.ts"
 import { from, type Malformed, malformed, unsupported } from "./malformed.ts"
+import { Work } from "./passwordEncryption.ts"
 import * as Pem from "./pem.ts"
 import * as Pkcs12 from "./pkcs12.ts"
 import * as Pkcs7 from "./pkcs7.ts"
@@ -58,12 +59,13 @@ const pem = (text: string, { password, publicOnly }: Options): Contents.Contents
   const certificates: Array<Uint8Array> = []
   const privateKeys: Array<KeyObject> = []
   const publicKeys: Array<KeyObject> = []
+  const work = new Work()
   const blocks = Pem.parse(text)
   if (blocks.length > maxBlocks) throw malformed(`it has ${blocks.length} PEM blocks; at most ${maxBlocks} are taken`)
   for (const block of blocks) {
     if (Pem.isCertificate(block)) certificates.push(block.bytes)
     else if (PrivateKey.isPrivate(block)) {
-      if (!publicOnly) privateKeys.push(PrivateKey.fromPem(block, password))
+      if (!publicOnly) privateKeys.push(PrivateKey.fromPem(block, password, work))
     } else if (PrivateKey.isPublic(block)) publicKeys.push(PrivateKey.publicFromPem(block))
     else if (block.label === "PKCS7" || block.label === "CMS") {
       certificates.push(...Pkcs7.read(Asn1.decode(block.bytes, "the store")).certificates)
@@ -129,7 +131,7 @@ const detect = (bytes: Uint8Array, mayBeBase64 = true): Found => {
     .toString("utf8")
     .replace(/^\uFEFF/, "")
     .trim()
-  if (Ppk.isText(text)) return { format: "ppk", read: sync(({ password }) => Ppk.parse(text, password)) }
+  if (Ppk.isText(text)) return { format: "ppk", read: sync(({ password }) => Ppk.parse(bytes, password)) }
   if (SshKey.isText(text)) {
     return { format: "ssh", read: sync(() => Contents.make({ publicKeys: SshKey.parse(text) })) }
   }

@@ -4,7 +4,8 @@
 import { createPublicKey, type KeyObject, sign, verify } from "node:crypto"
 import { Certificate } from "../Certificate.ts"
 import type { Contents } from "./contents.ts"
-import { malformed } from "./malformed.ts"
+import { malformed, unsupported } from "./malformed.ts"
+import { isOversized, maxBits } from "./oversized.ts"
 import { sameKey } from "./sameKey.ts"
 
 /** The longest chain that is followed. */
@@ -25,15 +26,32 @@ const signed = (certificate: Certificate, issuer: Certificate): boolean => {
   }
 }
 
-type BySubject = ReadonlyMap<string, ReadonlyArray<Certificate>>
+/** The most certificates of one name that are tried as the issuer of another: each may cost the check of a signature. */
+const maxNamesakes = 32
+
+/** Who of these has signed a certificate, found out once for each. */
+const signersIn = (all: ReadonlyArray<Certificate>) => {
+  const bySubject = Map.groupBy(all, (certificate) => certificate.subject)
+  const known = new Map<Certificate, ReadonlyArray<Certificate>>()
+  return (certificate: Certificate): ReadonlyArray<Certificate> => {
+    const before = known.get(certificate)
+    if (before !== undefined) return before
+    const named = (bySubject.get(certificate.issuer) ?? []).slice(0, maxNamesakes)
+    const found = signed(certificate, certificate) ? [] : named.filter((it) => signed(certificate, it))
+    known.set(certificate, found)
+    return found
+  }
+}
 
 /** The certificates of those who signed a certificate, from its own issuer up, as far as the store has them. */
-const chainOf = (leaf: Certificate, bySubject: BySubject): ReadonlyArray<Certificate> => {
+const chainOf = (
+  leaf: Certificate,
+  signersOf: (certificate: Certificate) => ReadonlyArray<Certificate>
+): ReadonlyArray<Certificate> => {
   const chain: Array<Certificate> = []
   for (let at = leaf; chain.length < maxChain;) {
-    const named = bySubject.get(at.issuer) ?? []
-    const issuer = named.find((it) => it !== leaf && it !== at && !chain.includes(it) && signed(at, it))
-    if (issuer === undefined || signed(at, at)) break
+    const issuer = signersOf(at).find((it) => it !== leaf && !chain.includes(it))
+    if (issuer === undefined) break
     chain.push(issuer)
     at = issuer
   }
@@ -84,10 +102,13 @@ export const match = (contents: Contents): Identities => {
     )
   }
   const all = distinct(contents.certificates)
-  const bySubject = Map.groupBy(all, (certificate) => certificate.subject)
+  const signersOf = signersIn(all)
   const strangers: Array<KeyObject> = []
   const keys = new Map<Certificate, KeyObject>()
   const open = contents.privateKeys.map((key) => createPublicKey(key))
+  if ([...open, ...contents.publicKeys].some(isOversized)) {
+    throw unsupported(`it has a key of RSA with more than ${maxBits} bits, which nothing can verify with`)
+  }
   for (const [i, key] of contents.privateKeys.entries()) {
     if (!isWhole(key, open[i]!)) throw malformed("a private key in it does not fit the public key beside it")
     const owners = all.filter((certificate) => sameKey(certificate.publicKey, open[i]))
@@ -96,7 +117,7 @@ export const match = (contents: Contents): Identities => {
   }
   const issuers = new Set<Certificate>()
   const built = all.map((certificate) => {
-    const chain = chainOf(certificate, bySubject)
+    const chain = chainOf(certificate, signersOf)
     for (const issuer of chain) issuers.add(issuer)
     return { certificate, chain }
   })

@@ -76,6 +76,12 @@ const nonceOf = (extensions: Extensions.Extensions): Uint8Array | undefined => {
   return value[0] === tags.octetString && value[1] === value.length - 2 ? value.subarray(2) : value
 }
 
+/** Of the response, or of an answer in it: what is critical may mean that it does not say what it seems to (section 4.4). */
+const refuseUnknown = (extensions: Extensions.Extensions, known: ReadonlySet<string>): void => {
+  const [strange] = Extensions.unknown(extensions, known)
+  if (strange !== undefined) throw malformed(`the response has an extension that is not read here (${strange})`)
+}
+
 /** The most certificates that are looked at for the responder's. */
 const maxCertificates = 8
 
@@ -93,8 +99,7 @@ export const parse = (bytes: Uint8Array): Response => {
   const [responder, , answers, list] = fields
   if (data === undefined || algorithm === undefined || responder === undefined) throw malformed("the response is cut")
   const extensions = list?.isContext(1) === true ? Extensions.read(list.children[0]) : Extensions.none
-  const strange = Extensions.unknown(extensions, new Set([nonceId]))
-  if (strange.length > 0) throw malformed(`the response has an extension that is not read here (${strange[0]})`)
+  refuseUnknown(extensions, new Set([nonceId]))
   return {
     body: data.der,
     algorithm: algorithm.der,
@@ -120,21 +125,37 @@ const isBy = (responder: Asn1.Node, name: Uint8Array, key: Uint8Array): boolean 
   return responder.isContext(1) ? same(value.der, name) : responder.isContext(2) && same(value.content, sha1(key))
 }
 
-/** The subject and the key of a certificate. */
+/** The subject and the key of a certificate, and how it is signed. */
 const partsOf = (der: Uint8Array) => {
-  const [body] = Asn1.sequence(Asn1.decode(der, "a certificate"), "a certificate")
+  const [body, algorithm, signature] = Asn1.sequence(Asn1.decode(der, "a certificate"), "a certificate")
   const all = Asn1.sequence(body, "a certificate's body")
   const [, , , , subject, keyInfo] = all[0]?.isContext(0) === true ? all.slice(1) : all
+  const none = new Uint8Array(0)
+  const signed: Signature.Signed = {
+    body: body?.der ?? none,
+    algorithm: algorithm?.der ?? none,
+    signature: Asn1.bits(signature, "a certificate's signature")
+  }
   return {
-    subject: subject?.der ?? new Uint8Array(0),
-    key: Asn1.bits(Asn1.sequence(keyInfo, "a certificate's key")[1], "a certificate's key")
+    subject: subject?.der ?? none,
+    key: Asn1.bits(Asn1.sequence(keyInfo, "a certificate's key")[1], "a certificate's key"),
+    signed
   }
 }
 
-/** Whether the issuer has made the owner of a certificate its responder (section 4.2.2.2). */
-const isDelegated = (delegate: X509Certificate, issuer: X509Certificate, now: number): boolean =>
+/**
+ * Whether the issuer has made the owner of a certificate its responder (section 4.2.2.2). OpenSSL takes signatures by SHA-1 and
+ * MD5 for certificates, too: whoever makes a second one to such a signature could say what they like of all others.
+ */
+const isDelegated = (
+  delegate: X509Certificate,
+  signed: Signature.Signed,
+  issuer: X509Certificate,
+  now: number
+): boolean =>
   delegate.checkIssued(issuer) &&
   delegate.verify(issuer.publicKey) &&
+  Signature.isOf(signed, issuer.publicKey) &&
   delegate.keyUsage?.includes(signingPurpose) === true &&
   delegate.validFromDate.getTime() <= now &&
   delegate.validToDate.getTime() >= now
@@ -146,10 +167,10 @@ export const notSigned = (response: Response, certificate: Revocable, now: numbe
     return Signature.isOf(response, issuer.publicKey) ? undefined : "the signature of the response is wrong"
   }
   for (const der of response.certificates) {
-    const { key, subject } = partsOf(der)
+    const { key, signed, subject } = partsOf(der)
     if (!isBy(response.responder, subject, key)) continue
     const delegate = new X509Certificate(der)
-    if (!isDelegated(delegate, issuer, now))
+    if (!isDelegated(delegate, signed, issuer, now))
       return "who signed the response is no responder of the certificate's issuer"
     return Signature.isOf(response, delegate.publicKey) ? undefined : "the signature of the response is wrong"
   }
@@ -187,6 +208,8 @@ export const answerOf = (response: Response, certificate: Revocable): Answer | u
     const [id, status, thisUpdate, ...rest] = Asn1.sequence(answer, "an answer")
     if (!isAbout(id, certificate)) continue
     const next = rest.find((part) => part.isContext(0))
+    const extensions = rest.find((part) => part.isContext(1))
+    if (extensions !== undefined) refuseUnknown(Extensions.read(extensions.children[0]), new Set())
     return {
       status: statusOf(status),
       thisUpdate: timeOf(thisUpdate, "the time of the answer"),

@@ -1,7 +1,7 @@
 /**
  * Password-based encryption as stores use it: PBES2 (RFC 8018 section 6.2) with PBKDF2 or scrypt, and the old schemes of
  * PKCS#12 (RFC 7292 appendices B and C), whose key derivation and RC2 come from a library, since Node has neither. The work
- * that a store may ask for is bounded before any of it is done.
+ * that a store may ask for is bounded before any of it is done: that of each encryption, and by {@link Work} that of all.
  */
 import {
   createDecipheriv,
@@ -14,7 +14,7 @@ import {
 } from "node:crypto"
 import { createRequire } from "node:module"
 import * as Asn1 from "./asn1.ts"
-import { from, Malformed, unsupported, wrongPassword } from "./malformed.ts"
+import { from, Malformed, malformed, unsupported, wrongPassword } from "./malformed.ts"
 
 /** Iterations of PBKDF2, some seconds of them. */
 const maxIterations = 5_000_000
@@ -23,13 +23,29 @@ const maxOldIterations = 500_000
 /** What scrypt may take, in bytes. */
 const maxMemory = 256 * 1024 * 1024
 
-const iterations = (node: Asn1.Node | undefined, max: number): number => {
+/** How often the most that one encryption may cost is given for all of a store. */
+const maxWork = 4
+
+/** What is left of the work that the encryptions of one store may ask for: it may have thousands of them. */
+export class Work {
+  private left = maxWork
+
+  /** `part` is one encryption's share of the most that it may cost. */
+  take(part: number): void {
+    this.left -= part
+    if (this.left < 0) throw unsupported("its encryptions ask together for more time than is given")
+  }
+}
+
+const iterations = (node: Asn1.Node | undefined, max: number, work: Work): number => {
   const count = Asn1.integer(node, "the iteration count")
   if (count < 1 || count > max) throw unsupported(`its iteration count is ${count}; from 1 to ${max} are taken`)
+  work.take(count / max)
   return count
 }
 
 const hashes: Readonly<Record<string, string>> = {
+  "1.2.840.113549.2.6": "md5",
   "1.2.840.113549.2.7": "sha1",
   "1.2.840.113549.2.8": "sha224",
   "1.2.840.113549.2.9": "sha256",
@@ -65,27 +81,30 @@ const algorithm = (node: Asn1.Node | undefined, what: string) => {
 
 type Derive = (password: string, size: number) => Uint8Array
 
-const pbkdf2 = (parameters: Asn1.Node | undefined): Derive => {
+const pbkdf2 = (parameters: Asn1.Node | undefined, work: Work): Derive => {
   const [salt, count, ...rest] = Asn1.sequence(parameters, "the parameters of PBKDF2")
   const saltBytes = Asn1.octets(salt, "the salt")
-  const rounds = iterations(count, maxIterations)
+  const rounds = iterations(count, maxIterations, work)
   const prf = rest.find(Asn1.isSequence)
   const hash = prf === undefined ? "sha1" : hashOf(algorithm(prf, "the hash of PBKDF2").id)
   return (password, size) => pbkdf2Sync(password, saltBytes, rounds, size, hash)
 }
 
-const scrypt = (parameters: Asn1.Node | undefined): Derive => {
+const scrypt = (parameters: Asn1.Node | undefined, work: Work): Derive => {
   const [salt, cost, blockSize, parallelization] = Asn1.sequence(parameters, "the parameters of scrypt")
   const saltBytes = Asn1.octets(salt, "the salt")
   const [N, r, p] = [cost, blockSize, parallelization].map((node) => Asn1.integer(node, "a cost of scrypt"))
-  if (128 * N! * r! * p! > maxMemory) throw unsupported("it asks scrypt for more memory and time than is given")
+  const memory = 128 * N! * r! * p!
+  if (memory > maxMemory) throw unsupported("it asks scrypt for more memory and time than is given")
+  if (Math.min(N!, r!, p!) < 1) throw malformed("a cost of scrypt is not above 0")
+  work.take(memory / maxMemory)
   return (password, size) => scryptSync(password, saltBytes, size, { N: N!, r: r!, p: p!, maxmem: 2 * maxMemory })
 }
 
-const derivation = (node: Asn1.Node | undefined): Derive => {
+const derivation = (node: Asn1.Node | undefined, work: Work): Derive => {
   const { id, parameters } = algorithm(node, "the key derivation")
-  if (id === "1.2.840.113549.1.5.12") return pbkdf2(parameters)
-  if (id === "1.3.6.1.4.1.11591.4.11") return scrypt(parameters)
+  if (id === "1.2.840.113549.1.5.12") return pbkdf2(parameters, work)
+  if (id === "1.3.6.1.4.1.11591.4.11") return scrypt(parameters, work)
   throw unsupported(`its key derivation ${id} is not known here`)
 }
 
@@ -196,11 +215,11 @@ const decipher = (cipher: string, key: Uint8Array, iv: Uint8Array, encrypted: Ui
 /** An encryption, checked and ready to be undone. */
 type Decrypt = (password: string | null, encrypted: Uint8Array) => Uint8Array
 
-const scheme = (node: Asn1.Node | undefined): Decrypt => {
+const scheme = (node: Asn1.Node | undefined, work: Work): Decrypt => {
   const { id, parameters } = algorithm(node, "the encryption")
   if (id === "1.2.840.113549.1.5.13") {
     const [derive, encryption] = Asn1.sequence(parameters, "the parameters of PBES2")
-    const key = derivation(derive)
+    const key = derivation(derive, work)
     const { id: cipherId, parameters: iv } = algorithm(encryption, "the cipher")
     const cipher = ciphers[cipherId]
     if (cipher === undefined) throw unsupported(`its cipher ${cipherId} is not known here`)
@@ -211,7 +230,7 @@ const scheme = (node: Asn1.Node | undefined): Decrypt => {
   if (old === undefined) throw unsupported(`its encryption ${id} is not known here`)
   const [salt, count] = Asn1.sequence(parameters, "the parameters of the encryption")
   const saltBytes = Asn1.octets(salt, "the salt")
-  const rounds = iterations(count, maxOldIterations)
+  const rounds = iterations(count, maxOldIterations, work)
   return (password, encrypted) => {
     const derive = (id: number, size: number) => pkcs12Derive("sha1", password, saltBytes, rounds, id, size)
     return decipher(old.cipher, derive(purpose.key, old.size), derive(purpose.iv, 8), encrypted)
@@ -219,10 +238,10 @@ const scheme = (node: Asn1.Node | undefined): Decrypt => {
 }
 
 /** Says whether Node may be given data under this encryption: that it does not ask for hours of work. */
-export const checkWork = (node: Asn1.Node | undefined): void => {
+export const checkWork = (node: Asn1.Node | undefined, work: Work): void => {
   const { id, parameters } = algorithm(node, "the encryption")
-  if (id === "1.2.840.113549.1.5.13") derivation(Asn1.sequence(parameters, "the parameters of PBES2")[0])
-  else iterations(Asn1.sequence(parameters, "the parameters of the encryption")[1], maxOldIterations)
+  if (id === "1.2.840.113549.1.5.13") derivation(Asn1.sequence(parameters, "the parameters of PBES2")[0], work)
+  else iterations(Asn1.sequence(parameters, "the parameters of the encryption")[1], maxOldIterations, work)
 }
 
 /** Decrypts data under the encryption of an AlgorithmIdentifier. */
@@ -230,9 +249,10 @@ export const decrypt = (
   node: Asn1.Node | undefined,
   password: string | null,
   encrypted: Uint8Array,
-  what: string
+  what: string,
+  work: Work
 ): Uint8Array => {
-  const undo = scheme(node)
+  const undo = scheme(node, work)
   try {
     return undo(password, encrypted)
   } catch (cause) {
@@ -242,7 +262,7 @@ export const decrypt = (
 }
 
 /** Whether the MacData of a PKCS#12 store (RFC 7292 section 4, RFC 9579) is that of its content under this password. */
-export const verifyMac = (node: Asn1.Node, password: string | null, content: Uint8Array): boolean => {
+export const verifyMac = (node: Asn1.Node, password: string | null, content: Uint8Array, work: Work): boolean => {
   try {
     const [digestInfo, salt, count] = Asn1.sequence(node, "the integrity check")
     const [digestAlgorithm, digest] = Asn1.sequence(digestInfo, "the integrity check")
@@ -253,10 +273,10 @@ export const verifyMac = (node: Asn1.Node, password: string | null, content: Uin
     if (id === "1.2.840.113549.1.5.14") {
       const [derive, mac] = Asn1.sequence(parameters, "the parameters of PBMAC1")
       hash = hashOf(algorithm(mac, "the hash of the integrity check").id)
-      key = derivation(derive)(password ?? "", expected.length)
+      key = derivation(derive, work)(password ?? "", expected.length)
     } else {
       hash = hashOf(id)
-      const rounds = count === undefined ? 1 : iterations(count, maxOldIterations)
+      const rounds = count === undefined ? 1 : iterations(count, maxOldIterations, work)
       const saltBytes = Asn1.octets(salt, "the salt")
       key = pkcs12Derive(hash, password, saltBytes, rounds, purpose.mac, expected.length)
     }

@@ -1,6 +1,7 @@
 /**
  * PEM (RFC 7468, and RFC 1421's headers for old encrypted keys): labelled blocks of base64 between other text.
  */
+import { malformed } from "./malformed.ts"
 
 export interface Block {
   readonly label: string
@@ -15,19 +16,34 @@ const begin = /-----BEGIN ([A-Z0-9][A-Z0-9 ]{0,62})-----/g
 /** Whether a text has the beginning of a block. */
 export const isText = (text: string): boolean => text.search(begin) !== -1
 
-/** The complete blocks of a text, in their order. */
-export const parse = (text: string): ReadonlyArray<Block> => {
+interface Scanned {
+  readonly blocks: ReadonlyArray<Block>
+  /** Whether a block has a beginning and no end; nothing is read behind it. */
+  readonly isCut: boolean
+}
+
+const scan = (text: string): Scanned => {
   const blocks: Array<Block> = []
   begin.lastIndex = 0
   for (let match = begin.exec(text); match !== null; match = begin.exec(text)) {
     const label = match[1]!
     const end = `-----END ${label}-----`
     const at = text.indexOf(end, begin.lastIndex)
-    if (at === -1) break
+    if (at === -1) return { blocks, isCut: true }
     const body = text.slice(begin.lastIndex, at).replace(/^\s*(?:[\w-]+:[^\n]*\n)+/, "")
     blocks.push({ label, bytes: Buffer.from(body, "base64"), text: text.slice(match.index, at + end.length) })
     begin.lastIndex = at + end.length
   }
+  return { blocks, isCut: false }
+}
+
+/** The complete blocks of a text, in their order. */
+export const parse = (text: string): ReadonlyArray<Block> => scan(text).blocks
+
+/** The blocks of a text of which none may be lost: throws `Malformed` if one has no end. */
+export const parseWhole = (text: string): ReadonlyArray<Block> => {
+  const { blocks, isCut } = scan(text)
+  if (isCut) throw malformed("it is cut off: a block of PEM in it has a beginning and no end")
   return blocks
 }
 

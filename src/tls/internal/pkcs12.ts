@@ -2,11 +2,12 @@
  * PKCS#12 stores (RFC 7292), also called PFX: any number of keys and certificates under one password. Whoever has no password
  * has either none or an empty one; the format tells them apart, and both are tried.
  */
-import { createPrivateKey, type KeyObject } from "node:crypto"
+import type { KeyObject } from "node:crypto"
 import * as Asn1 from "./asn1.ts"
 import * as Contents from "./contents.ts"
 import { Malformed, malformed, unsupported, wrongPassword } from "./malformed.ts"
 import * as PasswordEncryption from "./passwordEncryption.ts"
+import * as Pkcs8 from "./pkcs8.ts"
 
 const data = "1.2.840.113549.1.7.1"
 const signedData = "1.2.840.113549.1.7.2"
@@ -29,14 +30,6 @@ const contentOf = (node: Asn1.Node | undefined, what: string) => {
   return { type: Asn1.oid(type, what), content }
 }
 
-const privateKey = (der: Uint8Array): KeyObject => {
-  try {
-    return createPrivateKey({ key: Buffer.from(der), format: "der", type: "pkcs8" })
-  } catch (cause) {
-    throw malformed("its private key cannot be read", cause)
-  }
-}
-
 /**
  * Reads what was decrypted. By chance a wrong password, too, gives bytes with a right padding, which then mean nothing: one in
  * some hundred.
@@ -54,6 +47,7 @@ const safeContents = (
   bytes: Uint8Array,
   password: string | null,
   found: { readonly certificates: Array<Uint8Array>; readonly privateKeys: Array<KeyObject> },
+  work: PasswordEncryption.Work,
   depth = 0
 ): void => {
   if (depth > maxDepth) throw malformed(`its bags are nested more than ${maxDepth} deep`)
@@ -62,13 +56,13 @@ const safeContents = (
     const inner = Asn1.explicit(value, 0, "the value of a bag")
     switch (Asn1.oid(type, "the type of a bag")) {
       case bagTypes.key:
-        found.privateKeys.push(privateKey(inner.der))
+        found.privateKeys.push(Pkcs8.read(inner.der))
         break
       case bagTypes.shroudedKey: {
         const [encryption, encrypted] = Asn1.sequence(inner, "an encrypted private key")
         const octets = Asn1.octets(encrypted, "an encrypted private key")
-        const der = PasswordEncryption.decrypt(encryption, password, octets, "its private key")
-        found.privateKeys.push(decrypted(() => privateKey(der)))
+        const der = PasswordEncryption.decrypt(encryption, password, octets, "its private key", work)
+        found.privateKeys.push(decrypted(() => Pkcs8.read(der)))
         break
       }
       case bagTypes.certificate: {
@@ -78,7 +72,7 @@ const safeContents = (
         break
       }
       case bagTypes.nested:
-        safeContents(inner.der, password, found, depth + 1)
+        safeContents(inner.der, password, found, work, depth + 1)
         break
       default:
         // revocation lists and secrets are not for TLS
@@ -87,18 +81,18 @@ const safeContents = (
   }
 }
 
-const readWith = (safe: Asn1.Node, password: string | null): Contents.Contents => {
+const readWith = (safe: Asn1.Node, password: string | null, work: PasswordEncryption.Work): Contents.Contents => {
   const found = { certificates: new Array<Uint8Array>(), privateKeys: new Array<KeyObject>() }
   for (const info of Asn1.sequence(safe, "the content of the store")) {
     const { content, type } = contentOf(info, "a part of the store")
     const inner = Asn1.explicit(content, 0, "a part of the store")
-    if (type === data) safeContents(Asn1.octets(inner, "a part of the store"), password, found)
+    if (type === data) safeContents(Asn1.octets(inner, "a part of the store"), password, found, work)
     else if (type === encryptedData) {
       const [, encrypted] = Asn1.sequence(inner, "an encrypted part of the store")
       const [, encryption, bytes] = Asn1.sequence(encrypted, "an encrypted part of the store")
       const octets = Asn1.implicitOctets(bytes, 0, "an encrypted part of the store")
-      const contents = PasswordEncryption.decrypt(encryption, password, octets, "a part of it")
-      decrypted(() => safeContents(contents, password, found))
+      const contents = PasswordEncryption.decrypt(encryption, password, octets, "a part of it", work)
+      decrypted(() => safeContents(contents, password, found, work))
     } else throw unsupported("a part of it is encrypted to a public key; only passwords are read here")
   }
   return Contents.make(found)
@@ -123,15 +117,17 @@ export const read = (root: Asn1.Node, password: string): Contents.Contents => {
   if (type !== data) throw malformed("its content is of an unknown type")
   const bytes = Asn1.octets(Asn1.explicit(content, 0, "the content of the store"), "the content of the store")
   const passwords = password === "" ? ["", null] : [password]
-  const usable = mac === undefined ? passwords : passwords.filter((it) => PasswordEncryption.verifyMac(mac, it, bytes))
+  const work = new PasswordEncryption.Work()
+  const usable =
+    mac === undefined ? passwords : passwords.filter((it) => PasswordEncryption.verifyMac(mac, it, bytes, work))
   if (usable.length === 0) {
     throw wrongPassword(password === "" ? "it needs a password" : "the password is wrong, or the store is damaged")
   }
   const safe = Asn1.decode(bytes, "the content of the store")
   try {
-    return readWith(safe, usable[0]!)
+    return readWith(safe, usable[0]!, work)
   } catch (error) {
     if (usable.length === 1) throw error
-    return readWith(safe, usable[1]!)
+    return readWith(safe, usable[1]!, work)
   }
 }

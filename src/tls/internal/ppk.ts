@@ -24,6 +24,13 @@ interface File {
   readonly privateBlob: Buffer
 }
 
+/** The file as text, a character for each byte: the comment is in whatever encoding its writer had, and the MAC is over its bytes. */
+const textOf = (file: Uint8Array): string =>
+  Buffer.from(file)
+    .toString("latin1")
+    .replace(/^\u00ef\u00bb\u00bf/, "")
+    .trim()
+
 const parseFile = (text: string): File => {
   const headers = new Map<string, string>()
   const blobs = new Map<string, Buffer>()
@@ -125,7 +132,7 @@ const open = (file: File, password: string): Buffer => {
   const expected = Buffer.from(required(file, "Private-MAC"), "hex")
   const hmac = crypto.createHmac(file.version === 2 ? "sha1" : "sha256", keys?.mac ?? plainMac)
   for (const part of [type, encryption, required(file, "Comment"), file.publicBlob, privateBlob]) {
-    hmac.update(SshKey.string(part))
+    hmac.update(SshKey.string(typeof part === "string" ? Buffer.from(part, "latin1") : part))
   }
   const actual = hmac.digest()
   if (actual.length !== expected.length || !crypto.timingSafeEqual(actual, expected)) {
@@ -149,8 +156,9 @@ const privateKey = (publicBlob: Buffer, privateBlob: Buffer): crypto.KeyObject =
   return SshPrivateKey.make(fields, { d: fields.jwk.kty === "EC" ? reader.unsigned() : reader.string() })
 }
 
-export const parse = (text: string, password: string): Contents.Contents => {
-  const file = parseFile(text)
+/** Reads a file whose text {@link isText}. */
+export const parse = (bytes: Uint8Array, password: string): Contents.Contents => {
+  const file = parseFile(textOf(bytes))
   if (file.version !== 2 && file.version !== 3) {
     throw unsupported(`it is of format ${file.version}; formats 2 and 3 are read here`)
   }

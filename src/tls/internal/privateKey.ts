@@ -5,9 +5,10 @@
 import * as Predicate from "effect/Predicate"
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto"
 import * as Asn1 from "./asn1.ts"
-import { from, type Malformed, malformed, unsupported, wrongPassword } from "./malformed.ts"
+import { from, Malformed, malformed, unsupported, wrongPassword } from "./malformed.ts"
 import * as PasswordEncryption from "./passwordEncryption.ts"
 import type * as Pem from "./pem.ts"
+import * as Pkcs8 from "./pkcs8.ts"
 import * as SshPrivateKey from "./sshPrivateKey.ts"
 
 const publicLabels = new Set(["PUBLIC KEY", "RSA PUBLIC KEY"])
@@ -31,33 +32,34 @@ const isUnsupported = (cause: unknown): boolean =>
   Predicate.hasProperty(cause, "code") && cause.code === "ERR_OSSL_EVP_UNSUPPORTED"
 
 /** Decrypts a key in PKCS#8. What OpenSSL has no algorithm for may still be one of the old schemes that can be read here. */
-const decrypted = (der: Uint8Array, password: string): KeyObject => {
+const decrypted = (der: Uint8Array, password: string, work: PasswordEncryption.Work): KeyObject => {
   const [encryption, encrypted] = Asn1.sequence(
     Asn1.decode(der, "the encrypted private key"),
     "the encrypted private key"
   )
-  PasswordEncryption.checkWork(encryption)
+  PasswordEncryption.checkWork(encryption, work)
   try {
     return createPrivateKey({ key: Buffer.from(der), format: "der", type: "pkcs8", passphrase: password })
   } catch (cause) {
     if (!isUnsupported(cause)) throw decryptionFailed(password, cause)
   }
   const octets = Asn1.octets(encrypted, "the encrypted private key")
-  const clear = PasswordEncryption.decrypt(encryption, password, octets, "its private key")
+  const clear = PasswordEncryption.decrypt(encryption, password, octets, "its private key", work)
   try {
-    return createPrivateKey({ key: Buffer.from(clear), format: "der", type: "pkcs8" })
+    return Pkcs8.read(clear)
   } catch (cause) {
     // a wrong password may leave a padding that looks right
-    throw decryptionFailed(password, cause)
+    throw cause instanceof Malformed && cause.kind === "Unsupported" ? cause : decryptionFailed(password, cause)
   }
 }
 
 /** Reads a block that {@link isPrivate}. */
-export const fromPem = (block: Pem.Block, password: string): KeyObject => {
+export const fromPem = (block: Pem.Block, password: string, work: PasswordEncryption.Work): KeyObject => {
   if (block.label === "OPENSSH PRIVATE KEY") {
     return SshPrivateKey.decode(block.bytes)
   }
-  if (block.label === "ENCRYPTED PRIVATE KEY") return decrypted(block.bytes, password)
+  if (block.label === "ENCRYPTED PRIVATE KEY") return decrypted(block.bytes, password, work)
+  if (block.label === "PRIVATE KEY") return Pkcs8.read(block.bytes)
   const encrypted = /^Proc-Type:.*ENCRYPTED/m.test(block.text)
   try {
     return createPrivateKey(encrypted ? { key: block.text, passphrase: password } : block.text)
@@ -80,7 +82,7 @@ export const fromDer = (root: Asn1.Node, password: string): KeyObject | undefine
   const [first, second, third] = root.children
   const key = Buffer.from(root.der)
   if (Asn1.isSequence(first) && Asn1.isOctets(second) && root.children.length === 2) {
-    return decrypted(root.der, password)
+    return decrypted(root.der, password, new PasswordEncryption.Work())
   }
   if (!Asn1.isInteger(first)) return undefined
   const type =
@@ -92,6 +94,7 @@ export const fromDer = (root: Asn1.Node, password: string): KeyObject | undefine
           ? "pkcs1"
           : undefined
   if (type === undefined) return undefined
+  if (type === "pkcs8") return Pkcs8.read(root.der)
   try {
     return createPrivateKey({ key, format: "der", type })
   } catch (cause) {

@@ -6,6 +6,9 @@ import { createPublicKey, type KeyObject, type webcrypto } from "node:crypto"
 import * as asn1 from "asn1js"
 import { malformed, unsupported } from "./malformed.ts"
 
+/** The bytes of a number of 16,384 bits: OpenSSL uses no larger keys of RSA, and there are none of other kinds. */
+const maxNumber = 2048
+
 /** Reads the length-prefixed fields of SSH (RFC 4251 section 5). */
 export class Reader {
   private readonly bytes: Buffer
@@ -37,6 +40,7 @@ export class Reader {
     if (bytes.length > 0 && bytes[0]! >= 0x80) throw malformed("a number of the SSH key is negative")
     let start = 0
     while (start < bytes.length && bytes[start] === 0) start++
+    if (bytes.length - start > maxNumber) throw unsupported(`a number of the SSH key has more than ${maxNumber} bytes`)
     return bytes.subarray(start)
   }
   /** Says that nothing follows. */

@@ -5,6 +5,7 @@
 import * as asn1 from "asn1js"
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto"
 import { from, malformed, unsupported } from "./malformed.ts"
+import * as Pkcs8 from "./pkcs8.ts"
 import { sameKey } from "./sameKey.ts"
 import * as SshKey from "./sshKey.ts"
 
@@ -38,7 +39,7 @@ const build = (fields: SshKey.Fields, { d = none, inverse = none, p = none, q = 
         new asn1.OctetString({ valueHex: SshKey.derInteger(x).toBER() })
       ]
     })
-    return createPrivateKey({ key: Buffer.from(info.toBER()), format: "der", type: "pkcs8" })
+    return Pkcs8.read(Buffer.from(info.toBER()))
   }
   const { jwk } = fields
   if (jwk.kty === "RSA") {
