@@ -9,13 +9,24 @@ import { readFileSync, statSync } from "node:fs"
 import { codeOf } from "../node/internal/codeOf.ts"
 import { UsageError } from "./Address.ts"
 
+/** A value that is empty was to be something else, such as a variable that is not set: a path that is none would be the current folder. */
+const valued = (name: string, metavar: string, description: string) =>
+  Flag.String(name).pipe(
+    Flag.withMetavar(metavar),
+    Flag.withDescription(description),
+    Flag.filter(
+      (text) => text !== "",
+      () => `${metavar}, got an empty one`
+    )
+  )
+
 /** A flag with a value. */
 export const optional = (name: string, metavar: string, description: string) =>
-  Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.optional)
+  Flag.optional(valued(name, metavar, description))
 
 /** One that may be given several times. */
 export const repeated = (name: string, metavar: string, description: string) =>
-  Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.atLeast(0))
+  Flag.atLeast(valued(name, metavar, description), 0)
 
 /** One of these words. */
 export const choice = <const Choices extends ReadonlyArray<string>>(
@@ -66,6 +77,7 @@ export const readFile = (flag: string, path: string): Effect.Effect<string, Usag
 
 /** The environment variable that a flag names. */
 export const variable = (flag: string, name: string): Effect.Effect<string, UsageError> => {
-  const value = process.env[name]
+  // what every object has is no variable
+  const value = Object.hasOwn(process.env, name) ? process.env[name] : undefined
   return value === undefined ? Effect.fail(usage(`--${flag} names ${name}, which is not set`)) : Effect.succeed(value)
 }
