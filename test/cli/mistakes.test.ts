@@ -140,6 +140,10 @@ const mistakes: ReadonlyArray<Mistake> = [
     ["--compress-limit", "--compress"]
   ],
   [
+    ["tunnel", "0", "ws://a", "--context-takeover"],
+    ["--context-takeover", "--compress"]
+  ],
+  [
     ["tunnel", "0", "ws://a", "--compress", "--compress-limit", "2GiB"],
     ["--compress-limit", "1 GiB", "2GiB"]
   ],
