@@ -16,7 +16,6 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
-import { readFileSync } from "node:fs"
 import * as tls from "node:tls"
 import { duration } from "../protocol/internal/option.ts"
 import type { Certificate } from "./Certificate.ts"
@@ -24,6 +23,7 @@ import * as CertificateStore from "./CertificateStore.ts"
 import type { ClientHello } from "./ClientHello.ts"
 import * as Choosing from "./internal/choosing.ts"
 import { type Followed, follow } from "./internal/follow.ts"
+import { readRegularFile, whyNot } from "./internal/regularFile.ts"
 import { sameKey } from "./internal/sameKey.ts"
 import * as TlsSettings from "./TlsSettings.ts"
 
@@ -207,30 +207,29 @@ export interface ReloadingOptions extends SeveralOptions {
 const filesOf = (source: Source): ReadonlyArray<string> =>
   [CertificateStore.fileOf(source), source.keyFile].filter((path) => path !== undefined)
 
-/** The store that two files are together. */
-const joined = Effect.fnUntraced(function* (source: Source) {
-  if (source.keyFile === undefined) return source
-  return yield* Effect.try({
-    try: (): CertificateStore.Store => {
-      const store = filesOf(source)
-        .map((path) => readFileSync(path, "latin1"))
-        .join("\n")
-      return { ...source, type: CertificateStore.CertStoreType.cstPEMKeyBlob, store }
-    },
+const read = (path: string) =>
+  Effect.try({
+    try: () => readRegularFile(path).toString("latin1"),
     catch: (cause) => {
-      const message = `the certificate and its key cannot be read: ${String(cause)}`
+      const message = `the certificate and its key cannot be read: ${JSON.stringify(path)}: ${whyNot(cause)}`
       return new CertificateStore.CertificateStoreError({
         reason: new CertificateStore.CannotOpenStore({ kind: "FileUnreadable", message, cause })
       })
     }
   })
+
+/** The store that its files are together. What was the path of a file is not taken for a content when the file is gone. */
+const joined = Effect.fnUntraced(function* (source: Source, paths: ReadonlyArray<string>) {
+  const contents = yield* Effect.forEach(paths, read)
+  if (source.keyFile === undefined) return source
+  return { ...source, type: CertificateStore.CertStoreType.cstPEMKeyBlob, store: contents.join("\n") }
 })
 
 /** A certificate that TLS takes. */
-const load = Effect.fnUntraced(function* (source: Source) {
+const load = Effect.fnUntraced(function* (source: Source, paths: ReadonlyArray<string>) {
   const certificate = yield* Effect.fromResult(
     Result.flatMap(
-      CertificateStore.select(yield* CertificateStore.open(yield* joined(source)), source.subject ?? "*"),
+      CertificateStore.select(yield* CertificateStore.open(yield* joined(source, paths)), source.subject ?? "*"),
       CertificateStore.requirePrivateKey
     )
   )
@@ -280,14 +279,14 @@ export const reloading = Effect.fnUntraced(function* (
     Effect.fnUntraced(function* (source): Effect.fn.Return<Watched, CertificateStore.CertificateStoreError> {
       const paths = filesOf(source)
       const followed = follow(paths)
-      return { source, paths, followed, certificate: yield* followed.first(load(source)) }
+      return { source, paths, followed, certificate: yield* followed.first(load(source, paths)) }
     })
   )
   const list = () => new Directory(watched.map(({ certificate, source: { names } }) => ({ certificate, names })))
   let directory = list()
 
   const replace = Effect.fnUntraced(function* (entry: Watched) {
-    const certificate = yield* load(entry.source)
+    const certificate = yield* load(entry.source, entry.paths)
     if (isSame(entry.certificate, certificate)) return
     entry.certificate = certificate
     directory = list()
