@@ -35,9 +35,14 @@ export const choice = <const Choices extends ReadonlyArray<string>>(
   description: string
 ) => Flag.Literals(name, choices).pipe(Flag.withDescription(description), Flag.optional)
 
-/** A flag that is given or not. */
+/** A flag that is given or not. What comes behind it is none of its own: an address may be 0 or 1, too. */
 export const given = (name: string, description: string) =>
-  Flag.Boolean(name).pipe(Flag.withDescription(description), Flag.withDefault(false))
+  Flag.Boolean(name).pipe(
+    Flag.withOptionalValue("true"),
+    Flag.withMetavar("yes|no"),
+    Flag.withDescription(description),
+    Flag.withDefault(false)
+  )
 
 /** Whether a flag was given, of whichever of these kinds it is. */
 export const isGiven = (value: boolean | Option.Option<string> | ReadonlyArray<string>): boolean =>

@@ -231,7 +231,10 @@ describe.concurrent("--context-takeover", () => {
         yield* each.next
         assert.deepStrictEqual(shown(yield* each.next).slice(0, 2), [Opcode.close, 1007])
 
-        const target = Net.createServer((socket) => void socket.pipe(socket)).listen(0, "127.0.0.1")
+        const target = Net.createServer((socket) => void socket.on("error", () => {}).pipe(socket)).listen(
+          0,
+          "127.0.0.1"
+        )
         yield* Effect.addFinalizer(() => Effect.sync(() => void target.close()))
         yield* Effect.promise(() => once(target, "listening"))
         const { port } = target.address() as Net.AddressInfo
@@ -255,7 +258,7 @@ describe.concurrent("--context-takeover", () => {
           }
         }
       }),
-    30_000
+    60_000
   )
 })
 
@@ -268,7 +271,8 @@ describe.concurrent("proxy", () => {
         yield* Effect.addFinalizer(() => Effect.sync(() => void target.close()))
         yield* Effect.promise(() => once(target, "listening"))
         const { port } = target.address() as Net.AddressInfo
-        const proxy = yield* listening("proxy", "0", `127.0.0.1:${port}`, "--text")
+        // the address is none of the flag's before it, though it could be its value
+        const proxy = yield* listening("proxy", "--text", "0", `127.0.0.1:${port}`)
         const wire = yield* upgraded(proxy.port)
         wire.send(text("through and back"))
         assert.deepStrictEqual(shown(yield* wire.next), [Opcode.text, "through and back"])
