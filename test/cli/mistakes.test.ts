@@ -228,7 +228,7 @@ describe("a mistake of the user", () => {
         ]
         assert.strictEqual(yield* untold(all), "")
       }),
-    120_000
+    240_000
   )
 })
 

@@ -142,7 +142,7 @@ describe.concurrent("echo", () => {
         assert.strictEqual(code, 1009)
         assert.strictEqual(stderr(), "")
       }),
-    30_000
+    90_000
   )
 
   it.live(
@@ -198,7 +198,7 @@ describe.concurrent("echo", () => {
   )
 })
 
-describe.concurrent("--context-takeover", () => {
+describe("--context-takeover", () => {
   const offer = { "Sec-WebSocket-Extensions": "permessage-deflate" }
 
   it.live(
