@@ -11,6 +11,7 @@ import * as WebSocketServer from "../server/WebSocketServer.ts"
 import * as Address from "./Address.ts"
 import type * as Message from "../protocol/Message.ts"
 import * as Admission from "./admission.ts"
+import * as Compression from "./compression.ts"
 import * as flags from "./flags.ts"
 import * as Forwarding from "./forwarding.ts"
 import * as HangUp from "./hangUp.ts"
@@ -32,6 +33,7 @@ export const echo = Command.make(
       1,
       0
     ),
+    contextTakeover: Compression.contextTakeover,
     ...flags.server,
     ...Tls.server,
     ...Forwarding.server,
@@ -57,7 +59,7 @@ export const echo = Command.make(
             ...forwarding,
             ...admission,
             subprotocols: "first",
-            compression: true,
+            compression: Compression.setting(rest.contextTakeover),
             maxMessageSize: 64 * MiB,
             maxFragments: 64 * MiB
           })

@@ -14,7 +14,10 @@ export const reads = (
 ): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function* () {
     const runFork = Effect.runForkWith(yield* Effect.context<never>())
-    const reader = () => void runFork(Effect.catch(again, ({ message }) => Effect.logError(message)))
+    const reader = () =>
+      void runFork(
+        Effect.catch(again, ({ message }) => Effect.logError(`SIGHUP: what was read before stays in use: ${message}`))
+      )
     yield* Effect.acquireRelease(
       Effect.sync(() => void readers.add(reader)),
       () => Effect.sync(() => void readers.delete(reader))

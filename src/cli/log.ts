@@ -8,8 +8,7 @@ import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import * as References from "effect/References"
-import * as Appending from "../node/internal/appending.ts"
-import { codeOf } from "../node/internal/codeOf.ts"
+import * as Lines from "../node/internal/lines.ts"
 import * as AccessLog from "../server/AccessLog.ts"
 import type { UsageError } from "./Address.ts"
 import { optional, usage } from "./typed.ts"
@@ -26,32 +25,18 @@ export interface LogFlags {
   readonly accessLog: Option.Option<string>
 }
 
-const append = (path: string, lines: string): Effect.Effect<void, UsageError> =>
-  Effect.try({
-    try: () => Appending.append(path, lines),
-    catch: (cause) => usage(`--log-file expects a file that can be written; ${path}: ${codeOf(cause)}`)
-  })
-
-/** Lines go to the file together, this often. To write at once and wait bounds what is held. */
-const window = "200 millis"
-
 /** The log file beside what is there already, if it was asked for. */
 export const layer = ({ logFile }: LogFlags): Layer.Layer<never, UsageError> =>
   Option.match(logFile, {
     onNone: () => Layer.empty,
     onSome: (path) => {
-      let isTold = false
-      // a full disk is no reason to end, nor to say so with each line
-      const lost = ({ message }: UsageError) =>
-        Effect.sync(() => {
-          if (!isTold) process.stderr.write(`effect-websocket: ${message}\n`)
-          isTold = true
-        })
-      const logger = Logger.batched(Logger.formatSimple, {
-        window,
-        flush: (lines) => Effect.catch(append(path, `${lines.join("\n")}\n`), lost)
+      const logger = Effect.gen(function* () {
+        const add = yield* Effect.mapError(Lines.make("log file", path), ({ code }) =>
+          usage(`--log-file expects a file that can be written; ${path}: ${code}`)
+        )
+        return Logger.map(Logger.formatSimple, add)
       })
-      return Layer.unwrap(Effect.as(append(path, ""), Logger.layer([logger], { mergeWithExisting: true })))
+      return Logger.layer([logger], { mergeWithExisting: true })
     }
   })
 

@@ -19,7 +19,7 @@ import * as Result from "effect/Result"
 import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { UsageError } from "./Address.ts"
-import { WorkersError } from "./workers/channel.ts"
+import { task, WorkersError } from "./workers/channel.ts"
 import { echo } from "./echo.ts"
 import { proxy } from "./proxy.ts"
 import { tunnel } from "./tunnel.ts"
@@ -55,7 +55,9 @@ const run = Effect.gen(function* () {
     )
   )
   const program = Command.runWith(command, { version: String(version) })(argv)
-  return yield* Effect.provideService(program, Websockify.Notes, notes)
+  const noted = Effect.provideService(program, Websockify.Notes, notes)
+  // of several that log the same a line says which it is
+  return yield* task === undefined ? noted : Effect.annotateLogs(noted, "worker", task.index + 1)
 })
 
 /** One line for a mistake in the arguments, in place of the whole help. */

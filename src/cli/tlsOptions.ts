@@ -189,7 +189,7 @@ export const serverOptions = Effect.fnUntraced(function* (
   const identities = yield* Identities.reloading({
     sources: flags.cert.map((store, i) => ({ type: CertStoreType.cstAuto, store, password, keyFile: keys[i] })),
     otherNames: flags.strictSni ? "refuse" : "choose"
-  }).pipe(Effect.mapError((error) => usage(error.message)))
+  }).pipe(Effect.mapError((error) => usage(`--cert: ${error.message}`)))
   yield* HangUp.reads(identities.reload)
   if (Option.isSome(flags.keyLog)) yield* checkKeyLog(flags.keyLog.value)
   return {

@@ -9,13 +9,24 @@ import { readFileSync, statSync } from "node:fs"
 import { codeOf } from "../node/internal/codeOf.ts"
 import { UsageError } from "./Address.ts"
 
+/** A value that is empty was to be something else, such as a variable that is not set: a path that is none would be the current folder. */
+const valued = (name: string, metavar: string, description: string) =>
+  Flag.String(name).pipe(
+    Flag.withMetavar(metavar),
+    Flag.withDescription(description),
+    Flag.filter(
+      (text) => text !== "",
+      () => `${metavar}, got an empty one`
+    )
+  )
+
 /** A flag with a value. */
 export const optional = (name: string, metavar: string, description: string) =>
-  Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.optional)
+  Flag.optional(valued(name, metavar, description))
 
 /** One that may be given several times. */
 export const repeated = (name: string, metavar: string, description: string) =>
-  Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.atLeast(0))
+  Flag.atLeast(valued(name, metavar, description), 0)
 
 /** One of these words. */
 export const choice = <const Choices extends ReadonlyArray<string>>(
@@ -24,9 +35,14 @@ export const choice = <const Choices extends ReadonlyArray<string>>(
   description: string
 ) => Flag.Literals(name, choices).pipe(Flag.withDescription(description), Flag.optional)
 
-/** A flag that is given or not. */
+/** A flag that is given or not. What comes behind it is none of its own: an address may be 0 or 1, too. */
 export const given = (name: string, description: string) =>
-  Flag.Boolean(name).pipe(Flag.withDescription(description), Flag.withDefault(false))
+  Flag.Boolean(name).pipe(
+    Flag.withOptionalValue("true"),
+    Flag.withMetavar("yes|no"),
+    Flag.withDescription(description),
+    Flag.withDefault(false)
+  )
 
 /** Whether a flag was given, of whichever of these kinds it is. */
 export const isGiven = (value: boolean | Option.Option<string> | ReadonlyArray<string>): boolean =>
@@ -66,6 +82,7 @@ export const readFile = (flag: string, path: string): Effect.Effect<string, Usag
 
 /** The environment variable that a flag names. */
 export const variable = (flag: string, name: string): Effect.Effect<string, UsageError> => {
-  const value = process.env[name]
+  // what every object has is no variable
+  const value = Object.hasOwn(process.env, name) ? process.env[name] : undefined
   return value === undefined ? Effect.fail(usage(`--${flag} names ${name}, which is not set`)) : Effect.succeed(value)
 }

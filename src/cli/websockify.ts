@@ -70,8 +70,17 @@ export interface Translated {
   readonly notes: ReadonlyArray<string>
 }
 
+/** What comes first, and is neither an option nor an address, was to be a command of ours: what it may be, that command line says. */
+const isCommand = (first: string | undefined): boolean =>
+  first !== undefined && !first.startsWith("-") && !isAddress(first)
+
 /** Whether the arguments are websockify's: no command of ours, and an option of its or an address. */
-const isWebsockify = ({ rest, typed }: Scanned, commands: ReadonlyArray<string>): boolean =>
+const isWebsockify = (
+  { rest, typed }: Scanned,
+  argv: ReadonlyArray<string>,
+  commands: ReadonlyArray<string>
+): boolean =>
+  !isCommand(argv[0]) &&
   !rest.some((token) => commands.includes(token)) &&
   (rest.some(isAddress) || [...typed.keys()].some((option) => option !== "verbose"))
 
@@ -84,7 +93,7 @@ export const translate = (
   commands: ReadonlyArray<string>
 ): Result.Result<Translated, string> => {
   const scanned = scan(argv)
-  if (!isWebsockify(scanned, commands)) return Result.succeed({ argv, notes: [] })
+  if (!isWebsockify(scanned, argv, commands)) return Result.succeed({ argv, notes: [] })
   const { incomplete, rest, typed, wraps } = scanned
   if (incomplete !== undefined) return Result.fail(`--${incomplete.option} expects a value (${incomplete.value})`)
   if (wraps) return Result.fail(`-- COMMAND: ${wrapping}`)

@@ -132,7 +132,6 @@ const asWorker = (worker: Worker, options: NodeWebSocketServer.Options): Serving
   options: { ...options, accepted: worker.accepted, maxConnections: worker.task.maxConnections },
   run: (self) =>
     Effect.raceFirst(self, worker.end).pipe(
-      Effect.provideService(Announce, (notes, line) => worker.say({ kind: "ready", notes, line })),
-      Effect.annotateLogs("worker", worker.task.index + 1)
+      Effect.provideService(Announce, (notes, line) => worker.say({ kind: "ready", notes, line }))
     )
 })

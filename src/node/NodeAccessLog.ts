@@ -10,8 +10,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { AccessLog } from "../server/AccessLog.ts"
 import { FromJson } from "../server/AccessLogEntry.ts"
-import { append } from "./internal/appending.ts"
-import { codeOf } from "./internal/codeOf.ts"
+import * as Lines from "./internal/lines.ts"
 
 /**
  * Where the log is written.
@@ -43,11 +42,6 @@ export class AccessLogError extends Data.TaggedError("AccessLogError")<{
   }
 }
 
-/** Lines go to the file together, this often, */
-const gathered = 200
-/** and at once when so many wait. */
-const maxWaiting = 1000
-
 const encode = Schema.encodeSync(FromJson)
 
 /**
@@ -60,41 +54,8 @@ const encode = Schema.encodeSync(FromJson)
 export const make = Effect.fnUntraced(function* ({
   file
 }: Options): Effect.fn.Return<AccessLog["Service"], AccessLogError, Scope.Scope> {
-  const runFork = Effect.runForkWith(yield* Effect.context<never>())
-  yield* Effect.try({
-    try: () => append(file, ""),
-    catch: (cause) => new AccessLogError({ file, code: codeOf(cause) })
-  })
-  let lines: Array<string> = []
-  let lost = 0
-  let timer: NodeJS.Timeout | undefined = undefined
-
-  const flush = (): void => {
-    clearTimeout(timer)
-    timer = undefined
-    if (lines.length === 0) return
-    const written = lines
-    lines = []
-    try {
-      append(file, written.join(""))
-    } catch (cause) {
-      if (lost === 0) runFork(Effect.logError(new AccessLogError({ file, code: codeOf(cause) }).message))
-      lost += written.length
-      return
-    }
-    if (lost > 0) runFork(Effect.logWarning(`The access log ${file} is written again; ${lost} entries are lost`))
-    lost = 0
-  }
-
-  yield* Effect.addFinalizer(() => Effect.sync(flush))
-  return {
-    write: (entry) =>
-      Effect.sync(() => {
-        lines.push(`${encode(entry)}\n`)
-        if (lines.length >= maxWaiting) flush()
-        else timer ??= setTimeout(flush, gathered)
-      })
-  }
+  const add = yield* Effect.mapError(Lines.make("access log", file), ({ code }) => new AccessLogError({ file, code }))
+  return { write: (entry) => Effect.sync(() => add(encode(entry))) }
 })
 
 /**

@@ -28,8 +28,17 @@ export interface Options {
   readonly interval?: Duration.Input | undefined
 }
 
-/** A line break at the end is the editor's; one within would be a mistake. */
-const secretOf = (text: string) => JwtKeys.secret(Redacted.make(text.replace(/\r?\n$/, "")))
+/**
+ * A line break at the end is the editor's. One within is a mistake, and a dangerous one if the file has a public key in PEM: whoever
+ * knows that could sign tokens (RFC 8725 section 2.1).
+ */
+const secretOf = Effect.fnUntraced(function* (text: string) {
+  const secret = text.replace(/\r?\n$/, "")
+  if (/[\r\n]/.test(secret)) {
+    return yield* new JwtKeys.JwtKeysError({ message: "a secret is one line of text; keys in PEM are none" })
+  }
+  return yield* JwtKeys.secret(Redacted.make(secret))
+})
 
 /**
  * At first the file has to be good. A later version that is not is logged, and the previous keys stay.

@@ -44,7 +44,7 @@ export interface Policy {
    * Whether messages may refer to earlier ones. It compresses small, similar messages far better, and costs each connection
    * the last bytes of what was compressed in each direction: as many as there were, at most 2^bits (32 KiB at 15 bits, 512
    * bytes at 9). Without it compression costs a connection no memory at all. Default: `false`. A server then tells its clients to do without
-   * it, which two do not heed when they compress, Tornado's and Mojolicious'; with `true` Tornado's is understood. A client asks its server to
+   * it, which two do not heed when they compress, Tornado's and Mojolicious'; with `true` they are understood. A client asks its server to
    * do without it, and takes the context of one that goes on with it, unless `false` is said and not the default.
    */
   readonly contextTakeover?: boolean | undefined

@@ -15,12 +15,13 @@
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import { readFileSync, statSync } from "node:fs"
+import { statSync } from "node:fs"
 import { type Certificate, fromEncoded } from "./Certificate.ts"
 import * as Format from "./internal/format.ts"
 import * as Identities from "./internal/identities.ts"
 import * as Pem from "./internal/pem.ts"
 import { from, type Kind, type Malformed, malformed, unsupported } from "./internal/malformed.ts"
+import { maxSize, readRegularFile, whyNot } from "./internal/regularFile.ts"
 
 /**
  * The types of store, by their documented names. 20 does not occur.
@@ -225,9 +226,6 @@ export class CertificateStoreError extends Data.TaggedError("CertificateStoreErr
 
 const failed = (reason: CertificateStoreErrorReason) => new CertificateStoreError({ reason })
 
-/** The largest store in bytes. */
-const maxSize = 16 * 1024 * 1024
-
 /** Whether a text may be the path of a file: contents of stores are longer, or of several lines. */
 const mayBePath = (text: string): boolean => text !== "" && text.length <= 4096 && !/[\r\n\0]/.test(text)
 
@@ -242,15 +240,9 @@ const fileExists = (path: string): boolean => {
 
 const readFile = (path: string): Effect.Effect<Uint8Array, CertificateStoreError> =>
   Effect.try({
-    try: () => {
-      const stat = statSync(path)
-      if (!stat.isFile()) throw malformed("it is no file")
-      if (stat.size > maxSize) throw malformed(`it has ${stat.size} bytes; at most ${maxSize} are taken`)
-      return readFileSync(path)
-    },
+    try: () => readRegularFile(path),
     catch: (cause) => {
-      const why = cause instanceof Error ? ("code" in cause ? String(cause.code) : cause.message) : String(cause)
-      const message = `cannot open the certificate store ${JSON.stringify(path)}: ${why}`
+      const message = `cannot open the certificate store ${JSON.stringify(path)}: ${whyNot(cause)}`
       return failed(new CannotOpenStore({ kind: "FileUnreadable", message, cause }))
     }
   })

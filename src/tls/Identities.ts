@@ -16,6 +16,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
+import { statSync } from "node:fs"
 import * as tls from "node:tls"
 import { duration } from "../protocol/internal/option.ts"
 import type { Certificate } from "./Certificate.ts"
@@ -23,6 +24,7 @@ import * as CertificateStore from "./CertificateStore.ts"
 import type { ClientHello } from "./ClientHello.ts"
 import * as Choosing from "./internal/choosing.ts"
 import { type Followed, follow } from "./internal/follow.ts"
+import { whyNot } from "./internal/regularFile.ts"
 import { sameKey } from "./internal/sameKey.ts"
 import * as TlsSettings from "./TlsSettings.ts"
 
@@ -204,8 +206,21 @@ export interface ReloadingOptions extends SeveralOptions {
 const filesOf = (source: Source): ReadonlyArray<string> =>
   [CertificateStore.fileOf(source), source.keyFile].filter((path) => path !== undefined)
 
+/** What was the path of a file is not taken for a content when the file is gone. */
+const isThere = (path: string) =>
+  Effect.try({
+    try: () => statSync(path),
+    catch: (cause) => {
+      const message = `the certificate and its key cannot be read: ${JSON.stringify(path)}: ${whyNot(cause)}`
+      return new CertificateStore.CertificateStoreError({
+        reason: new CertificateStore.CannotOpenStore({ kind: "FileUnreadable", message, cause })
+      })
+    }
+  })
+
 /** A certificate that TLS takes. */
-const load = Effect.fnUntraced(function* (source: Source) {
+const load = Effect.fnUntraced(function* (source: Source, paths: ReadonlyArray<string>) {
+  yield* Effect.forEach(paths, isThere, { discard: true })
   const certificate = yield* Effect.fromResult(
     Result.flatMap(
       CertificateStore.select(yield* CertificateStore.open(source), source.subject ?? "*"),
@@ -258,14 +273,14 @@ export const reloading = Effect.fnUntraced(function* (
     Effect.fnUntraced(function* (source): Effect.fn.Return<Watched, CertificateStore.CertificateStoreError> {
       const paths = filesOf(source)
       const followed = follow(paths)
-      return { source, paths, followed, certificate: yield* followed.first(load(source)) }
+      return { source, paths, followed, certificate: yield* followed.first(load(source, paths)) }
     })
   )
   const list = () => new Directory(watched.map(({ certificate, source: { names } }) => ({ certificate, names })))
   let directory = list()
 
   const replace = Effect.fnUntraced(function* (entry: Watched) {
-    const certificate = yield* load(entry.source)
+    const certificate = yield* load(entry.source, entry.paths)
     if (isSame(entry.certificate, certificate)) return
     entry.certificate = certificate
     directory = list()

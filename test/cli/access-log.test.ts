@@ -1,10 +1,10 @@
 /**
- * `--access-log`, and what `--log-level debug` tells of connections.
+ * `--access-log`, `--log-file`, and what `--log-level debug` tells of connections.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { once } from "node:events"
-import { readFileSync } from "node:fs"
+import { mkdirSync, readFileSync, rmdirSync, rmSync } from "node:fs"
 import { type AddressInfo, createServer } from "node:net"
 import { type ClientOptions, WebSocket } from "ws"
 import * as AccessLogEntry from "../../src/server/AccessLogEntry.ts"
@@ -12,13 +12,14 @@ import { folder } from "../node/folder.ts"
 import * as RawTarget from "../proxy/rawTarget.ts"
 import { start } from "./command.ts"
 import { untold } from "./mistake.ts"
+import { until } from "./processes.ts"
 
 const serving = Effect.fnUntraced(function* (...args: ReadonlyArray<string>) {
   const command = yield* start(["proxy", "0", ...args])
   const line = yield* command.line(1)
   const [, port] = /:(\d+)$/.exec(line) ?? assert.fail(line)
   const end = Effect.andThen(command.kill("SIGTERM"), command.ended)
-  return { end, url: `ws://127.0.0.1:${port}` }
+  return { end, stderr: command.stderr, url: `ws://127.0.0.1:${port}` }
 })
 
 /** The port of a target that ends with its client. */
@@ -128,6 +129,30 @@ describe("--access-log", { timeout: 120_000 }, () => {
         ] as const
       assert.strictEqual(yield* untold([wrong(at("none", "log"), "ENOENT"), wrong(at(), "EISDIR")]), "")
     })
+  )
+})
+
+describe("--log-file", { timeout: 120_000 }, () => {
+  it.live("that cannot be written for a while is told of, and again when it is over", () =>
+    Effect.gen(function* () {
+      const at = yield* folder
+      const port = yield* target
+      const {
+        end,
+        stderr: told,
+        url
+      } = yield* serving(`127.0.0.1:${port}`, "--log-level", "debug", "--log-file", at("log"))
+      rmSync(at("log"))
+      mkdirSync(at("log"))
+      yield* visit(url)
+      yield* until("it is told", () => told().includes("cannot write"))
+      rmdirSync(at("log"))
+      yield* visit(url)
+      const { stderr } = yield* end
+      assert.match(stderr, /ERROR.*cannot write the log file .*EISDIR/)
+      assert.match(stderr, /WARN.*The log file .* is written again; [12] entries are lost\n/)
+      assert.match(readFileSync(at("log"), "utf8"), /^timestamp=\S+ level=DEBUG .*Opened.*\n.*Closed.*\n$/m)
+    }).pipe(Effect.scoped)
   )
 })
 

@@ -357,6 +357,8 @@ describe("a mistake about admission", () => {
         [{ jwtKey: given(path("secret")) }, ["--jwt-key", "PEM"]],
         [{ jwtKey: given(path("rsa2048.key")) }, ["--jwt-key", "private"]],
         [{ jwtSecret: given(path("short")) }, ["--jwt-secret", "32 bytes"]],
+        // whoever has the public key could sign with it
+        [{ jwtSecret: given(path("rsa.pub")) }, ["--jwt-secret", "one line", "PEM"]],
         [{ jwtJwks: given("http://id.example/keys") }, ["--jwt-jwks", "https"]],
         [{ jwtKey: given(path("rsa.pub")), jwtSecret: given(path("secret")) }, ["name one of them"]],
         [{ jwtIssuer: ["x"] }, ["--jwt-issuer", "--jwt-key"]],

@@ -87,6 +87,26 @@ const mistakes: ReadonlyArray<Mistake> = [
   [["echo", "0", "--idle-timeout"], ["--idle-timeout"]],
   [["frobnicate"], ["frobnicate"]],
   [
+    ["prox", "6080", "localhost:5900"],
+    ['"prox"', "proxy"]
+  ],
+  [
+    ["proxy", "0", "a:1", "--web", ""],
+    ["--web", "DIR", "empty"]
+  ],
+  [
+    ["0.0.0.0:0", "a:1", "--record="],
+    ["--record", "FILE", "empty"]
+  ],
+  [
+    ["echo", "0", "--deny-client", ""],
+    ["--deny-client", "LIST", "empty"]
+  ],
+  [
+    ["tunnel", "0", "ws://a", "--user-env", "constructor"],
+    ["--user-env", "constructor", "not set"]
+  ],
+  [
     ["echo", "0", "--idle-timeout", "soon"],
     ["--idle-timeout", "soon", "30s"]
   ],
@@ -118,6 +138,10 @@ const mistakes: ReadonlyArray<Mistake> = [
   [
     ["proxy", "0", "a:1", "--compress-limit", "10MiB"],
     ["--compress-limit", "--compress"]
+  ],
+  [
+    ["tunnel", "0", "ws://a", "--context-takeover"],
+    ["--context-takeover", "--compress"]
   ],
   [
     ["tunnel", "0", "ws://a", "--compress", "--compress-limit", "2GiB"],
@@ -204,7 +228,7 @@ describe("a mistake of the user", () => {
         ]
         assert.strictEqual(yield* untold(all), "")
       }),
-    120_000
+    240_000
   )
 })
 

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { once } from "node:events"
 import * as Net from "node:net"
+import * as zlib from "node:zlib"
 import WS from "ws"
 import * as Opcode from "../../src/protocol/Opcode.ts"
 import { bytesOf, close, shown, text } from "../connection/connected.ts"
@@ -141,7 +142,7 @@ describe.concurrent("echo", () => {
         assert.strictEqual(code, 1009)
         assert.strictEqual(stderr(), "")
       }),
-    30_000
+    90_000
   )
 
   it.live(
@@ -197,6 +198,70 @@ describe.concurrent("echo", () => {
   )
 })
 
+describe("--context-takeover", () => {
+  const offer = { "Sec-WebSocket-Extensions": "permessage-deflate" }
+
+  it.live(
+    "takes a message that refers to an earlier one; without it each is to be compressed by itself",
+    () =>
+      Effect.gen(function* () {
+        const compressor = zlib.createDeflateRaw()
+        yield* Effect.addFinalizer(() => Effect.sync(() => compressor.close()))
+        /** In the same window as all before, whatever was answered. */
+        const compressed = (message: string) =>
+          Effect.promise(async () => {
+            compressor.write(message)
+            await new Promise<void>((resolve) => compressor.flush(zlib.constants.Z_SYNC_FLUSH, resolve))
+            // RFC 7692 section 7.2.1
+            return (compressor.read() as Buffer).subarray(0, -4)
+          })
+        const message = Array.from({ length: 500 }, (_, i) => i).join()
+        const [first, second] = [yield* compressed(message), yield* compressed(message)]
+        assert.isBelow(second.length, 50)
+
+        const sent = (wire: Effect.Success<ReturnType<typeof upgraded>>) => {
+          for (const payload of [first, second]) wire.send({ opcode: Opcode.text, rsv1: true, payload })
+        }
+        const each = yield* upgraded((yield* listening("echo", "0")).port, offer)
+        assert.match(
+          each.headers["sec-websocket-extensions"]!,
+          /server_no_context_takeover; client_no_context_takeover/
+        )
+        sent(each)
+        yield* each.next
+        assert.deepStrictEqual(shown(yield* each.next).slice(0, 2), [Opcode.close, 1007])
+
+        const target = Net.createServer((socket) => void socket.on("error", () => {}).pipe(socket)).listen(
+          0,
+          "127.0.0.1"
+        )
+        yield* Effect.addFinalizer(() => Effect.sync(() => void target.close()))
+        yield* Effect.promise(() => once(target, "listening"))
+        const { port } = target.address() as Net.AddressInfo
+        for (const command of [
+          ["echo", "0"],
+          ["proxy", "0", `127.0.0.1:${port}`, "--compress"]
+        ]) {
+          const wire = yield* upgraded((yield* listening(...command, "--context-takeover")).port, offer)
+          assert.strictEqual(wire.headers["sec-websocket-extensions"], "permessage-deflate")
+          const inflater = zlib.createInflateRaw()
+          yield* Effect.addFinalizer(() => Effect.sync(() => inflater.close()))
+          let text = ""
+          inflater.on("data", (data: Buffer) => (text += data.toString()))
+          sent(wire)
+          while (text !== message + message) {
+            const { fin, payload, rsv1 } = yield* wire.next
+            if (rsv1) inflater.write(payload)
+            if (rsv1 && fin) inflater.write(Buffer.from([0, 0, 0xff, 0xff]))
+            if (!rsv1) text += Buffer.from(payload).toString()
+            yield* Effect.promise(() => new Promise<void>((resolve) => inflater.flush(resolve)))
+          }
+        }
+      }),
+    60_000
+  )
+})
+
 describe.concurrent("proxy", () => {
   it.live(
     "is ready before its target is there; then it carries bytes, and is an honest 502 when it is gone",
@@ -206,7 +271,8 @@ describe.concurrent("proxy", () => {
         yield* Effect.addFinalizer(() => Effect.sync(() => void target.close()))
         yield* Effect.promise(() => once(target, "listening"))
         const { port } = target.address() as Net.AddressInfo
-        const proxy = yield* listening("proxy", "0", `127.0.0.1:${port}`, "--text")
+        // the address is none of the flag's before it, though it could be its value
+        const proxy = yield* listening("proxy", "--text", "0", `127.0.0.1:${port}`)
         const wire = yield* upgraded(proxy.port)
         wire.send(text("through and back"))
         assert.deepStrictEqual(shown(yield* wire.next), [Opcode.text, "through and back"])

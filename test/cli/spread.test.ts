@@ -60,6 +60,21 @@ describe("Spread", () => {
     assert.strictEqual(spread.size, 1)
   })
 
+  it("gives nobody more than so many beyond its share, whoever does not come to take them, and cuts them off", () => {
+    const { cut, give, spread, taker } = setting(2)
+    const [one, two] = [taker(1), taker(2)]
+    spread.join(one)
+    spread.join(two)
+    give("a", "b", "c", "d", "e", "f", "g", "h", "i")
+    assert.strictEqual(one.taken.length, 3)
+    assert.strictEqual(two.taken.length, 4)
+    assert.deepStrictEqual(cut, ["h", "i"])
+    spread.left(one, 1)
+    give("j")
+    assert.strictEqual(one.taken.at(-1), "j")
+    assert.deepStrictEqual(cut, ["h", "i"])
+  })
+
   it("keeps connections while there is nobody, no more than it may, and cuts them off in the end", () => {
     const { cut, give, spread, taker } = setting(2)
     give("a", "b", "c")

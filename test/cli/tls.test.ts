@@ -3,7 +3,8 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { copyFileSync } from "node:fs"
+import { execFileSync } from "node:child_process"
+import { copyFileSync, rmSync } from "node:fs"
 import { once } from "node:events"
 import * as tls from "node:tls"
 import { WebSocket, type ClientOptions } from "ws"
@@ -11,6 +12,7 @@ import * as RawClient from "../proxy/rawClient.ts"
 import { certificate, chain, path, read, text, write } from "../tls/openssl.ts"
 import { identity, listen } from "../tls/tlsTarget.ts"
 import { start } from "./command.ts"
+import { until } from "./processes.ts"
 
 chain()
 certificate("client", { issuer: "root" })
@@ -112,6 +114,30 @@ describe("--cert", () => {
       yield* command.kill("SIGTERM")
       assert.strictEqual((yield* command.ended).code, 0)
     }).pipe(Effect.scoped)
+  )
+
+  it.live(
+    "a key that became a pipe, and a certificate that is gone, are told at SIGHUP, and nobody waits for them",
+    () =>
+      Effect.gen(function* () {
+        for (const [changed, code] of [
+          ["changing.key", "it is no file"],
+          ["changing.crt", "ENOENT"]
+        ] as const) {
+          copyFileSync(path("other.crt"), path("changing.crt"))
+          copyFileSync(path("other.key"), path("changing.key"))
+          const { command, port } = yield* serving("--cert", path("changing.crt"), "--key", path("changing.key"))
+          rmSync(path(changed))
+          if (changed === "changing.key") execFileSync("mkfifo", [path(changed)])
+          yield* command.kill("SIGHUP")
+          yield* until("it is told", () => command.stderr().includes(`/${changed}": ${code}`))
+          assert.match((yield* subject(port))!, /CN=other/)
+          yield* command.kill("SIGTERM")
+          assert.strictEqual((yield* command.ended).code, 0)
+          rmSync(path(changed), { force: true })
+        }
+      }).pipe(Effect.scoped),
+    90_000
   )
 })
 

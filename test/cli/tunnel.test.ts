@@ -77,12 +77,28 @@ describe("tunnel", { timeout: 60_000 }, () => {
       ]) {
         assert.include(lines, line)
       }
-      assert.isTrue(lines.some((line) => line.startsWith("sec-websocket-extensions: permessage-deflate")))
+      assert.include(
+        lines.find((line) => line.startsWith("sec-websocket-extensions: permessage-deflate")),
+        "server_no_context_takeover"
+      )
       connection.socket.end("HTTP/1.1 301 Moved\r\nLocation: wss://ann:s3cret@b/p?token=1\r\n\r\n")
       yield* tcp.until("reset")
       yield* eventually("the log", () => stderr().includes('answered 301 instead of 101, and names "wss://b/p"'))
       assert.notInclude(stderr(), "s3cret")
       assert.notInclude(stderr(), "token=1")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("offers compression with the context of earlier messages, if --context-takeover says so", () =>
+    Effect.gen(function* () {
+      const listener = yield* RawTarget.listen()
+      const url = `ws://127.0.0.1:${listener.port}`
+      const { port } = yield* tunnelling([url, "--compress", "--context-takeover"])
+      yield* program({ host: "127.0.0.1", port })
+      assert.match(
+        yield* head(yield* listener.accept),
+        /\r\nSec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n/i
+      )
     }).pipe(Effect.scoped)
   )
 

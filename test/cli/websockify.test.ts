@@ -25,7 +25,10 @@ describe("arguments that are ours", () => {
     "--version",
     "-v",
     "frobnicate",
-    "--frobnicate"
+    "--frobnicate",
+    // who mistypes a command is to hear of it, and not of addresses
+    "prox 6080 localhost:5900",
+    "tunel 6379 ws://a:80 --web x"
   ]) {
     it(`stay as they are: ${line}`, () => {
       assert.strictEqual(argv(line), line)

@@ -195,6 +195,20 @@ describe("--workers", { timeout: 120_000 }, () => {
     })
   )
 
+  it.live("say which of them it is in every line of the log, also in one from before they serve", () =>
+    Effect.gen(function* () {
+      write("tokens", "anns-token-1234567890 ann\n")
+      const running = yield* start(["echo", "0.0.0.0:0", "--workers", "2", "--bearer-file", path("tokens")])
+      yield* running.line(1)
+      yield* running.kill("SIGTERM")
+      const lines = (yield* running.ended).stderr.trimEnd().split("\n")
+      assert.deepStrictEqual(
+        lines.map((line) => /Passwords .* \{ worker: (\d) \}$/.exec(line)?.[1]),
+        ["1", "2"]
+      )
+    })
+  )
+
   it.live("serve the proxy: targets, files and TLS are each worker's", () =>
     Effect.gen(function* () {
       certificate("worker", { extensions: ["subjectAltName=DNS:localhost"] })

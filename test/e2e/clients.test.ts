@@ -145,6 +145,16 @@ describe("all of them", () => {
   })
 })
 
+describe("Mojolicious", () => {
+  beforeEach(needsClient("Mojolicious"))
+
+  it("compresses with the context of earlier messages, which --context-takeover lets it", async () => {
+    await using echo = await command("echo", "127.0.0.1:0", "--context-takeover")
+    const args = ["echo", `ws://127.0.0.1:${echo.port}`, "", "permessage-deflate"]
+    assert.deepStrictEqual(await lines(clients["Mojolicious"]!, ...args), ["chat", "3000"])
+  })
+})
+
 describe("wsproto", () => {
   beforeEach(needsClient("wsproto"))
 

@@ -3,7 +3,18 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { DateTime, Effect, Exit, Schema, Scope } from "effect"
-import { mkdirSync, readFileSync, renameSync, rmdirSync, statSync } from "node:fs"
+import { execFileSync } from "node:child_process"
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmdirSync,
+  statSync
+} from "node:fs"
 import * as NodeAccessLog from "../../src/node/NodeAccessLog.ts"
 import * as AccessLogEntry from "../../src/server/AccessLogEntry.ts"
 import { collectingLogs, eventually } from "../server/serving.ts"
@@ -119,6 +130,42 @@ describe("the file", () => {
         assert.match(logs[0]!.text, /cannot write the access log .*: EISDIR/)
         assert.match(logs[1]!.text, /is written again; 2000 entries are lost/)
         assert.strictEqual(linesOf(file).length, 1000)
+      })
+    )
+  )
+
+  it.live("that takes a part of the lines, as a full disk does, has no other line behind a torn one", () =>
+    collectingLogs((logs) =>
+      Effect.gen(function* () {
+        const file = (yield* folder)("pipe")
+        // it takes 64 KiB, and then nothing until somebody reads
+        execFileSync("mkfifo", [file])
+        const reader = yield* Effect.acquireRelease(
+          Effect.sync(() => openSync(file, constants.O_RDONLY | constants.O_NONBLOCK)),
+          (reader) => Effect.sync(() => closeSync(reader))
+        )
+        let text = ""
+        const read = () => {
+          const bytes = Buffer.alloc(1024 * 1024)
+          text += bytes.toString("latin1", 0, readSync(reader, bytes))
+        }
+        const log = yield* NodeAccessLog.make({ file })
+        for (let i = 0; i < 1000; i++) yield* log.write(entry("/a"))
+        read()
+        for (let i = 0; i < 100; i++) yield* log.write(entry("/b"))
+        yield* eventually(
+          "it is told",
+          Effect.sync(() => logs.length === 2)
+        )
+        read()
+        const whole = text.split("\n").filter((line) => line.startsWith("{") && line.endsWith("}"))
+        const paths = whole.map((line) => (JSON.parse(line) as { readonly path: string }).path)
+        const isB = (path: string) => path === "/b"
+        assert.strictEqual(paths.filter(isB).length, 100)
+        const lost = 1100 - paths.length
+        assert.isAbove(lost, 0)
+        assert.match(logs[0]!.text, /EAGAIN/)
+        assert.match(logs[1]!.text, new RegExp(`is written again; ${lost} entries are lost`))
       })
     )
   )

@@ -2,7 +2,8 @@
  * Which worker gets a connection: the one with the most room, that is with the fewest connections where all may have as many.
  * Turns would do for short ones; connections that stay for days would leave a worker that was restarted idle for days.
  *
- * While no worker takes any, connections wait: as many as the system's own queue would hold, later ones are cut off.
+ * While no worker takes any, connections wait: as many as the system's own queue would hold, later ones are cut off. A worker that
+ * does not come to take them, since it hangs or is too busy, has as many more than its share before it gets no more.
  */
 
 /** A connection that can be cut off. */
@@ -24,7 +25,7 @@ export class Spread<C extends Connection> {
   private readonly maxWaiting: number
   private isOver = false
 
-  /** `maxWaiting` is the most connections that wait for somebody to take them. Default: 511. */
+  /** `maxWaiting` is the most connections that wait for somebody to take them, and the most that a taker has beyond its share. Default: 511. */
   constructor(maxWaiting = 511) {
     this.maxWaiting = maxWaiting
   }
@@ -32,7 +33,10 @@ export class Spread<C extends Connection> {
   give(connection: C): void {
     const taker = this.roomiest()
     if (taker !== undefined) {
-      this.takers.set(taker, this.takers.get(taker)! + 1)
+      const count = this.takers.get(taker)!
+      // then nobody has any room
+      if (count - taker.share >= this.maxWaiting) return connection.destroy()
+      this.takers.set(taker, count + 1)
       return taker.take(connection)
     }
     if (this.isOver || this.waiting.length >= this.maxWaiting) return connection.destroy()

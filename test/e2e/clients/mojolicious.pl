@@ -4,7 +4,7 @@ use Mojo::UserAgent;
 use Mojo::Util qw(encode);
 
 $| = 1;
-my ($mode, $url, $ca) = @ARGV;
+my ($mode, $url, $ca, $extensions) = @ARGV;
 my @left = (
   {text   => 'hello'},
   {text   => encode('UTF-8', "\x{3ba}\x{1f600}" x 1000)},
@@ -17,8 +17,11 @@ my @left = (
 
 my $agent = Mojo::UserAgent->new(ca => $ca);
 
-# uncompressed: it compresses with the window of the messages before, whatever it is told
-$agent->websocket($url => {} => ['chat', 'other'] => sub ($agent, $tx) {
+# it compresses with the window of the messages before, whatever it is told
+my $headers = $extensions ? {'Sec-WebSocket-Extensions' => $extensions} : {};
+# an empty message it compresses to no byte, where RFC 7692 section 7.2.3.6 has one
+@left = grep { length($_->{text} // $_->{binary}) } @left if $extensions;
+$agent->websocket($url => $headers => ['chat', 'other'] => sub ($agent, $tx) {
   if (!$tx->is_websocket) {
     say 'refused ', $tx->res->code // $tx->error->{message};
     return Mojo::IOLoop->stop;

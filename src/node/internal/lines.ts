@@ -1,0 +1,84 @@
+/**
+ * Lines that are added to a file, which any number of processes may share: a log. They are written together, and the last ones when
+ * the scope ends. While the file cannot be written, lines are lost: the log says when that begins, and how many there were when it is
+ * over.
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { closeSync, writeSync } from "node:fs"
+import { openToAppend } from "./appending.ts"
+import { codeOf } from "./codeOf.ts"
+
+/** Lines go to the file together, this often, */
+const gathered = 200
+/** and at once when so many wait. */
+const maxWaiting = 1000
+
+const newline = 10
+
+/** How many lines end in these bytes. */
+const endsIn = (bytes: Uint8Array): number => bytes.reduce((count, byte) => (byte === newline ? count + 1 : count), 0)
+
+/**
+ * Takes a line, without its end. Fails with what the system says if the file cannot be written; `name` is what errors call it.
+ */
+export const make = Effect.fnUntraced(function* (
+  name: string,
+  file: string
+): Effect.fn.Return<(line: string) => void, { readonly code: string }, Scope.Scope> {
+  const runFork = Effect.runForkWith(yield* Effect.context<never>())
+  yield* Effect.try({ try: () => closeSync(openToAppend(file)), catch: (cause) => ({ code: codeOf(cause) }) })
+  let waiting: Array<string> = []
+  let isFailing = false
+  let lost = 0
+  /** The file ends in a piece of a line that is lost. */
+  let isTorn = false
+  let timer: NodeJS.Timeout | undefined = undefined
+
+  const failed = (cause: unknown): void => {
+    if (!isFailing) runFork(Effect.logError(`cannot write the ${name} ${file}: ${codeOf(cause)}`))
+    isFailing = true
+  }
+  const succeeded = (): void => {
+    if (isFailing) runFork(Effect.logWarning(`The ${name} ${file} is written again; ${lost} entries are lost`))
+    isFailing = false
+    lost = 0
+  }
+
+  /** Opens the file anew, so that it can be rotated at any time. */
+  const write = (lines: string): void => {
+    const bytes = Buffer.from(isTorn ? `\n${lines}` : lines)
+    const start = isTorn ? 1 : 0
+    let done = 0
+    try {
+      const fd = openToAppend(file)
+      try {
+        // a disk that gets full, or a pipe, takes a part
+        while (done < bytes.length) done += writeSync(fd, bytes, done)
+      } finally {
+        closeSync(fd)
+      }
+      succeeded()
+    } catch (cause) {
+      failed(cause)
+      lost += endsIn(bytes.subarray(Math.max(done, start)))
+    }
+    if (done > 0) isTorn = bytes[done - 1] !== newline
+  }
+
+  const flush = (): void => {
+    clearTimeout(timer)
+    timer = undefined
+    if (waiting.length === 0) return
+    const lines = waiting.join("")
+    waiting = []
+    write(lines)
+  }
+
+  yield* Effect.addFinalizer(() => Effect.sync(flush))
+  return (line) => {
+    waiting.push(`${line}\n`)
+    if (waiting.length >= maxWaiting) flush()
+    else timer ??= setTimeout(flush, gathered)
+  }
+})
