@@ -35,7 +35,7 @@ export interface Options extends Omit<NodeDialer.Options, "proxyProtocol" | "tls
  */
 export const make = ({ handshakeTimeout, tls, ...options }: Options = {}): UpgradeDialer["Service"] => {
   const patience = duration("handshakeTimeout", handshakeTimeout, "10 seconds", "above 0")
-  const plain = NodeDialer.sockets(options, false)
+  const plain = NodeDialer.sockets(options, true)
   // a server with several protocols on its port is told which one is spoken
   const secure = NodeDialer.sockets({ ...options, tls: { alpnProtocols: ["http/1.1"], ...tls } }, false)
   return {

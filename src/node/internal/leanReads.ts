@@ -105,6 +105,15 @@ export const attach = (socket: Lean, to: Receiver): Array<Uint8Array> | undefine
   return before
 }
 
+/** Whether a socket is read this way, and nobody takes it yet. */
+export const isFree = (socket: Lean): boolean => socket[early] !== undefined
+
+/** Takes the socket from its receiver, for another that is attached at once. */
+export const release = (socket: Lean): void => {
+  socket[receiver] = undefined
+  socket[early] = []
+}
+
 /** Throws away whatever is still read. */
 export const detach = (socket: Lean): void => {
   if (socket[receiver] !== undefined) socket[receiver] = nobody

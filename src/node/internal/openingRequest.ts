@@ -11,6 +11,8 @@ import * as NodeSocket from "../NodeSocket.ts"
 import { quiet } from "./connecting.ts"
 import { Timer } from "./timers.ts"
 import { alertOf } from "./handshakeFault.ts"
+import * as LeanReads from "./leanReads.ts"
+import { LeanStream } from "./leanStream.ts"
 
 /** The most that the head of the answer may be. */
 const maxHead = 16 * 1024
@@ -58,13 +60,14 @@ export const ask = (
       stop()
       resume(Effect.fail(why))
     }
+    const lean = LeanReads.isFree(socket) ? new LeanStream(socket) : undefined
     const request = Http.request({
       method: "GET",
       path,
       // a list is not changed by who writes it
       headers: headers as Http.OutgoingHttpHeaders,
       // no agent, and nothing that is not in the headers
-      createConnection: () => quiet(socket),
+      createConnection: () => lean ?? quiet(socket),
       setDefaultHeaders: false,
       joinDuplicateHeaders: true,
       maxHeaderSize: maxHead
@@ -89,7 +92,7 @@ export const ask = (
       stop()
       // RFC 6455 section 4.1 asks for HTTP/1.1 or later, and later ones open otherwise
       if (response.httpVersion !== "1.1") return fail(unreadable(`answered 101 in HTTP/${response.httpVersion}`))
-      const stream = NodeSocket.fromDuplex(socket, head)
+      const stream = NodeSocket.fromDuplex(socket, lean === undefined ? head : lean.giveBack(head))
       resume(Effect.succeed({ status: 101, headers: headersOf(response), socket: stream }))
     })
     request.once("response", (response) => {

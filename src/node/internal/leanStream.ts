@@ -1,0 +1,69 @@
+/**
+ * A socket with lean reads, as a stream for `node:http` while it reads the head of an answer there: it would not see them otherwise.
+ * It is given back from the byte behind that head on, with nothing in between that could be lost.
+ */
+import { Buffer } from "node:buffer"
+import type * as Net from "node:net"
+import { Duplex } from "node:stream"
+import { attend, type Attendant } from "./attended.ts"
+import * as LeanReads from "./leanReads.ts"
+
+export class LeanStream extends Duplex implements LeanReads.Receiver, Attendant {
+  private readonly socket: Net.Socket
+  private isOver = false
+
+  /** The socket is one with lean reads, of which nothing was taken yet. */
+  constructor(socket: Net.Socket) {
+    super()
+    this.socket = socket
+    const early = LeanReads.attach(socket, this)
+    attend(socket, this, false)
+    for (const chunk of early ?? []) this.onRead(chunk)
+    if (socket.destroyed) this.destroy()
+  }
+
+  /** What was read and not taken, of which `head` is the beginning. Who calls it has to take the socket at once. */
+  giveBack(head: Buffer): Buffer {
+    this.isOver = true
+    LeanReads.release(this.socket)
+    // nothing, in most cases
+    const rest = this.read() as Buffer | null
+    return rest === null ? head : Buffer.concat([head, rest])
+  }
+
+  onRead(chunk: Uint8Array): void {
+    if (!this.isOver && !this.push(chunk) && !this.isOver) this.socket.pause()
+  }
+
+  /** Data is told to `onRead`. */
+  onData(): void {}
+
+  onEnd(): void {
+    this.push(null)
+  }
+
+  onError(cause: Error): void {
+    this.destroy(cause)
+  }
+
+  onClose(): void {
+    this.destroy()
+  }
+
+  override _read(): void {
+    if (this.socket.isPaused()) this.socket.resume()
+  }
+
+  override _write(chunk: Buffer, encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    this.socket.write(chunk, encoding, done)
+  }
+
+  override _final(done: () => void): void {
+    this.socket.end(done)
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    if (!this.isOver) this.socket.destroy()
+    done(error)
+  }
+}
