@@ -203,7 +203,8 @@ const endpointsOf = ({ policy, target }: Plan, resolver: Resolver): Effect.Effec
 }
 
 /**
- * What is not read by `NodeSocket` alone from its first byte may not be lean: see `internal/leanReads.ts`.
+ * What is not read by `NodeSocket` alone from its first byte may not be lean, but for an answer that is read by `LeanStream`: see
+ * `internal/leanReads.ts`.
  *
  * @internal
  */

@@ -5,6 +5,7 @@ import { assert } from "@effect/vitest"
 import { Effect, Metric, type Duration } from "effect"
 import * as Telemetry from "../../src/connection/Telemetry.ts"
 import type { WebSocket } from "../../src/connection/WebSocket.ts"
+import * as LeanReads from "../../src/node/internal/leanReads.ts"
 import { eventually } from "./serving.ts"
 
 /** The fibers that have begun and not ended. */
@@ -32,7 +33,7 @@ const held = ({ active }: Fibers) => {
   const counts: Record<string, number> = {}
   for (const name of process.getActiveResourcesInfo()) counts[name] = (counts[name] ?? 0) + 1
   const { TCPSocketWrap = 0, TLSWrap = 0, Timeout = 0 } = counts
-  return { sockets: TCPSocketWrap + TLSWrap, timers: Timeout, fibers: active }
+  return { sockets: TCPSocketWrap + TLSWrap, timers: Timeout, fibers: active, readBuffers: LeanReads.countOwners() }
 }
 
 /** Does as a client tells it: to close, to fail, or nothing. */
@@ -59,10 +60,11 @@ export const leavesNothing = Effect.fnUntraced(function* (
   yield* Effect.all(rounds, { concurrency: 20, discard: true })
   yield* settle
   yield* eventually(
-    "sockets, timers and fibers are as before",
+    "sockets, timers, fibers and read buffers are as before",
     Effect.sync(() => {
       const now = held(fibers)
-      return now.sockets <= before.sockets && now.timers <= before.timers && now.fibers <= before.fibers
+      const kinds = ["sockets", "timers", "fibers", "readBuffers"] as const
+      return kinds.every((kind) => now[kind] <= before[kind])
     })
   )
   assert.strictEqual(yield* gauge, counted)

@@ -119,6 +119,9 @@ export const detach = (socket: Lean): void => {
   if (socket[receiver] !== undefined) socket[receiver] = nobody
 }
 
+/** How many sockets have a buffer of their own. */
+export const countOwners = (): number => owners
+
 /** The socket is closed. */
 export const leave = (socket: Lean): void => {
   if (socket[isOwner] !== true) return

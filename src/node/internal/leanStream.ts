@@ -47,6 +47,7 @@ export class LeanStream extends Duplex implements LeanReads.Receiver, Attendant 
   }
 
   onClose(): void {
+    LeanReads.leave(this.socket)
     this.destroy()
   }
 
