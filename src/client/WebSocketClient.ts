@@ -22,6 +22,7 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
+import * as Digest from "effect/crypto/Digest"
 import * as Effect from "effect/Effect"
 import * as Base64 from "effect/encoding/Base64"
 import * as Exit from "effect/Exit"
@@ -30,6 +31,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
+import { randomBytes } from "../connection/internal/randomBytes.ts"
 import * as Deflate from "../connection/Deflate.ts"
 import * as KeepAlive from "../connection/KeepAlive.ts"
 import * as Limits from "../connection/Limits.ts"
@@ -98,14 +100,12 @@ interface Asked {
 }
 
 /** Section 4.1: 16 bytes that are chosen anew for each connection. */
-const makeKey = (): OpeningHandshake.Key =>
-  OpeningHandshake.Key.make(Base64.encode(crypto.getRandomValues(new Uint8Array(16))))
+const makeKey = (): OpeningHandshake.Key => OpeningHandshake.Key.make(Base64.encode(randomBytes(16)))
 
 /** What the server must send back. */
-const acceptOf = (key: OpeningHandshake.Key): Effect.Effect<string> =>
-  Effect.map(
-    Effect.promise(() => crypto.subtle.digest("SHA-1", new TextEncoder().encode(OpeningHandshake.acceptInput(key)))),
-    (digest) => Base64.encode(new Uint8Array(digest))
+const acceptOf = (digest: Digest.Digest["Service"], key: OpeningHandshake.Key): Effect.Effect<string> =>
+  Effect.map(digest.digest(Digest.sha1, new TextEncoder().encode(OpeningHandshake.acceptInput(key))), (bytes) =>
+    Base64.encode(bytes)
   )
 
 const invalidRequest = (message: string) => new ClientError.InvalidRequest({ message })
@@ -125,6 +125,10 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<WebSocketClient["Service"], never, UpgradeDialer | Scope.Scope> {
   const dialer = yield* UpgradeDialer
   const zlib = Option.getOrUndefined(yield* Effect.serviceOption(Deflate.Zlib))
+  const given = yield* Effect.serviceOption(Digest.Digest)
+  const digest = Option.isSome(given)
+    ? given.value
+    : Context.get(yield* Layer.build(Digest.layerWebCrypto), Digest.Digest)
   const limits = Limits.make(options)
   PerMessageDeflate.wanted(options.compression)
   const keepAlive = yield* KeepAlive.make(limits)
@@ -154,7 +158,7 @@ export const make = Effect.fnUntraced(function* (
     dialer.dial({ target: address.target, isSecure: address.isSecure, path: address.path, headers })
 
   const confirmed = (request: Asked, { headers, status }: Switched) =>
-    Effect.flatMap(acceptOf(request.key), (accept) =>
+    Effect.flatMap(acceptOf(digest, request.key), (accept) =>
       Effect.mapError(
         Effect.fromResult(OpeningHandshake.confirm({ status, headers }, { ...request, accept })),
         (message) => new ClientError.InvalidAnswer({ message })

@@ -4,7 +4,10 @@
  *
  * @since 0.1.0
  */
+import * as Digest from "effect/crypto/Digest"
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { hash } from "node:crypto"
 import * as WebSocketClient from "../client/WebSocketClient.ts"
 import * as NodeUpgradeDialer from "./NodeUpgradeDialer.ts"
 import * as NodeZlib from "./NodeZlib.ts"
@@ -17,6 +20,12 @@ import * as NodeZlib from "./NodeZlib.ts"
  */
 export interface Options extends NodeUpgradeDialer.Options, WebSocketClient.Options {}
 
+/** A digest of a few bytes at once: of Web Crypto it would wait for another thread, a third of what a handshake costs. */
+const digest = Layer.succeed(Digest.Digest)({
+  digest: ({ name }, data) => Effect.sync(() => hash(name, data, "buffer")),
+  digestHex: ({ name }, data) => Effect.sync(() => hash(name, data, "hex"))
+})
+
 /**
  * The client, with its dialler and its compression.
  *
@@ -24,4 +33,4 @@ export interface Options extends NodeUpgradeDialer.Options, WebSocketClient.Opti
  * @since 0.1.0
  */
 export const layer = (options: Options = {}): Layer.Layer<WebSocketClient.WebSocketClient> =>
-  WebSocketClient.layer(options).pipe(Layer.provide([NodeUpgradeDialer.layer(options), NodeZlib.layer]))
+  WebSocketClient.layer(options).pipe(Layer.provide([NodeUpgradeDialer.layer(options), NodeZlib.layer, digest]))

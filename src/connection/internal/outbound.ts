@@ -16,14 +16,14 @@ import type { Codec, Window } from "../Deflate.ts"
 import type { Prepared, SharedFrame } from "../PreparedMessage.ts"
 import * as Transport from "../Transport.ts"
 import { lost, type WebSocketError } from "../WebSocketError.ts"
-import { makeKey } from "./maskingKeys.ts"
+import { randomBytes } from "./randomBytes.ts"
 import * as Now from "./now.ts"
 
 type Wait = Now.Wait<WebSocketError>
 
 // a batch is filled and taken without an interruption, so all connections of a role share one
 const serverBatch = new FrameEncoder.Batch()
-const clientBatch = new FrameEncoder.Batch(makeKey)
+const clientBatch = new FrameEncoder.Batch(() => randomBytes(4))
 
 const textFrame = FrameEncoder.firstByte(true, false, Opcode.text)
 const binaryFrame = FrameEncoder.firstByte(true, false, Opcode.binary)
