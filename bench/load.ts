@@ -42,13 +42,17 @@ const handshakes = async ({ count, seconds, width }: RunOptions): Promise<number
   let begun = 0
   let done = 0
   const end = performance.now() + seconds * 1000
+  const isFramed = speaksWebSocket(load.options.scheme)
+  if (!isFramed) load.arrived = (connection, messages) => void (messages > 0 && connection.close())
   const goesOn = () => (count === undefined ? performance.now() < end : begun < count)
   await sideBySide(width, async () => {
     while (goesOn()) {
       begun++
       const connection = new Connection(load)
       await connection.opened
-      connection.close()
+      // who speaks no handshake sees by an answer that the one behind it is done
+      if (isFramed) connection.close()
+      else connection.send(1)
       await connection.closed
       done++
     }

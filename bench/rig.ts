@@ -72,7 +72,8 @@ export const startRig = async (base: Row, name: ServerName, options: MeasureOpti
   const command = commandOf(name, row, farEnd === undefined ? address : `${farEnd.host}:${farEnd.port}`)
   const server = resources.use(await startServer(command, options.nodeArguments, options.environment))
   const mode = modeOf(row.kind)
-  if (mode === "handshake" && server.scheme === "tcp") throw new Error("a tcp:// server has no handshake to measure")
+  if (mode === "handshake" && server.scheme === "tcp" && row.role !== "tunnel")
+    throw new Error("a tcp:// server has no handshake to measure")
   const load = resources.use(start<LoadCommands>("load.ts"))
   const { scheme, host, port } = server
   const { compression, depth, size } = row

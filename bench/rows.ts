@@ -313,6 +313,7 @@ export const rows: ReadonlyArray<Row> = [
   tunnel(small("proxy", 10)),
   tunnel(bulk("upload", 64 * KiB, "64 KiB")),
   tunnel(bulk("download", 64 * KiB, "64 KiB")),
+  { ...tunnel(handshake("proxy")), title: "tunnel: open, 1 byte there and back, close, 32 at a time", peers: both },
   tunnel(idle("proxy")),
   tls(small("echo", 1)),
   tls(small("echo", 10)),
