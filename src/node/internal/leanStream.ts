@@ -1,6 +1,7 @@
 /**
- * A socket with lean reads, as a stream for `node:http` while it reads the head of an answer there: it would not see them otherwise.
- * It is given back from the byte behind that head on, with nothing in between that could be lost.
+ * A socket with lean reads, as a stream for `node:http` while it reads an answer there: it would not see them otherwise. The request
+ * has been sent before, and what `node:http` writes is not sent again. The socket is given back from the byte behind the head of
+ * the answer on, with nothing in between that could be lost.
  */
 import { Buffer } from "node:buffer"
 import type * as Net from "node:net"
@@ -12,14 +13,14 @@ export class LeanStream extends Duplex implements LeanReads.Receiver, Attendant 
   private readonly socket: Net.Socket
   private isOver = false
 
-  /** The socket is one with lean reads, of which nothing was taken yet. */
-  constructor(socket: Net.Socket) {
+  /** `first` is what was read of the answer already. */
+  constructor(socket: Net.Socket, first: Uint8Array) {
     super()
     this.socket = socket
-    const early = LeanReads.attach(socket, this)
+    LeanReads.release(socket)
+    LeanReads.attach(socket, this)
     attend(socket, this, false)
-    for (const chunk of early ?? []) this.onRead(chunk)
-    if (socket.destroyed) this.destroy()
+    this.onRead(first)
   }
 
   /** What was read and not taken, of which `head` is the beginning. Who calls it has to take the socket at once. */
@@ -55,8 +56,8 @@ export class LeanStream extends Duplex implements LeanReads.Receiver, Attendant 
     if (this.socket.isPaused()) this.socket.resume()
   }
 
-  override _write(chunk: Buffer, encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    this.socket.write(chunk, encoding, done)
+  override _write(_chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    done()
   }
 
   override _final(done: () => void): void {

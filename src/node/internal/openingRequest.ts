@@ -1,6 +1,6 @@
 /**
- * A client's opening handshake over an open connection: the request is written and the answer read by `node:http`, and the byte
- * stream behind it handed over from its first byte.
+ * A client's opening handshake over an open connection: the request is written and the answer read, by `node:http` unless it is of
+ * the usual shape (`leanAnswer.ts`), and the byte stream behind it handed over from its first byte.
  */
 import * as Effect from "effect/Effect"
 import * as Http from "node:http"
@@ -11,11 +11,9 @@ import * as NodeSocket from "../NodeSocket.ts"
 import { quiet } from "./connecting.ts"
 import { Timer } from "./timers.ts"
 import { alertOf } from "./handshakeFault.ts"
+import * as LeanAnswer from "./leanAnswer.ts"
 import * as LeanReads from "./leanReads.ts"
 import { LeanStream } from "./leanStream.ts"
-
-/** The most that the head of the answer may be. */
-const maxHead = 16 * 1024
 
 /** The most answers that may come before the last one. */
 const maxInterim = 16
@@ -31,7 +29,7 @@ const tooLate = (patience: number) =>
 
 const failure = (cause: NodeJS.ErrnoException): NoAnswer => {
   const { code } = cause
-  if (code === "HPE_HEADER_OVERFLOW") return unreadable(`sent a head of more than ${maxHead} bytes`, cause)
+  if (code === "HPE_HEADER_OVERFLOW") return unreadable(`sent a head of more than ${LeanAnswer.maxHead} bytes`, cause)
   if (code?.startsWith("HPE_") === true) return unreadable("sent something that is not HTTP/1.1", cause)
   if (code?.startsWith("ERR_SSL_") === true) {
     const alert = alertOf(cause)
@@ -50,27 +48,58 @@ const headersOf = ({ headers }: Http.IncomingMessage): Record<string, string> =>
 const cutShort = { stream: true }
 
 /** Sends the request and waits for the answer, so many milliseconds; the socket is the caller's to destroy. */
-export const ask = (
+export const ask = (socket: Net.Socket, request: Request, patience: number): Effect.Effect<Answer, NoAnswer> =>
+  LeanReads.isFree(socket) ? askLean(socket, request, patience) : askHttp(socket, request, patience)
+
+const askLean = (socket: Net.Socket, request: Request, patience: number): Effect.Effect<Answer, NoAnswer> =>
+  Effect.callback<Answer, NoAnswer>((resume) => {
+    const began = performance.now()
+    const timer = new Timer(patience, () => resume(Effect.fail(tooLate(patience))))
+    const then = (outcome: Effect.Effect<Answer, NoAnswer>) => {
+      timer.stop()
+      resume(outcome)
+    }
+    LeanAnswer.begin(socket, request, {
+      onAccepted: (headers, rest) => {
+        LeanReads.release(socket)
+        then(Effect.succeed({ status: 101, headers, socket: NodeSocket.fromDuplex(socket, rest) }))
+      },
+      onOther: (first) => {
+        const stream = new LeanStream(socket, first)
+        then(askHttp(socket, request, patience, { stream, passed: performance.now() - began }))
+      },
+      onEnd: (cause) => then(Effect.fail(failure(cause ?? new Error("the connection ended"))))
+    })
+    return Effect.sync(() => timer.stop())
+  })
+
+/** A request that has been sent already, so many milliseconds ago, and whose answer has begun. */
+interface Sent {
+  readonly stream: LeanStream
+  readonly passed: number
+}
+
+const askHttp = (
   socket: Net.Socket,
   { headers, path }: Request,
-  patience: number
+  patience: number,
+  sent?: Sent
 ): Effect.Effect<Answer, NoAnswer> =>
   Effect.callback<Answer, NoAnswer>((resume) => {
     const fail = (why: NoAnswer) => {
       stop()
       resume(Effect.fail(why))
     }
-    const lean = LeanReads.isFree(socket) ? new LeanStream(socket) : undefined
     const request = Http.request({
       method: "GET",
       path,
       // a list is not changed by who writes it
       headers: headers as Http.OutgoingHttpHeaders,
       // no agent, and nothing that is not in the headers
-      createConnection: () => lean ?? quiet(socket),
+      createConnection: () => sent?.stream ?? quiet(socket),
       setDefaultHeaders: false,
       joinDuplicateHeaders: true,
-      maxHeaderSize: maxHead
+      maxHeaderSize: LeanAnswer.maxHead
     })
     let interim = 0
     let bodyTimer: Timer | undefined
@@ -80,7 +109,7 @@ export const ask = (
     let answered: (() => void) | undefined
     request.on("error", (cause) => (answered === undefined ? fail(failure(cause)) : answered()))
     const late = () => (answered === undefined ? fail(tooLate(patience)) : answered())
-    const timer = new Timer(patience, late)
+    const timer = new Timer(Math.max(1, patience - (sent?.passed ?? 0)), late)
     const stop = () => {
       timer.stop()
       bodyTimer?.stop()
@@ -92,7 +121,7 @@ export const ask = (
       stop()
       // RFC 6455 section 4.1 asks for HTTP/1.1 or later, and later ones open otherwise
       if (response.httpVersion !== "1.1") return fail(unreadable(`answered 101 in HTTP/${response.httpVersion}`))
-      const stream = NodeSocket.fromDuplex(socket, lean === undefined ? head : lean.giveBack(head))
+      const stream = NodeSocket.fromDuplex(socket, sent === undefined ? head : sent.stream.giveBack(head))
       resume(Effect.succeed({ status: 101, headers: headersOf(response), socket: stream }))
     })
     request.once("response", (response) => {

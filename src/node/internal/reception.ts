@@ -9,10 +9,11 @@ import type * as Net from "node:net"
 import type { Duplex } from "node:stream"
 import { type Member, Roster } from "../../connection/internal/roster.ts"
 import * as OpeningHandshake from "../../protocol/OpeningHandshake.ts"
+import type * as HeadFields from "../../protocol/internal/headFields.ts"
 import * as RequestHead from "../../protocol/internal/requestHead.ts"
 import { type Attendant, attend, leave } from "./attended.ts"
 
-export interface Options extends RequestHead.Options {
+export interface Options extends HeadFields.Options {
   /** How long the first head may take, in milliseconds. */
   readonly timeout: number
   readonly maxHeaderSize: number
