@@ -4,11 +4,11 @@
  * costs. With any other answer, and all that was read of it, the socket goes on to `node:http`.
  */
 import { Buffer } from "node:buffer"
-import * as Http from "node:http"
 import type * as Net from "node:net"
 import type { Request } from "../../client/UpgradeDialer.ts"
 import * as AcceptingHead from "../../protocol/internal/acceptingHead.ts"
 import { attend, type Attendant } from "./attended.ts"
+import * as HeaderLines from "./headerLines.ts"
 import * as LeanReads from "./leanReads.ts"
 
 /** The most that the head of an answer may be, in bytes. */
@@ -27,15 +27,7 @@ export interface Asker {
 const headOf = ({ headers, path }: Request): string => {
   // as node:http has it: what breaks the head is a defect of who asks
   if (/[^\x21-\xff]/.test(path)) throw new TypeError("the path of a request has characters that are not escaped")
-  let head = `GET ${path} HTTP/1.1\r\n`
-  for (const [name, values] of Object.entries(headers)) {
-    Http.validateHeaderName(name)
-    for (const value of typeof values === "string" ? [values] : values) {
-      Http.validateHeaderValue(name, value)
-      head += `${name}: ${value}\r\n`
-    }
-  }
-  return `${head}\r\n`
+  return `GET ${path} HTTP/1.1\r\n${HeaderLines.make(headers)}\r\n`
 }
 
 /** Asks, and waits for what comes first. */
@@ -56,7 +48,7 @@ class LeanAnswer implements LeanReads.Receiver, Attendant {
     const { socket } = this
     const early = LeanReads.attach(socket, this)
     attend(socket, this, false)
-    socket.write(head, "latin1")
+    socket.write(head, HeaderLines.encoding)
     if (early !== undefined && early.length > 0) {
       // who says something before it is asked is heard as well; the socket does not read on by itself then
       socket.resume()

@@ -11,6 +11,7 @@ import * as OpeningHandshake from "../../protocol/OpeningHandshake.ts"
 import type { Peer, Upgrade } from "../../server/UpgradeListener.ts"
 import * as NodeSocket from "../NodeSocket.ts"
 import { dismiss } from "./attended.ts"
+import * as HeaderLines from "./headerLines.ts"
 import { peerOf, remoteAddressOf } from "./peer.ts"
 import { Timer } from "./timers.ts"
 
@@ -32,31 +33,14 @@ export const response = ({ headers, reason, status }: OpeningHandshake.Refusal):
   const given = new Set(Object.keys(headers).map((name) => name.toLowerCase()))
   const body = Buffer.from(!hasBody ? "" : given.has("content-type") ? reason : `${reason}\n`)
   const own = Object.fromEntries(Object.entries(headers).filter(([name]) => !framing.test(name)))
-  const lines = headerLines({
+  const lines = HeaderLines.make({
     ...(given.has("connection") ? {} : { connection: "close" }),
     ...own,
     ...(given.has("content-type") || !hasBody ? {} : { "content-type": "text/plain; charset=utf-8" }),
     ...(hasBody || status === 205 ? { "content-length": String(body.length) } : {})
   })
   const head = `HTTP/1.1 ${status} ${NodeHttp.STATUS_CODES[status] ?? "Refused"}\r\n${lines}\r\n`
-  return Buffer.concat([Buffer.from(head, headEncoding), body])
-}
-
-/** What the lines of headers are made of is held to it. */
-const headEncoding = "latin1"
-
-/** A line for each value of each header. Who gave them is ourselves or the application: a bad one is a defect. */
-const headerLines = (headers: OpeningHandshake.ResponseHeaders): string => {
-  let lines = ""
-  for (const name in headers) {
-    NodeHttp.validateHeaderName(name)
-    const value = headers[name]!
-    for (const one of typeof value === "string" ? [value] : value) {
-      NodeHttp.validateHeaderValue(name, one)
-      lines += `${name}: ${one}\r\n`
-    }
-  }
-  return lines
+  return Buffer.concat([Buffer.from(head, HeaderLines.encoding), body])
 }
 
 /** Sends a refusal, and destroys the connection when the client has ended it, or after a while. */
@@ -145,8 +129,8 @@ export class NodeUpgrade implements Upgrade {
       const { "sec-websocket-key": key = "" } = this.request.headers
       const accept = NodeCrypto.hash("sha1", OpeningHandshake.acceptInput(key), "base64")
       socket.write(
-        `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n${headerLines(acceptance.headers)}\r\n`,
-        headEncoding
+        `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n${HeaderLines.make(acceptance.headers)}\r\n`,
+        HeaderLines.encoding
       )
       this.answered()
       this.head = undefined
