@@ -4,6 +4,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Scope, Stream } from "effect"
+import { subscribe, unsubscribe } from "node:diagnostics_channel"
 import type { WebSocketClientErrorReason } from "../../src/client/WebSocketClientError.ts"
 import * as Opcode from "../../src/protocol/Opcode.ts"
 import { bytesOf, close, shown, text } from "../connection/connected.ts"
@@ -18,6 +19,25 @@ import { answered, type Changes, dialled, openAt, Peer, requested, switching, tu
 const url = ({ port }: { readonly port: number }, scheme = "ws") => `${scheme}://127.0.0.1:${port}/`
 
 describe("an answer that opens", { timeout: 30_000 }, () => {
+  it.live("needs no request of node:http, unless it is of an unusual shape", () =>
+    Effect.gen(function* () {
+      let count = 0
+      const onRequest = () => void count++
+      subscribe("http.client.request.start", onRequest)
+      yield* Effect.addFinalizer(() => Effect.sync(() => unsubscribe("http.client.request.start", onRequest)))
+      for (const [changes, expected] of [
+        [{}, 0],
+        [{ "Content-Length": "0" }, 1]
+      ] as const) {
+        const { connecting, connection, request } = yield* dialled()
+        yield* connection.write(Buffer.from(switching(request, changes)))
+        yield* Fiber.join(connecting)
+        assert.strictEqual(count, expected)
+        yield* connection.release
+      }
+    })
+  )
+
   it.live("loses no byte that comes in one packet with it", () =>
     Effect.gen(function* () {
       const { connecting, connection, request } = yield* dialled()

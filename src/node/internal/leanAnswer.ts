@@ -59,8 +59,7 @@ class LeanAnswer implements LeanReads.Receiver, Attendant {
   onRead(chunk: Uint8Array): void {
     if (this.isOver) return
     this.isOver = true
-    // all that is read is a Buffer
-    const first = chunk as Buffer
+    const first = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length)
     const end = first.indexOf("\r\n\r\n") + 4
     const headers =
       end < 4 || end > maxHead ? undefined : AcceptingHead.parse((from, to) => first.toString("latin1", from, to), end)
