@@ -205,7 +205,8 @@ export const make = Effect.fnUntraced(function* (
 })
 
 /**
- * The client over an `UpgradeDialer`. For Node there is `NodeWebSocketClient.layer`, which brings one.
+ * The client over an `UpgradeDialer`. For Node there is `NodeWebSocketClient.layer`, which brings one. The digest of a handshake is taken by
+ * the `Digest` of `effect/crypto` that is in the context, or else by Web Crypto.
  *
  * @category layers
  * @since 0.1.0

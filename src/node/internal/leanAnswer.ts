@@ -24,15 +24,14 @@ export interface Asker {
   readonly onEnd: (cause?: Error) => void
 }
 
-const headOf = ({ headers, path }: Request): string => {
-  // as node:http has it: what breaks the head is a defect of who asks
+/** The whole request. Throws for what would break it, as `node:http` does. */
+export const headOf = ({ headers, path }: Request): string => {
   if (/[^\x21-\xff]/.test(path)) throw new TypeError("the path of a request has characters that are not escaped")
   return `GET ${path} HTTP/1.1\r\n${HeaderLines.make(headers)}\r\n`
 }
 
 /** Asks, and waits for what comes first. */
-export const begin = (socket: Net.Socket, request: Request, asker: Asker): void =>
-  new LeanAnswer(socket, asker).ask(headOf(request))
+export const begin = (socket: Net.Socket, head: string, asker: Asker): void => new LeanAnswer(socket, asker).ask(head)
 
 class LeanAnswer implements LeanReads.Receiver, Attendant {
   private readonly socket: Net.Socket

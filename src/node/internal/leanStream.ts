@@ -3,6 +3,7 @@
  * has been sent before, and what `node:http` writes is not sent again. The socket is given back from the byte behind the head of
  * the answer on, with nothing in between that could be lost.
  */
+import { constVoid } from "effect/Function"
 import { Buffer } from "node:buffer"
 import type * as Net from "node:net"
 import { Duplex } from "node:stream"
@@ -20,6 +21,8 @@ export class LeanStream extends Duplex implements LeanReads.Receiver, Attendant 
     LeanReads.release(socket)
     LeanReads.attach(socket, this)
     attend(socket, this, false)
+    // one that comes before node:http listens, or behind that
+    this.on("error", constVoid)
     this.onRead(first)
   }
 

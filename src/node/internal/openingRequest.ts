@@ -53,13 +53,14 @@ export const ask = (socket: Net.Socket, request: Request, patience: number): Eff
 
 const askLean = (socket: Net.Socket, request: Request, patience: number): Effect.Effect<Answer, NoAnswer> =>
   Effect.callback<Answer, NoAnswer>((resume) => {
+    const head = LeanAnswer.headOf(request)
     const began = performance.now()
     const timer = new Timer(patience, () => resume(Effect.fail(tooLate(patience))))
     const then = (outcome: Effect.Effect<Answer, NoAnswer>) => {
       timer.stop()
       resume(outcome)
     }
-    LeanAnswer.begin(socket, request, {
+    LeanAnswer.begin(socket, head, {
       onAccepted: (headers, rest) => {
         LeanReads.release(socket)
         then(Effect.succeed({ status: 101, headers, socket: NodeSocket.fromDuplex(socket, rest) }))
