@@ -38,7 +38,7 @@ describe("docs/client.md", () => {
 
   it("says the bounds that there are", () => {
     const request = read("src/node/internal/openingRequest.ts")
-    assert.include(request, "maxHead = 16 * 1024")
+    assert.include(read("src/node/internal/leanAnswer.ts"), "maxHead = 16 * 1024")
     assert.include(request, "maxInterim = 16")
     assert.include(request, "maxBody = 4096")
     assert.include(request, "bodyPatience = 1000")
