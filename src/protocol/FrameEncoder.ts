@@ -151,28 +151,32 @@ export class Batch {
     throw defect
   }
 
-  /** Adds a frame. An unmasked payload over the threshold is not copied: it belongs to the batch until it is written. */
-  frame(b0: number, payload: Uint8Array): void {
+  /**
+   * Adds a frame. An unmasked payload over the threshold is not copied: it belongs to the batch until it is written. Nor is a masked
+   * one, if nobody else has it (`isOwned`): it is masked where it is.
+   */
+  frame(b0: number, payload: Uint8Array, isOwned = false): void {
     try {
-      this.frameUnsafe(b0, payload)
+      this.frameUnsafe(b0, payload, isOwned)
     } catch (defect) {
       this.fail(defect)
     }
   }
 
-  private frameUnsafe(b0: number, payload: Uint8Array): void {
+  private frameUnsafe(b0: number, payload: Uint8Array, isOwned: boolean): void {
     const key = this.makeKey?.()
     const length = payload.length
-    if (length <= copyThreshold || key !== undefined) {
+    if (length <= copyThreshold || (key !== undefined && !isOwned)) {
       this.room(headerSize(length, key !== undefined) + length)
       const body = writeHeader(slab, slabUsed, b0, length, key)
       slab.set(payload, body)
       if (key !== undefined) Masking.apply(slab, body, body + length, Masking.key(key), 0)
       this.used(body + length)
     } else {
-      this.room(10)
-      this.used(writeHeader(slab, slabUsed, b0, length))
+      this.room(headerSize(length, key !== undefined))
+      this.used(writeHeader(slab, slabUsed, b0, length, key))
       this.cut()
+      if (key !== undefined) Masking.apply(payload, 0, length, Masking.key(key), 0)
       this.buffers.push(payload)
     }
   }
@@ -189,7 +193,7 @@ export class Batch {
   private stringUnsafe(b0: number, text: string): void {
     // a UTF-16 code unit is at most three bytes of UTF-8
     const most = text.length * 3
-    if (most > slabSize >> 1) return this.frameUnsafe(b0, utf8.encode(text))
+    if (most > slabSize >> 1) return this.frameUnsafe(b0, utf8.encode(text), true)
     const key = this.makeKey?.()
     this.room(14 + most)
     const masked = key !== undefined

@@ -85,6 +85,20 @@ describe("a batch", () => {
     }
   })
 
+  it("masks a payload over the threshold where it is, if nobody else has it", () => {
+    for (const length of [0, 1, copyThreshold, copyThreshold + 1, 65536, 300_000]) {
+      const batch = new Batch(keys())
+      // at no address that words have
+      const payload = new Uint8Array(length + 3).subarray(3)
+      payload.set(patterned(length))
+      batch.frame(binary, hex("01"))
+      batch.frame(binary, payload, true)
+      const buffers = batch.take()
+      assert.strictEqual(buffers.includes(payload), length > copyThreshold)
+      assert.deepStrictEqual(payloads(read(buffers, "required")), ["01", toHex(patterned(length))])
+    }
+  })
+
   it("masks each frame with a key of its own", () => {
     const batch = new Batch(keys())
     batch.frame(binary, patterned(100))

@@ -300,16 +300,20 @@ export class Outbound {
     return this.flushData() ?? Effect.void
   }
 
-  /** Sends bytes, whose buffer nobody else has, as one binary message. If there is room before them, the header goes there. */
+  /**
+   * Sends bytes, whose buffer nobody else has, as one binary message. If there is room before them, a server's header goes there; a
+   * client masks them where they are.
+   */
   sendOwned(bytes: Uint8Array): Effect.Effect<void, WebSocketError> {
     return Now.make(() => {
       const { batch, codec, lock } = this
-      const framed =
-        codec === undefined && lock === undefined && batch === serverBatch
-          ? FrameEncoder.inFront(binaryFrame, bytes)
-          : undefined
-      if (framed === undefined) return this.sendNow([bytes], [bytes])
-      return this.gate.refused ?? this.giveData([framed], [framed])
+      if (codec !== undefined || lock !== undefined) return this.sendNow([bytes], [bytes])
+      const { refused } = this.gate
+      if (refused !== undefined) return refused
+      const framed = batch === serverBatch ? FrameEncoder.inFront(binaryFrame, bytes) : undefined
+      if (framed !== undefined) return this.giveData([framed], [framed])
+      batch.frame(binaryFrame, bytes, true)
+      return this.flushData([bytes])
     })
   }
 
