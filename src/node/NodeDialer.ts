@@ -203,7 +203,7 @@ const endpointsOf = ({ policy, target }: Plan, resolver: Resolver): Effect.Effec
 }
 
 /**
- * What is not read by `NodeSocket` alone from its first byte may not be lean, but for an answer that is read by `LeanStream`: see
+ * What is not read by `NodeSocket` alone from its first byte may not be lean, but for an answer to `internal/openingRequest.ts`: see
  * `internal/leanReads.ts`.
  *
  * @internal

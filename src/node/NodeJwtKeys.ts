@@ -6,6 +6,7 @@
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as JwtKeys from "../server/JwtKeys.ts"
 import type { FileError } from "./NodeFileError.ts"
@@ -28,14 +29,23 @@ export interface Options {
   readonly interval?: Duration.Input | undefined
 }
 
+/** Whether it is a key, which may be public, in one line: PEM, OpenSSH's format, or a JWK or a set of them. */
+const isKey = (line: string): boolean => {
+  if (/-----BEGIN |^\S+ AAAA/.test(line)) return true
+  if (!/^\s*[[{]/.test(line)) return false
+  return Result.isSuccess(Result.try((): unknown => JSON.parse(line)))
+}
+
 /**
- * A line break at the end is the editor's. One within is a mistake, and a dangerous one if the file has a public key in PEM: whoever
+ * A line break at the end is the editor's. One within is a mistake, and a dangerous one if the file has a public key: whoever
  * knows that could sign tokens (RFC 8725 section 2.1).
  */
 const secretOf = Effect.fnUntraced(function* (text: string) {
   const secret = text.replace(/\r?\n$/, "")
-  if (/[\r\n]/.test(secret)) {
-    return yield* new JwtKeys.JwtKeysError({ message: "a secret is one line of text; keys in PEM are none" })
+  if (/[\r\n]/.test(secret) || isKey(secret)) {
+    return yield* new JwtKeys.JwtKeysError({
+      message: "a secret is one line of text; keys in PEM, JWK or OpenSSH's format are none"
+    })
   }
   return yield* JwtKeys.secret(Redacted.make(secret))
 })

@@ -150,7 +150,7 @@ describe("--log-file", { timeout: 120_000 }, () => {
       yield* visit(url)
       const { stderr } = yield* end
       assert.match(stderr, /ERROR.*cannot write the log file .*EISDIR/)
-      assert.match(stderr, /WARN.*The log file .* is written again; [12] entries are lost\n/)
+      assert.match(stderr, /WARN.*The log file .* is written again; [12] lines are lost\n/)
       assert.match(readFileSync(at("log"), "utf8"), /^timestamp=\S+ level=DEBUG .*Opened.*\n.*Closed.*\n$/m)
     }).pipe(Effect.scoped)
   )

@@ -5,7 +5,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option, Result } from "effect"
 import { execFile, execFileSync } from "node:child_process"
-import { createHash } from "node:crypto"
+import { createHash, createPublicKey } from "node:crypto"
 import { once } from "node:events"
 import type { ConnectionOptions } from "node:tls"
 import * as jose from "jose"
@@ -326,6 +326,9 @@ describe("admission", { timeout: 120_000 }, () => {
 describe("a mistake about admission", () => {
   write("md5", "ann:$apr1$Yk8x2sAB$G4m0PzEPwWKKm4kzuP6xP.\n")
   write("short", "short\n")
+  write("line.pub", text("rsa.pub").trim().replaceAll("\n", "\\n"))
+  write("ssh.pub", `ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI${"a".repeat(43)} ann@host\n`)
+  write("jwks.json", `${JSON.stringify({ keys: [createPublicKey(text("rsa.pub")).export({ format: "jwk" })] })}\n`)
   const none = {
     origin: [],
     allowClient: [],
@@ -359,6 +362,9 @@ describe("a mistake about admission", () => {
         [{ jwtSecret: given(path("short")) }, ["--jwt-secret", "32 bytes"]],
         // whoever has the public key could sign with it
         [{ jwtSecret: given(path("rsa.pub")) }, ["--jwt-secret", "one line", "PEM"]],
+        [{ jwtSecret: given(path("line.pub")) }, ["--jwt-secret", "PEM"]],
+        [{ jwtSecret: given(path("ssh.pub")) }, ["--jwt-secret", "OpenSSH"]],
+        [{ jwtSecret: given(path("jwks.json")) }, ["--jwt-secret", "JWK"]],
         [{ jwtJwks: given("http://id.example/keys") }, ["--jwt-jwks", "https"]],
         [{ jwtKey: given(path("rsa.pub")), jwtSecret: given(path("secret")) }, ["name one of them"]],
         [{ jwtIssuer: ["x"] }, ["--jwt-issuer", "--jwt-key"]],

@@ -124,6 +124,18 @@ describe("the request of a client", () => {
     })
   )
 
+  it.live("has several cookies in one header (RFC 6265 section 5.4)", () =>
+    Effect.gen(function* () {
+      for (const [cookie, expected] of [
+        [["a=1", "b=2"], ["cookie: a=1; b=2"]],
+        [["a=1"], ["cookie: a=1"]],
+        [[], []]
+      ] as const) {
+        assert.strictEqual(yield* written({ asking: { headers: { Cookie: cookie } } }), head("/", ...expected))
+      }
+    })
+  )
+
   it.live(
     "has the credentials of the URL, which go before those of the client, and those of the attempt before them",
     () =>

@@ -128,7 +128,7 @@ describe("the file", () => {
           Effect.sync(() => logs.length === 2)
         )
         assert.match(logs[0]!.text, /cannot write the access log .*: EISDIR/)
-        assert.match(logs[1]!.text, /is written again; 2000 entries are lost/)
+        assert.match(logs[1]!.text, /is written again; 2000 lines are lost/)
         assert.strictEqual(linesOf(file).length, 1000)
       })
     )
@@ -165,7 +165,7 @@ describe("the file", () => {
         const lost = 1100 - paths.length
         assert.isAbove(lost, 0)
         assert.match(logs[0]!.text, /EAGAIN/)
-        assert.match(logs[1]!.text, new RegExp(`is written again; ${lost} entries are lost`))
+        assert.match(logs[1]!.text, new RegExp(`is written again; ${lost} lines are lost`))
       })
     )
   )

@@ -36,6 +36,10 @@ const faultOf = (name: string, value: unknown): string | undefined => {
   return values.every(isValue) ? undefined : `headers: expected a value of ${name} that is one line of Latin-1`
 }
 
+/** RFC 6265 section 5.4: all cookies are in one header. */
+const oneOf = (name: string, value: string | ReadonlyArray<string>): string | ReadonlyArray<string> =>
+  name === "cookie" && typeof value !== "string" && value.length > 1 ? value.join("; ") : value
+
 /** The headers of a request. */
 export const headersOf = (asked: {
   readonly address: Address.Address
@@ -60,7 +64,8 @@ export const headersOf = (asked: {
     for (const [name, value] of Object.entries(some ?? {})) {
       const fault = faultOf(name, value)
       if (fault !== undefined) return Result.fail(fault)
-      headers.set(name.toLowerCase(), value)
+      const lower = name.toLowerCase()
+      headers.set(lower, oneOf(lower, value))
     }
   }
   return Result.succeed(Object.fromEntries(headers))

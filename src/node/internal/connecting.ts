@@ -65,7 +65,7 @@ export const endpoints = (addresses: NonEmptyReadonlyArray<string>, port: number
 export interface Attempts<E> {
   /** How long each is waited for before the next is tried beside it, in milliseconds. */
   readonly delay: number
-  /** Whether `NodeSocket` alone will read the connection, from its first byte, or behind what a `LeanStream` has read. */
+  /** Whether `NodeSocket` alone will read the connection, from its first byte, or behind an answer to `openingRequest.ts`. */
   readonly isLean: boolean
   /** The failure if none of the endpoints takes the connection. */
   readonly missed: (all: NonEmptyReadonlyArray<Missed>) => E

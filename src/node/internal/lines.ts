@@ -40,7 +40,7 @@ export const make = Effect.fnUntraced(function* (
     isFailing = true
   }
   const succeeded = (): void => {
-    if (isFailing) runFork(Effect.logWarning(`The ${name} ${file} is written again; ${lost} entries are lost`))
+    if (isFailing) runFork(Effect.logWarning(`The ${name} ${file} is written again; ${lost} lines are lost`))
     isFailing = false
     lost = 0
   }
