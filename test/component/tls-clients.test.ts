@@ -36,16 +36,28 @@ beforeAll(() => {
   for (const issuer of ["middle", "stranger", "forger", "beyond", "named", "ann"]) over(`old-${issuer}`, issuer)
   over("old-wrong", "root", "extendedKeyUsage=serverAuth")
   over("old-critical", "root", "1.2.3.4=critical,ASN1:NULL")
+  certificate("signer", { kind: "rsa2048", extensions: authority })
+  over("old-good", "signer")
+  over("old-pss", "signer", undefined, "ann", "-sha1 -sigopt rsa_padding_mode:pss")
+  openssl(..."genrsa -out small.key 1024".split(" "))
+  over("old-small", "signer", undefined, "small")
+  openssl(..."req -new -key ann.key -subj /CN=old -out old.csr".split(" "))
   openssl(..."x509 -req -in old.csr -signkey ann.key -days -1 -out old-self.crt".split(" "))
   write("old-self.key", text("ann.key"))
 })
 
 /** Makes a certificate whose time is over. */
-const over = (name: string, issuer: string, extension = "keyUsage=digitalSignature"): void => {
+const over = (
+  name: string,
+  issuer: string,
+  extension = "keyUsage=digitalSignature",
+  key = "ann",
+  args = "-sha256"
+): void => {
   write(`${name}.ext`, extension)
-  write(`${name}.key`, text("ann.key"))
-  openssl(..."req -new -key ann.key -subj /CN=old -out old.csr".split(" "))
-  const by = `-CA ${issuer}.crt -CAkey ${issuer}.key -set_serial 7`
+  write(`${name}.key`, text(`${key}.key`))
+  openssl(...`req -new -key ${key}.key -subj /CN=old -out old.csr`.split(" "))
+  const by = `-CA ${issuer}.crt -CAkey ${issuer}.key -set_serial 7 ${args}`
   openssl(...`x509 -req -in old.csr ${by} -days -1 -out ${name}.crt -extfile ${name}.ext`.split(" "))
 }
 
@@ -251,6 +263,21 @@ describe.each(both)("%s", (name, make) => {
     if (enough === undefined) return
     await using all = await asking({ config: [`SSLSecurityFlags=${enough}`] })
     assert.strictEqual(await all.refusal(shows(...names)), "")
+  })
+
+  it("SSLSecurityFlags: 0x1 does not let in who has a weak key, or is signed weakly, but where OpenSSL would, too", async () => {
+    const isIn = async (names: string, ...config: ReadonlyArray<string>) => {
+      await using secured = await asking({ config: [trusting(name, "signer"), "SSLSecurityFlags=0x1", ...config] })
+      const refusal = await secured.refusal({ ...shows(names), ciphers: "DEFAULT@SECLEVEL=0" })
+      return [refusal === "", secured.told[0]?.status]
+    }
+    assert.deepStrictEqual(await isIn("old-good"), [true, "OK"])
+    assert.deepStrictEqual(await isIn("old-small"), [false, "EE_KEY_TOO_SMALL"])
+    assert.deepStrictEqual(await isIn("old-pss"), [false, "CA_MD_TOO_WEAK"])
+    // TLS 1.0 has nothing better
+    for (const weak of ["old-small", "old-pss"]) {
+      assert.deepStrictEqual(await isIn(weak, "SSLEnabledProtocols=4032"), [true, "OK"])
+    }
   })
 
   it.each(["TLSv1.2", "TLSv1.3"] as const)(

@@ -45,7 +45,8 @@ export const tlsOptions = (host: Host<CommonEvents>, arrivals: Arrivals, options
   const usual = withChain(usable(options.certificate), options.component === "WSServer" ? values.SSLCACerts : "")
   const authorities = options.authenticates ? authoritiesOf(host.store, options.component) : []
   const revocation = revocationOf(values.SSLCheckCRL, options.component === "WSServer" ? values.SSLCheckOCSP : 0)
-  const judge = judgement(host.store, authorities, revocation)
+  const isStrict = settings.success.secureContext.ciphers?.includes("@SECLEVEL=0") !== true
+  const judge = judgement(host.store, authorities, revocation, isStrict)
   const known = new Known()
   return {
     identities: Identities.make((hello, peer) =>
@@ -186,7 +187,8 @@ const revocationOf = (crl: 0 | 1 | 2, ocsp: 0 | 1 | 2): Revocation.Revocation["S
 const judgement = (
   store: Store,
   authorities: ReadonlyArray<string>,
-  revocation: Revocation.Revocation["Service"] | undefined
+  revocation: Revocation.Revocation["Service"] | undefined,
+  isStrict: boolean
 ): ((presented: NodeTls.Presented) => Effect.Effect<string>) => {
   let trusted: ReadonlyArray<X509Certificate> | undefined
   return ({ certificate, status }) => {
@@ -196,7 +198,7 @@ const judgement = (
     if (certificate === undefined || !isOverlooked(status) || isOfRevocation(status)) {
       return Effect.succeed(unless(status))
     }
-    const { failures, issuer } = Vouched.look(certificate, (trusted ??= readable(authorities)))
+    const { failures, issuer } = Vouched.look(certificate, (trusted ??= readable(authorities)), isStrict)
     const other = failures.find((failure) => !isOverlooked(failure))
     if (other !== undefined || revocation === undefined) return Effect.succeed(other ?? "OK")
     if (issuer === undefined) return Effect.succeed(unless("UNABLE_TO_GET_CRL_ISSUER"))
