@@ -5,6 +5,8 @@
 import { assert, beforeAll, describe, it } from "@effect/vitest"
 import { mkdirSync, symlinkSync } from "node:fs"
 import type { SSLClientAuthenticationEvent } from "../../src/component/Events.ts"
+import { authoritiesOf } from "../../src/component/internal/tls.ts"
+import { Store } from "../../src/component/Settings.ts"
 import { WebSocketProxy } from "../../src/component/WebSocketProxy.ts"
 import { WSServer } from "../../src/component/WSServer.ts"
 import { certificate, openssl, path, text, write } from "../tls/openssl.ts"
@@ -307,7 +309,8 @@ describe.each(both)("%s", (name, make) => {
 
   it("271: authorities that cannot be read are told when listening starts", async () => {
     const setting = trusting(name, "root").split("=")[0]!
-    for (const value of ["nothing", text("root.crt").replace(/\nM.{10}/, "\nAAAAAAAAAAA")]) {
+    const root = text("root.crt")
+    for (const value of ["nothing", root.replace(/\nM.{10}/, "\nAAAAAAAAAAA"), root + root.slice(0, 300)]) {
       const error = await failureOf(asking({ config: [`${setting}=${value}`] }))
       assert.strictEqual(error.code, 271)
       assert.include(error.message, setting)
@@ -340,6 +343,32 @@ describe("WSServer", () => {
     // besides those of the system
     assert.isTrue(await isIn(`CACertFilePaths=${path("stranger.crt")}`, `SSLClientCACerts=${text("root.crt")}`))
     assert.isTrue(await isIn(`CACertFilePaths=${path("root.crt")}`, `SSLClientCACerts=${text("stranger.crt")}`))
+  })
+
+  it("CACertFilePaths: of the system's own what can be read is trusted", () => {
+    const root = text("root.crt")
+    write("system.pem", root.replace(/\nM.{10}/, "\nAAAAAAAAAAA") + root + root.slice(0, 300))
+    const store = new Store({
+      name: "WSServer",
+      isListening: () => false,
+      comesLate: () => {},
+      connection: () => assert.fail(),
+      computed: {}
+    })
+    // as if that were the system's file
+    Object.assign(store.values, { CACertFilePaths: path("system.pem") })
+    assert.deepStrictEqual(authoritiesOf(store, "WSServer"), [root])
+  })
+
+  it("SSLClientCACerts: an authority that is not trusted for clients is not trusted", async () => {
+    openssl(..."x509 -in root.crt -trustout -addreject clientAuth -out rejecting.crt".split(" "))
+    const isIn = async (who: string, ...config: ReadonlyArray<string>) => {
+      await using secured = await start("CACertFilePaths=", `SSLClientCACerts=${text("rejecting.crt")}`, ...config)
+      return (await secured.refusal(shows(who))) === ""
+    }
+    assert.isFalse(await isIn("ann"))
+    // nor where OpenSSL tells another failure
+    assert.isFalse(await isIn("old", "SSLSecurityFlags=0x1"))
   })
 
   it("SSLCACerts: on the server it trusts nobody", async () => {

@@ -212,14 +212,9 @@ const judgement = (
 
 const isOfRevocation = (status: string): boolean => /^(REVOCATION_UNKNOWN|UNABLE_TO_GET_CRL_ISSUER)/.test(status)
 
-/** What cannot be read, nobody is trusted by. */
+/** Of authorities that are trusted for some purposes alone OpenSSL knows which; where it is not asked, nobody is trusted by them. */
 const readable = (pems: ReadonlyArray<string>): ReadonlyArray<X509Certificate> =>
-  pems.flatMap((pem) =>
-    Result.getOrElse(
-      Result.try(() => [new X509Certificate(pem)]),
-      () => []
-    )
-  )
+  pems.filter((pem) => !pem.startsWith("-----BEGIN TRUSTED")).map((pem) => new X509Certificate(pem))
 
 /** Leaves it to the listeners of SSLClientAuthentication whether a client may come in. */
 const authenticate = (

@@ -114,11 +114,7 @@ export interface Vouched {
  * Looks at a certificate and those that came with it; `trusted` are the authorities. `isStrict` is false at OpenSSL's security level
  * 0, where keys and signatures may be weak.
  */
-export const look = (
-  certificate: Certificate,
-  trusted: ReadonlyArray<X509Certificate>,
-  isStrict: boolean
-): Vouched => {
+export const look = (certificate: Certificate, trusted: ReadonlyArray<X509Certificate>, isStrict: boolean): Vouched => {
   const leaf = certificate.x509
   try {
     if (leaf === undefined) return { failures: ["UNSPECIFIED"], issuer: undefined }
