@@ -262,6 +262,9 @@ describe.each(both)("%s", (name, make) => {
       some.told[0]!.status,
       flags === "0x20" ? /OK|PURPOSE/ : flags === "0x1" ? /OK|EXPIRED/ : /OK|SIGNED|ISSUER|LEAF/
     )
+    const error = await until("the error", () => some.errors[0])
+    assert.include(error.description, some.told[0]!.status)
+    if (some.told[0]!.status === "SELF_SIGNED_CERT_IN_CHAIN") assert.strictEqual(error.errorCode, 275)
     if (enough === undefined) return
     await using all = await asking({ config: [`SSLSecurityFlags=${enough}`] })
     assert.strictEqual(await all.refusal(shows(...names)), "")
