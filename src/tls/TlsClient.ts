@@ -115,7 +115,7 @@ const systemRoots = (): ReadonlyArray<string> => {
 const readCa = (ca: NonNullable<Options["ca"]>): Result.Result<ReadonlyArray<string>, TlsClientError> =>
   Result.mapError(
     Authorities.read(typeof ca === "string" || ca instanceof Uint8Array ? [ca] : ca),
-    (cause) => new TlsClientError({ kind: "InvalidCa", message: `ca: ${cause.message}`, cause })
+    (cause) => new TlsClientError({ kind: "InvalidCa", message: cause.message, cause })
   )
 
 const trustedBy = ({ ca, insecure, onlyGivenCa }: Options): Result.Result<tls.SecureContextOptions, TlsClientError> => {

@@ -357,11 +357,11 @@ describe("options", { timeout: 30_000 }, () => {
     for (const serverName of ["", "host:443", "wss://host", "host/path", "*.host", "ho\nst", "ü:1", "a".repeat(254)]) {
       assert.match(fault({ serverName }), /^InvalidServerName /, serverName)
     }
-    assert.match(fault({ ca: "no PEM" }), /^InvalidCa ca: expected certificates of authorities in PEM/)
-    assert.match(fault({ ca: text("client.key") }), /^InvalidCa ca: expected/)
+    assert.match(fault({ ca: "no PEM" }), /^InvalidCa expected certificates of authorities in PEM/)
+    assert.match(fault({ ca: text("client.key") }), /^InvalidCa expected/)
     const damaged = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
-    assert.match(fault({ ca: ca + damaged }), /^InvalidCa ca: a certificate cannot be read/)
-    assert.match(fault({ ca: ca + damaged.slice(0, 30) }), /^InvalidCa ca: it is cut off/)
+    assert.match(fault({ ca: ca + damaged }), /^InvalidCa a certificate of an authority cannot be read/)
+    assert.match(fault({ ca: ca + damaged.slice(0, 30) }), /^InvalidCa it is cut off/)
     assert.match(fault({ onlyGivenCa: true }), /^InvalidCa onlyGivenCa trusts/)
     assert.match(fault({ onlyGivenCa: true, ca: [] }), /^InvalidCa onlyGivenCa trusts/)
     assert.match(

@@ -24,5 +24,5 @@ const readOne = (given: string | Uint8Array): ReadonlyArray<string> => {
 export const read = (given: ReadonlyArray<string | Uint8Array>): Result.Result<ReadonlyArray<string>, Malformed> =>
   Result.try({
     try: () => given.flatMap(readOne),
-    catch: from("a certificate cannot be read; give each whole, from BEGIN to END")
+    catch: from("a certificate of an authority cannot be read; give each whole, from BEGIN to END")
   })
