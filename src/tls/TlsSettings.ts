@@ -217,12 +217,18 @@ const chooseList = (
       `expected a cipher list of OpenSSL that has a cipher, got ${JSON.stringify(cipherList)}`
     )
   }
-  // but for names of its suites, a list is for TLS up to 1.2
-  const isOfUse = asked[0] !== "TLSv1.3" || cipherList.includes("TLS_")
+  // but for names of its suites, which Node takes out of it, a list is for TLS up to 1.2
+  const isTls13 = cipherList.split(":").flatMap((name) => (name === "" ? [] : name.startsWith("TLS_")))
+  const isOfUse = asked[0] !== "TLSv1.3" || isTls13.includes(true)
+  const left = isTls13.includes(false) ? asked : asked.filter((version) => version === "TLSv1.3")
+  if (left.length === 0) {
+    const message = `expected a cipher list of OpenSSL that has a cipher ${namesOf(asked)}`
+    return wrong("NothingLeft", `${message}, got ${JSON.stringify(cipherList)}`)
+  }
   return Result.succeed({
     names: isOfUse ? [cipherList] : [],
     unavailable: isOfUse ? [] : [cipherList],
-    versions: asked
+    versions: left
   })
 }
 

@@ -268,9 +268,15 @@ describe("names", () => {
     assert.strictEqual(Component.WSConnectionMap, Component.ConnectionMap)
   })
 
-  it.each(both)("when a %s is printed: its properties, and no password", async (name, make) => {
+  it.each(both)("when a %s is printed: its properties, no password and no store", async (name, make) => {
     await using component = make()
-    if (component instanceof Component.WebSocketProxy) component.firewall.password = "open sesame"
+    if (component instanceof Component.WebSocketProxy) {
+      component.firewall.password = "open sesame"
+      component.sslCertStorePassword = "open sesame"
+      // which may be a private key
+      component.sslCertStore = "open sesame"
+      assert.notInclude(thrownBy(() => Object.assign(component, { sslCertStore: 5150 })).message, "5150")
+    }
     for (const shown of [inspect(component), JSON.stringify(component)]) {
       assert.match(shown, /"?localPort"?: ?0/)
       assert.notInclude(shown, "sesame")

@@ -5,6 +5,8 @@
 import { assert, beforeAll, describe, it } from "@effect/vitest"
 import { mkdirSync, symlinkSync } from "node:fs"
 import type { SSLClientAuthenticationEvent } from "../../src/component/Events.ts"
+import { authoritiesOf } from "../../src/component/internal/tls.ts"
+import { Store } from "../../src/component/Settings.ts"
 import { WebSocketProxy } from "../../src/component/WebSocketProxy.ts"
 import { WSServer } from "../../src/component/WSServer.ts"
 import { certificate, openssl, path, text, write } from "../tls/openssl.ts"
@@ -36,16 +38,28 @@ beforeAll(() => {
   for (const issuer of ["middle", "stranger", "forger", "beyond", "named", "ann"]) over(`old-${issuer}`, issuer)
   over("old-wrong", "root", "extendedKeyUsage=serverAuth")
   over("old-critical", "root", "1.2.3.4=critical,ASN1:NULL")
+  certificate("signer", { kind: "rsa2048", extensions: authority })
+  over("old-good", "signer")
+  over("old-pss", "signer", undefined, "ann", "-sha1 -sigopt rsa_padding_mode:pss")
+  openssl(..."genrsa -out small.key 1024".split(" "))
+  over("old-small", "signer", undefined, "small")
+  openssl(..."req -new -key ann.key -subj /CN=old -out old.csr".split(" "))
   openssl(..."x509 -req -in old.csr -signkey ann.key -days -1 -out old-self.crt".split(" "))
   write("old-self.key", text("ann.key"))
 })
 
 /** Makes a certificate whose time is over. */
-const over = (name: string, issuer: string, extension = "keyUsage=digitalSignature"): void => {
+const over = (
+  name: string,
+  issuer: string,
+  extension = "keyUsage=digitalSignature",
+  key = "ann",
+  args = "-sha256"
+): void => {
   write(`${name}.ext`, extension)
-  write(`${name}.key`, text("ann.key"))
-  openssl(..."req -new -key ann.key -subj /CN=old -out old.csr".split(" "))
-  const by = `-CA ${issuer}.crt -CAkey ${issuer}.key -set_serial 7`
+  write(`${name}.key`, text(`${key}.key`))
+  openssl(...`req -new -key ${key}.key -subj /CN=old -out old.csr`.split(" "))
+  const by = `-CA ${issuer}.crt -CAkey ${issuer}.key -set_serial 7 ${args}`
   openssl(...`x509 -req -in old.csr ${by} -days -1 -out ${name}.crt -extfile ${name}.ext`.split(" "))
 }
 
@@ -248,9 +262,27 @@ describe.each(both)("%s", (name, make) => {
       some.told[0]!.status,
       flags === "0x20" ? /OK|PURPOSE/ : flags === "0x1" ? /OK|EXPIRED/ : /OK|SIGNED|ISSUER|LEAF/
     )
+    const error = await until("the error", () => some.errors[0])
+    assert.include(error.description, some.told[0]!.status)
+    if (some.told[0]!.status === "SELF_SIGNED_CERT_IN_CHAIN") assert.strictEqual(error.errorCode, 275)
     if (enough === undefined) return
     await using all = await asking({ config: [`SSLSecurityFlags=${enough}`] })
     assert.strictEqual(await all.refusal(shows(...names)), "")
+  })
+
+  it("SSLSecurityFlags: 0x1 does not let in who has a weak key, or is signed weakly, but where OpenSSL would, too", async () => {
+    const isIn = async (names: string, ...config: ReadonlyArray<string>) => {
+      await using secured = await asking({ config: [trusting(name, "signer"), "SSLSecurityFlags=0x1", ...config] })
+      const refusal = await secured.refusal({ ...shows(names), ciphers: "DEFAULT@SECLEVEL=0" })
+      return [refusal === "", secured.told[0]?.status]
+    }
+    assert.deepStrictEqual(await isIn("old-good"), [true, "OK"])
+    assert.deepStrictEqual(await isIn("old-small"), [false, "EE_KEY_TOO_SMALL"])
+    assert.deepStrictEqual(await isIn("old-pss"), [false, "CA_MD_TOO_WEAK"])
+    // TLS 1.0 has nothing better
+    for (const weak of ["old-small", "old-pss"]) {
+      assert.deepStrictEqual(await isIn(weak, "SSLEnabledProtocols=4032"), [true, "OK"])
+    }
   })
 
   it.each(["TLSv1.2", "TLSv1.3"] as const)(
@@ -280,7 +312,8 @@ describe.each(both)("%s", (name, make) => {
 
   it("271: authorities that cannot be read are told when listening starts", async () => {
     const setting = trusting(name, "root").split("=")[0]!
-    for (const value of ["nothing", text("root.crt").replace(/\nM.{10}/, "\nAAAAAAAAAAA")]) {
+    const root = text("root.crt")
+    for (const value of ["nothing", root.replace(/\nM.{10}/, "\nAAAAAAAAAAA"), root + root.slice(0, 300)]) {
       const error = await failureOf(asking({ config: [`${setting}=${value}`] }))
       assert.strictEqual(error.code, 271)
       assert.include(error.message, setting)
@@ -313,6 +346,32 @@ describe("WSServer", () => {
     // besides those of the system
     assert.isTrue(await isIn(`CACertFilePaths=${path("stranger.crt")}`, `SSLClientCACerts=${text("root.crt")}`))
     assert.isTrue(await isIn(`CACertFilePaths=${path("root.crt")}`, `SSLClientCACerts=${text("stranger.crt")}`))
+  })
+
+  it("CACertFilePaths: of the system's own what can be read is trusted", () => {
+    const root = text("root.crt")
+    write("system.pem", root.replace(/\nM.{10}/, "\nAAAAAAAAAAA") + root + root.slice(0, 300))
+    const store = new Store({
+      name: "WSServer",
+      isListening: () => false,
+      comesLate: () => {},
+      connection: () => assert.fail(),
+      computed: {}
+    })
+    // as if that were the system's file
+    Object.assign(store.values, { CACertFilePaths: path("system.pem") })
+    assert.deepStrictEqual(authoritiesOf(store, "WSServer"), [root])
+  })
+
+  it("SSLClientCACerts: an authority that is not trusted for clients is not trusted", async () => {
+    openssl(..."x509 -in root.crt -trustout -addreject clientAuth -out rejecting.crt".split(" "))
+    const isIn = async (who: string, ...config: ReadonlyArray<string>) => {
+      await using secured = await start("CACertFilePaths=", `SSLClientCACerts=${text("rejecting.crt")}`, ...config)
+      return (await secured.refusal(shows(who))) === ""
+    }
+    assert.isFalse(await isIn("ann"))
+    // nor where OpenSSL tells another failure
+    assert.isFalse(await isIn("old", "SSLSecurityFlags=0x1"))
   })
 
   it("SSLCACerts: on the server it trusts nobody", async () => {

@@ -124,6 +124,11 @@ describe("TlsSettings", () => {
     const both = `${cipherList}:TLS_AES_128_GCM_SHA256`
     assert.strictEqual(make({ cipherList: both, minVersion: "TLSv1.3" }).secureContext.ciphers, both)
     assert.strictEqual(failure({ cipherList: "NO-SUCH-CIPHER" }).kind, "NothingLeft")
+    // of suites of TLS 1.3 alone
+    const { secureContext } = make({ cipherList: "TLS_AES_128_GCM_SHA256", minVersion: "TLSv1" })
+    assert.deepStrictEqual([secureContext.minVersion, secureContext.maxVersion], ["TLSv1.3", "TLSv1.3"])
+    assert.doesNotThrow(() => tls.createSecureContext(secureContext))
+    assert.strictEqual(failure({ cipherList: "TLS_AES_128_GCM_SHA256", maxVersion: "TLSv1.2" }).kind, "NothingLeft")
   })
 
   it("suites are for the versions that are left", () => {

@@ -360,7 +360,7 @@ describe("options", { timeout: 30_000 }, () => {
     assert.match(fault({ ca: "no PEM" }), /^InvalidCa expected certificates of authorities in PEM/)
     assert.match(fault({ ca: text("client.key") }), /^InvalidCa expected/)
     const damaged = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
-    assert.match(fault({ ca: ca + damaged }), /^InvalidCa a certificate in ca cannot be read/)
+    assert.match(fault({ ca: ca + damaged }), /^InvalidCa a certificate of an authority cannot be read/)
     assert.match(fault({ ca: ca + damaged.slice(0, 30) }), /^InvalidCa it is cut off/)
     assert.match(fault({ onlyGivenCa: true }), /^InvalidCa onlyGivenCa trusts/)
     assert.match(fault({ onlyGivenCa: true, ca: [] }), /^InvalidCa onlyGivenCa trusts/)

@@ -207,7 +207,7 @@ describe("a listener that speaks TLS", () => {
       const tls = yield* withTls({ clientCertificates: { ca } })
       const error = yield* Effect.flip(serving(() => Effect.void, { tls }))
       assert.strictEqual(error.code, "ERR_TLS_SETTINGS")
-      assert.match(error.message, /clientCertificates: a certificate in ca cannot be read/)
+      assert.match(error.message, /clientCertificates\.ca: a certificate of an authority cannot be read/)
     })
   )
 

@@ -38,7 +38,7 @@ export interface HasFields {
 }
 
 /** What is neither printed nor told in an error: passwords and private keys, the stores that may hold them, and the twins of bytes. */
-const secret = /password$|^privateKey$|^store$|B$/i
+const secret = /password$|^privateKey$|store$|B$/i
 
 type Details = Omit<Row, "name">
 

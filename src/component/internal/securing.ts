@@ -45,7 +45,10 @@ export const tlsOptions = (host: Host<CommonEvents>, arrivals: Arrivals, options
   const usual = withChain(usable(options.certificate), options.component === "WSServer" ? values.SSLCACerts : "")
   const authorities = options.authenticates ? authoritiesOf(host.store, options.component) : []
   const revocation = revocationOf(values.SSLCheckCRL, options.component === "WSServer" ? values.SSLCheckOCSP : 0)
-  const judge = judgement(host.store, authorities, revocation)
+  const isStrict = settings.success.secureContext.ciphers?.includes("@SECLEVEL=0") !== true
+  const judge = judgement(host.store, authorities, revocation, isStrict)
+  /** What is wrong with certificates, where that is not what OpenSSL says. */
+  const judged = new WeakMap<Arrival, string>()
   const known = new Known()
   return {
     identities: Identities.make((hello, peer) =>
@@ -61,9 +64,11 @@ export const tlsOptions = (host: Host<CommonEvents>, arrivals: Arrivals, options
         required: false,
         revocation,
         decide: (presented, peer) =>
-          Effect.flatMap(judge(presented), (status) =>
-            authenticate(host, arrivals.of(peer), presented.certificate, status)
-          )
+          Effect.flatMap(judge(presented), (status) => {
+            const arrival = arrivals.of(peer)
+            if (status !== presented.status && status !== "OK") judged.set(arrival, status)
+            return authenticate(host, arrival, presented.certificate, status)
+          })
       }
     }),
     inactivityTimeout: values.DefaultConnectionTimeout === 0 ? undefined : values.DefaultConnectionTimeout * 1000,
@@ -72,7 +77,10 @@ export const tlsOptions = (host: Host<CommonEvents>, arrivals: Arrivals, options
       const { connectionId, turns } = arrivals.of(peer)
       turns.offer(() => host.emitter.emit("SSLStatus", { connectionId, message }))
     },
-    onFailure: (peer, error) => void host.report(arrivals.of(peer), failure(error), 276),
+    onFailure: (peer, error) => {
+      const arrival = arrivals.of(peer)
+      host.report(arrival, failure(error, judged.get(arrival)), 276)
+    },
     records: values.LogSSLPackets && options.asks
   }
 }
@@ -186,7 +194,8 @@ const revocationOf = (crl: 0 | 1 | 2, ocsp: 0 | 1 | 2): Revocation.Revocation["S
 const judgement = (
   store: Store,
   authorities: ReadonlyArray<string>,
-  revocation: Revocation.Revocation["Service"] | undefined
+  revocation: Revocation.Revocation["Service"] | undefined,
+  isStrict: boolean
 ): ((presented: NodeTls.Presented) => Effect.Effect<string>) => {
   let trusted: ReadonlyArray<X509Certificate> | undefined
   return ({ certificate, status }) => {
@@ -196,7 +205,7 @@ const judgement = (
     if (certificate === undefined || !isOverlooked(status) || isOfRevocation(status)) {
       return Effect.succeed(unless(status))
     }
-    const { failures, issuer } = Vouched.look(certificate, (trusted ??= readable(authorities)))
+    const { failures, issuer } = Vouched.look(certificate, (trusted ??= readable(authorities)), isStrict)
     const other = failures.find((failure) => !isOverlooked(failure))
     if (other !== undefined || revocation === undefined) return Effect.succeed(other ?? "OK")
     if (issuer === undefined) return Effect.succeed(unless("UNABLE_TO_GET_CRL_ISSUER"))
@@ -210,14 +219,9 @@ const judgement = (
 
 const isOfRevocation = (status: string): boolean => /^(REVOCATION_UNKNOWN|UNABLE_TO_GET_CRL_ISSUER)/.test(status)
 
-/** What cannot be read, nobody is trusted by. */
+/** Of authorities that are trusted for some purposes alone OpenSSL knows which; where it is not asked, nobody is trusted by them. */
 const readable = (pems: ReadonlyArray<string>): ReadonlyArray<X509Certificate> =>
-  pems.flatMap((pem) =>
-    Result.getOrElse(
-      Result.try(() => [new X509Certificate(pem)]),
-      () => []
-    )
-  )
+  pems.filter((pem) => !pem.startsWith("-----BEGIN TRUSTED")).map((pem) => new X509Certificate(pem))
 
 /** Leaves it to the listeners of SSLClientAuthentication whether a client may come in. */
 const authenticate = (
@@ -261,13 +265,14 @@ const clientCodes: ReadonlyArray<readonly [Code, RegExp]> = [
   [275, /SELF_SIGNED_CERT_IN_CHAIN|CERT_SIGNATURE_FAILURE|CERT_CHAIN_TOO_LONG|INVALID_CA|PATH_LENGTH_EXCEEDED/]
 ]
 
-/** Why a handshake failed, by its documented code. */
-const failure = (error: NodeTls.TlsHandshakeError): ComponentError => {
+/** Why a handshake failed, by its documented code; `judged` is what else is wrong with a certificate than what is overlooked. */
+const failure = (error: NodeTls.TlsHandshakeError, judged: string | undefined): ComponentError => {
   if (error.kind === "ClientCertificate") {
     // what the client calls itself says nothing
-    const message = error.message.replace(/"(?:[^"\\]|\\.)*"/, "")
+    const message = judged?.replace(/:.*/s, "") ?? error.message.replace(/"(?:[^"\\]|\\.)*"/, "")
     const code = clientCodes.find(([, words]) => words.test(message))?.[0] ?? 280
-    return new ComponentError(code, { detail: error.message, cause: error })
+    const detail = judged === undefined ? error.message : `${error.message}, which is overlooked, and ${judged}`
+    return new ComponentError(code, { detail, cause: error })
   }
   const code = codes[error.kind]
   return code === undefined

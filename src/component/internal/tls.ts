@@ -1,9 +1,10 @@
 /**
  * The settings about TLS as the options that they mean.
  */
-import { X509Certificate } from "node:crypto"
+import * as Result from "effect/Result"
 import { readdirSync, readFileSync, statSync } from "node:fs"
 import { join } from "node:path"
+import * as Authorities from "../../tls/internal/authorities.ts"
 import * as Pem from "../../tls/internal/pem.ts"
 import type * as TlsSettings from "../../tls/TlsSettings.ts"
 import { ComponentError } from "../ComponentError.ts"
@@ -85,17 +86,10 @@ const certificatesOf = (text: string): ReadonlyArray<string> =>
 
 /** The certificates in the text of a setting. Throws 271 if it has none, or one that cannot be read. */
 export const pemsOf = (setting: string, text: string): ReadonlyArray<string> => {
-  const blocks = certificatesOf(text)
-  if (blocks.length === 0 && text.trim() !== "") {
-    throw new ComponentError(271, { detail: `${setting}: expected certificates in PEM.` })
-  }
-  return blocks.map((block) => {
-    try {
-      return new X509Certificate(block).toString()
-    } catch (cause) {
-      throw new ComponentError(271, { detail: `${setting}: a certificate cannot be read.`, cause })
-    }
-  })
+  if (text.trim() === "") return []
+  const read = Authorities.read([text])
+  if (Result.isSuccess(read)) return read.success
+  throw new ComponentError(271, { detail: `${setting}: ${read.failure.message}.`, cause: read.failure })
 }
 
 /** What a file or a folder holds. Throws 271 if it cannot be had. */
@@ -137,7 +131,7 @@ const pemsOfFolder = (path: string): ReadonlyArray<string> => {
     .flatMap((block) => pemsOf("OpenSSLCADir", block))
 }
 
-/** The first of the files that there is; what stands in one that somebody has chosen must be certificates. */
+/** The first of the files that there is: all of one that somebody has chosen; of the system's, what can be read. */
 const systemPems = (store: Store): ReadonlyArray<string> => {
   for (const path of split(store.values.CACertFilePaths, ";")) {
     let text: string
@@ -146,7 +140,8 @@ const systemPems = (store: Store): ReadonlyArray<string> => {
     } catch {
       continue
     }
-    return store.isSet("CACertFilePaths") ? pemsOf("CACertFilePaths", text) : certificatesOf(text)
+    if (store.isSet("CACertFilePaths")) return pemsOf("CACertFilePaths", text)
+    return certificatesOf(text).flatMap((block) => Result.getOrElse(Authorities.read([block]), () => []))
   }
   return []
 }

@@ -45,7 +45,7 @@ const authorities = ({
 }: ClientCertificates): Result.Result<Array<string> | undefined, Malformed> => {
   if (ca === undefined) return Result.succeed(systemCa ? undefined : [])
   return Result.mapBoth(Authorities.read(ca), {
-    onFailure: ({ message }) => malformed(`clientCertificates: ${message}`),
+    onFailure: ({ message }) => malformed(`clientCertificates.ca: ${message}`),
     onSuccess: (given) => {
       if (!systemCa) return [...given]
       // what the system trusts, or Node where the system says nothing: both would be more names than a request may carry

@@ -16,7 +16,7 @@ const encode = ({ bytes, label, text }: Pem.Block): string => {
 const readOne = (given: string | Uint8Array): ReadonlyArray<string> => {
   const text = typeof given === "string" ? given : Buffer.from(given).toString("latin1")
   const blocks = Pem.parseWhole(text).filter(Pem.isCertificate)
-  if (blocks.length === 0) throw malformed("expected certificates of authorities in PEM as ca, got a text without one")
+  if (blocks.length === 0) throw malformed("expected certificates of authorities in PEM, got a text without one")
   return blocks.map(encode)
 }
 
@@ -24,5 +24,5 @@ const readOne = (given: string | Uint8Array): ReadonlyArray<string> => {
 export const read = (given: ReadonlyArray<string | Uint8Array>): Result.Result<ReadonlyArray<string>, Malformed> =>
   Result.try({
     try: () => given.flatMap(readOne),
-    catch: from("a certificate in ca cannot be read; give each whole, from BEGIN to END")
+    catch: from("a certificate of an authority cannot be read; give each whole, from BEGIN to END")
   })

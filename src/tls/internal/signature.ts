@@ -1,4 +1,5 @@
 /** Signatures of authorities (RFC 5280 section 4.1.1.2): by the algorithm that stands beside them, and only by a sound one. */
+import * as Result from "effect/Result"
 import { constants, type KeyObject, verify } from "node:crypto"
 import * as Asn1 from "./asn1.ts"
 import { malformed } from "./malformed.ts"
@@ -45,6 +46,9 @@ const algorithmOf = (der: Uint8Array): Algorithm => {
   if (found === undefined) throw malformed(`it is signed by an algorithm that is not accepted here (${name})`)
   return found
 }
+
+/** Whether an AlgorithmIdentifier in DER is of an algorithm that is accepted. */
+export const isAccepted = (algorithm: Uint8Array): boolean => Result.isSuccess(Result.try(() => algorithmOf(algorithm)))
 
 export interface Signed {
   /** What is signed. */

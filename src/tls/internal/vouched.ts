@@ -8,6 +8,7 @@ import { X509Certificate } from "node:crypto"
 import { Certificate } from "../Certificate.ts"
 import * as Asn1 from "./asn1.ts"
 import * as Extensions from "./extensions.ts"
+import * as Signature from "./signature.ts"
 import * as X509 from "./x509.ts"
 
 /** The most certificates above the client's own. */
@@ -61,8 +62,24 @@ const pathLength = ({ value }: Extensions.Extension): number | undefined => {
   return Asn1.isInteger(limit) ? Asn1.integer(limit, "the length of the path") : undefined
 }
 
+/** The least bits of keys, by OpenSSL's security level 2; those of other kinds are of one length. */
+const leastBits: Readonly<Record<string, number>> = { rsa: 2048, "rsa-pss": 2048, dsa: 2048, ec: 224 }
+
+const isSmall = ({ publicKey, publicKeyLength }: Certificate): boolean =>
+  publicKeyLength < (leastBits[publicKey?.asymmetricKeyType ?? ""] ?? 0)
+
+/** Names that tell a hash, and NIST's identifiers, of which none is of a weaker one. */
+const sound = /_SHA(224|256|384|512)|^ED\d|^2\.16\.840\.1\.101\.3\.4\.3\./
+
+/** Whether a certificate is signed by a hash that others may have, too: SHA-1, MD5 and what is not known. */
+const isWeaklySigned = ({ der, signatureAlgorithm }: Certificate): boolean => {
+  if (signatureAlgorithm !== "RSA_SSA_PSS") return !sound.test(signatureAlgorithm)
+  const [, algorithm] = Asn1.sequence(Asn1.decode(der!, "the certificate"), "the certificate")
+  return algorithm === undefined || !Signature.isAccepted(algorithm.der)
+}
+
 /** What is wrong with one certificate, so many above the client's own. */
-const own = (x509: X509Certificate, above: number, isTop: boolean): ReadonlyArray<string> => {
+const own = (x509: X509Certificate, above: number, isTop: boolean, isStrict: boolean): ReadonlyArray<string> => {
   const failures: Array<string> = []
   const now = Date.now()
   const certificate = new Certificate({ der: x509.raw })
@@ -73,8 +90,9 @@ const own = (x509: X509Certificate, above: number, isTop: boolean): ReadonlyArra
   if (mayNotSign || (extendedKeyUsage.length > 0 && !extendedKeyUsage.includes(clientAuth))) {
     failures.push("INVALID_PURPOSE")
   }
+  if (isStrict && isSmall(certificate)) failures.push(above === 0 ? "EE_KEY_TOO_SMALL" : "CA_KEY_TOO_SMALL")
   // that of a root is not looked at
-  if (!isTop && /MD2|MD5|SHA1/.test(certificate.signatureAlgorithm)) failures.push("CA_MD_TOO_WEAK")
+  if (isStrict && !isTop && isWeaklySigned(certificate)) failures.push("CA_MD_TOO_WEAK")
   const extensions = X509.extensionsOf(x509.raw)
   if (Extensions.unknown(extensions, known).length > 0) failures.push("UNHANDLED_CRITICAL_EXTENSION")
   if (above === 0) return failures
@@ -92,14 +110,17 @@ export interface Vouched {
   readonly issuer: Certificate | undefined
 }
 
-/** Looks at a certificate and those that came with it; `trusted` are the authorities. */
-export const look = (certificate: Certificate, trusted: ReadonlyArray<X509Certificate>): Vouched => {
+/**
+ * Looks at a certificate and those that came with it; `trusted` are the authorities. `isStrict` is false at OpenSSL's security level
+ * 0, where keys and signatures may be weak.
+ */
+export const look = (certificate: Certificate, trusted: ReadonlyArray<X509Certificate>, isStrict: boolean): Vouched => {
   const leaf = certificate.x509
   try {
     if (leaf === undefined) return { failures: ["UNSPECIFIED"], issuer: undefined }
     const sent = certificate.chain.map((der) => new X509Certificate(der))
     const path = pathOf(leaf, sent, trusted)
-    const failures = path.flatMap((it, i) => own(it, i, i === path.length - 1))
+    const failures = path.flatMap((it, i) => own(it, i, i === path.length - 1, isStrict))
     const [, issuer] = path
     return {
       failures: [trustFailure(path, trusted) ?? [], failures].flat(),
