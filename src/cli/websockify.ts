@@ -70,9 +70,8 @@ export interface Translated {
   readonly notes: ReadonlyArray<string>
 }
 
-/** What comes first, and is neither an option nor an address, was to be a command of ours: what it may be, that command line says. */
-const isCommand = (first: string | undefined): boolean =>
-  first !== undefined && !first.startsWith("-") && !isAddress(first)
+/** A word that comes first was to be a command of ours: what it may be, that command line says. Others are addresses, maybe wrong ones. */
+const isCommand = (first: string | undefined): boolean => first !== undefined && /^[a-z][a-z-]*$/i.test(first)
 
 /** Whether the arguments are websockify's: no command of ours, and an option of its or an address. */
 const isWebsockify = (

@@ -46,7 +46,7 @@ const encode = Schema.encodeSync(FromJson)
 
 /**
  * Entries are written after at most 200 ms, and the last ones when the scope ends. While the file cannot be written, entries are
- * lost, and the log says when that begins and how many there were when it is over.
+ * lost, and the log says when that begins and how many there were when it is over, or when the scope ends.
  *
  * @category constructors
  * @since 0.1.0

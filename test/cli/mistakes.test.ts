@@ -90,6 +90,11 @@ const mistakes: ReadonlyArray<Mistake> = [
     ["prox", "6080", "localhost:5900"],
     ['"prox"', "proxy"]
   ],
+  // what is no word is an address
+  [
+    [":6080", "localhost:5900"],
+    ['":6080"', "[host:]port"]
+  ],
   [
     ["proxy", "0", "a:1", "--web", ""],
     ["--web", "DIR", "empty"]

@@ -45,6 +45,8 @@ describe("arguments that are websockify's", () => {
   const cases: ReadonlyArray<readonly [line: string, ours: string]> = [
     ["0.0.0.0:6080 localhost:5900", "proxy 0.0.0.0:6080 localhost:5900"],
     ["[::]:6080 [::1]:5900", "proxy [::]:6080 [::1]:5900"],
+    // that it is none, the command says
+    [":6080 localhost:5900", "proxy :6080 localhost:5900"],
     ["-v 1:1 a:2", "proxy --log-level=debug 1:1 a:2"],
     ["1:1 a:2 -v6", "proxy --log-level=debug --prefer-ipv6=true 1:1 a:2"],
     ["--verbose 1:1 a:2", "proxy --log-level=debug 1:1 a:2"],

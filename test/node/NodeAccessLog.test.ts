@@ -134,6 +134,23 @@ describe("the file", () => {
     )
   )
 
+  it.live("that cannot be written to the end loses what came, and the log says how much", () =>
+    collectingLogs((logs) =>
+      Effect.gen(function* () {
+        const file = (yield* folder)("access.log")
+        const scope = yield* Scope.make()
+        const log = yield* Scope.provide(NodeAccessLog.make({ file }), scope)
+        renameSync(file, `${file}.before`)
+        mkdirSync(file)
+        for (let i = 0; i < 3; i++) yield* log.write(entry("/a"))
+        yield* Scope.close(scope, Exit.void)
+        assert.lengthOf(logs, 2)
+        assert.match(logs[0]!.text, /cannot write the access log .*: EISDIR/)
+        assert.match(logs[1]!.text, /The end of the access log .* is missing; lost lines: 3/)
+      })
+    )
+  )
+
   it.live("that takes a part of the lines, as a full disk does, has no other line behind a torn one", () =>
     collectingLogs((logs) =>
       Effect.gen(function* () {

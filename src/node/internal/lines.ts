@@ -1,7 +1,7 @@
 /**
  * Lines that are added to a file, which any number of processes may share: a log. They are written together, and the last ones when
  * the scope ends. While the file cannot be written, lines are lost: the log says when that begins, and how many there were when it is
- * over.
+ * over, or when the scope ends.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -75,7 +75,12 @@ export const make = Effect.fnUntraced(function* (
     write(lines)
   }
 
-  yield* Effect.addFinalizer(() => Effect.sync(flush))
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      flush()
+      if (lost > 0) runFork(Effect.logWarning(`The end of the ${name} ${file} is missing; lost lines: ${lost}`))
+    })
+  )
   return (line) => {
     waiting.push(`${line}\n`)
     if (waiting.length >= maxWaiting) flush()
