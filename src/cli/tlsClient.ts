@@ -1,5 +1,5 @@
 /**
- * What the flags of TLS as a client have in common, whatever they are called: whom to trust, and what to present.
+ * What the flags of TLS have in common, whatever they are called: whom to trust, and what to present as a client.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -9,15 +9,20 @@ import type * as TlsClient from "../tls/TlsClient.ts"
 import type { UsageError } from "./Address.ts"
 import { readFile, usage, variable } from "./typed.ts"
 
-/** The certificates of authorities that a flag names. */
-export const authorities = Effect.fnUntraced(function* (
+/** The certificates of authorities in a file that a flag names. */
+export const authoritiesOf = Effect.fnUntraced(function* (
   flag: string,
-  path: Option.Option<string>
-): Effect.fn.Return<string | undefined, UsageError> {
-  if (Option.isNone(path)) return undefined
-  const pem = yield* readFile(flag, path.value)
-  return pem.includes("BEGIN CERTIFICATE") ? pem : yield* usage(`--${flag} expects certificates in PEM`)
+  path: string
+): Effect.fn.Return<string, UsageError> {
+  const pem = yield* readFile(flag, path)
+  const Authorities = yield* Effect.promise(() => import("../tls/internal/authorities.ts"))
+  const read = Authorities.read([pem])
+  return Result.isSuccess(read) ? pem : yield* usage(`--${flag} ${path}: ${read.failure.message}`)
 })
+
+/** The same, if the flag is given. */
+export const authorities = (flag: string, path: Option.Option<string>): Effect.Effect<string | undefined, UsageError> =>
+  Option.isNone(path) ? Effect.succeed(undefined) : authoritiesOf(flag, path.value)
 
 /** A flag by its name, and what was typed for it. */
 type Typed = readonly [name: string, value: Option.Option<string>]

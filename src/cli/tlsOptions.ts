@@ -14,12 +14,12 @@ import type { Peer } from "../server/UpgradeListener.ts"
 import { CertStoreType } from "../tls/CertificateStore.ts"
 import * as CipherSuites from "../tls/CipherSuites.ts"
 import * as Identities from "../tls/Identities.ts"
-import * as Authorities from "../tls/internal/authorities.ts"
 import * as TlsSettings from "../tls/TlsSettings.ts"
 import type { UsageError } from "./Address.ts"
 import * as ClientRevocation from "./clientRevocation.ts"
 import * as HangUp from "./hangUp.ts"
 import { flagOf, type ServerFlags } from "./tls.ts"
+import { authoritiesOf } from "./tlsClient.ts"
 import { isGiven, readFile, usage, variable } from "./typed.ts"
 
 /** The versions of TLS as they are typed. */
@@ -142,16 +142,7 @@ const clientCertificatesOf = Effect.fnUntraced(function* (
     if (stray === undefined) return undefined
     return yield* usage(`--${flagOf[stray]} needs --client-ca or --client-ca-system: whose certificates are trusted`)
   }
-  const ca = yield* Effect.forEach(flags.clientCa, (path) =>
-    Effect.flatMap(readFile("client-ca", path), (pem) =>
-      Effect.fromResult(
-        Result.mapBoth(Authorities.read([pem]), {
-          onSuccess: () => pem,
-          onFailure: ({ message }) => usage(`--client-ca ${path}: ${message}`)
-        })
-      )
-    )
-  )
+  const ca = yield* Effect.forEach(flags.clientCa, (path) => authoritiesOf("client-ca", path))
   const required = Option.getOrElse(flags.clientCert, () => "required") === "required"
   return { ca, systemCa: flags.clientCaSystem, required, revocation: yield* ClientRevocation.make(flags) }
 })

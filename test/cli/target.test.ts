@@ -9,6 +9,7 @@ import * as Target from "../../src/cli/target.ts"
 import { play, secret, socks5Before, socks5WithUser, tunnel } from "../proxy/firewall.ts"
 import * as RawClient from "../proxy/rawClient.ts"
 import * as RawTarget from "../proxy/rawTarget.ts"
+import { write } from "../tls/openssl.ts"
 import { run, start } from "./command.ts"
 
 const serving = Effect.fnUntraced(function* (args: ReadonlyArray<string>, env: Readonly<Record<string, string>> = {}) {
@@ -146,7 +147,14 @@ describe("a mistake about the target", { timeout: 120_000 }, () => {
     [{ targetAlpn: ["mqtt"] }, ["--target-alpn", "--target-tls"]],
     [{ targetInsecure: true }, ["--target-insecure", "--target-tls"]],
     [{ ...tls, targetCa: some(missing) }, ["--target-ca", missing, "ENOENT"]],
-    [{ ...tls, targetCa: some("package.json") }, ["--target-ca expects certificates in PEM"]],
+    [
+      { ...tls, targetCa: some("package.json") },
+      ["--target-ca package.json: expected certificates of authorities in PEM"]
+    ],
+    [
+      { ...tls, targetCa: some(write("cut.pem", "-----BEGIN CERTIFICATE-----")) },
+      ["--target-ca ", "cut.pem: it is cut off"]
+    ],
     [{ ...tls, targetCa: some("package.json"), targetInsecure: true }, ["--target-insecure", "leave one out"]],
     [{ ...tls, targetCert: some("package.json") }, ["--target-cert: "]],
     [{ ...tls, targetCert: some(missing) }, ["--target-cert", "ENOENT"]],
