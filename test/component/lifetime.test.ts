@@ -6,6 +6,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { fileURLToPath } from "node:url"
+import { Link } from "../../src/component/internal/link.ts"
+import { Links } from "../../src/component/internal/links.ts"
 import { WSServer } from "../../src/component/WSServer.ts"
 import {
   answering,
@@ -64,6 +66,20 @@ describe.each(both)("%s", (_, make) => {
       await until("the end", () => !component.connections.has(id))
       asked.length = 0
     }
+  })
+
+  it("WebSocketOpenRequest: once it is answered, nothing of what waited for the answer is held", async () => {
+    await using component = await answering(make)
+    const connected: Array<string> = []
+    hear(component, "WebSocketOpenRequest", async () => {
+      await new Promise(setImmediate)
+    })
+    hear(component, "Connected", (e) => void connected.push(e.connectionId))
+    await using _client = await connect(component)
+    const id = await until("the event", () => connected[0])
+    const links: unknown = Reflect.get(component, "links")
+    const link: unknown = links instanceof Links ? links.get(id) : undefined
+    assert.isTrue(link instanceof Link && Reflect.get(link, "release") === undefined)
   })
 
   it("Dispose, 10038: while it begins to listen, it does not", async () => {

@@ -164,6 +164,10 @@ export abstract class Link<Events extends CommonEvents = CommonEvents> implement
       const release = () => resume(Effect.fail(disconnected))
       this.release = release
       if (this.isClosing) release()
+      // it holds all that waits, for as long as the connection lives
+      return Effect.sync(() => {
+        if (this.release === release) this.release = undefined
+      })
     })
   }
 
