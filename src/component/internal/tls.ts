@@ -2,10 +2,11 @@
  * The settings about TLS as the options that they mean.
  */
 import * as Result from "effect/Result"
-import { readdirSync, readFileSync, statSync } from "node:fs"
+import { readdirSync, statSync } from "node:fs"
 import { join } from "node:path"
 import * as Authorities from "../../tls/internal/authorities.ts"
 import * as Pem from "../../tls/internal/pem.ts"
+import { readRegularFile } from "../../tls/internal/regularFile.ts"
 import type * as TlsSettings from "../../tls/TlsSettings.ts"
 import { ComponentError } from "../ComponentError.ts"
 import type { Store } from "../Settings.ts"
@@ -102,16 +103,7 @@ const opened = <A>(setting: string, read: () => A): A => {
   }
 }
 
-/** The largest file of authorities, in bytes: those of a system have a quarter of a megabyte. */
-const maxSize = 16 * 1024 * 1024
-
-/** What a file says. What is no file, such as a pipe, may have no end. */
-const textOf = (path: string): string => {
-  const stat = statSync(path)
-  if (!stat.isFile()) throw new Error(`${path} is no file.`)
-  if (stat.size > maxSize) throw new Error(`${path} has ${stat.size} bytes; at most ${maxSize} are taken.`)
-  return readFileSync(path, "latin1")
-}
+const textOf = (path: string): string => readRegularFile(path, path).toString("latin1")
 
 const pemsOfFile = (path: string): ReadonlyArray<string> =>
   path === ""

@@ -7,10 +7,11 @@ import { readFileSync, statSync } from "node:fs"
 /** The largest file in bytes. */
 export const maxSize = 16 * 1024 * 1024
 
-export const readRegularFile = (path: string): Buffer => {
+/** `name` is what the message calls it. */
+export const readRegularFile = (path: string, name = "it"): Buffer => {
   const stat = statSync(path)
-  if (!stat.isFile()) throw new Error("it is no file")
-  if (stat.size > maxSize) throw new Error(`it has ${stat.size} bytes; at most ${maxSize} are taken`)
+  if (!stat.isFile()) throw new Error(`${name} is no file`)
+  if (stat.size > maxSize) throw new Error(`${name} has ${stat.size} bytes; at most ${maxSize} are taken`)
   return readFileSync(path)
 }
 
