@@ -1,6 +1,6 @@
 /**
  * A client's opening handshake over a socket with lean reads: the request is written, and an answer of the usual shape that is whole in
- * the first read is taken here, which spares it the request, the parser and the listeners of `node:http`, a third of what a handshake
+ * the first read is taken here, which spares it the request, the parser and the listeners of `node:http`, a seventh of what a handshake
  * costs. With any other answer, and all that was read of it, the socket goes on to `node:http`.
  */
 import { Buffer } from "node:buffer"
