@@ -22,11 +22,11 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Socket from "effect/socket/Socket"
 import { SocketServer, type SocketServerError } from "effect/socket/SocketServer"
-import { Connection } from "../connection/internal/connection.ts"
-import * as Transport from "../connection/Transport.ts"
+import { type Keeper, kept } from "../connection/internal/keeper.ts"
 import type { WebSocketError } from "../connection/WebSocketError.ts"
 import * as CloseCode from "../protocol/CloseCode.ts"
-import { toItsEnd } from "../proxy/internal/pipe.ts"
+import * as Endings from "../proxy/internal/endings.ts"
+import { type Failure, Passage, type Way } from "./internal/passage.ts"
 import { checkedRequest } from "./internal/request.ts"
 import { type Asking, WebSocketClient } from "./WebSocketClient.ts"
 import type { WebSocketClientError } from "./WebSocketClientError.ts"
@@ -53,7 +53,7 @@ export interface Options extends Asking {
     | undefined
 }
 
-const tell = (error: WebSocketClientError | WebSocketError | Socket.SocketError): Effect.Effect<void> => {
+const tell = (error: Failure): Effect.Effect<void> => {
   // what a program does with its own connection is no fault of anybody's
   if (error._tag === "SocketError") return Effect.logInfo("a program left its connection in the midst of it")
   if (error._tag !== "WebSocketError" || error.reason._tag !== "ConnectionClosed")
@@ -62,10 +62,6 @@ const tell = (error: WebSocketClientError | WebSocketError | Socket.SocketError)
   const why = reason === "" ? "" : ` (${JSON.stringify(reason)})`
   return Effect.logWarning(`a connection failed: it was closed with ${code}${why}`)
 }
-
-/** A program takes what has come for the whole then. */
-const isWhole = ({ code }: { readonly code: number }): boolean =>
-  code === CloseCode.normal || code === CloseCode.noStatus
 
 /** What no connection could be made with is said at once. */
 const checked = ({ headers, subprotocols, url }: Options): Effect.Effect<void, WebSocketClientError> =>
@@ -77,23 +73,10 @@ const lead = Effect.fnUntraced(function* (
   const { messages, onFailure = tell, url } = options
   const server = yield* SocketServer
   const client = yield* WebSocketClient
-  const through = (program: Transport.Transport) =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.gen(function* () {
-        const webSocket = yield* restore(client.connect(url, options)).pipe(
-          Effect.onError(() => Transport.reset(program))
-        )
-        // every WebSocket that this package makes is a Connection
-        if (!(webSocket instanceof Connection))
-          return yield* Effect.die(new TypeError("expected a WebSocket of this package"))
-        let failure: WebSocketError | Socket.SocketError | undefined = undefined
-        const onFailure = (error: WebSocketError | Socket.SocketError) => void (failure = error)
-        yield* toItsEnd(webSocket, program, { messages, isWhole, onFailure }, restore)
-        if (failure !== undefined) return yield* Effect.fail<WebSocketError | Socket.SocketError>(failure)
-      })
-    ).pipe(Effect.scoped, Effect.catch(onFailure))
-  return yield* server.run((socket) =>
-    Effect.acquireUseRelease(Transport.fromSocket(socket), through, ({ ends }) => ends.destroy(0))
+  const endings = Endings.sharing(yield* Effect.context<never>())
+  const way: Way = { connect: client.connect(url, options), messages, endings, onFailure }
+  return yield* server.run(
+    kept((program: Socket.Socket, keeper?: Keeper<never>) => new Passage(way, keeper).through(program))
   )
 })
 

@@ -21,6 +21,7 @@
  *
  * @since 0.1.0
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Digest from "effect/crypto/Digest"
 import * as Effect from "effect/Effect"
@@ -31,11 +32,14 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
+import { Connection } from "../connection/internal/connection.ts"
 import { randomBytes } from "../connection/internal/randomBytes.ts"
+import type { Terms } from "../connection/internal/terms.ts"
 import * as Deflate from "../connection/Deflate.ts"
 import * as KeepAlive from "../connection/KeepAlive.ts"
 import * as Limits from "../connection/Limits.ts"
-import * as WebSocket from "../connection/WebSocket.ts"
+import * as Transport from "../connection/Transport.ts"
+import type * as WebSocket from "../connection/WebSocket.ts"
 import * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
 import * as PerMessageDeflate from "../protocol/PerMessageDeflate.ts"
 import * as Address from "./internal/address.ts"
@@ -102,13 +106,13 @@ interface Asked {
 /** Section 4.1: 16 bytes that are chosen anew for each connection. */
 const makeKey = (): OpeningHandshake.Key => OpeningHandshake.Key.make(Base64.encode(randomBytes(16)))
 
+const encoder = new TextEncoder()
+
 /** What the server must send back. */
 const acceptOf = (digest: Digest.Digest["Service"], key: OpeningHandshake.Key): Effect.Effect<string> =>
-  Effect.map(digest.digest(Digest.sha1, new TextEncoder().encode(OpeningHandshake.acceptInput(key))), (bytes) =>
+  Effect.map(digest.digest(Digest.sha1, encoder.encode(OpeningHandshake.acceptInput(key))), (bytes) =>
     Base64.encode(bytes)
   )
-
-const invalidRequest = (message: string) => new ClientError.InvalidRequest({ message })
 
 const hasSwitched = (answer: Answer): answer is Switched => answer.socket !== undefined
 
@@ -132,27 +136,33 @@ export const make = Effect.fnUntraced(function* (
   const limits = Limits.make(options)
   PerMessageDeflate.wanted(options.compression)
   const keepAlive = yield* KeepAlive.make(limits)
+  const terms: Terms = { role: "client", limits, clock: yield* Clock.Clock }
+
+  /** Most clients connect to the same server again and again. */
+  let last: { readonly url: string; readonly address: Address.Address } | undefined
+  const addressOf = (url: string | URL): Result.Result<Address.Address, string> => {
+    if (last?.url === url) return Result.succeed(last.address)
+    const parsed = Address.parse(url)
+    if (typeof url === "string" && Result.isSuccess(parsed)) last = { url, address: parsed.success }
+    return parsed
+  }
 
   /** What is asked for, unless it cannot be. */
-  const asked = (url: string | URL, asking: Asking): Result.Result<Asked, ClientError.InvalidRequest> =>
-    Result.mapError(
-      Result.gen(function* () {
-        const address = yield* Address.parse(url)
-        const key = makeKey()
-        const subprotocols = asking.subprotocols ?? options.subprotocols
-        // compression needs an implementation, and is not offered without one
-        const wanted = PerMessageDeflate.wanted(asking.compression ?? options.compression)
-        const compression = zlib === undefined ? undefined : wanted
-        const headers = yield* headersOf({
-          address,
-          handshake: () => OpeningHandshake.requestHeaders({ key, subprotocols, compression }),
-          subprotocols,
-          given: [options.headers, asking.headers]
-        })
-        return { address, key, subprotocols, compression, headers }
-      }),
-      invalidRequest
-    )
+  const asked = (url: string | URL, asking: Asking): Result.Result<Asked, string> =>
+    Result.flatMap(addressOf(url), (address) => {
+      const key = makeKey()
+      const subprotocols = asking.subprotocols ?? options.subprotocols
+      // compression needs an implementation, and is not offered without one
+      const wanted = PerMessageDeflate.wanted(asking.compression ?? options.compression)
+      const compression = zlib === undefined ? undefined : wanted
+      const headers = headersOf({
+        address,
+        handshake: () => OpeningHandshake.requestHeaders({ key, subprotocols, compression }),
+        subprotocols,
+        given: [options.headers, asking.headers]
+      })
+      return Result.map(headers, (headers) => ({ address, key, subprotocols, compression, headers }))
+    })
 
   const answerTo = ({ address, headers }: Asked) =>
     dialer.dial({ target: address.target, isSecure: address.isSecure, path: address.path, headers })
@@ -165,38 +175,49 @@ export const make = Effect.fnUntraced(function* (
       )
     )
 
-  const open = Effect.fnUntraced(function* (
+  /** The connection, which is not the scope's yet. */
+  const opened = (request: Asked, answer: Switched): Effect.Effect<Connection, ClientError.InvalidAnswer> =>
+    Effect.flatMap(confirmed(request, answer), ({ compression, subprotocol }) =>
+      Effect.map(Effect.orDie(Transport.fromSocket(answer.socket)), (transport) => {
+        const codec =
+          compression === undefined || request.compression === undefined || zlib === undefined
+            ? undefined
+            : Deflate.make({ zlib, role: "client", agreement: compression, policy: request.compression })
+        return new Connection({ terms, subprotocol, codec, transport })
+      })
+    )
+
+  const open = (
     url: string | URL,
     asking: Asking
-  ): Effect.fn.Return<WebSocket.WebSocket, ClientError.WebSocketClientErrorReason, Scope.Scope> {
-    const request = yield* Effect.fromResult(asked(url, asking))
-    const answer = yield* answerTo(request)
-    if (!hasSwitched(answer)) return yield* declined(answer)
-    const { compression, subprotocol } = yield* confirmed(request, answer)
-    const scope = yield* Effect.scope
-    let watch: KeepAlive.Watch | undefined = undefined
-    // behind its end
-    yield* Scope.addFinalizer(
-      scope,
-      Effect.sync(() => keepAlive.forget(watch))
-    )
-    const codec =
-      compression === undefined || request.compression === undefined || zlib === undefined
-        ? undefined
-        : Deflate.make({ zlib, role: "client", agreement: compression, policy: request.compression })
-    const webSocket = yield* Effect.orDie(WebSocket.make(answer.socket, { role: "client", subprotocol, limits, codec }))
-    watch = keepAlive.watch(webSocket)
-    return webSocket
-  })
+  ): Effect.Effect<Connection, ClientError.WebSocketClientErrorReason, Scope.Scope> =>
+    Result.match(asked(url, asking), {
+      onFailure: (message) => Effect.fail(new ClientError.InvalidRequest({ message })),
+      onSuccess: (request) =>
+        Effect.flatMap(answerTo(request), (answer): Effect.Effect<Connection, ClientError.WebSocketClientErrorReason> =>
+          hasSwitched(answer) ? opened(request, answer) : Effect.fail(declined(answer))
+        )
+    })
+
+  /** The end of a connection. */
+  const release = (connection: Connection) => {
+    const watch = keepAlive.watch(connection)
+    return (exit: Exit.Exit<unknown, unknown>) =>
+      Effect.ensuring(
+        connection.release(exit),
+        Effect.sync(() => keepAlive.forget(watch))
+      )
+  }
 
   const connect: WebSocketClient["Service"]["connect"] = (url, asking = {}) =>
     Effect.uninterruptibleMask((restore) =>
-      Effect.gen(function* () {
-        const scope = yield* Scope.fork(yield* Effect.scope)
-        return yield* restore(open(url, asking)).pipe(
+      Effect.flatMap(Effect.scope, (parent) => {
+        const scope = Scope.forkUnsafe(parent)
+        return restore(Effect.suspend(() => open(url, asking))).pipe(
           Scope.provide(scope),
           Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))),
-          Effect.mapError((reason) => new ClientError.WebSocketClientError({ url: Address.shown(url), reason }))
+          Effect.mapError((reason) => new ClientError.WebSocketClientError({ url: Address.shown(url), reason })),
+          Effect.tap((connection) => Scope.addFinalizerExit(scope, release(connection)))
         )
       })
     )

@@ -15,6 +15,7 @@ import type * as Socket from "effect/socket/Socket"
 import { SocketServer } from "effect/socket/SocketServer"
 import * as Net from "node:net"
 import { number } from "../protocol/internal/option.ts"
+import { keptOf } from "../connection/internal/keeper.ts"
 import { type Member, Roster } from "../connection/internal/roster.ts"
 import type { ListenError } from "../server/UpgradeListener.ts"
 import * as Keeping from "./internal/keeping.ts"
@@ -85,11 +86,14 @@ export const make = Effect.fnUntraced(function* (
   const address = yield* Listen.open(server, options)
   const serve = Effect.fnUntraced(function* <R, E, _>(handler: (socket: Socket.Socket) => Effect.Effect<_, E, R>) {
     const handlings = yield* Keeping.make<R>()
+    const kept = keptOf(handler)
     const handle = (socket: Net.Socket) =>
-      Effect.suspend(() => handler(NodeSocket.fromDuplex(socket))).pipe(
-        Effect.ignoreCause({ log: "Error", message: "A handler of a connection failed" }),
-        Effect.ensuring(Effect.sync(() => void socket.destroy()))
-      )
+      kept === undefined
+        ? Effect.suspend(() => handler(NodeSocket.fromDuplex(socket))).pipe(
+            Effect.ignoreCause({ log: "Error", message: "A handler of a connection failed" }),
+            Effect.ensuring(Effect.sync(() => void socket.destroy()))
+          )
+        : Effect.suspend(() => kept(NodeSocket.fromDuplex(socket), handlings))
     const leave = handlers.add((socket) => void handlings.run(handle(socket)))
     // from now on, until all handlers have ended
     yield* Effect.addFinalizer(() =>

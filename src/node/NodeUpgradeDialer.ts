@@ -7,7 +7,6 @@
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Scope from "effect/Scope"
 import { UpgradeDialer } from "../client/UpgradeDialer.ts"
 import { duration } from "../protocol/internal/option.ts"
 import type * as TlsClient from "../tls/TlsClient.ts"
@@ -41,15 +40,12 @@ export const make = ({ handshakeTimeout, tls, ...options }: Options = {}): Upgra
   return {
     dial: (request) =>
       Effect.uninterruptibleMask((restore) =>
-        Effect.gen(function* () {
-          const scope = yield* Effect.scope
-          const socket = yield* restore((request.isSecure ? secure : plain)(request.target))
-          yield* Scope.addFinalizer(
-            scope,
-            Effect.sync(() => void socket.destroy())
+        Effect.flatMap(restore((request.isSecure ? secure : plain)(request.target)), (socket) =>
+          Effect.andThen(
+            Effect.addFinalizer(() => Effect.sync(() => void socket.destroy())),
+            restore(ask(socket, request, patience))
           )
-          return yield* restore(ask(socket, request, patience))
-        })
+        )
       )
   }
 }

@@ -31,7 +31,7 @@ import { stay } from "../server/internal/opening.ts"
 import { WebSocketServer } from "../server/WebSocketServer.ts"
 import { type DialError, Dialer } from "./Dialer.ts"
 import { dialFirst } from "./internal/dialling.ts"
-import { Endings } from "./internal/endings.ts"
+import * as Endings from "./internal/endings.ts"
 import { Pipe, toItsEnd } from "./internal/pipe.ts"
 import type { PipeOptions } from "./internal/pipeOptions.ts"
 import * as Router from "./Router.ts"
@@ -105,15 +105,12 @@ export const serve = Effect.fnUntraced(function* <E = never, R = never>(options:
   const dialer = yield* Dialer
   const { target } = options
   const route = typeof target === "function" ? target : Router.to(target)
-  const context = yield* Effect.context<never>()
-  let endings: Endings | undefined
+  const endings = Endings.sharing(yield* Effect.context<never>())
   /** What a connection waits for that is nothing but a pipe, if it can do so without a fiber. */
   const parked = (webSocket: WebSocket.WebSocket, upstream: Socket.Socket) => () => {
     const transport = Transport.openOf(upstream)
     if (transport === undefined || !(webSocket instanceof Connection)) return undefined
-    // all connections have the same limits, if they are of one server
-    if (endings?.limits !== webSocket.limits) endings = new Endings(webSocket.limits, context)
-    return new Pipe(webSocket, transport, options, endings).park()
+    return new Pipe(webSocket, transport, options, endings(webSocket.limits)).park()
   }
   return yield* server.runRequests((open) =>
     parking(

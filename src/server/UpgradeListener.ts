@@ -10,9 +10,12 @@ import * as Data from "effect/Data"
 import type * as Effect from "effect/Effect"
 import type * as NetAddress from "effect/net/NetAddress"
 import type * as Socket from "effect/socket/Socket"
+import type { Keeper } from "../connection/internal/keeper.ts"
 import type * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
 import type * as ProxyProtocol from "../protocol/ProxyProtocol.ts"
 import type { Session } from "../tls/TlsSession.ts"
+
+export type { Keeper, Ongoing } from "../connection/internal/keeper.ts"
 
 /**
  * The two ends of a TCP connection.
@@ -89,32 +92,6 @@ export interface Upgrade {
   accept(acceptance: OpeningHandshake.Acceptance): Effect.Effect<Socket.Socket, Socket.SocketError>
   /** Sends the refusal as an HTTP response and ends the connection. One that cannot be sent is a defect, and nothing is sent. */
   refuse(refusal: OpeningHandshake.Refusal): Effect.Effect<void>
-}
-
-/**
- * A connection that waits without a fiber.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Ongoing {
-  /** Ends it, as interrupting its fiber would. */
-  interrupt(): void
-  /** Where its keeper has it. For the keeper alone to read and to write; -1 at first. */
-  place: number
-}
-
-/**
- * Keeps a connection whose handler's fiber has ended. Whoever hands it over sees the fiber end before the connection does.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Keeper<R> {
-  /** From now on it is waited for and interrupted like the fiber of a handler. */
-  keep(ongoing: Ongoing): void
-  /** Runs the next effect in a fiber, which takes the place of the connection that was kept. */
-  goOn(ongoing: Ongoing, next: Effect.Effect<unknown, unknown, R>): void
 }
 
 /** What codes mean where a unix socket was to be listened on. */

@@ -200,10 +200,7 @@ export const make = Effect.fnUntraced(function* (
   /** The whole of a visit from here on. The handler's scope ends before the connection does. */
   const handled = <A, E, R>(visit: Visit, handling: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     Effect.onExit(handling, (exit) => {
-      if (visit.goesOn(exit)) {
-        visit.wait()
-        return Effect.void
-      }
+      if (visit.goesOn(exit)) return Effect.void
       const closing = visit.close(exit)
       return closing === undefined ? leave(visit, exit) : leaveBehind(closing, visit, exit)
     })

@@ -20,48 +20,47 @@ import type { Target } from "../../src/proxy/Target.ts"
 import * as Pattern from "../proxy/pattern.ts"
 import * as Proxy from "../proxy/proxy.ts"
 import * as RawTarget from "../proxy/rawTarget.ts"
-import { heldBack, program } from "../proxy/tcp.ts"
+import { heldBack, program, type Tcp } from "../proxy/tcp.ts"
 import { eventually } from "../proxy/watch.ts"
+import { countingFibers, leavesNothing } from "../server/resources.ts"
 
 const MiB = 1024 * 1024
 const total = 8 * MiB
 const patience = 20_000
 
-/** A port that leads to the target, through a tunnel and a proxy, and what becomes of the tunnel's connections. */
-const tunnel = Effect.fnUntraced(function* (
-  target: Target,
-  options: NodeTcpListener.Options & NodeWebSocketClient.Options = {}
-) {
-  const proxy = yield* Proxy.serve({ target, closeTimeout: options.closeTimeout })
-  return { proxy, ...(yield* leading(`ws://127.0.0.1:${proxy.port}`, options)) }
-})
+type Listening = NodeTcpListener.Options & NodeWebSocketClient.Options
 
-/** A port that leads to a server. */
-const leading = Effect.fnUntraced(function* (
-  url: string,
-  options: NodeTcpListener.Options & NodeWebSocketClient.Options = {}
-) {
-  const failures: Array<string> = []
-  const scope = yield* Scope.fork(yield* Effect.scope)
-  const context = yield* Layer.buildWithScope(
-    Tunnel.layer({
-      url,
-      onFailure: (error) => Effect.sync(() => void failures.push(`${error._tag}: ${error.message}`))
-    }).pipe(
-      Layer.provideMerge(
-        Layer.merge(
-          NodeTcpListener.layer(options),
-          NodeWebSocketClient.layer({ closeTimeout: "2 seconds", ...options })
+/** A port that leads to the target, through a tunnel and a proxy, and what becomes of the tunnel's connections. */
+const through = (listen: typeof NodeTcpListener.layer) =>
+  Effect.fnUntraced(function* (target: Target, options: Listening = {}) {
+    const proxy = yield* Proxy.serve({ target, closeTimeout: options.closeTimeout })
+    const failures: Array<string> = []
+    const scope = yield* Scope.fork(yield* Effect.scope)
+    const context = yield* Layer.buildWithScope(
+      Tunnel.layer({
+        url: `ws://127.0.0.1:${proxy.port}`,
+        onFailure: (error) => Effect.sync(() => void failures.push(`${error._tag}: ${error.message}`))
+      }).pipe(
+        Layer.provideMerge(
+          Layer.merge(listen(options), NodeWebSocketClient.layer({ closeTimeout: "2 seconds", ...options }))
         )
-      )
-    ),
-    scope
-  )
-  const { address } = Context.get(context, SocketServer.SocketServer)
-  if (!NetAddress.isInetAddress(address)) return yield* Effect.die("it listens on an IP address")
-  const client = Context.get(context, WebSocketClient.WebSocketClient)
-  return { port: address.port, client, failures, stop: Scope.close(scope, Exit.void) }
-})
+      ),
+      scope
+    )
+    const { address } = Context.get(context, SocketServer.SocketServer)
+    if (!NetAddress.isInetAddress(address)) return yield* Effect.die("it listens on an IP address")
+    const client = Context.get(context, WebSocketClient.WebSocketClient)
+    return { proxy, port: address.port, client, failures, stop: Scope.close(scope, Exit.void) }
+  })
+
+/** A server like others: it knows no handlers but effects that last as long as their connections. */
+const keepingNone: typeof NodeTcpListener.layer = (options) =>
+  Layer.effect(SocketServer.SocketServer)(
+    Effect.map(SocketServer.SocketServer, ({ address, run }) => ({
+      address,
+      run: (handler) => run((socket) => handler(socket))
+    }))
+  ).pipe(Layer.provide(NodeTcpListener.layer(options)))
 
 const checked = (socket: Net.Socket, seed: number) => {
   const checker = new Pattern.Checker(seed)
@@ -69,7 +68,12 @@ const checked = (socket: Net.Socket, seed: number) => {
   return checker
 }
 
-describe("a tunnel", () => {
+describe.each([
+  ["whose connections the listener keeps", NodeTcpListener.layer],
+  ["over a server that keeps none", keepingNone]
+] as const)("a tunnel %s", (_how, listen) => {
+  const tunnel = through(listen)
+
   it.live("carries every byte both ways at once, and what the program says before its end", () =>
     Effect.gen(function* () {
       const target = yield* RawTarget.listen()
@@ -232,5 +236,85 @@ describe("a tunnel", () => {
       assert.strictEqual(connection.text, "bye")
       connection.socket.end()
     })
+  )
+})
+
+/** A target that says what it hears, and ends when it is ended. */
+const parrot = RawTarget.listen({
+  onConnection: (connection) => {
+    connection.sink = (chunk) => {
+      if (chunk.includes("bye")) connection.socket.end(chunk)
+      else if (chunk.includes("fail")) connection.socket.resetAndDestroy()
+      else connection.socket.write(chunk)
+    }
+    connection.socket.on("end", () => connection.socket.end())
+  }
+})
+
+describe("a connection through a tunnel", () => {
+  it.live("has no fiber while nothing comes, and both sides are heard", () =>
+    countingFibers((fibers) =>
+      Effect.gen(function* () {
+        const { target } = yield* parrot
+        const { client, failures, port, proxy } = yield* through(NodeTcpListener.layer)(target)
+        const opened = Effect.gen(function* () {
+          const tcp = yield* program({ host: "127.0.0.1", port })
+          tcp.socket.write("one")
+          yield* tcp.untilReceived(3)
+          return tcp
+        })
+        const first = yield* opened
+        const before = fibers.active
+        const others = yield* Effect.forEach(Array.from({ length: 20 }), () => opened)
+        assert.strictEqual(yield* client.connections, 21)
+        yield* eventually("no fiber is left", () => (fibers.active <= before ? true : undefined))
+        for (const { socket } of [first, ...others]) socket.write("bye")
+        for (const tcp of [first, ...others]) {
+          yield* tcp.until("end", patience)
+          assert.strictEqual(tcp.received, 6)
+          tcp.socket.end()
+          yield* tcp.until("closed", patience)
+        }
+        yield* proxy.idle()
+        assert.deepStrictEqual(failures, [])
+      })
+    )
+  )
+
+  it.live("leaves no socket, timer or fiber behind, however it ends", () =>
+    countingFibers((fibers) =>
+      Effect.gen(function* () {
+        const { target } = yield* parrot
+        const { failures, port, proxy } = yield* through(NodeTcpListener.layer)(target, {
+          closeTimeout: "100 millis"
+        })
+        const unreachable = yield* through(NodeTcpListener.layer)(yield* RawTarget.nobody)
+        const visit = (port: number, end: (tcp: Tcp) => Effect.Effect<unknown>) =>
+          Effect.scoped(
+            Effect.gen(function* () {
+              const tcp = yield* program({ host: "127.0.0.1", port })
+              yield* end(tcp)
+              tcp.socket.end()
+              yield* tcp.until("closed", patience)
+            })
+          )
+        const said = (word: string) => (tcp: Tcp) => tcp.write(Buffer.from(word))
+        const heard = (word: string) => (tcp: Tcp) => Effect.andThen(said(word)(tcp), tcp.untilReceived(3, patience))
+        const reset = (tcp: Tcp) => Effect.sync(() => tcp.socket.resetAndDestroy())
+        const visits = [
+          visit(port, heard("one")),
+          visit(port, said("one")),
+          visit(port, () => Effect.void),
+          visit(port, heard("bye")),
+          visit(port, said("fail")),
+          visit(port, reset),
+          visit(port, (tcp) => Effect.andThen(heard("one")(tcp), reset(tcp))),
+          visit(unreachable.port, said("one")),
+          visit(unreachable.port, reset)
+        ]
+        yield* leavesNothing(fibers, Array.from({ length: 3 }, () => visits).flat(), proxy.idle(), "300 millis")
+        assert.isAbove(failures.length, 0)
+      })
+    )
   )
 })

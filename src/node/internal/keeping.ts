@@ -5,8 +5,8 @@
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
+import type { Keeper, Ongoing } from "../../connection/internal/keeper.ts"
 import { type Member, Roster } from "../../connection/internal/roster.ts"
-import type { Keeper, Ongoing } from "../../server/UpgradeListener.ts"
 
 type Handling = Fiber.Fiber<unknown, unknown>
 

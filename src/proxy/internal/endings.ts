@@ -86,3 +86,9 @@ export class Endings {
     }
   }
 }
+
+/** The endings of all pipes of a context: those of the same limits share one, as all connections of a server or a client do. */
+export const sharing = (context: Context.Context<never>): ((limits: Limits) => Endings) => {
+  let endings: Endings | undefined
+  return (limits) => (endings?.limits === limits ? endings : (endings = new Endings(limits, context)))
+}

@@ -3,19 +3,21 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
+import type * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import type { Codec } from "../../connection/Deflate.ts"
 import type { KeepAlive, Watch } from "../../connection/KeepAlive.ts"
 import type * as Transport from "../../connection/Transport.ts"
 import type { WebSocket } from "../../connection/WebSocket.ts"
 import { Connection } from "../../connection/internal/connection.ts"
-import { type Host, mayPark, type Parked } from "../../connection/internal/parked.ts"
+import type { Keeper } from "../../connection/internal/keeper.ts"
+import { mayPark } from "../../connection/internal/parked.ts"
+import { Staying } from "../../connection/internal/staying.ts"
 import type { Terms } from "../../connection/internal/terms.ts"
 import type * as OpeningHandshake from "../../protocol/OpeningHandshake.ts"
 import type * as PerMessageDeflate from "../../protocol/PerMessageDeflate.ts"
 import type * as Admission from "../Admission.ts"
-import type { Keeper, Ongoing, Peer } from "../UpgradeListener.ts"
+import type { Peer } from "../UpgradeListener.ts"
 import type { AccessRecord, Ended } from "./accessRecord.ts"
 import type { Opened, Opening } from "./opening.ts"
 
@@ -31,22 +33,12 @@ export interface House extends Terms {
   readonly codec: (agreement: PerMessageDeflate.Agreement | undefined) => Codec | undefined
 }
 
-/** `barred`: the fiber must stay, because somebody relies on its end or an effect of the application's has run in it. */
-type Parking = "allowed" | "barred" | "begins"
-
-export class Visit implements Admission.From, Opened, Ongoing, Host {
+export class Visit extends Staying implements Admission.From, Opened {
   private readonly house: House
   /** The request, until it is answered. */
   opening: Opening | undefined = undefined
   private connection: Connection | undefined = undefined
   private watch: Watch | undefined = undefined
-  place = -1
-
-  private readonly keeper: Keeper<unknown> | undefined
-  /** What it waits for without a fiber, if it does or is about to. */
-  private parked: Parked | undefined = undefined
-  private parking: Parking = "allowed"
-  private next: Effect.Effect<unknown, unknown, unknown> | undefined = undefined
   /** The handler's, once anything asked for it. */
   private scope: Scope.Closeable | undefined = undefined
 
@@ -58,7 +50,7 @@ export class Visit implements Admission.From, Opened, Ongoing, Host {
   declare readonly record: AccessRecord | undefined
 
   constructor(house: House, keeper: Keeper<unknown> | undefined, record?: AccessRecord) {
-    this.keeper = keeper
+    super(keeper)
     this.house = house
     if (record !== undefined) this.record = record
   }
@@ -107,40 +99,17 @@ export class Visit implements Admission.From, Opened, Ongoing, Host {
 
   /** Marks the application's handler, which is run next. */
   handles<A, E, R>(handling: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
-    if (!mayPark(handling)) this.parking = "barred"
+    if (!mayPark(handling)) this.bar()
     return handling
   }
 
-  /** See `Opening.stay`. */
-  stay(parked: () => Parked | undefined): Effect.Effect<void> | undefined {
-    if (this.keeper === undefined || this.parking === "barred") return undefined
-    this.parked = parked()
-    return this.parked === undefined ? undefined : this.again()
+  override within<E, R>(self: Effect.Effect<unknown, E, R>): Effect.Effect<unknown, E, R> {
+    const within = super.within(self)
+    return this.scoped(() => within) as Effect.Effect<unknown, E, R>
   }
 
-  again(): Effect.Effect<void> | undefined {
-    if (this.parking === "barred") return undefined
-    this.parking = "begins"
-    return Effect.void
-  }
-
-  within<E, R>(self: Effect.Effect<unknown, E, R>): Effect.Effect<unknown, E, R> {
-    // its children, and what it has changed in its fiber, last until the handler ends
-    this.parking = "barred"
-    return this.scoped(() => self) as Effect.Effect<unknown, E, R>
-  }
-
-  /** Whether it goes on when its fiber has ended so; to be asked once. */
-  goesOn(exit: Exit.Exit<unknown, unknown>): boolean {
-    if (this.parking !== "begins") return false
-    this.parking = "allowed"
-    return Exit.isSuccess(exit)
-  }
-
-  /** Begins to wait. */
-  wait(): void {
-    this.keeper!.keep(this)
-    this.parked!.begin(this)
+  protected handled(handling: Effect.Effect<unknown, unknown, unknown>): Effect.Effect<unknown, unknown, unknown> {
+    return this.house.handled(this, handling)
   }
 
   /** What is left to do at the end of the handler, before that of the connection: of what it waited for, and then of its scope. */
@@ -156,24 +125,6 @@ export class Visit implements Admission.From, Opened, Ongoing, Host {
 
   private closeScope(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> | undefined {
     return this.scope === undefined ? undefined : Scope.closeUnsafe(this.scope, exit)
-  }
-
-  /** A fiber holds its first effect for life. So this comes first, and drops the reference to the real one before that runs. */
-  private get going(): Effect.Effect<unknown, unknown, unknown> {
-    return Effect.suspend(() => {
-      const { next } = this
-      this.next = undefined
-      return next!
-    })
-  }
-
-  resume(next: Effect.Effect<unknown, unknown, unknown>): void {
-    this.next = next
-    this.keeper!.goOn(this, this.house.handled(this, this.going))
-  }
-
-  interrupt(): void {
-    this.resume(this.parked!.interrupted())
   }
 
   /** The end of the handler. */
