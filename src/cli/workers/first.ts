@@ -31,10 +31,11 @@ import { Spread, type Taker } from "./spread.ts"
 const startTimeout = 60_000
 /** One that lives shorter than this after it was ready has not worked. */
 const soon = 5000
-/** So many deaths in a row of a worker that has not worked are the end. */
+/** So many deaths in a row, each without having worked, are a failing worker; when all are failing, that is the end. */
 const maxDeaths = 5
-/** After the first of them it is started again in this time, after the others in twice as much each. */
+/** After the first of them it is started again in this time, after the others in twice as much each, up to the last. */
 const firstDelay = 100
+const lastDelay = 30_000
 /** How long a worker may take to say what it counted; then its last word counts. */
 const answerTimeout = 1000
 /** How often it says so unasked, so that little is lost with it. */
@@ -67,6 +68,7 @@ class Child implements Taker<Net.Socket> {
   readonly process: ChildProcess
   readonly share: number
   readonly ready = Deferred.makeUnsafe<Announcement>()
+  private readyAt: number | undefined = undefined
   /** It has ended, and all that it said has come. */
   readonly ended = Deferred.makeUnsafe<Ended>()
   series: Series.Series = []
@@ -95,6 +97,11 @@ class Child implements Taker<Net.Socket> {
     })
   }
 
+  /** It serves, and has done so for a while. */
+  get works(): boolean {
+    return this.readyAt !== undefined && performance.now() - this.readyAt > soon
+  }
+
   take(socket: Net.Socket): void {
     const message: ToWorker = { kind: "connection" }
     this.underway.push(socket)
@@ -121,6 +128,7 @@ class Child implements Taker<Net.Socket> {
   private hear(message: ToFirst): void {
     switch (message.kind) {
       case "ready":
+        this.readyAt = performance.now()
         Deferred.doneUnsafe(this.ready, Effect.succeed(message))
         return this.spread.join(this)
       case "moved":
@@ -146,6 +154,18 @@ class Child implements Taker<Net.Socket> {
 
 const howEnded = ({ code, signal }: Ended): string =>
   signal ?? (code === null ? "it could not be started" : `exit code ${code}`)
+
+/** A worker, and those that take its place one after the other. */
+interface Place {
+  readonly index: number
+  /** The first has been ready. */
+  readonly ready: Deferred.Deferred<Announcement>
+  /** Deaths in a row without having worked. */
+  deaths: number
+  child: Child | undefined
+}
+
+const isFailing = ({ child, deaths }: Place): boolean => deaths >= maxDeaths && child?.works !== true
 
 /** The first process' own part: where it listens, and who is there. */
 export class First {
@@ -174,9 +194,11 @@ export class First {
 
   /** Keeps the workers running; done only by a failure. */
   readonly run: Effect.Effect<never, WorkersError> = Effect.suspend(() => {
-    const places = Array.from({ length: this.plan.workers }, (_, index) => ({
+    const places = Array.from({ length: this.plan.workers }, (_, index): Place => ({
       index,
-      ready: Deferred.makeUnsafe<Announcement>()
+      ready: Deferred.makeUnsafe(),
+      deaths: 0,
+      child: undefined
     }))
     const first = places[0]!
     const announced = Effect.flatMap(
@@ -184,8 +206,8 @@ export class First {
       ([{ line, notes } = { line: "", notes: [] }]) => print(notes, line)
     )
     // a mistake is told by the first, and not by each of them
-    const all = places.map(({ index, ready }) =>
-      Effect.andThen(index === 0 ? Effect.void : Deferred.await(first.ready), this.keep(index, ready))
+    const all = places.map((place) =>
+      Effect.andThen(place === first ? Effect.void : Deferred.await(first.ready), this.keep(place, places))
     )
     return Effect.andThen(
       Effect.all([announced, ...all], { concurrency: "unbounded", discard: true }),
@@ -194,34 +216,36 @@ export class First {
     )
   })
 
-  private keep(index: number, ready: Deferred.Deferred<Announcement>): Effect.Effect<never, WorkersError> {
+  private keep(place: Place, all: ReadonlyArray<Place>): Effect.Effect<never, WorkersError> {
+    const { index, ready } = place
     const name = `worker ${index + 1}`
     return Effect.gen({ self: this }, function* () {
-      let deaths = 0
       while (true) {
-        const { ended, hasWorked, pid, wasReady } = yield* Effect.scoped(this.live(index, ready))
+        const { ended, hasWorked, pid, wasReady } = yield* Effect.scoped(this.live(place))
         if (!(yield* Deferred.isDone(ready))) {
           const isTold = ended.code !== null && ended.code !== 0
           const message = isTold ? "" : `${name} ended before it was ready: ${howEnded(ended)}`
           return yield* new WorkersError({ message, code: ended.code || 1 })
         }
-        deaths = hasWorked ? 0 : deaths + 1
-        if (deaths >= maxDeaths) {
-          const message = `${name} died ${maxDeaths} times in a row ${wasReady ? "right after its start" : "before it was ready"}: ${howEnded(ended)}`
+        place.deaths = hasWorked ? 0 : place.deaths + 1
+        // as long as some worker serves, its connections are worth more than a clean end
+        if (all.every(isFailing)) {
+          const message = `${name} died ${place.deaths} times in a row ${wasReady ? "right after its start" : "before it was ready"}: ${howEnded(ended)}`
           return yield* new WorkersError({ message, code: 1 })
         }
-        yield* Effect.logWarning(`W${name.slice(1)} (process ${pid}) died: ${howEnded(ended)}; another takes its place`)
-        yield* Effect.sleep(firstDelay * 2 ** Math.max(0, deaths - 1))
+        const delay = Math.min(lastDelay, firstDelay * 2 ** Math.max(0, place.deaths - 1))
+        const often = place.deaths < maxDeaths ? "" : ` in ${delay / 1000} s: it died ${place.deaths} times in a row`
+        yield* Effect.logWarning(
+          `W${name.slice(1)} (process ${pid}) died: ${howEnded(ended)}; another takes its place${often}`
+        )
+        yield* Effect.sleep(delay)
         yield* Metric.update(restarts, 1)
       }
     })
   }
 
   /** One worker, from its start to its end. */
-  private live(
-    index: number,
-    ready: Deferred.Deferred<Announcement>
-  ): Effect.Effect<
+  private live(place: Place): Effect.Effect<
     {
       readonly ended: Ended
       readonly hasWorked: boolean
@@ -232,19 +256,20 @@ export class First {
     Scope.Scope
   > {
     return Effect.gen({ self: this }, function* () {
-      const child = yield* this.start(index)
+      const child = yield* this.start(place.index)
+      place.child = child
       const isReady = Effect.flatMap(Deferred.await(child.ready), (announcement) =>
-        Deferred.succeed(ready, announcement)
+        Deferred.succeed(place.ready, announcement)
       )
       const untilEnd = Deferred.await(child.ended)
       yield* Effect.timeoutOrElse(Effect.raceFirst(isReady, untilEnd), {
         duration: startTimeout,
         orElse: () => Effect.sync(() => child.process.kill("SIGKILL"))
       })
-      const [lived, ended] = yield* Effect.timed(untilEnd)
-      const wasReady = yield* Deferred.isDone(child.ready)
-      const hasWorked = wasReady && Duration.toMillis(lived) > soon
-      return { ended, wasReady, hasWorked, pid: child.process.pid }
+      const ended = yield* untilEnd
+      const hasWorked = child.works
+      place.child = undefined
+      return { ended, wasReady: yield* Deferred.isDone(child.ready), hasWorked, pid: child.process.pid }
     })
   }
 
