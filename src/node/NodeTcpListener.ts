@@ -54,6 +54,13 @@ interface Guest extends Member {
   isWaiting: boolean
 }
 
+const guestOf = Symbol("effect-websocket/guest")
+
+/** A socket that has its guest, so that one listener serves all. */
+interface Received extends Net.Socket {
+  [guestOf]?: Guest
+}
+
 /**
  * Starts to listen, until the scope ends.
  *
@@ -67,12 +74,17 @@ export const make = Effect.fnUntraced(function* (
   const handlers = new Latest<(socket: Net.Socket) => void>()
   const open = new Roster<Guest>()
   let isEnding = false
-  const server = Net.createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => {
+  function onClose(this: Received): void {
+    // it has had one from its first moment
+    open.delete(this[guestOf]!)
+  }
+  const server = Net.createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket: Received) => {
     if (open.size >= maxConnections || isEnding) return reset(socket)
     const { current } = handlers
     const guest: Guest = { socket, isWaiting: current === undefined, place: -1 }
     open.add(guest)
-    socket.once("close", () => void open.delete(guest))
+    socket[guestOf] = guest
+    socket.on("close", onClose)
     // until it is read, an error must find someone
     socket.on("error", constVoid)
     current?.(socket)

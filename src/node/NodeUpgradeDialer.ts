@@ -7,6 +7,8 @@
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
+import type * as Net from "node:net"
 import { UpgradeDialer } from "../client/UpgradeDialer.ts"
 import { duration } from "../protocol/internal/option.ts"
 import type * as TlsClient from "../tls/TlsClient.ts"
@@ -26,6 +28,10 @@ export interface Options extends Omit<NodeDialer.Options, "proxyProtocol" | "tls
   readonly handshakeTimeout?: Duration.Input | undefined
 }
 
+/** What the scope closes over lives as long as the connection, and so it has no more than the socket. */
+const destroyedWithScope = (socket: Net.Socket): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.flatMap(Effect.scope, (scope) => Scope.addFinalizerExit(scope, () => Effect.sync(() => void socket.destroy())))
+
 /**
  * A dialler of WebSocket servers. Throws for an invalid option, such as a negative duration.
  *
@@ -41,10 +47,7 @@ export const make = ({ handshakeTimeout, tls, ...options }: Options = {}): Upgra
     dial: (request) =>
       Effect.uninterruptibleMask((restore) =>
         Effect.flatMap(restore((request.isSecure ? secure : plain)(request.target)), (socket) =>
-          Effect.andThen(
-            Effect.addFinalizer(() => Effect.sync(() => void socket.destroy())),
-            restore(ask(socket, request, patience))
-          )
+          Effect.andThen(destroyedWithScope(socket), restore(ask(socket, request, patience)))
         )
       )
   }

@@ -65,13 +65,16 @@ export class Passage extends Staying {
           return Effect.die(new TypeError("expected a WebSocket of this package"))
         }
         this.isPiped = true
-        const { endings, messages } = this.way
-        const onFailure = (failure: Failure) => void (this.failure = failure)
-        const options: PipeOptions = { messages, isWhole, onFailure }
-        const pipe = () => new Pipe(webSocket, program, options, endings(webSocket.limits)).park()
+        const options: PipeOptions = { messages: this.way.messages, isWhole, onFailure: this.onFailure }
+        const pipe = () => new Pipe(webSocket, program, options, this.way.endings(webSocket.limits)).park()
         return this.stay(pipe) ?? toItsEnd(webSocket, program, options, restore)
       })
     )
+  }
+
+  /** The pipe keeps it, and so it closes over nothing else. */
+  private get onFailure(): (failure: Failure) => void {
+    return (failure) => void (this.failure = failure)
   }
 
   protected handled(handling: Effect.Effect<unknown, unknown>): Effect.Effect<unknown, unknown> {
