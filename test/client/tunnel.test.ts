@@ -23,23 +23,27 @@ import * as RawTarget from "../proxy/rawTarget.ts"
 import { heldBack, program, type Tcp } from "../proxy/tcp.ts"
 import { eventually } from "../proxy/watch.ts"
 import { countingFibers, leavesNothing } from "../server/resources.ts"
+import { collectingLogs } from "../server/serving.ts"
 
 const MiB = 1024 * 1024
 const total = 8 * MiB
 const patience = 20_000
 
-type Listening = NodeTcpListener.Options & NodeWebSocketClient.Options
+type Listening = NodeTcpListener.Options & NodeWebSocketClient.Options & Pick<Tunnel.Options, "onFailure">
 
 /** A port that leads to the target, through a tunnel and a proxy, and what becomes of the tunnel's connections. */
 const through = (listen: typeof NodeTcpListener.layer) =>
-  Effect.fnUntraced(function* (target: Target, options: Listening = {}) {
+  Effect.fnUntraced(function* (target: Target, { onFailure, ...options }: Listening = {}) {
     const proxy = yield* Proxy.serve({ target, closeTimeout: options.closeTimeout })
     const failures: Array<string> = []
     const scope = yield* Scope.fork(yield* Effect.scope)
     const context = yield* Layer.buildWithScope(
       Tunnel.layer({
         url: `ws://127.0.0.1:${proxy.port}`,
-        onFailure: (error) => Effect.sync(() => void failures.push(`${error._tag}: ${error.message}`))
+        onFailure: (error) => {
+          failures.push(`${error._tag}: ${error.message}`)
+          return onFailure?.(error) ?? Effect.void
+        }
       }).pipe(
         Layer.provideMerge(
           Layer.merge(listen(options), NodeWebSocketClient.layer({ closeTimeout: "2 seconds", ...options }))
@@ -221,6 +225,27 @@ describe.each([
       yield* Effect.timeoutOrElse(stop, { duration: patience, orElse: () => Effect.die("it has not ended") })
       yield* Fiber.interrupt(writing)
     })
+  )
+
+  it.live("ends when it is stopped, also if somebody is still being told of a failure", () =>
+    Effect.gen(function* () {
+      const { failures, port, stop } = yield* tunnel(yield* RawTarget.nobody, { onFailure: () => Effect.never })
+      const tcp = yield* program({ host: "127.0.0.1", port })
+      yield* tcp.until("reset", patience)
+      yield* eventually("it is told", () => failures[0])
+      yield* Effect.timeoutOrElse(stop, { duration: patience, orElse: () => Effect.die("it has not ended") })
+    })
+  )
+
+  it.live("logs what goes wrong while somebody is told of a failure, and serves others", () =>
+    collectingLogs((logs) =>
+      Effect.gen(function* () {
+        const { port } = yield* tunnel(yield* RawTarget.nobody, { onFailure: () => Effect.die("it broke") })
+        for (const _ of [1, 2]) yield* (yield* program({ host: "127.0.0.1", port })).until("reset", patience)
+        const broken = () => (logs.filter(({ text }) => text.includes("it broke")).length === 2 ? true : undefined)
+        yield* eventually("both are logged", broken)
+      })
+    )
   )
 
   it.live("takes no more connections than it may", () =>

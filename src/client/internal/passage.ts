@@ -53,23 +53,28 @@ export class Passage extends Staying {
 
   /** All of it. */
   through(socket: Socket.Socket): Effect.Effect<unknown> {
-    return Effect.exit(this.handled(Effect.flatMap(Transport.fromSocket(socket), (program) => this.lead(program))))
-  }
-
-  private lead(program: Transport.Transport): Effect.Effect<void, Failure> {
-    this.program = program
-    return Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(restore(Scope.provide(this.way.connect, this.scope)), (webSocket) => {
-        // every WebSocket that this package makes is a Connection
-        if (!(webSocket instanceof Connection)) {
-          return Effect.die(new TypeError("expected a WebSocket of this package"))
-        }
-        this.isPiped = true
-        const options: PipeOptions = { messages: this.way.messages, isWhole, onFailure: this.onFailure }
-        const pipe = () => new Pipe(webSocket, program, options, this.way.endings(webSocket.limits)).park()
-        return this.stay(pipe) ?? toItsEnd(webSocket, program, options, restore)
+    const led = Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(Transport.fromSocket(socket), (program) => {
+        this.program = program
+        return Effect.flatMap(restore(Scope.provide(this.way.connect, this.scope)), (webSocket) =>
+          this.piped(webSocket, program, restore)
+        )
       })
     )
+    return Effect.exit(this.handled(led))
+  }
+
+  private piped(
+    webSocket: WebSocket,
+    program: Transport.Transport,
+    restore: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  ): Effect.Effect<void, Failure> {
+    // every WebSocket that this package makes is a Connection
+    if (!(webSocket instanceof Connection)) return Effect.die(new TypeError("expected a WebSocket of this package"))
+    this.isPiped = true
+    const options: PipeOptions = { messages: this.way.messages, isWhole, onFailure: this.onFailure }
+    const pipe = () => new Pipe(webSocket, program, options, this.way.endings(webSocket.limits)).park()
+    return this.stay(pipe) ?? toItsEnd(webSocket, program, options, restore)
   }
 
   /** The pipe keeps it, and so it closes over nothing else. */
@@ -88,22 +93,25 @@ export class Passage extends Staying {
       const { failure } = this
       return Scope.close(scope, failure === undefined ? exit : Exit.fail(failure))
     })
-    const told = Effect.suspend(() => this.tell(exit))
     return Effect.ensuring(
-      Effect.andThen(Effect.andThen(ended ?? Effect.void, closed), told),
+      Effect.andThen(Effect.andThen(ended ?? Effect.void, closed), this.told(exit)),
       program === undefined ? Effect.void : program.ends.destroy(0)
     )
   }
 
-  /** Tells the first failure: later ones are caused by it. */
-  private tell(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
-    const { failure, way } = this
-    if (failure !== undefined) return way.onFailure(failure)
-    if (Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)) return Effect.void
-    const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
-    return error === undefined
-      ? Effect.logError("A connection of a tunnel failed", exit.cause)
-      : // there is nothing else that its effects fail with
-        way.onFailure(error as Failure)
+  /** Tells the first failure: later ones are caused by it. It may take its time, but not when the tunnel ends. */
+  private told(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const { failure, way } = this
+      if (failure !== undefined) return Effect.interruptible(way.onFailure(failure))
+      if (Exit.isSuccess(exit)) return Effect.void
+      const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
+      // there is nothing else that its effects fail with
+      return error === undefined ? Effect.failCause(exit.cause) : Effect.interruptible(way.onFailure(error as Failure))
+    }).pipe(
+      Effect.catchCause((cause) =>
+        Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.logError("A connection of a tunnel failed", cause)
+      )
+    )
   }
 }
