@@ -298,9 +298,10 @@ export const reloading = Effect.fnUntraced(function* (
     choose: (hello) => Effect.suspend(() => Effect.fromResult(directory.choose(hello, options))),
     forAll: () => directory.only(options),
     reload: Effect.gen(function* () {
-      const results = yield* Effect.forEach(watched, (entry) => Effect.result(replace(entry)))
-      const failed = results.find(Result.isFailure)
-      if (failed !== undefined) return yield* failed.failure
+      const [, failures] = yield* Effect.partition(watched, replace)
+      const [first, ...others] = failures
+      yield* Effect.forEach(others, logged)
+      if (first !== undefined) return yield* first
     })
   }
 })

@@ -110,6 +110,7 @@ describe("--cert", () => {
       yield* Effect.gen(function* () {
         while (!command.stderr().includes("changing.pem")) yield* Effect.sleep(20)
       }).pipe(Effect.timeout("10 seconds"))
+      assert.match(command.stderr(), /ERROR.* SIGHUP: what was read before stays in use: .*changing\.pem/)
       assert.match((yield* subject(port))!, /CN=other/)
       yield* command.kill("SIGTERM")
       assert.strictEqual((yield* command.ended).code, 0)

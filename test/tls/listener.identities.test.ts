@@ -179,6 +179,39 @@ describe("certificates of stores on disk", { timeout: 120_000 }, () => {
     )
   )
 
+  it.live(
+    "are all told of when they are asked for, those that are good are taken, and the others of before go on serving",
+    () =>
+      collectingLogs((logs) =>
+        Effect.gen(function* () {
+          const names = ["all-1", "all-2", "all-3"]
+          for (const name of names) renew(name, `${name}.pem`)
+          const { cstPEMKeyFile } = CertificateStore.CertStoreType
+          const identities = yield* Identities.reloading({
+            sources: names.map((name) => ({
+              type: cstPEMKeyFile,
+              store: path(`${name}.pem`),
+              names: [`${name}.example`]
+            })),
+            interval: "1 hour"
+          })
+          const { port } = yield* echoing({ identities })
+          for (const name of ["all-1", "all-2"]) write(`${name}.pem`, "broken")
+          renew("all-4", "all-3.pem")
+          const error = yield* Effect.flip(identities.reload)
+          assert.include(error.message, "all-1.pem")
+          assert.isTrue(logs.some(({ level, text }) => level === "Error" && text.includes("all-2.pem")))
+          for (const [servername, name] of [
+            ["all-1.example", "all-1"],
+            ["all-2.example", "all-2"],
+            ["all-3.example", "all-4"]
+          ] as const) {
+            assert.strictEqual(yield* presented(port, { servername }), name)
+          }
+        })
+      )
+  )
+
   it.live("have to be there at first", () =>
     Effect.gen(function* () {
       const sources = [{ type: CertificateStore.CertStoreType.cstPEMKeyFile, store: path("nowhere.pem") }]
