@@ -337,12 +337,14 @@ describe("Request", () => {
   it.effect("is read from its fields and written to them", () =>
     Effect.gen(function* () {
       const { RequestFromFields } = OpeningHandshake
-      const value = request({ origin: "https://a.example" })
-      const fields = yield* Schema.encodeEffect(RequestFromFields)(value)
-      assert.deepStrictEqual(JSON.parse(JSON.stringify(fields)), JSON.parse(JSON.stringify(value)))
-      const back = yield* Schema.decodeEffect(RequestFromFields)(fields)
-      assert.instanceOf(back, OpeningHandshake.Request)
-      assert.deepStrictEqual(back, value)
+      for (const rawHeaders of [undefined, ["Host", "a.example", "X", "1", "X", "2"]]) {
+        const value = request({ origin: "https://a.example" }, { rawHeaders })
+        const fields = yield* Schema.encodeEffect(RequestFromFields)(value)
+        assert.deepStrictEqual(JSON.parse(JSON.stringify(fields)), JSON.parse(JSON.stringify(value)))
+        const back = yield* Schema.decodeEffect(RequestFromFields)(fields)
+        assert.instanceOf(back, OpeningHandshake.Request)
+        assert.deepStrictEqual(back, value)
+      }
     })
   )
 })
