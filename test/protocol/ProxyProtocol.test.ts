@@ -199,7 +199,7 @@ describe("version 2 (section 2.2)", () => {
     )
     assert.strictEqual(toHex(write(six)), toHex(bytes))
     assert.deepStrictEqual(shown(read(bytes)), shown(six))
-    for (const source of ["", "/run/client.sock", "\0abstract", "x".repeat(108)]) {
+    for (const source of ["", "/run/client.sock", "\0abstract", "\ufeff/run", "x".repeat(108)]) {
       const unix: ProxyProtocol.Header = {
         _tag: "Unix",
         version: 2,
@@ -247,6 +247,9 @@ describe("version 2 (section 2.2)", () => {
       const unix = { _tag: "Unix", version: 2, transport: "stream", ...ends, tlvs: ProxyProtocol.noTlvs } as const
       const written = ProxyProtocol.toBytes(unix)
       assert.strictEqual(Result.isFailure(written) && written.failure.kind, "Address")
+      assert.isFalse(Schema.is(ProxyProtocol.Header)(unix))
+      const shorter = { ...unix, source: unix.source.slice(1), destination: unix.destination.slice(1) }
+      assert.isTrue(Schema.is(ProxyProtocol.Header)(shorter))
     }
   })
 
@@ -362,6 +365,7 @@ describe("TLVs (section 2.2.1 on)", () => {
     const most = 0xffff - ipv4.length - 3
     for (const tlvs of [
       { alpn: String.fromCharCode(...Array.from({ length: 255 }, (_, i) => i + 1)), netns: printable, others: [] },
+      { authority: "\ufeffa.example", others: [{ type: 0xe0, value: new Uint8Array(0) }] },
       { others: [{ type: 0xe0, value: patterned(most) }] },
       { others: [{ type: 0xe0, value: new Uint8Array(0) }] }
     ]) {
