@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Stream } from "effect"
 import { TestClock } from "effect/testing"
+import type * as WebSocket from "../../src/connection/WebSocket.ts"
 import type { WebSocketError } from "../../src/connection/WebSocketError.ts"
 import type { Kind } from "../../src/protocol/ProtocolError.ts"
 import * as Opcode from "../../src/protocol/Opcode.ts"
@@ -89,6 +90,28 @@ describe("ProtocolViolation", () => {
         })
     )
   }
+
+  it.effect("comes after what was good before it in the same read, for each of the streams", () =>
+    Effect.gen(function* () {
+      const streams: ReadonlyArray<
+        (webSocket: WebSocket.WebSocket) => Stream.Stream<string | Uint8Array, WebSocketError>
+      > = [
+        ({ messages }) => messages,
+        ({ fragments }) => Stream.map(fragments, ({ payload }) => payload),
+        ({ payloads }) => payloads
+      ]
+      for (const stream of streams) {
+        const { peer, webSocket } = yield* withPeer("server")
+        const unmasked = new Uint8Array([0x81, 0x00])
+        yield* peer.sendBytes(Buffer.concat([bytesOf("client", [text("ok"), text("go")]), unmasked]))
+        let got = ""
+        const each = (piece: string | Uint8Array) => Effect.sync(() => void (got += Buffer.from(piece).toString()))
+        const error = yield* Effect.flip(Stream.runForEach(stream(webSocket), each))
+        assert.strictEqual(error.reason._tag, "ProtocolViolation")
+        assert.strictEqual(got, "okgo")
+      }
+    })
+  )
 
   it.effect("MaskedFrame: a client refuses what only clients do", () =>
     Effect.gen(function* () {

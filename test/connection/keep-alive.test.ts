@@ -154,6 +154,7 @@ describe("pings", () => {
       const bites = yield* countingLimit("pongTimeout", pass("1 second", 60))
       const error = yield* Effect.flip(Deferred.await(ended))
       assert.deepStrictEqual([error.reason._tag, error.closeCode], ["PeerTimeout", 1006])
+      assert.match(error.message, /ping/)
       assert.strictEqual(bites, 1)
       assert.isFalse(end.isOpen())
       const frames = yield* peer.rest
