@@ -76,7 +76,6 @@ export const parse = (header: string): Option.Option<ReadonlyArray<Extension>> =
       parameters.push([parameter, value])
     }
     extensions.push({ name, parameters })
-    space()
     if (at < header.length && !take(",")) return Option.none()
   }
   return Option.some(extensions)

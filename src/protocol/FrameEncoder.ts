@@ -231,7 +231,7 @@ export class Batch {
 
   private cut(): void {
     if (this.part === undefined) return
-    if (this.to > this.from) this.buffers.push(this.part.subarray(this.from, this.to))
+    this.buffers.push(this.part.subarray(this.from, this.to))
     this.part = undefined
   }
 }

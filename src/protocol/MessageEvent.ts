@@ -176,7 +176,6 @@ export class Events extends Base<MessageEvent | CompressedMessage> {
     if (this.text === undefined) return this.finish(this.releaseAll())
     const text = this.text.end()
     this.text = undefined
-    this.first = false
     this.out.push({ isText: true, first: true, last: true, payload: utf8.encode(text), text })
   }
 
@@ -263,7 +262,7 @@ export class Watched implements Sink {
 
   private collect(): void {
     // what moves payloads together must not move one over an event's
-    if (!this.isWatched) this.payloads.flush()
+    this.payloads.flush()
     for (const item of this.current.take()) this.out.push(item)
   }
 

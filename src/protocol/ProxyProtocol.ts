@@ -307,7 +307,6 @@ export class Decoder {
   push(chunk: Uint8Array): Outcome {
     if (this.outcome !== needMore) return this.outcome
     this.gathered.push(chunk)
-    if (this.gathered.length === 0) return needMore
     try {
       const bytes = this.received
       const whole = bytes[0] === signature[0] ? readBinary(bytes, this.maxSize) : readText(bytes)

@@ -214,6 +214,7 @@ describe("a peer that does not play its part", () => {
         const { reason } = yield* Fiber.join(reading)
         assert.deepStrictEqual([reason._tag, reason._tag === "PeerTimeout" && reason.awaited], ["PeerTimeout", "close"])
         assert.strictEqual(reason.closeCode, 1006)
+        assert.match(reason.message, /Close frame/)
         assert.deepStrictEqual(yield* webSocket.closed, { code: 1006, reason: "", wasClean: false })
         assert.isFalse(end.isOpen())
         assert.strictEqual(bites, 1)

@@ -1,10 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Stream } from "effect"
+import { Deferred, Effect, Exit, Fiber, Stream } from "effect"
 import { TestClock } from "effect/testing"
+import type { Zlib } from "../../src/connection/Deflate.ts"
+import * as PreparedMessage from "../../src/connection/PreparedMessage.ts"
+import type * as WebSocket from "../../src/connection/WebSocket.ts"
 import type { WebSocketError } from "../../src/connection/WebSocketError.ts"
+import * as NodeZlib from "../../src/node/NodeZlib.ts"
 import type { Kind } from "../../src/protocol/ProtocolError.ts"
 import * as Opcode from "../../src/protocol/Opcode.ts"
-import { bytesOf, close, type FrameParts, type Options, shown, text, withPeer } from "./connected.ts"
+import { bytesOf, close, type FrameParts, type Options, settled, shown, text, withPeer } from "./connected.ts"
 
 const drain = (stream: Stream.Stream<unknown, WebSocketError>) => Effect.flip(Stream.runDrain(stream))
 
@@ -90,6 +94,28 @@ describe("ProtocolViolation", () => {
     )
   }
 
+  it.effect("comes after what was good before it in the same read, for each of the streams", () =>
+    Effect.gen(function* () {
+      const streams: ReadonlyArray<
+        (webSocket: WebSocket.WebSocket) => Stream.Stream<string | Uint8Array, WebSocketError>
+      > = [
+        ({ messages }) => messages,
+        ({ fragments }) => Stream.map(fragments, ({ payload }) => payload),
+        ({ payloads }) => payloads
+      ]
+      for (const stream of streams) {
+        const { peer, webSocket } = yield* withPeer("server")
+        const unmasked = new Uint8Array([0x81, 0x00])
+        yield* peer.sendBytes(Buffer.concat([bytesOf("client", [text("ok"), text("go")]), unmasked]))
+        let got = ""
+        const each = (piece: string | Uint8Array) => Effect.sync(() => void (got += Buffer.from(piece).toString()))
+        const error = yield* Effect.flip(Stream.runForEach(stream(webSocket), each))
+        assert.strictEqual(error.reason._tag, "ProtocolViolation")
+        assert.strictEqual(got, "okgo")
+      }
+    })
+  )
+
   it.effect("MaskedFrame: a client refuses what only clients do", () =>
     Effect.gen(function* () {
       const { peer, webSocket } = yield* withPeer("client")
@@ -169,6 +195,7 @@ describe("ConnectionClosed", () => {
       const ways: Array<Effect.Effect<unknown, WebSocketError>> = [
         webSocket.send("x"),
         webSocket.sendAll(["x", new Uint8Array(1)]),
+        webSocket.send(PreparedMessage.make("x")),
         webSocket.sendFragments(Stream.make("x")),
         webSocket.ping()
       ]
@@ -181,6 +208,27 @@ describe("ConnectionClosed", () => {
     })
   )
 
+  it.effect("and what was being compressed or waited behind that: nothing follows a Close frame", () =>
+    Effect.gen(function* () {
+      const gate = yield* Deferred.make<void>()
+      const zlib: Zlib["Service"] = {
+        ...NodeZlib.make,
+        deflate: (bytes, options) => Effect.andThen(Deferred.await(gate), NodeZlib.make.deflate(bytes, options))
+      }
+      const { peer, webSocket } = yield* withPeer("server", { deflate: {}, policy: { threshold: 100 }, zlib })
+      const sending = yield* Effect.forEach(
+        [webSocket.send("x".repeat(1000)), webSocket.send("x"), webSocket.send(PreparedMessage.make("x"))],
+        (send) => Effect.forkChild(Effect.flip(send))
+      )
+      yield* settled
+      yield* peer.send(close(3333))
+      yield* Stream.runDrain(webSocket.messages)
+      yield* Deferred.succeed(gate, undefined)
+      for (const fiber of sending) assert.strictEqual((yield* Fiber.join(fiber)).reason._tag, "ConnectionClosed")
+      assert.deepStrictEqual((yield* peer.rest).map(shown), [[Opcode.close, 3333, ""]])
+    })
+  )
+
   it.effect("and while our own Close frame waits for its answer", () =>
     Effect.gen(function* () {
       const { peer, webSocket } = yield* withPeer("server", { limits: { closeTimeout: "1 second" } })
@@ -188,9 +236,11 @@ describe("ConnectionClosed", () => {
       yield* peer.next
       const recovered = yield* webSocket.send("x").pipe(
         Effect.as("sent"),
-        Effect.catchReason("WebSocketError", "ConnectionClosed", (reason) => Effect.succeed(`${reason.info}`))
+        Effect.catchReason("WebSocketError", "ConnectionClosed", ({ closeCode, info }) =>
+          Effect.succeed(`${info}, ${closeCode}`)
+        )
       )
-      assert.strictEqual(recovered, "undefined")
+      assert.strictEqual(recovered, "undefined, 1005")
       yield* TestClock.adjust("1 second")
       yield* Fiber.join(closing)
     })

@@ -39,6 +39,26 @@ describe("a hub", () => {
     })
   )
 
+  it.effect("keeps a subscriber's other topics, and takes one back that had left all", () =>
+    Effect.gen(function* () {
+      const hub = yield* Hub.make()
+      const { peer, webSocket } = yield* withPeer("server")
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          yield* hub.subscribe("a", webSocket)
+          yield* Effect.scoped(hub.subscribe("b", webSocket))
+          assert.deepStrictEqual(yield* hub.topics, ["a"])
+          assert.deepStrictEqual(yield* hub.publish("a", "still here"), { sent: 1, slow: 0 })
+        })
+      )
+      assert.deepStrictEqual(yield* hub.publish("a", "to nobody"), { sent: 0, slow: 0 })
+      yield* hub.subscribe("a", webSocket)
+      assert.deepStrictEqual(yield* hub.publish("a", "back again"), { sent: 1, slow: 0 })
+      assert.strictEqual(shown(yield* peer.next)[1], "still here")
+      assert.strictEqual(shown(yield* peer.next)[1], "back again")
+    })
+  )
+
   it.effect("bounds the subscriptions of a connection: 1,024 unless told", () =>
     Effect.gen(function* () {
       const { webSocket } = yield* withPeer("server")

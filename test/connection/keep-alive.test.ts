@@ -154,6 +154,7 @@ describe("pings", () => {
       const bites = yield* countingLimit("pongTimeout", pass("1 second", 60))
       const error = yield* Effect.flip(Deferred.await(ended))
       assert.deepStrictEqual([error.reason._tag, error.closeCode], ["PeerTimeout", 1006])
+      assert.match(error.message, /ping/)
       assert.strictEqual(bites, 1)
       assert.isFalse(end.isOpen())
       const frames = yield* peer.rest
@@ -327,16 +328,19 @@ describe("idleTimeout", () => {
       for (const [alive, say] of [
         [false, "ping"],
         [true, "client"],
-        [true, "server"]
+        [true, "server"],
+        [true, "echo"]
       ] as const) {
         const sockets: Array<WebSocket> = []
         const { end, peer } = yield* serve({ pingInterval: "Infinity", idleTimeout: "1 minute" }, (webSocket) => {
           sockets.push(webSocket)
-          return drain(webSocket)
+          return say === "echo"
+            ? Stream.runForEach(webSocket.messages, (message) => webSocket.send(message))
+            : drain(webSocket)
         })
         for (let i = 0; i < 10; i++) {
           if (say === "ping") yield* Effect.ignoreCause(peer.send({ opcode: Opcode.ping }, { opcode: Opcode.pong }))
-          else yield* say === "client" ? peer.send(text("x")) : sockets[0]!.send("x")
+          else yield* say === "server" ? sockets[0]!.send("x") : peer.send(text(say === "echo" ? "" : "x"))
           yield* pass("5 seconds", 4)
         }
         assert.strictEqual(end.isOpen(), alive, say)
@@ -393,6 +397,22 @@ describe("maxLifetime", () => {
     })
   )
 
+  it.effect("is counted from when the connection was opened, however old the server is", () =>
+    Effect.gen(function* () {
+      const { open, server } = yield* memoryServer({ maxLifetime: "1 minute", pingInterval: "Infinity" })
+      yield* Effect.forkChild(server.run(drain))
+      yield* pass("1 minute", 10)
+      const { answer, end, peer } = yield* open()
+      yield* answer
+      const reading = yield* Effect.forkChild(peer.next)
+      yield* pass("5 seconds", 11)
+      assert.isTrue(end.isOpen())
+      assert.isUndefined(reading.pollUnsafe())
+      yield* pass("5 seconds", 2)
+      assert.deepStrictEqual(shown(yield* Fiber.join(reading)).slice(0, 2), [Opcode.close, 1008])
+    })
+  )
+
   it.effect("a peer that does not answer it is cut off after closeTimeout", () =>
     Effect.gen(function* () {
       const { end, ended, server } = yield* serve({ maxLifetime: "1 minute", closeTimeout: "3 seconds" }, drain)
@@ -434,13 +454,17 @@ describe("the sweep", () => {
       yield* peer.send(text("x".repeat(1000)))
       yield* settled
       yield* pass("5 seconds", 2)
+      const total = (writes: ReadonlyArray<Uint8Array>) => writes.reduce((sum, write) => sum + write.length, 0)
+      const assertAll = Effect.map(bytes, ([received, sent]) => {
+        assert.strictEqual(Number(received.count) - Number(receivedBefore.count), total(client.writes))
+        assert.strictEqual(Number(sent.count) - Number(sentBefore.count), total(end.writes))
+      })
+      // while it is open, too
+      yield* assertAll
       yield* peer.send(text("y".repeat(500)), close(1000))
       yield* peer.end
       yield* pass("5 seconds", 2)
-      const [received, sent] = yield* bytes
-      const total = (writes: ReadonlyArray<Uint8Array>) => writes.reduce((sum, write) => sum + write.length, 0)
-      assert.strictEqual(Number(received.count) - Number(receivedBefore.count), total(client.writes))
-      assert.strictEqual(Number(sent.count) - Number(sentBefore.count), total(end.writes))
+      yield* assertAll
     })
   )
 })

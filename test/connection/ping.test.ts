@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as Opcode from "../../src/protocol/Opcode.ts"
-import { connected, withPeer } from "./connected.ts"
+import { connected, type FrameParts, settled, withPeer } from "./connected.ts"
 
 const payload = (text: string) => new TextEncoder().encode(text)
 const text = (frame: { readonly payload: Uint8Array }) => new TextDecoder().decode(frame.payload)
@@ -76,10 +76,13 @@ describe("ping", () => {
       yield* peer.next
       yield* peer.send(
         { opcode: Opcode.pong, payload: payload("not yours") },
+        { opcode: Opcode.pong, payload: payload("min") },
+        { opcode: Opcode.pong, payload: payload("mine and more") },
         { opcode: Opcode.pong },
         { opcode: Opcode.text, payload: payload("still here") }
       )
       assert.deepStrictEqual(yield* Fiber.join(received), ["still here"])
+      yield* settled
       assert.isUndefined(ping.pollUnsafe())
       yield* Fiber.interrupt(ping)
     })
@@ -184,6 +187,47 @@ describe("pings that come", () => {
       assert.deepStrictEqual(
         rest.map(({ opcode, payload }) => [opcode, ...payload]),
         [[Opcode.pong, 1]]
+      )
+    })
+  )
+
+  it.effect("of those that come while a Pong is held up, the latest is answered behind it (section 5.5.3)", () =>
+    Effect.gen(function* () {
+      const { peer, webSocket } = yield* withPeer("server", { highWaterMark: 1 })
+      yield* Effect.forkChild(Stream.runDrain(webSocket.messages))
+      const ping = (name: string): FrameParts => ({ opcode: Opcode.ping, payload: payload(name) })
+      const pings = (...names: ReadonlyArray<string>) => Effect.andThen(peer.send(...names.map(ping)), settled)
+      const pongs = Effect.gen(function* () {
+        const frame = yield* peer.next
+        yield* settled
+        assert.strictEqual(frame.opcode, Opcode.pong)
+        return text(frame)
+      })
+      // twice: what was held up holds up no more
+      for (let i = 0; i < 2; i++) {
+        yield* pings("first")
+        yield* pings("second", "third")
+        yield* pings("fourth", "fifth", "sixth")
+        assert.deepStrictEqual([yield* pongs, yield* pongs], ["first", "sixth"])
+        yield* pings("next")
+        assert.strictEqual(yield* pongs, "next")
+      }
+    })
+  )
+
+  it.effect("are not answered behind our answer to a Close frame, although they were held up", () =>
+    Effect.gen(function* () {
+      const { peer, webSocket } = yield* withPeer("server", { highWaterMark: 1 })
+      yield* Effect.forkChild(Stream.runDrain(webSocket.messages))
+      yield* Effect.andThen(peer.send({ opcode: Opcode.ping, payload: payload("first") }), settled)
+      yield* Effect.andThen(peer.send({ opcode: Opcode.ping, payload: payload("second") }), settled)
+      yield* Effect.andThen(peer.send({ opcode: Opcode.close }), settled)
+      assert.deepStrictEqual(
+        (yield* peer.rest).map((frame) => [frame.opcode, text(frame)]),
+        [
+          [Opcode.pong, "first"],
+          [Opcode.close, ""]
+        ]
       )
     })
   )

@@ -38,6 +38,9 @@ describe("sendFragments", () => {
         [["a", "\ud83d"], "a\ufffd"],
         [["\ud83d"], "\ufffd"],
         [["\ud83d", "b"], "\ufffdb"],
+        [["a\ud800", "\udc00b"], "a\u{10000}b"],
+        [["a\udbff", "\udfffb"], "a\u{10ffff}b"],
+        [["a\ud7ff", "\ue000b"], "a\ud7ff\ue000b"],
         [["\ude00"], "\ufffd"]
       ]
       const received = yield* Effect.forkChild(Stream.runCollect(Stream.take(server.messages, cases.length)))

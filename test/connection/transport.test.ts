@@ -1,6 +1,6 @@
 import { NodeSocket, NodeSocketServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Stream } from "effect"
+import { Deferred, Effect, Exit, Fiber, Option, Stream } from "effect"
 import { NetAddress } from "effect/net"
 import { Socket } from "effect/socket"
 import { TestClock } from "effect/testing"
@@ -137,6 +137,23 @@ describe("two fibers that read one connection", () => {
         got,
         Array.from({ length: 50 }, (_, i) => `${i}`)
       )
+    })
+  )
+
+  it.effect("wait for their turn in vain if they are interrupted, and hold up no other", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* connected()
+      const read = Effect.tap(Effect.forkChild(Stream.runHead(server.messages)), () => settled)
+      const [reads, waits, waitsToo] = [yield* read, yield* read, yield* read]
+      yield* Fiber.interrupt(waits)
+      for (const [message, reader] of [
+        ["one", reads],
+        ["two", waitsToo]
+      ] as const) {
+        yield* client.send(message)
+        yield* settled
+        assert.deepStrictEqual(reader.pollUnsafe(), Exit.succeed(Option.some(message)))
+      }
     })
   )
 })

@@ -80,6 +80,7 @@ describe("9.1. Negotiating Extensions", () => {
     'foo; bar="',
     'foo; bar="1',
     'foo; bar="1\\"',
+    'foo; bar="1\\',
     'foo; bar="1" "2"',
     'foo; bar="1"2',
     'foo; bar=1"2"',

@@ -91,6 +91,13 @@ describe("Frame", () => {
   })
 })
 
+describe("toBytes", () => {
+  it("gives bytes that are the caller's own, to transfer with nothing else", () => {
+    const { buffer } = Frame.toBytes(Frame.make({ opcode: Opcode.text, payload: hello }))
+    assert.strictEqual(buffer.byteLength, 2 + hello.length)
+  })
+})
+
 describe("fromBytes", () => {
   const failure = (bytes: Uint8Array) => Result.getOrThrow(Result.flip(Frame.fromBytes(bytes)))
 

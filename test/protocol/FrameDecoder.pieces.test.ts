@@ -68,6 +68,20 @@ describe("5.2. Base Framing Protocol: a byte stream in pieces", () => {
     }
   })
 
+  it("what is left of an earlier header in pieces is no part of a later one", () => {
+    const frames = [
+      Frame.make({ opcode: Opcode.binary, maskingKey: hex("ffffffff"), payload: patterned(1) }),
+      Frame.make({ opcode: Opcode.binary, payload: patterned(65_536) }),
+      Frame.make({ opcode: Opcode.binary, maskingKey: hex("ffffffff"), payload: patterned(65_536) }),
+      Frame.make({ opcode: Opcode.binary, maskingKey: hex("ffffffff"), payload: patterned(1) })
+    ]
+    const headers = Array.from({ length: 13 }, (_, i) => i + 1)
+    whole(
+      frames.flatMap((frame) => cutAt(Frame.toBytes(frame), headers.slice(0, 2 + frame.payload.length))),
+      frames
+    )
+  })
+
   it("the bytes of a chunk that has been read may be used again at once", () => {
     const chunk = new Uint8Array(7)
     const decoder = new FrameDecoder({ masking: "either", allowRsv1: true })

@@ -168,6 +168,11 @@ describe("5.2. Base Framing Protocol: reserved bits and opcodes", () => {
     })
   }
 
+  it("no extension is agreed on unless it is said", () => {
+    const decoder = new FrameDecoder({ masking: "either" })
+    failsWith("ReservedBits", () => decoder.push(hex("c100"), new Recorder()))
+  })
+
   it("only RSV1 of a message's first frame is permessage-deflate's", () => {
     const compressed = (bytes: string) => decode([hex(bytes)], { allowRsv1: true }).kind
     assert.strictEqual(compressed("4100 8000"), undefined)

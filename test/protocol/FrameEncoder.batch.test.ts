@@ -125,6 +125,28 @@ describe("a batch", () => {
     assert.strictEqual(calls, 3)
   })
 
+  it("has each frame whole, however little is left of a slab", () => {
+    for (const makeKey of [undefined, keys()]) {
+      for (let left = 0; left <= 40; left++) {
+        let last: Uint8Array
+        const room = () => last.buffer.byteLength - last.byteOffset - last.length
+        do last = encode(binary, patterned(1000))
+        while (room() < 1000 || room() > 2004)
+        // behind a header of four bytes
+        last = encode(binary, patterned(room() - left - 4))
+        assert.strictEqual(room(), left)
+        const batch = new Batch(makeKey)
+        batch.frame(binary, patterned(copyThreshold + 1), true)
+        batch.frame(binary, patterned(left))
+        batch.string(text, "Hello")
+        assert.deepStrictEqual(
+          payloads(read(batch.take(), makeKey && "required")),
+          [patterned(copyThreshold + 1), patterned(left), utf8("Hello")].map(toHex)
+        )
+      }
+    }
+  })
+
   it("larger than a slab goes on in the next, in order", () => {
     for (const makeKey of [undefined, keys()]) {
       const batch = new Batch(makeKey)

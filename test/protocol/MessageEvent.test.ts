@@ -4,7 +4,7 @@ import * as MessageEvent from "../../src/protocol/MessageEvent.ts"
 import * as Opcode from "../../src/protocol/Opcode.ts"
 import * as Frame from "../../src/protocol/Frame.ts"
 import { concat, cutAt, eachByte, hex, patterned, toHex, utf8 } from "./bytes.ts"
-import { cuts, failsWith, message, messages, wire } from "./frames.ts"
+import { cuts, failsWith, integer, message, messages, wire } from "./frames.ts"
 import { Controls, into, noLimits, notUtf8 } from "./sinks.ts"
 
 const text = (...parts: ReadonlyArray<string>) => message(Opcode.text, parts.map(utf8))
@@ -58,6 +58,24 @@ describe("pieces", () => {
     }
   })
 
+  it.prop(
+    "each frame comes in pieces of the size that was asked for, and a rest, wherever it was cut",
+    [messages, integer(1, 50), cuts],
+    ([legal, pieceSize, places]) => {
+      const frames = legal.flat()
+      const { push, sink } = make({ pieceSize })
+      push(...cutAt(wire(frames), places))
+      const sizes = sink.out.flatMap((event) => ("isText" in event && "first" in event ? event.payload.length : []))
+      const expected = frames.flatMap(({ opcode, payload: { length } }) => {
+        if (Opcode.isControl(opcode)) return []
+        const rest = length % pieceSize
+        const full = Array.from({ length: Math.floor(length / pieceSize) }, () => pieceSize)
+        return rest > 0 || length === 0 ? [...full, rest] : full
+      })
+      assert.deepStrictEqual(sizes, expected)
+    }
+  )
+
   it("without a size pieces come as they arrive, byte for byte at the least", () => {
     const { out, push } = make({ pieceSize: 0 })
     push(...eachByte(wire(binary("0102"))))
@@ -77,8 +95,8 @@ describe("pieces", () => {
   })
 
   it("a chunk that holds a whole piece is not copied", () => {
-    const { push, sink } = make()
-    const chunk = wire(binary("0102", "03"))
+    const { push, sink } = make({ pieceSize: 2 })
+    const chunk = wire(binary("0102", "03", "0405060708"))
     push(chunk)
     for (const piece of sink.out) assert.strictEqual((piece as MessageEvent.Piece).payload.buffer, chunk.buffer)
   })

@@ -104,6 +104,15 @@ describe("4.1. Client Requirements: the server's answer", () => {
     )
     assert.strictEqual(agreed?.serverMaxWindowBits, 10)
     assert.deepStrictEqual(confirmed({}, { compression }), nothing)
+    for (const none of ["", " ", ",", " , ,"]) {
+      assert.deepStrictEqual(confirmed({ "sec-websocket-extensions": none }, { compression }), nothing)
+    }
+  })
+
+  it("5. says whether it is an extension or its parameters that were not offered", () => {
+    const taken = { "sec-websocket-extensions": "permessage-deflate; client_max_window_bits" }
+    assert.notMatch(failure(taken), /parameters/)
+    assert.match(failure(taken, { compression: true }), /with these parameters/)
   })
 
   it("6. names no subprotocol that was not offered", () => {

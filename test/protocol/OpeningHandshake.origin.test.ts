@@ -85,13 +85,20 @@ describe("10.2. Origin Considerations: any origin", () => {
 })
 
 describe("10.2. Origin Considerations: a list", () => {
-  const listed = ["https://app.example", "http://localhost:3000/", "HTTPS://Other.Example:8443", "http://[::1]:8080"]
+  const listed = [
+    "https://app.example",
+    "http://localhost:3000/",
+    "HTTPS://Other.Example:8443",
+    "http://[::1]:8080",
+    "http://[2001:DB8::1]:80"
+  ]
   for (const origin of [
     "https://app.example",
     "HTTPS://APP.EXAMPLE",
     "http://localhost:3000",
     "https://other.example:8443",
-    "http://[::1]:8080"
+    "http://[::1]:8080",
+    "http://[2001:db8::1]"
   ]) {
     it(`${origin} is on it`, () => {
       assert.isTrue(allows(origin, "server.example", listed))

@@ -315,6 +315,47 @@ describe("4.2.2. Sending the Server's Opening Handshake: extensions", () => {
   })
 })
 
+describe("amend", () => {
+  const value = request({ "sec-websocket-protocol": "a, b", "sec-websocket-extensions": "permessage-deflate" })
+  const agreed = Result.getOrThrow(OpeningHandshake.negotiate(value, { subprotocols: ["a"], compression: true }))
+  const { "sec-websocket-extensions": extensions } = agreed.headers
+
+  it("adds headers, but none of the handshake's own", () => {
+    const added = { "set-cookie": ["a=1", "b=2"], "x-upgrade": "1", "connection-id": "2", "x-sec-websocket-key": "3" }
+    const own = {
+      Upgrade: "h2c",
+      connection: "close",
+      "Content-Length": "1",
+      "transfer-encoding": "chunked",
+      "sec-websocket-accept": "x",
+      "Sec-WebSocket-Protocol": "x",
+      "sec-websocket-extensions": "x"
+    }
+    assert.deepStrictEqual(OpeningHandshake.amend(value, agreed, { headers: { ...added, ...own } }), {
+      ...agreed,
+      headers: { ...added, "sec-websocket-extensions": extensions!, "sec-websocket-protocol": "a" }
+    })
+    assert.deepStrictEqual(OpeningHandshake.amend(value, agreed, {}), agreed)
+  })
+
+  it("puts a subprotocol that was offered in place of the negotiated one, and none for any other", () => {
+    for (const [asked, subprotocol] of [
+      ["b", "b"],
+      ["c", undefined],
+      [undefined, undefined]
+    ] as const) {
+      assert.deepStrictEqual(OpeningHandshake.amend(value, agreed, { subprotocol: asked }), {
+        ...agreed,
+        subprotocol,
+        headers: {
+          "sec-websocket-extensions": extensions!,
+          ...(subprotocol === undefined ? {} : { "sec-websocket-protocol": subprotocol })
+        }
+      })
+    }
+  })
+})
+
 describe("Request", () => {
   it("has the path and the query of its target, as they came", () => {
     for (const [target, path, query] of [
@@ -337,12 +378,14 @@ describe("Request", () => {
   it.effect("is read from its fields and written to them", () =>
     Effect.gen(function* () {
       const { RequestFromFields } = OpeningHandshake
-      const value = request({ origin: "https://a.example" })
-      const fields = yield* Schema.encodeEffect(RequestFromFields)(value)
-      assert.deepStrictEqual(JSON.parse(JSON.stringify(fields)), JSON.parse(JSON.stringify(value)))
-      const back = yield* Schema.decodeEffect(RequestFromFields)(fields)
-      assert.instanceOf(back, OpeningHandshake.Request)
-      assert.deepStrictEqual(back, value)
+      for (const rawHeaders of [undefined, ["Host", "a.example", "X", "1", "X", "2"]]) {
+        const value = request({ origin: "https://a.example" }, { rawHeaders })
+        const fields = yield* Schema.encodeEffect(RequestFromFields)(value)
+        assert.deepStrictEqual(JSON.parse(JSON.stringify(fields)), JSON.parse(JSON.stringify(value)))
+        const back = yield* Schema.decodeEffect(RequestFromFields)(fields)
+        assert.instanceOf(back, OpeningHandshake.Request)
+        assert.deepStrictEqual(back, value)
+      }
     })
   )
 })

@@ -122,6 +122,8 @@ describe("version 1 (section 2.1)", () => {
     const lines: ReadonlyArray<readonly [string, Kind]> = [
       ["PROXY TCP5 1.2.3.4 1.2.3.4 1 2\r\n", "Address"],
       ["PROXY tcp4 1.2.3.4 1.2.3.4 1 2\r\n", "Address"],
+      ["PROXY TCP ::1 ::1 1 2\r\n", "Address"],
+      ["PROXY UDP6 ::1 ::1 1 2\r\n", "Address"],
       ["PROXY  TCP4 1.2.3.4 1.2.3.4 1 2\r\n", "Address"],
       ["PROXY TCP4 1.2.3.4  1.2.3.4 1 2\r\n", "Address"],
       ["PROXY TCP4 1.2.3.4 1.2.3.4 1 2 \r\n", "Address"],
@@ -197,7 +199,7 @@ describe("version 2 (section 2.2)", () => {
     )
     assert.strictEqual(toHex(write(six)), toHex(bytes))
     assert.deepStrictEqual(shown(read(bytes)), shown(six))
-    for (const source of ["", "/run/client.sock", "\0abstract", "x".repeat(108)]) {
+    for (const source of ["", "/run/client.sock", "\0abstract", "\ufeff/run", "x".repeat(108)]) {
       const unix: ProxyProtocol.Header = {
         _tag: "Unix",
         version: 2,
@@ -210,6 +212,44 @@ describe("version 2 (section 2.2)", () => {
       assert.strictEqual(wire.length, 16 + 216 + 6)
       assert.strictEqual(wire[13], 0x31)
       assert.deepStrictEqual(read(wire), unix)
+    }
+  })
+
+  it("writes both addresses as IPv6 where one of them is (section 2.2)", () => {
+    const six = inet("[2001:db8::2]:443")
+    for (const [source, destination] of [
+      [inet("192.168.0.1:56324"), six],
+      [six, inet("192.168.0.1:56324")]
+    ] as const) {
+      const header = read(write(proxied({ source, destination })))
+      const mapped = (address: NetAddress.InetAddress) =>
+        address === six ? String(six) : String(inet("[::ffff:192.168.0.1]:56324"))
+      assert.deepStrictEqual(header._tag === "Inet" ? [header.source, header.destination].map(String) : header._tag, [
+        mapped(source),
+        mapped(destination)
+      ])
+    }
+  })
+
+  it("reads a path up to its end, and does not write one that has no room", () => {
+    const paths = new Uint8Array(216)
+    paths.set(utf8("/run/a\0left over"), 0)
+    paths.set(utf8("\0abstract\0name"), 108)
+    const header = read(binary(0x21, 0x31, paths))
+    assert.deepStrictEqual(header._tag === "Unix" ? [header.source, header.destination] : header._tag, [
+      "/run/a",
+      "\0abstract\0name"
+    ])
+    for (const ends of [
+      { source: "x".repeat(109), destination: "" },
+      { source: "", destination: "é".repeat(55) }
+    ]) {
+      const unix = { _tag: "Unix", version: 2, transport: "stream", ...ends, tlvs: ProxyProtocol.noTlvs } as const
+      const written = ProxyProtocol.toBytes(unix)
+      assert.strictEqual(Result.isFailure(written) && written.failure.kind, "Address")
+      assert.isFalse(Schema.is(ProxyProtocol.Header)(unix))
+      const shorter = { ...unix, source: unix.source.slice(1), destination: unix.destination.slice(1) }
+      assert.isTrue(Schema.is(ProxyProtocol.Header)(shorter))
     }
   })
 
@@ -305,16 +345,42 @@ describe("TLVs (section 2.2.1 on)", () => {
       ["a second authority", [tlv(0x02, "a"), tlv(0x02, "b")]],
       ["a second checksum", [tlv(0x03, new Uint8Array(4)), tlv(0x03, new Uint8Array(4))]],
       ["an authority that is not UTF-8", [tlv(0x02, hex("ff"))]],
+      ["a protocol of more than 255 bytes", [tlv(0x01, patterned(256))]],
       ["a long unique id", [tlv(0x05, patterned(129))]],
       ["a checksum of 3 bytes", [tlv(0x03, new Uint8Array(3))]],
       ["a namespace that is not ASCII", [tlv(0x30, "é")]],
       ["TLS of 4 bytes", [tlv(0x20, new Uint8Array(4))]],
       ["a version that is not ASCII", [tlv(0x20, concat([new Uint8Array(5), tlv(0x21, "\n")]))]],
+      ["a namespace with a control character in it", [tlv(0x30, "blue\x1fgreen")]],
+      ["a namespace with DEL in it", [tlv(0x30, "blue\x7fgreen")]],
       ["a name that is not UTF-8", [tlv(0x20, concat([new Uint8Array(5), tlv(0x22, hex("c3"))]))]],
       ["a second name", [tlv(0x20, concat([new Uint8Array(5), tlv(0x22, "a"), tlv(0x22, "a")]))]],
       ["a TLV that ends behind its TLS", [tlv(0x20, concat([new Uint8Array(5), hex("220009")])), tlv(0xe0, "x")]]
     ]
     for (const [what, tlvs] of bad) refused(withTlvs(...tlvs), what === "a second checksum" ? "Checksum" : "Tlv")
+  })
+
+  it("takes every value up to the largest and the least", () => {
+    const printable = String.fromCharCode(...Array.from({ length: 0x7f - 0x20 }, (_, i) => 0x20 + i))
+    const most = 0xffff - ipv4.length - 3
+    for (const tlvs of [
+      { alpn: String.fromCharCode(...Array.from({ length: 255 }, (_, i) => i + 1)), netns: printable, others: [] },
+      { authority: "\ufeffa.example", others: [{ type: 0xe0, value: new Uint8Array(0) }] },
+      { others: [{ type: 0xe0, value: patterned(most) }] },
+      { others: [{ type: 0xe0, value: new Uint8Array(0) }] }
+    ]) {
+      const header = Result.getOrThrow(ProxyProtocol.fromBytes(write(proxied({ tlvs }))))
+      assert.deepStrictEqual(shown(header), shown(proxied({ tlvs })))
+    }
+    const over = ProxyProtocol.toBytes(proxied({ tlvs: { others: [{ type: 0xe0, value: patterned(most + 1) }] } }))
+    assert.strictEqual(Result.isFailure(over) && over.failure.kind, "TooLong")
+  })
+
+  it("gives values of their own: what is done with the bytes they came in does not change them", () => {
+    const decoder = new ProxyProtocol.Decoder()
+    const outcome = decoder.push(write(everything))
+    decoder.received.fill(0)
+    assert.deepStrictEqual(outcome._tag === "Header" && shown(outcome.header), shown(everything))
   })
 
   it("verifies the checksum (section 2.2.3)", () => {
@@ -429,12 +495,39 @@ describe("Decoder", () => {
   })
 })
 
+describe("fromBytes", () => {
+  it("says whether bytes are missing or too many, and how many", () => {
+    for (const [bytes, message] of [
+      [utf8(`${line}xyz`), /\b3 bytes follow/],
+      [utf8(line.slice(0, 9)), /not whole in 9 bytes/]
+    ] as const) {
+      const result = ProxyProtocol.fromBytes(bytes)
+      if (Result.isSuccess(result)) return assert.fail("a header was read")
+      assert.strictEqual(result.failure.kind, "Address")
+      assert.match(result.failure.message, message)
+    }
+  })
+})
+
 describe("FromBytes", () => {
   it("is the same as a schema", () => {
     const header = Schema.decodeSync(ProxyProtocol.FromBytes)(utf8(line))
     assert.deepStrictEqual(shown(header), shown(proxied({ version: 1 })))
     assert.strictEqual(Buffer.from(Schema.encodeSync(ProxyProtocol.FromBytes)(header)).toString(), line)
     assert.throws(() => Schema.decodeSync(ProxyProtocol.FromBytes)(utf8("GET / HTTP/1.1\r\n")), /PROXY protocol header/)
+  })
+
+  it("does not write what the protocol cannot carry", () => {
+    const udp = proxied({ version: 1, transport: "datagram" })
+    assert.isTrue(Result.isFailure(Schema.encodeResult(ProxyProtocol.FromBytes)(udp)))
+    for (const [length, isRight] of [
+      [128, true],
+      [129, false]
+    ] as const) {
+      const tlvs = { uniqueId: patterned(length), others: [] }
+      assert.strictEqual(Schema.is(ProxyProtocol.Tlvs)(tlvs), isRight)
+      assert.strictEqual(Result.isSuccess(Schema.encodeResult(ProxyProtocol.FromBytes)(proxied({ tlvs }))), isRight)
+    }
   })
 })
 

@@ -69,6 +69,7 @@ describe("an answer of any other shape is left to node:http", () => {
   const cases: Record<string, string> = {
     nothing: "",
     "a part of one": head(usual).slice(0, -1),
+    "something before it": `a${head(usual)}`,
     "another status": head(usual, "HTTP/1.1 200 OK"),
     "another version": head(usual, "HTTP/1.0 101 Switching Protocols"),
     "no space behind the status": head(usual, "HTTP/1.1 101"),

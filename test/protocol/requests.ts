@@ -10,7 +10,7 @@ type Headers = Readonly<Record<string, string | undefined>>
 /** A good request, but for what is given; a header that is `undefined` is missing. */
 export const request = (
   headers: Headers = {},
-  fields: { readonly method?: string; readonly target?: string; readonly httpVersion?: string } = {}
+  fields: Partial<Omit<typeof OpeningHandshake.RequestFields.Type, "headers">> = {}
 ): OpeningHandshake.Request => {
   const all: Headers = {
     host: "server.example.com",

@@ -345,7 +345,6 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
         throw error
       }
       if (sink instanceof Message.Payloads) sink.flush()
-      decoder.stop()
       this.decision = { _tag: "Violation", error }
     }
     const items = sink instanceof Message.Discard ? nothing : sink.take()

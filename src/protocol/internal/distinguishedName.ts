@@ -91,9 +91,10 @@ export const parse = (text: string): ReadonlyArray<Attribute> | undefined => {
   return attributes
 }
 
+/** To compare by. As JSON, so that nothing in a value can be taken for another attribute. */
 const normalized = (attributes: ReadonlyArray<Attribute>) =>
   attributes
-    .map(({ type, value }) => `${type}=${value.toLowerCase()}`)
+    .map(({ type, value }) => JSON.stringify([type, value.toLowerCase()]))
     .toSorted()
     .join("\n")
 
