@@ -141,6 +141,18 @@ describe("a service of tokens", { timeout: 30_000 }, () => {
     })
   )
 
+  it.live("is remembered for 1000 tokens unless told", () =>
+    Effect.gen(function* () {
+      const service = yield* answering((_, response) => reply(response, 200, "a:1"))
+      const source = yield* make({ url: `${service.url}/%s`, cacheFor: "1 hour" })
+      for (let i = 0; i <= 1000; i++) yield* says(source, `t${i}`)
+      yield* says(source, "t1")
+      assert.strictEqual(service.asked.length, 1001)
+      yield* says(source, "t0")
+      assert.strictEqual(service.asked.length, 1002)
+    })
+  )
+
   it.live("is asked once for what many want to know, and so many questions at a time", () =>
     Effect.gen(function* () {
       const held: Array<ServerResponse> = []

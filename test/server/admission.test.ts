@@ -260,6 +260,21 @@ describe("Admission", () => {
     })
   )
 
+  it.effect("remembers 16,384 addresses unless told", () =>
+    Effect.gen(function* () {
+      const admission = yield* Admission.make({ maxHandshakeRatePerAddress: 1 })
+      const attempt = (i: number) => {
+        const who = from(`10.0.${i >> 8}.${i & 255}`)
+        const denial = admission.enter(who)
+        if (denial === undefined) admission.leave(who)
+        return denial?.status
+      }
+      for (let i = 0; i <= 16_384; i++) assert.isUndefined(attempt(i))
+      assert.strictEqual(attempt(1), 429)
+      assert.isUndefined(attempt(0))
+    })
+  )
+
   it.effect("does not count a request again whose connection it has let in", () =>
     Effect.gen(function* () {
       const admission = yield* Admission.make({

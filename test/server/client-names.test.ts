@@ -334,6 +334,17 @@ describe("memory", () => {
       assert.deepStrictEqual(asked.slice(3), ["b.example"])
     })
   )
+
+  it.effect("is for 1024 names unless told", () =>
+    Effect.gen(function* () {
+      const { asked, isIn } = yield* asking({})
+      for (let i = 0; i <= 1024; i++) yield* isIn(`n${i}.example`, "192.0.2.1")
+      yield* isIn("n1.example", "192.0.2.1")
+      assert.strictEqual(asked.length, 1025)
+      yield* isIn("n0.example", "192.0.2.1")
+      assert.strictEqual(asked.length, 1026)
+    })
+  )
 })
 
 describe("a policy with names", () => {

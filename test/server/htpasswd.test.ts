@@ -365,6 +365,21 @@ describe("make", () => {
     })
   )
 
+  it.effect("remembers 16,384 of those with wrong passwords, and forgets first who was wrong the longest ago", () =>
+    Effect.gen(function* () {
+      const compare = () => Effect.succeed(false)
+      const self = yield* Htpasswd.make(() => users(["ann", ann]), { compare, maxWrongPasswords: 1 })
+      const from = (i: number) =>
+        Effect.map(
+          Effect.flip(self.verify("ann", secret("wrong"), { remoteAddress: `10.0.${i >> 8}.${i & 255}` })),
+          ({ kind }) => kind
+        )
+      for (let i = 0; i <= 16_384; i++) assert.strictEqual(yield* from(i), "credentialsWrong")
+      assert.strictEqual(yield* from(1), "maxWrongPasswords")
+      assert.strictEqual(yield* from(0), "credentialsWrong")
+    })
+  )
+
   it.effect("makes users of a password that was given as it is", () =>
     Effect.gen(function* () {
       const all = yield* Htpasswd.fromPlain("ann", secret("a:b"))
