@@ -237,6 +237,8 @@ describe("what is outside or hidden", () => {
           const { status } = yield* ask(port, request(target))
           assert.deepStrictEqual([target.slice(0, 80), status], [target.slice(0, 80), 404])
         }
+        // longer than a file system takes
+        assert.strictEqual((yield* ask(port, request(`/${"x/".repeat(3000)}`))).status, 404)
       }),
     60_000
   )

@@ -232,10 +232,25 @@ describe("a service of tokens", { timeout: 30_000 }, () => {
     ["https://api.internal/targets#%s", /expected the address of a service/],
     ["https://api.internal/%s#/%s", /expected the address of a service/],
     ["file:///etc/passwd", /http: or https:/],
-    ["http://user:secret@api/", /without user and password/]
+    // of the one that was tried it is a letter, of others no name
+    ["https://api%5%s.internal/", /expected the address of a service/],
+    ["http://user:secret@api/", /without user and password/],
+    ["http://user@api/", /without user and password/],
+    ["http://:secret@api/", /without user and password/]
   ] as const)("%j is no address of one", ([url, message]) =>
     Effect.gen(function* () {
       assert.match((yield* Effect.flip(make({ url }))).message, message)
+    })
+  )
+
+  it.live("may be one of https", () => make({ url: "https://api.internal/targets/%s" }))
+
+  it.live("is waited for no longer by who waits for another's answer first", () =>
+    Effect.gen(function* () {
+      const service = yield* answering(() => {})
+      const source = yield* make({ url: `${service.url}/%s`, concurrency: 1, timeout: "300 millis" })
+      const messages = yield* Effect.forEach(["a", "b"], (token) => fails(source, token), { concurrency: 2 })
+      for (const message of messages) assert.match(message, /does not answer in time$/)
     })
   )
 

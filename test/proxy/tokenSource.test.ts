@@ -47,6 +47,8 @@ describe("the place of a token", () => {
     [inHostLabel, "/", "localhost", "localhost"],
     [inHostLabel, "/", "127.0.0.1:80", undefined],
     [inHostLabel, "/", "[::1]:80", undefined],
+    [inHostLabel, "/", "1st.desk.example1", "1st"],
+    [inHostLabel, "/", "no host", undefined],
     [inHostName, "/", "ABC.desk.example:8080", "abc.desk.example"]
   ] as const)("%s: %s of %s", (place, path, host, token) => {
     assert.strictEqual(place(asking(path, host === "" ? {} : { headers: { host } }).request), token)

@@ -112,6 +112,8 @@ describe("origin", () => {
       yield* admitted(page, client())
       const denial = yield* refused(page, client({ origin: "https://evil.example" }))
       assert.deepStrictEqual([denial.kind, denial.status], ["origin", 403])
+      const long = client({ origin: `https://${"x".repeat(5000)}` })
+      assert.isBelow((yield* refused(page, long)).reason.length, 300)
       const strict = AccessPolicy.origin(["https://app.example"], { required: true })
       yield* admitted(strict, client({ origin: "https://app.example" }))
       assert.strictEqual((yield* refused(strict, client())).kind, "origin")
@@ -244,6 +246,21 @@ describe("clientCertificate", () => {
     })
   )
 
+  it.effect("proves nobody's name where the subject has none, and tells the log no more than so much of it", () =>
+    Effect.gen(function* () {
+      const units = Array.from({ length: 8 }, () => `/OU=${"x".repeat(64)}`).join("")
+      certificate("company", { subject: `/CN=ann/O=Example Ltd${units}` })
+      certificate("nameless", { subject: "/C=DE/O=Example Ltd" })
+      const identityOf = (name: string) =>
+        admitted(AccessPolicy.clientCertificate(), client({}, { peer: withCertificate("OK", certificateOf(name)) }))
+      assert.strictEqual((yield* identityOf("company")).subject, "ann")
+      assert.isUndefined((yield* identityOf("nameless")).subject)
+      const peer = withCertificate("OK", certificateOf("company"))
+      const { reason } = yield* refused(AccessPolicy.clientCertificate({ accept: () => false }), client({}, { peer }))
+      assert.isBelow(reason.length, 300)
+    })
+  )
+
   it("takes no subject that cannot be read: it would let nobody in", () => {
     for (const subject of ["O=Example, Inc.", 'O="Example', "/C=DE/CN=ann", "CN=ann,,", "NC=ann", "=ann", "", " "]) {
       assert.throws(
@@ -258,6 +275,7 @@ describe("clientCertificate", () => {
       const subjects: ReadonlyArray<readonly [string, boolean]> = [
         ["ann.example.com", true],
         ["*.example.com", true],
+        [" ann.example.com ", true],
         ["CN=ann.example.com", true],
         ["O=Example Ltd, OU=Ops", true],
         ["ou=Ops", true],
@@ -279,7 +297,9 @@ describe("clientCertificate", () => {
       const any = AccessPolicy.clientCertificate()
       const { proofs } = yield* admitted(any, client({}, { peer: withCertificate() }))
       assert.strictEqual(proofs[0]?.claims["fingerprintSha256"], shown.fingerprintSha256)
-      assert.strictEqual((yield* refused(any, client())).kind, "certificateMissing")
+      for (const who of [client(), client({}, { peer: {} })]) {
+        assert.strictEqual((yield* refused(any, who)).kind, "certificateMissing")
+      }
       const expired = client({}, { peer: withCertificate("CERT_HAS_EXPIRED") })
       assert.strictEqual((yield* refused(any, expired)).kind, "certificateRefused")
       const none = AccessPolicy.clientCertificate({ accept: () => false })
@@ -304,7 +324,9 @@ describe("allOf", () => {
         const last = AccessPolicy.custom("mine", () => Effect.succeed(Identity.anonymous))
         const policies = [last, basic, AccessPolicy.clientCertificate(), page, blocked].map(watched)
         const nested = AccessPolicy.allOf(policies[0]!, AccessPolicy.allOf(...policies.slice(1)))
-        for (const policy of [AccessPolicy.allOf(...policies), nested]) {
+        const inner = AccessPolicy.allOf(policies[0]!, ...policies.slice(2))
+        const provided = AccessPolicy.allOf(policies[1]!, AccessPolicy.provideContext(inner, Context.empty()))
+        for (const policy of [AccessPolicy.allOf(...policies), nested, provided]) {
           asked.length = 0
           const identity = yield* admitted(policy, client(ann, { peer: withCertificate() }))
           assert.deepStrictEqual(asked, ["address", "origin", "clientCertificate", "basic", "mine"])
