@@ -212,7 +212,8 @@ describe("lines of tokens", () => {
       "  bob:\t10.0.0.2:5901  ",
       "a:b: [2001:db8::1]:1\r",
       "__proto__: c:1",
-      "db: db1:5432, db2:5432"
+      "db: db1:5432, db2:5432",
+      `many: ${Array.from({ length: 16 }, () => "b:1").join()}`
     ].join("\n")
     assert.deepStrictEqual(
       table(TokenTable.readLines(text, parse)),
@@ -221,7 +222,8 @@ describe("lines of tokens", () => {
         ["bob", "10.0.0.2:5901"],
         ["a:b", "[2001:db8::1]:1"],
         ["__proto__", "c:1"],
-        ["db", "db1:5432,db2:5432"]
+        ["db", "db1:5432,db2:5432"],
+        ["many", Array.from({ length: 16 }, () => "b:1").join()]
       ])
     )
     assert.deepStrictEqual(table(TokenTable.readLines("", parse)), {})

@@ -255,6 +255,10 @@ describe("clientCertificate", () => {
         admitted(AccessPolicy.clientCertificate(), client({}, { peer: withCertificate("OK", certificateOf(name)) }))
       assert.strictEqual((yield* identityOf("company")).subject, "ann")
       assert.isUndefined((yield* identityOf("nameless")).subject)
+      // and then it is who the password says
+      const both = client(ann, { peer: withCertificate("OK", certificateOf("nameless")) })
+      const { proofs, subject } = yield* admitted(AccessPolicy.allOf(AccessPolicy.clientCertificate(), basic), both)
+      assert.deepStrictEqual([subject, proofs.length], ["ann", 2])
       const peer = withCertificate("OK", certificateOf("company"))
       const { reason } = yield* refused(AccessPolicy.clientCertificate({ accept: () => false }), client({}, { peer }))
       assert.isBelow(reason.length, 300)
@@ -342,6 +346,14 @@ describe("allOf", () => {
           assert.deepStrictEqual(asked, ["address", "origin"])
         }
         assert.deepStrictEqual(yield* admitted(AccessPolicy.allOf(), client()), Identity.anonymous)
+        assert.strictEqual(Identity.make(), Identity.anonymous)
+        // one of several is as dear as the dearest of them
+        const either = AccessPolicy.anyOf(watched(basic), watched(AccessPolicy.clientCertificate()))
+        asked.length = 0
+        yield* admitted(AccessPolicy.allOf(either, watched(bearer)), {
+          ...client({ authorization: "Bearer ann-token" }, { peer: withCertificate() })
+        })
+        assert.deepStrictEqual(asked, ["bearer", "clientCertificate"])
       })
   )
 })
