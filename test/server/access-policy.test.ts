@@ -136,6 +136,7 @@ describe("basic", () => {
         [`Basic x${" ".repeat(5_000_000)}y`, "credentialsMalformed"],
         ["Basic", "credentialsMalformed"],
         ["Basic ***", "credentialsMalformed"],
+        ["Basic YW5u OnJpZ2h0", "credentialsMalformed"],
         [`Basic ${encoded("no colon")}`, "credentialsMalformed"],
         [`Basic ${encoded("ann:ri\0ght")}`, "credentialsMalformed"],
         [`Basic ${Buffer.from("ann:\xff", "latin1").toString("base64")}`, "credentialsMalformed"],
