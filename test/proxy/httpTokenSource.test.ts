@@ -102,12 +102,17 @@ describe("a service of tokens", { timeout: 30_000 }, () => {
         // no length, and no end
         if (target.includes("endless")) return void response.write("x".repeat(101))
         if (target.includes("cut")) return void response.writeHead(200, { "content-length": "50" }).write("a:1")
+        if (target.includes("lost")) {
+          const lose = () => void response.destroy()
+          return void response.writeHead(200, { "content-length": "50" }).write("a:1", lose)
+        }
         if (target.includes("fits")) return reply(response, 200, "a:1".padEnd(100))
       })
       const source = yield* make({ url: service.url, maxSize: 100, timeout: "500 millis" })
       assert.strictEqual(yield* says(source, "fits"), "a:1")
       for (const token of ["long", "endless"]) assert.match(yield* fails(source, token), /more than 100 bytes$/)
       for (const token of ["cut", "silent"]) assert.match(yield* fails(source, token), /does not answer in time$/)
+      assert.match(yield* fails(source, "lost"), /its answer ended too soon$/)
       yield* eventually("the ends of all requests", () => service.waiting() === 0)
       const nobody = yield* RawTarget.nobody
       assert.match(yield* fails(yield* make({ url: `http://${nobody}` }), secret), /cannot be reached$/)
