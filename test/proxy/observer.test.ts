@@ -178,6 +178,13 @@ describe("an observer", { timeout: 30_000 }, () => {
       yield* leaving.client.sendClose(1000)
       yield* leaving.client.end()
       yield* proxy.idle(soon)
+      // the client has closed, and does not mind
+      const late = yield* open
+      yield* late.client.sendClose(1000)
+      yield* late.client.until("close 1000")
+      yield* late.target.reset()
+      yield* late.client.end()
+      yield* proxy.idle(soon)
       assert.deepStrictEqual(failures, [])
       const reset = yield* open
       yield* reset.target.reset()

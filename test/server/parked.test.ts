@@ -119,6 +119,31 @@ describe("a connection that waits", () => {
     )
   )
 
+  it.live("leaves nobody to wait for a target that has ended, if it is proxied", () =>
+    countingFibers((fibers) =>
+      Effect.gen(function* () {
+        const listener = yield* RawTarget.listen()
+        const proxy = yield* Proxy.serve({ target: listener.target, closeTimeout: "1 hour" })
+        const before = fibers.active
+        const wire = yield* upgraded(proxy.port)
+        const target = yield* listener.accept
+        wire.send(close(1000))
+        assert.deepStrictEqual(yield* leave(wire), [Opcode.close, 1000, ""])
+        yield* target.until("end")
+        yield* eventually(
+          "it is waited for",
+          Effect.sync(() => fibers.active > before)
+        )
+        yield* target.end()
+        yield* proxy.idle()
+        yield* eventually(
+          "nobody waits",
+          Effect.sync(() => fibers.active <= before)
+        )
+      })
+    )
+  )
+
   it.live("gives its batches one after the other, also to a handler that waits, and loses none", () =>
     Effect.gen(function* () {
       const seen: Array<Message> = []
