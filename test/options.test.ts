@@ -113,7 +113,7 @@ const makers: ReadonlyArray<
   [
     "tokens of Redis",
     (option) => NodeRedisTokenSource.make(option),
-    { timeout: [0, "a duration above 0"], maxPending: [-1, "a whole number from 0 on"] }
+    { timeout: [0, "a duration above 0"], maxPending: [9, "a whole number from 10 on"] }
   ],
   [
     "tokens of a service",

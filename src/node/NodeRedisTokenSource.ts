@@ -36,7 +36,7 @@ export interface Options {
   readonly prefix?: string | undefined
   /** How long connecting, and an answer, may take. Default: 5 seconds. */
   readonly timeout?: Duration.Input | undefined
-  /** The most questions that may wait for their answers. Default: 1000. */
+  /** The most questions that may wait for their answers, at least 10. Default: 1000. */
   readonly maxPending?: number | undefined
 }
 
@@ -76,7 +76,8 @@ export const make = Effect.fnUntraced(function* (
   options: Options = {}
 ): Effect.fn.Return<TokenSource["Service"], TokenSourceError, Scope.Scope> {
   const { prefix = "" } = options
-  const maxPending = integer("maxPending", options.maxPending, 1000)
+  // what its client asks as it connects is counted with them
+  const maxPending = integer("maxPending", options.maxPending, 1000, [10, Infinity])
   const timeout = duration("timeout", options.timeout, "5 seconds", "above 0")
   const text = Redacted.isRedacted(options.url)
     ? Redacted.value(options.url)

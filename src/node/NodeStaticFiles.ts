@@ -82,7 +82,6 @@ const busy = plain(503, "The server has as many requests as it takes.", { "retry
 const failed = plain(500, "The file cannot be read now.")
 
 /** What most file systems take. */
-const maxPathLength = 4096
 const maxNameLength = 255
 
 /**
@@ -96,7 +95,7 @@ const namesOf = (url: string): ReadonlyArray<string> | undefined => {
   } catch {
     return undefined
   }
-  if (path[0] !== "/" || path.length > maxPathLength || path.includes("\0") || path.includes("\\")) return undefined
+  if (path[0] !== "/" || path.includes("\0") || path.includes("\\")) return undefined
   const names = path.slice(1).split("/")
   // a dot at the beginning is also that of ".."
   return names.some((name) => name.startsWith(".") || Buffer.byteLength(name) > maxNameLength) ? undefined : names

@@ -294,7 +294,7 @@ export const judge = (policy: TargetPolicy, endpoint: Endpoint): Denial | undefi
   const concerns = (rule: HostsRule) => namedBy(rule, name) || addresses.some((address) => rule.hosts.has(address))
   const denying = hostRules(policy.deny, port).find(concerns)
   if (denying !== undefined) return denied(subjectOf(endpoint), denying)
-  const allowing = hostRules(policy.allow, port).filter(concerns)
+  const allowing = hostRules(policy.allow, port)
   const [itself, ...within] = addresses
   const covers = (address: NetAddress.IpAddress) => allowing.some((rule) => rule.hosts.has(address))
   const isAllowed =

@@ -168,7 +168,7 @@ const firstKnown = <R>(lookup: Lookup<R>, [token, ...others]: ReadonlyArray<stri
   token === undefined
     ? Effect.succeedNone
     : Effect.flatMap(lookup(token), (found) =>
-        Option.isSome(found) || others.length === 0 ? Effect.succeed(found) : firstKnown(lookup, others)
+        Option.isSome(found) ? Effect.succeed(found) : firstKnown(lookup, others)
       )
 
 const routeWith = <R>(lookup: Lookup<R>, options: Options): Route<never, R> => {

@@ -287,9 +287,8 @@ const maxClaims = 4
 
 const isOfPattern = (name: string, labels: ReadonlyArray<string>): boolean => {
   const parts = name.split(".")
-  if (labels[0] !== "*") return parts.length === labels.length && labels.every((label, i) => fits(label, parts[i]!))
   const rest = parts.length - labels.length
-  return rest >= 0 && labels.every((label, i) => i === 0 || fits(label, parts[rest + i]!))
+  return (labels[0] === "*" ? rest >= 0 : rest === 0) && labels.every((label, i) => fits(label, parts[rest + i]!))
 }
 
 /**

@@ -63,7 +63,7 @@ const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
 /** The text of base64 of UTF-8, or `undefined` if it is none. */
 const decoded = (text: string): string | undefined => {
-  if (text === "" || !base64.test(text)) return undefined
+  if (!base64.test(text)) return undefined
   try {
     return utf8.decode(Uint8Array.from(atob(text), (character) => character.charCodeAt(0)))
   } catch {
@@ -83,10 +83,10 @@ const control = /\p{Cc}/u
 export const basic = (request: Request): Result.Result<Basic, Fault> => {
   const given = authorization(request, "basic")
   if (given === undefined) return missing
-  const text = decoded(given)
+  const text = decoded(given) ?? ""
   // section 2: the user-id ends at the first colon, and so has none; a password may
-  const colon = text?.indexOf(":") ?? -1
-  if (text === undefined || colon === -1 || control.test(text)) return malformed
+  const colon = text.indexOf(":")
+  if (colon === -1 || control.test(text)) return malformed
   return Result.succeed({
     user: text.slice(0, colon).normalize("NFC"),
     password: Redacted.make(text.slice(colon + 1).normalize("NFC"), { label: "password" })

@@ -117,7 +117,7 @@ describe("a server that declines", { timeout: 30_000 }, () => {
 
   it.live("has a body that never ends, of which the beginning is told after a while", () =>
     Effect.gen(function* () {
-      const { connecting, connection } = yield* dialled()
+      const { connecting, connection } = yield* dialled({ handshakeTimeout: "1 hour" })
       yield* connection.write(Buffer.from("HTTP/1.1 500 X\r\n\r\nhello"))
       const { reason } = yield* Effect.flip(Effect.asVoid(Fiber.join(connecting)))
       assert.strictEqual(reason._tag === "Declined" && reason.body, "hello")

@@ -129,6 +129,7 @@ describe("the request of a client", () => {
       for (const [cookie, expected] of [
         [["a=1", "b=2"], ["cookie: a=1; b=2"]],
         [["a=1"], ["cookie: a=1"]],
+        ["a=1; b=2", ["cookie: a=1; b=2"]],
         [[], []]
       ] as const) {
         assert.strictEqual(yield* written({ asking: { headers: { Cookie: cookie } } }), head("/", ...expected))

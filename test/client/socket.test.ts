@@ -199,6 +199,20 @@ describe("a client as a Socket", { timeout: 30_000 }, () => {
     })
   )
 
+  it.live("tells who writes what cannot be written, and goes on", () =>
+    Effect.gen(function* () {
+      const listener = yield* RawTarget.listen()
+      const socket = yield* socketTo(urlOf(listener))
+      const { peer } = yield* reading(socket, listener)
+      const writer = yield* socket.writer
+      // RFC 6455 section 7.4.1: no endpoint may send it
+      const { reason } = yield* Effect.flip(writer.write(new Socket.CloseEvent(1006)))
+      assert.strictEqual(reason._tag, "SocketWriteError")
+      yield* writer.write("hello")
+      assert.deepStrictEqual(shown(yield* peer.next), [Opcode.text, "hello"])
+    })
+  )
+
   it.live("makes nobody busy who waits to write, also after a connection", () =>
     Effect.gen(function* () {
       const listener = yield* RawTarget.listen()

@@ -3,6 +3,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer, type Scope } from "effect"
+import * as Socket from "effect/socket/Socket"
 import { once } from "node:events"
 import { existsSync, lstatSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs"
 import * as Net from "node:net"
@@ -12,6 +13,7 @@ import WS from "ws"
 import * as NodeDialer from "../../src/node/NodeDialer.ts"
 import * as NodeRecorder from "../../src/node/NodeRecorder.ts"
 import * as NodeWebSocketServer from "../../src/node/NodeWebSocketServer.ts"
+import { Dialer } from "../../src/proxy/Dialer.ts"
 import { Target } from "../../src/proxy/Target.ts"
 import * as WebSocketProxy from "../../src/proxy/WebSocketProxy.ts"
 import { WebSocketServer } from "../../src/server/WebSocketServer.ts"
@@ -169,6 +171,27 @@ describe("a recording", () => {
       yield* eventually("both are whole", whole(join(folder, "session.2")))
       assert.deepStrictEqual(readdirSync(folder).toSorted(), ["session.1", "session.2"])
       assert.strictEqual(logs.filter(({ text }) => text.includes("No session is recorded after")).length, 1)
+    })
+  )
+
+  recorded("is of a thousand sessions unless told", (logs) =>
+    Effect.gen(function* () {
+      const socket = Socket.make({
+        reader: Effect.succeed({ pull: Effect.never, upgrade: () => Effect.never }),
+        writer: Effect.succeed({ write: () => Effect.void, writeAll: () => Effect.void })
+      })
+      const { dial } = yield* Effect.provideService(
+        NodeRecorder.make({ file: join(yield* temporary, "session") }),
+        Dialer,
+        { dial: () => Effect.succeed(socket) }
+      )
+      const target = new Target({ host: "127.0.0.1", port: 1 })
+      const isTold = () => logs.some(({ text }) => text.includes("No session is recorded after this one, the 1000th"))
+      for (let i = 0; i < 999; i++) yield* Effect.scoped(dial(target))
+      assert.isFalse(isTold())
+      assert.notStrictEqual(yield* Effect.scoped(dial(target)), socket)
+      assert.isTrue(isTold())
+      assert.strictEqual(yield* Effect.scoped(dial(target)), socket, "it is as it came")
     })
   )
 

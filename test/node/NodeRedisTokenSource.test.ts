@@ -177,6 +177,29 @@ describe("Redis as a source of tokens", { timeout: 60_000 }, () => {
     })
   )
 
+  it.live("has so many questions wait and no more: a thousand unless told", () =>
+    Effect.gen(function* () {
+      const { port } = yield* redis()
+      const client = yield* filling(port)
+      yield* Effect.promise(() => client.configSet("requirepass", "secret"))
+      // all that there may be to ask as it connects
+      const url = `redis://default:secret@127.0.0.1:${port}/3`
+      const asking = (source: TokenSource.TokenSource["Service"], count: number) =>
+        Effect.map(
+          Effect.forEach(
+            Array.from({ length: count }, (_, i) => `t${i}`),
+            (token) => Effect.exit(says(source, token)),
+            { concurrency: "unbounded" }
+          ),
+          (exits) => exits.filter(Exit.isFailure).length
+        )
+      const few = yield* make({ url, maxPending: 10 })
+      assert.strictEqual(yield* asking(few, 12), 2)
+      assert.strictEqual(yield* asking(few, 10), 0)
+      assert.strictEqual(yield* asking(yield* make({ url }), 1001), 1)
+    })
+  )
+
   it.live("stands behind a proxy", () =>
     Effect.gen(function* () {
       const { port } = yield* redis()

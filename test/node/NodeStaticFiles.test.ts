@@ -2,8 +2,10 @@
  * Files beside the WebSockets: what is served, how, and above all what is not. Requests are written by hand, since clients
  * tidy the paths that this is about.
  */
+import { NodeHttpPlatform, NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
+import { HttpServerRequest } from "effect/http"
 import { execFile } from "node:child_process"
 import { readdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs"
 import * as Http from "node:http"
@@ -235,6 +237,8 @@ describe("what is outside or hidden", () => {
           const { status } = yield* ask(port, request(target))
           assert.deepStrictEqual([target.slice(0, 80), status], [target.slice(0, 80), 404])
         }
+        // longer than a file system takes
+        assert.strictEqual((yield* ask(port, request(`/${"x/".repeat(3000)}`))).status, 404)
       }),
     60_000
   )
@@ -349,6 +353,23 @@ describe.concurrent("beside the WebSockets", () => {
         Effect.map(ask(port, request("/")), ({ status }) => status === 200)
       )
     })
+  )
+
+  it.live("1000 are answered at a time unless told", () =>
+    Effect.gen(function* () {
+      const app = yield* NodeStaticFiles.make({ root: join(yield* folder, "root"), stallTimeout: "Infinity" })
+      const posted = HttpServerRequest.fromWeb(new Request("http://localhost/", { method: "POST" }))
+      const status = Effect.map(
+        Effect.provideService(app, HttpServerRequest.HttpServerRequest, posted),
+        (_) => _.status
+      )
+      // the scope of a request is open as long as its answer is not sent
+      const together = Effect.scoped(Effect.replicateEffect(status, 1001))
+      for (let i = 0; i < 2; i++) {
+        const statuses = yield* together
+        assert.deepStrictEqual([statuses.indexOf(503), statuses.length], [1000, 1001])
+      }
+    }).pipe(Effect.provide([NodeServices.layer, NodeHttpPlatform.layer]))
   )
 
   it.live("a client that takes nothing of its answer is cut off, and the file is closed", () =>

@@ -200,6 +200,9 @@ describe("a directory of files of tokens", () => {
       assert.isUndefined(yield* says(source, "eve"))
       const error = yield* Effect.flip(NodeTokenSource.file({ path: at(), maxFiles: 2 }))
       assert.match(error.message, /3 files, and 2 are the most/)
+      for (let i = 0; i < 998; i++) writeFileSync(at(`t${i}`), "")
+      const many = yield* Effect.flip(NodeTokenSource.file({ path: at() }))
+      assert.match(many.message, /1001 files, and 1000 are the most/)
     })
   )
 })
@@ -290,13 +293,15 @@ describe("a directory with a file for each token", () => {
     Effect.gen(function* () {
       const at = yield* folder
       writeFileSync(at("secret-broken"), "what?")
-      writeFileSync(at("secret-large"), "x".repeat(5000))
+      writeFileSync(at("full"), "a:1".padEnd(4096))
+      writeFileSync(at("secret-large"), "a:1".padEnd(4097))
       const source = yield* NodeTokenSource.directory({ path: at() })
       for (const token of ["secret-broken", "secret-large"]) {
         const { message } = yield* Effect.flip(source.lookup(token))
         assert.match(message, /cannot be used/)
         assert.notInclude(message, "secret-")
       }
+      assert.strictEqual(yield* says(source, "full"), "a:1")
     })
   )
 

@@ -5,7 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { hashSync } from "bcryptjs"
 import { Effect, Exit, Fiber, Redacted, Result, Scope } from "effect"
 import { execFileSync } from "node:child_process"
-import { existsSync } from "node:fs"
+import { existsSync, truncateSync } from "node:fs"
 import * as Bcrypt from "../../src/node/internal/bcrypt.ts"
 import * as NodeBearerTokens from "../../src/node/NodeBearerTokens.ts"
 import { FileError } from "../../src/node/NodeFileError.ts"
@@ -97,11 +97,14 @@ describe.skipIf(missing !== undefined)(`NodeHtpasswd${missing === undefined ? ""
       htpasswd("sha", "ann", "x", "-s")
       htpasswd("plain", "ann", "x", "-p")
       write("latin1", Buffer.from("j\xfcrgen:x", "latin1"))
+      write("large", "")
+      truncateSync(path("large"), 16 * 1024 * 1024 + 1)
       for (const [file, says] of [
         ["md5", 'line 1: the password of "ann" is hashed with MD5'],
         ["sha", "SHA-1"],
         ["plain", "not at all"],
         ["latin1", "UTF-8"],
+        ["large", "more than 16777216 bytes"],
         ["none", "ENOENT"],
         [".", "no regular file"]
       ] as const) {

@@ -120,6 +120,9 @@ describe("a unix socket", () => {
       yield* refused(join(folder, "nowhere", "ws.sock"), "EACCES", "folder")
       yield* refused(join(folder, "file", "ws.sock"), "ENOTDIR", "a file")
       yield* refused(join(folder, "x".repeat(120)), "ENAMETOOLONG", "107")
+      const room = (process.platform === "linux" ? 107 : 103) - Buffer.byteLength(join(folder, "x")) + 1
+      yield* refused(join(folder, "x".repeat(room + 1)), "ENAMETOOLONG", "107")
+      yield* Effect.scoped(listening({ path: join(folder, "x".repeat(room)) }))
     })
   )
 

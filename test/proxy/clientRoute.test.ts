@@ -53,7 +53,10 @@ describe("a target that the client chooses", { timeout: 30_000 }, () => {
     ["10.1.515:5432", 400],
     ["db.internal\0:5432", 400],
     ["db.internal:5432\r\nx", 400],
-    [`${"a.".repeat(200)}internal:5432`, 400]
+    [`${"a.".repeat(200)}internal:5432`, 400],
+    // what a name loses when it is read
+    ["d\u00adb.internal:5432", ["db.internal:5432"]],
+    [`${"\u00ad".repeat(300)}db.internal:5432`, 400]
   ] as const)("%j: %j", ([address, expected]) =>
     Effect.gen(function* () {
       const route = ClientRoute.make({
@@ -117,6 +120,7 @@ describe("a target that the client chooses", { timeout: 30_000 }, () => {
         assert.notMatch(client.answer, /127\.0\.0|169\.254|rule|example/)
       }
       yield* eventually("three lines", () => proxy.log.length === 3)
+      assert.match(proxy.log[0]!, /A target is not allowed to 127\.0\.0\.1: /)
       assert.strictEqual(listener.connections.length, 1)
     })
   )

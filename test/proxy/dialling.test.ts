@@ -245,6 +245,20 @@ describe("several addresses", { timeout: 30_000 }, () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live.runIf(hasIpv6)("are all tried once, of however many families", () =>
+    Effect.gen(function* () {
+      const { port } = yield* RawTarget.nobody
+      // no TCP goes to many at once, and where they fail in different ways each is told
+      const addresses = ["::1", "224.0.0.1", "127.0.1.2", "127.0.1.3"]
+      const { dns } = names({ "db.example": addresses })
+      const { message } = yield* failing({ dns }, new Target({ host: "db.example", port }))
+      assert.deepStrictEqual(
+        Array.from(message.matchAll(/\[?([\w.:]+)\]? \(E\w+\)/g), ([, address]) => address),
+        addresses
+      )
+    }).pipe(Effect.scoped)
+  )
+
   it.live("that all fail say what says most, and each what it was", () =>
     Effect.gen(function* () {
       const { port } = yield* RawTarget.nobody

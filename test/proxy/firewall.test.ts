@@ -191,6 +191,7 @@ describe("Firewall", () => {
     const password = (text: string) => Redacted.make(text)
     assert.throws(() => new Firewall.Tunnel({ host, user: "a:b" }))
     assert.throws(() => new Firewall.Tunnel({ host, user: "a\r\nx: y" }))
+    assert.throws(() => new Firewall.Tunnel({ host, user: "a\x7fb" }))
     assert.throws(() => new Firewall.Tunnel({ host, password: password("a\n") }))
     assert.throws(() => new Firewall.Socks4({ host, user: "a\0b" }))
     assert.throws(() => new Firewall.Socks4a({ host, user: "a".repeat(256) }))
@@ -231,6 +232,7 @@ describe("Firewall", () => {
     "http+tls://ann:open-sesame-7f3a@proxy.example",
     "socks5h://ann:open-sesame-7f3a@proxy.example",
     "socks4://ann:open-sesame-7f3a@proxy.example",
+    "socks5://",
     "socks5://ann:open-sesame-7f3a@",
     "socks5://ann:open-sesame-7f3a@proxy.example:0",
     "socks5://ann:open-sesame-7f3a@proxy.example:65536",
@@ -245,6 +247,7 @@ describe("Firewall", () => {
     assert.isTrue(Result.isFailure(read))
     if (Result.isFailure(read)) {
       assert.match(read.failure, /^expected a firewall as a URL such as/)
+      if (/:(?:0|\/\/)$/.test(url)) assert.match(read.failure, /its host is missing, or its port is 0$/)
       assert.notInclude(read.failure, secret)
     }
   })

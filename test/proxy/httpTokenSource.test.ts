@@ -102,12 +102,17 @@ describe("a service of tokens", { timeout: 30_000 }, () => {
         // no length, and no end
         if (target.includes("endless")) return void response.write("x".repeat(101))
         if (target.includes("cut")) return void response.writeHead(200, { "content-length": "50" }).write("a:1")
+        if (target.includes("lost")) {
+          const lose = () => void response.destroy()
+          return void response.writeHead(200, { "content-length": "50" }).write("a:1", lose)
+        }
         if (target.includes("fits")) return reply(response, 200, "a:1".padEnd(100))
       })
       const source = yield* make({ url: service.url, maxSize: 100, timeout: "500 millis" })
       assert.strictEqual(yield* says(source, "fits"), "a:1")
       for (const token of ["long", "endless"]) assert.match(yield* fails(source, token), /more than 100 bytes$/)
       for (const token of ["cut", "silent"]) assert.match(yield* fails(source, token), /does not answer in time$/)
+      assert.match(yield* fails(source, "lost"), /its answer ended too soon$/)
       yield* eventually("the ends of all requests", () => service.waiting() === 0)
       const nobody = yield* RawTarget.nobody
       assert.match(yield* fails(yield* make({ url: `http://${nobody}` }), secret), /cannot be reached$/)
@@ -138,6 +143,18 @@ describe("a service of tokens", { timeout: 30_000 }, () => {
       assert.strictEqual(service.asked.length, 6, "what it does not know, and a failure, are asked again")
       for (const token of ["a", "b", "c", "a"]) yield* says(source, token)
       assert.deepStrictEqual(service.asked.slice(6), ["/a", "/b", "/c", "/a"])
+    })
+  )
+
+  it.live("is remembered for 1000 tokens unless told", () =>
+    Effect.gen(function* () {
+      const service = yield* answering((_, response) => reply(response, 200, "a:1"))
+      const source = yield* make({ url: `${service.url}/%s`, cacheFor: "1 hour" })
+      for (let i = 0; i <= 1000; i++) yield* says(source, `t${i}`)
+      yield* says(source, "t1")
+      assert.strictEqual(service.asked.length, 1001)
+      yield* says(source, "t0")
+      assert.strictEqual(service.asked.length, 1002)
     })
   )
 
@@ -220,10 +237,25 @@ describe("a service of tokens", { timeout: 30_000 }, () => {
     ["https://api.internal/targets#%s", /expected the address of a service/],
     ["https://api.internal/%s#/%s", /expected the address of a service/],
     ["file:///etc/passwd", /http: or https:/],
-    ["http://user:secret@api/", /without user and password/]
+    // of the one that was tried it is a letter, of others no name
+    ["https://api%5%s.internal/", /expected the address of a service/],
+    ["http://user:secret@api/", /without user and password/],
+    ["http://user@api/", /without user and password/],
+    ["http://:secret@api/", /without user and password/]
   ] as const)("%j is no address of one", ([url, message]) =>
     Effect.gen(function* () {
       assert.match((yield* Effect.flip(make({ url }))).message, message)
+    })
+  )
+
+  it.live("may be one of https", () => make({ url: "https://api.internal/targets/%s" }))
+
+  it.live("is waited for no longer by who waits for another's answer first", () =>
+    Effect.gen(function* () {
+      const service = yield* answering(() => {})
+      const source = yield* make({ url: `${service.url}/%s`, concurrency: 1, timeout: "300 millis" })
+      const messages = yield* Effect.forEach(["a", "b"], (token) => fails(source, token), { concurrency: 2 })
+      for (const message of messages) assert.match(message, /does not answer in time$/)
     })
   )
 

@@ -58,6 +58,33 @@ describe("an observer", { timeout: 30_000 }, () => {
     })
   )
 
+  it.live(
+    "sees nothing of control frames, nor of messages that come with others and begin while it does not watch",
+    () =>
+      Effect.gen(function* () {
+        const watcher = observing()
+        const listener = yield* RawTarget.listen()
+        // looks away from the second of three
+        let asked = 0
+        const isWatching = () => ++asked !== 2
+        const proxy = yield* Proxy.serve({ target: listener.target, observer: { ...watcher.observer, isWatching } })
+        const client = yield* RawClient.open(proxy.port)
+        const target = yield* listener.accept
+        yield* client.write(
+          Buffer.concat([
+            Frames.frame(Frames.binary, "one,"),
+            Frames.frame(Frames.ping, "to the proxy"),
+            Frames.frame(Frames.binary, "two,"),
+            Frames.frame(Frames.binary, "three")
+          ])
+        )
+        yield* target.untilReceived(13)
+        assert.strictEqual(target.text, "one,two,three")
+        assert.deepStrictEqual(watcher.pieces, ["one,", "three"])
+        yield* target.release
+      })
+  )
+
   it.live("who is being waited for when the pipe is interrupted is left out, and the target has all the same", () =>
     Effect.gen(function* () {
       const asked = yield* Deferred.make<void>()
@@ -150,6 +177,13 @@ describe("an observer", { timeout: 30_000 }, () => {
       yield* leaving.client.until("close 1000")
       yield* leaving.client.sendClose(1000)
       yield* leaving.client.end()
+      yield* proxy.idle(soon)
+      // the client has closed, and does not mind
+      const late = yield* open
+      yield* late.client.sendClose(1000)
+      yield* late.client.until("close 1000")
+      yield* late.target.reset()
+      yield* late.client.end()
       yield* proxy.idle(soon)
       assert.deepStrictEqual(failures, [])
       const reset = yield* open

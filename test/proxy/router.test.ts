@@ -38,7 +38,13 @@ describe("a route by path", () => {
     ["/a", "/%E0%A4", false],
     ["/*", "/%E0%A4", false],
     ["/:x", "/%", false],
-    ["/db", "/x/../db", false]
+    ["/db", "/x/../db", false],
+    ["/db/of/*", "/db", false],
+    ["/db/of/*", "/db/of", true],
+    ["/a/b/a", "/a/b/a", true],
+    ["/:", "/:", true],
+    ["/:", "/x", false],
+    ["/:/:", "/:/:", true]
   ] as const)("%s and %s: %s", ([pattern, path, fits]) =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* led(Router.path(pattern, a), path), fits ? ["a:1"] : 404)

@@ -120,10 +120,19 @@ describe("what clients choose, without a rule", () => {
     assert.include(Result.isFailure(made) ? made.failure.message : "", "a rule has one host")
   })
 
+  it("has rules that were read before, of hosts and of unix sockets", () => {
+    const read = (text: string) => Result.getOrThrow(TargetPolicy.parseRule(text))
+    const policy = make({ allow: [read("10.0.0.0/8"), read("unix:/run/a.sock")] })
+    assert.isUndefined(judge(policy, "10.0.0.1"))
+    assert.strictEqual(judge(policy, "1.1.1.1")?.kind, "NotAllowed")
+    assert.isUndefined(TargetPolicy.judgeUnix(policy, "/run/a.sock"))
+  })
+
   it("is not localhost, whoever looks it up, and no unix socket", () => {
     assert.strictEqual(judgeName(TargetPolicy.unreserved, "localhost")?.kind, "Reserved")
     assert.strictEqual(judgeName(TargetPolicy.unreserved, "a.LOCALHOST.")?.kind, "Reserved")
     assert.isUndefined(judgeName(TargetPolicy.unreserved, "notlocalhost"))
+    assert.isUndefined(judgeName(TargetPolicy.unreserved, "localhost.example"))
     assert.isUndefined(judgeName(TargetPolicy.everything, "localhost"))
     assert.strictEqual(TargetPolicy.judgeUnix(TargetPolicy.unreserved, "/run/app.sock")?.kind, "Reserved")
     assert.isUndefined(TargetPolicy.judgeUnix(TargetPolicy.everything, "/run/app.sock"))
@@ -147,6 +156,14 @@ describe("a rule", () => {
     assert.strictEqual(judge(policy, "1.1.1.1", 443, "a.evil.example")?.kind, "Denied")
     assert.strictEqual(judgeName(policy, "A.Evil.Example.")?.kind, "Denied")
     assert.isUndefined(judgeName(policy, "evil.example"))
+  })
+
+  it("counts where reserved addresses are allowed, and they are", () => {
+    assert.strictEqual(judge(make({ allow: ["10.0.0.0/8"], reserved: "allowed" }), "1.1.1.1")?.kind, "NotAllowed")
+    const policy = make({ allow: ["*"], deny: ["10.0.0.5"], reserved: "allowed" })
+    assert.isUndefined(judge(policy, "10.0.0.6"))
+    assert.isUndefined(judgeName(policy, "localhost"))
+    assert.strictEqual(judge(policy, "10.0.0.5")?.kind, "Denied")
   })
 
   it("that denies an address denies it in whatever notation", () => {
@@ -204,8 +221,15 @@ describe("a rule", () => {
       assert.strictEqual(judge(policy, address, 443, "db.internal")?.kind, "NotAllowed")
     }
     for (const address of ["127.0.0.1", "::1", "169.254.169.254", "fd00:ec2::254", "0.0.0.0", "224.0.0.1"]) {
-      assert.strictEqual(judge(policy, address, 5432, "db.internal")?.kind, "Reserved", address)
+      const denial = judge(policy, address, 5432, "db.internal")
+      assert.strictEqual(denial?.kind, "Reserved", address)
+      assert.include(denial?.message, "an address of db.internal")
     }
+  })
+
+  it("with * names no name in particular", () => {
+    assert.isUndefined(judge(make({ allow: ["*"] }), "93.184.216.34", 443, "db.internal"))
+    assert.strictEqual(judge(make({ allow: ["*"] }), "10.0.0.1", 443, "db.internal")?.kind, "Reserved")
   })
 
   it("with localhost lets through loopback, and nothing else of it", () => {
@@ -216,6 +240,8 @@ describe("a rule", () => {
     assert.strictEqual(judge(policy, "127.0.0.1", 5900)?.kind, "NotAllowed")
     assert.strictEqual(judge(policy, "169.254.169.254", 5900, "localhost")?.kind, "Reserved")
     assert.strictEqual(judgeName(make({ allow: ["*"] }), "localhost")?.kind, "Reserved")
+    const lookalike = make({ allow: ["localhost.example"] })
+    assert.strictEqual(judge(lookalike, "127.0.0.1", 443, "localhost.example")?.kind, "Reserved")
   })
 
   it("has ports, and ranges of them with both their ends", () => {
@@ -225,9 +251,10 @@ describe("a rule", () => {
   })
 
   it("of a unix socket is about that", () => {
-    const policy = make({ allow: ["unix:/run/a.sock", "unix:@b"], deny: ["unix:/run/c.sock"] })
+    const policy = make({ allow: ["unix:/run/a.sock", "unix:@b", "unix:/run/d@e"], deny: ["unix:/run/c.sock"] })
     assert.isUndefined(TargetPolicy.judgeUnix(policy, "/run/a.sock"))
     assert.isUndefined(TargetPolicy.judgeUnix(policy, "\0b"))
+    assert.isUndefined(TargetPolicy.judgeUnix(policy, "/run/d@e"))
     assert.strictEqual(TargetPolicy.judgeUnix(policy, "/run/b.sock")?.kind, "NotAllowed")
     assert.strictEqual(TargetPolicy.judgeUnix(policy, "/run/c.sock")?.kind, "Denied")
     assert.strictEqual(judge(policy, "1.1.1.1")?.kind, "NotAllowed")
@@ -255,9 +282,16 @@ describe("a rule", () => {
     ["10.0.0.0/8:65536", "ports are numbers"],
     ["10.0.0.0/8:90-80", "ports are numbers"],
     ["10.0.0.0/8:http", "ports are numbers"],
+    ["10.0.0.0/8:x80", "ports are numbers"],
+    ["10.0.0.0/8:80x", "ports are numbers"],
+    ["10.0.0.0/8:123456", "ports are numbers"],
+    ["10.0.0.0/8:80-90-100", "ports are numbers"],
+    ["x[2001:db8::1]:80", "brackets"],
+    ["[2001:db8::1]80", "brackets"],
     ["0x7f.1", "octets"],
     ["*.example.*", "last label"],
-    ["unix:", "path"]
+    ["unix:", "path"],
+    ["unix:@", "path"]
   ])("is not read: %j", (text, reason) => {
     const { failure } = TargetPolicy.parseRule(text) as Result.Failure<never, TargetPolicy.InvalidRule>
     assert.include(failure.message, reason)

@@ -47,6 +47,8 @@ describe("the place of a token", () => {
     [inHostLabel, "/", "localhost", "localhost"],
     [inHostLabel, "/", "127.0.0.1:80", undefined],
     [inHostLabel, "/", "[::1]:80", undefined],
+    [inHostLabel, "/", "1st.desk.example1", "1st"],
+    [inHostLabel, "/", "no host", undefined],
     [inHostName, "/", "ABC.desk.example:8080", "abc.desk.example"]
   ] as const)("%s: %s of %s", (place, path, host, token) => {
     assert.strictEqual(place(asking(path, host === "" ? {} : { headers: { host } }).request), token)
@@ -210,7 +212,8 @@ describe("lines of tokens", () => {
       "  bob:\t10.0.0.2:5901  ",
       "a:b: [2001:db8::1]:1\r",
       "__proto__: c:1",
-      "db: db1:5432, db2:5432"
+      "db: db1:5432, db2:5432",
+      `many: ${Array.from({ length: 16 }, () => "b:1").join()}`
     ].join("\n")
     assert.deepStrictEqual(
       table(TokenTable.readLines(text, parse)),
@@ -219,7 +222,8 @@ describe("lines of tokens", () => {
         ["bob", "10.0.0.2:5901"],
         ["a:b", "[2001:db8::1]:1"],
         ["__proto__", "c:1"],
-        ["db", "db1:5432,db2:5432"]
+        ["db", "db1:5432,db2:5432"],
+        ["many", Array.from({ length: 16 }, () => "b:1").join()]
       ])
     )
     assert.deepStrictEqual(table(TokenTable.readLines("", parse)), {})

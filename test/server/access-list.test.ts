@@ -97,8 +97,9 @@ describe("a list", () => {
   })
 
   it("has who is in one of its entries", () => {
-    const text = " 192.0.2.1 ,10.*,\t2001:db8::/32\n, ,192.0.2.128/25,"
-    for (const client of ["192.0.2.1", "10.9.8.7", "2001:db8::9", "192.0.2.129"]) assert.isTrue(matches(text, client))
+    const text = " 192.0.2.1 ,10.*,\t2001:db8::/32\n, ,192.0.2.128/25,172.16.*,"
+    for (const client of ["192.0.2.1", "10.9.8.7", "2001:db8::9", "192.0.2.129", "172.16.0.1"])
+      assert.isTrue(matches(text, client))
     for (const client of ["192.0.2.2", "11.0.0.0", "2001:db9::"]) assert.isFalse(matches(text, client))
   })
 

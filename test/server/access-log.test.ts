@@ -71,6 +71,7 @@ const open = { client: "127.0.0.1", path: "/", annotations: {}, elapsed: 0 } as 
 describe("a connection", () => {
   it.effect("is written down when it opens and when it has ended", () =>
     Effect.gen(function* () {
+      yield* TestClock.setTime(1_000_000)
       const { client, next, port } = yield* deciding((request) =>
         Effect.gen(function* () {
           request.annotate("tenant", "garden")
@@ -149,6 +150,17 @@ describe("a connection", () => {
     })
   )
 
+  it.effect("that is compressed says so", () =>
+    Effect.gen(function* () {
+      const { log, next } = collecting()
+      const memory = yield* Effect.provideService(memoryServer({ compression: {} }), AccessLog.AccessLog, log)
+      yield* Effect.forkChild(memory.server.run((webSocket) => Stream.runDrain(webSocket.messages)))
+      yield* settled
+      yield* memory.open({ headers: { "sec-websocket-extensions": "permessage-deflate" } })
+      assert.deepInclude(told(yield* next), { event: "opened", isCompressed: true })
+    })
+  )
+
   it.effect("that is lost has 1006", () =>
     Effect.gen(function* () {
       const { log, next } = collecting()
@@ -196,14 +208,21 @@ describe("a request that is not accepted", () => {
       {},
       Effect.die("boom"),
       { status: 500, reason: "The server failed to handle the request." }
+    ],
+    [
+      "whose refusal cannot be sent",
+      {},
+      Effect.fail(new Refusal({ status: 404, reason: "no such room", headers: { "x-room": "none\r\nat all" } })),
+      { status: 500, reason: "The server failed to handle the request." }
     ]
   ]
   it.effect.each(refusals)("is written down: %s", ([, options, decision, expected]) =>
     collectingLogs(() =>
       Effect.gen(function* () {
-        const { client, entries, next } = yield* deciding(() => decision, options)
+        const { client, entries, next, stop } = yield* deciding(() => decision, options)
         yield* Effect.flip(Effect.scoped(client.connect("/")))
         assert.deepStrictEqual(told(yield* next), { event: "refused", ...open, ...expected })
+        yield* stop
         assert.strictEqual(entries.length, 1)
       })
     )
@@ -265,6 +284,34 @@ describe("a request that is not accepted", () => {
         yield* Deferred.await(asked)
         socket.resetAndDestroy()
         assert.deepStrictEqual(told(yield* next), { event: "gone", ...open })
+      })
+    )
+  )
+})
+
+describe("the program's own log", () => {
+  it.effect("has no error where the client went away before it could be accepted", () =>
+    collectingLogs((logs) =>
+      Effect.gen(function* () {
+        const asked = yield* Deferred.make<void>()
+        const { next, port } = yield* deciding((request) =>
+          Effect.uninterruptibleMask((restore) =>
+            Deferred.succeed(asked, undefined).pipe(
+              // a client that goes away interrupts it
+              Effect.andThen(Effect.exit(restore(Effect.never))),
+              Effect.andThen(request.accept)
+            )
+          )
+        )
+        const socket = connect(port, "127.0.0.1")
+        socket.write(upgradeRequest())
+        yield* Deferred.await(asked)
+        socket.resetAndDestroy()
+        assert.strictEqual((yield* next).event, "gone")
+        assert.deepStrictEqual(
+          logs.filter(({ level }) => level === "Error"),
+          []
+        )
       })
     )
   )

@@ -112,6 +112,8 @@ describe("origin", () => {
       yield* admitted(page, client())
       const denial = yield* refused(page, client({ origin: "https://evil.example" }))
       assert.deepStrictEqual([denial.kind, denial.status], ["origin", 403])
+      const long = client({ origin: `https://${"x".repeat(5000)}` })
+      assert.isBelow((yield* refused(page, long)).reason.length, 300)
       const strict = AccessPolicy.origin(["https://app.example"], { required: true })
       yield* admitted(strict, client({ origin: "https://app.example" }))
       assert.strictEqual((yield* refused(strict, client())).kind, "origin")
@@ -134,6 +136,7 @@ describe("basic", () => {
         [`Basic x${" ".repeat(5_000_000)}y`, "credentialsMalformed"],
         ["Basic", "credentialsMalformed"],
         ["Basic ***", "credentialsMalformed"],
+        ["Basic YW5u OnJpZ2h0", "credentialsMalformed"],
         [`Basic ${encoded("no colon")}`, "credentialsMalformed"],
         [`Basic ${encoded("ann:ri\0ght")}`, "credentialsMalformed"],
         [`Basic ${Buffer.from("ann:\xff", "latin1").toString("base64")}`, "credentialsMalformed"],
@@ -244,6 +247,25 @@ describe("clientCertificate", () => {
     })
   )
 
+  it.effect("proves nobody's name where the subject has none, and tells the log no more than so much of it", () =>
+    Effect.gen(function* () {
+      const units = Array.from({ length: 8 }, () => `/OU=${"x".repeat(64)}`).join("")
+      certificate("company", { subject: `/CN=ann/O=Example Ltd${units}` })
+      certificate("nameless", { subject: "/C=DE/O=Example Ltd" })
+      const identityOf = (name: string) =>
+        admitted(AccessPolicy.clientCertificate(), client({}, { peer: withCertificate("OK", certificateOf(name)) }))
+      assert.strictEqual((yield* identityOf("company")).subject, "ann")
+      assert.isUndefined((yield* identityOf("nameless")).subject)
+      // and then it is who the password says
+      const both = client(ann, { peer: withCertificate("OK", certificateOf("nameless")) })
+      const { proofs, subject } = yield* admitted(AccessPolicy.allOf(AccessPolicy.clientCertificate(), basic), both)
+      assert.deepStrictEqual([subject, proofs.length], ["ann", 2])
+      const peer = withCertificate("OK", certificateOf("company"))
+      const { reason } = yield* refused(AccessPolicy.clientCertificate({ accept: () => false }), client({}, { peer }))
+      assert.isBelow(reason.length, 300)
+    })
+  )
+
   it("takes no subject that cannot be read: it would let nobody in", () => {
     for (const subject of ["O=Example, Inc.", 'O="Example', "/C=DE/CN=ann", "CN=ann,,", "NC=ann", "=ann", "", " "]) {
       assert.throws(
@@ -258,6 +280,7 @@ describe("clientCertificate", () => {
       const subjects: ReadonlyArray<readonly [string, boolean]> = [
         ["ann.example.com", true],
         ["*.example.com", true],
+        [" ann.example.com ", true],
         ["CN=ann.example.com", true],
         ["O=Example Ltd, OU=Ops", true],
         ["ou=Ops", true],
@@ -279,7 +302,9 @@ describe("clientCertificate", () => {
       const any = AccessPolicy.clientCertificate()
       const { proofs } = yield* admitted(any, client({}, { peer: withCertificate() }))
       assert.strictEqual(proofs[0]?.claims["fingerprintSha256"], shown.fingerprintSha256)
-      assert.strictEqual((yield* refused(any, client())).kind, "certificateMissing")
+      for (const who of [client(), client({}, { peer: {} })]) {
+        assert.strictEqual((yield* refused(any, who)).kind, "certificateMissing")
+      }
       const expired = client({}, { peer: withCertificate("CERT_HAS_EXPIRED") })
       assert.strictEqual((yield* refused(any, expired)).kind, "certificateRefused")
       const none = AccessPolicy.clientCertificate({ accept: () => false })
@@ -304,7 +329,9 @@ describe("allOf", () => {
         const last = AccessPolicy.custom("mine", () => Effect.succeed(Identity.anonymous))
         const policies = [last, basic, AccessPolicy.clientCertificate(), page, blocked].map(watched)
         const nested = AccessPolicy.allOf(policies[0]!, AccessPolicy.allOf(...policies.slice(1)))
-        for (const policy of [AccessPolicy.allOf(...policies), nested]) {
+        const inner = AccessPolicy.allOf(policies[0]!, ...policies.slice(2))
+        const provided = AccessPolicy.allOf(policies[1]!, AccessPolicy.provideContext(inner, Context.empty()))
+        for (const policy of [AccessPolicy.allOf(...policies), nested, provided]) {
           asked.length = 0
           const identity = yield* admitted(policy, client(ann, { peer: withCertificate() }))
           assert.deepStrictEqual(asked, ["address", "origin", "clientCertificate", "basic", "mine"])
@@ -320,6 +347,14 @@ describe("allOf", () => {
           assert.deepStrictEqual(asked, ["address", "origin"])
         }
         assert.deepStrictEqual(yield* admitted(AccessPolicy.allOf(), client()), Identity.anonymous)
+        assert.strictEqual(Identity.make(), Identity.anonymous)
+        // one of several is as dear as the dearest of them
+        const either = AccessPolicy.anyOf(watched(basic), watched(AccessPolicy.clientCertificate()))
+        asked.length = 0
+        yield* admitted(AccessPolicy.allOf(either, watched(bearer)), {
+          ...client({ authorization: "Bearer ann-token" }, { peer: withCertificate() })
+        })
+        assert.deepStrictEqual(asked, ["bearer", "clientCertificate"])
       })
   )
 })

@@ -99,37 +99,42 @@ describe("a server with an access policy", () => {
     })
   )
 
-  it.effect("never agrees on the subprotocol that is a token, and sends it back only if there is no other", () =>
-    Effect.gen(function* () {
-      const { open, server } = yield* memoryServer({ access: bearer, subprotocols: "first" })
-      const agreed: Array<string | undefined> = []
-      yield* Effect.forkChild(
-        server.run((webSocket) =>
-          Effect.andThen(
-            Effect.sync(() => agreed.push(webSocket.subprotocol)),
-            Effect.never
+  it.effect.each([
+    ["a token's", bearer],
+    ["one of several", AccessPolicy.anyOf(basic, bearer)]
+  ] as const)(
+    "never agrees on the subprotocol that is a token, and sends it back only if there is no other: %s",
+    ([, access]) =>
+      Effect.gen(function* () {
+        const { open, server } = yield* memoryServer({ access, subprotocols: "first" })
+        const agreed: Array<string | undefined> = []
+        yield* Effect.forkChild(
+          server.run((webSocket) =>
+            Effect.andThen(
+              Effect.sync(() => agreed.push(webSocket.subprotocol)),
+              Effect.never
+            )
           )
         )
-      )
-      yield* settled
-      for (const [offer, sent] of [
-        ["bearer.good, binary, base64", "binary"],
-        ["binary, bearer.good", "binary"],
-        // a browser gives up a connection whose answer has none of what it offered
-        ["bearer.good", "bearer.good"]
-      ] as const) {
-        const { answer } = yield* open({ headers: { "sec-websocket-protocol": offer } })
-        assert.strictEqual((yield* answer).headers["sec-websocket-protocol"], sent)
-      }
-      yield* settled
-      assert.deepStrictEqual(agreed, ["binary", "binary", undefined])
-      const header = yield* open({
-        headers: { authorization: "Bearer good", "sec-websocket-protocol": "binary" }
+        yield* settled
+        for (const [offer, sent] of [
+          ["bearer.good, binary, base64", "binary"],
+          ["binary, bearer.good", "binary"],
+          // a browser gives up a connection whose answer has none of what it offered
+          ["bearer.good", "bearer.good"]
+        ] as const) {
+          const { answer } = yield* open({ headers: { "sec-websocket-protocol": offer } })
+          assert.strictEqual((yield* answer).headers["sec-websocket-protocol"], sent)
+        }
+        yield* settled
+        assert.deepStrictEqual(agreed, ["binary", "binary", undefined])
+        const header = yield* open({
+          headers: { authorization: "Bearer good", "sec-websocket-protocol": "binary" }
+        })
+        assert.strictEqual((yield* header.answer).subprotocol, "binary")
+        const wrong = yield* open({ headers: { "sec-websocket-protocol": "binary, bearer.bad" } })
+        assert.strictEqual((yield* Effect.flip(wrong.answer)).status, 401)
       })
-      assert.strictEqual((yield* header.answer).subprotocol, "binary")
-      const wrong = yield* open({ headers: { "sec-websocket-protocol": "binary, bearer.bad" } })
-      assert.strictEqual((yield* Effect.flip(wrong.answer)).status, 401)
-    })
   )
 
   it.effect("shows a handler no subprotocol that is a token, and agrees on none that it names", () =>

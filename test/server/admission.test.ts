@@ -186,7 +186,10 @@ describe("Admission", () => {
         ["::ffff:c000:201", "::1", false],
         ["fe80::1%eth0", "fe80::2%eth1", true],
         ["2001:DB8:01::", "2001:db8:1:0:8::", true],
-        ["::ffff:192.0.2.1", "::ffff:192.0.2.2", false]
+        ["::ffff:192.0.2.1", "::ffff:192.0.2.2", false],
+        // what is no address
+        ["_a:b", "_a:b", true],
+        ["_a:b", "_a:c", false]
       ] as const) {
         const [first, second] = [from(one), from(other)]
         assert.isUndefined(admission.enter(first), one)
@@ -250,13 +253,54 @@ describe("Admission", () => {
       for (let i = 0; i < 5000; i++) assert.isUndefined(attempt(i))
       // the last hundred are known, the one before them is not any more
       assert.strictEqual(attempt(4999), 429)
-      assert.strictEqual(attempt(4901), 429)
+      assert.strictEqual(attempt(4900), 429)
       assert.isUndefined(attempt(4899))
       // who is connected is never forgotten
       const kept = from("192.0.2.1")
       assert.isUndefined(admission.enter(kept))
       for (let i = 0; i < 1000; i++) attempt(i)
       assert.strictEqual(admission.enter(from("192.0.2.1"))?.kind, "maxHandshakeRatePerAddress")
+    })
+  )
+
+  it.effect("has who tried again forgotten later, and nobody for one whose bucket is full", () =>
+    Effect.gen(function* () {
+      const admission = yield* Admission.make({
+        maxHandshakeRatePerAddress: 1,
+        maxHandshakeBurstPerAddress: 2,
+        maxAddresses: 2
+      })
+      const attempt = (address: string) => {
+        const who = from(address)
+        const denial = admission.enter(who)
+        if (denial === undefined) admission.leave(who)
+        return denial?.status
+      }
+      const again = "192.0.2.1"
+      for (const address of [again, "192.0.2.2", again, "192.0.2.3"]) assert.isUndefined(attempt(address))
+      assert.strictEqual(attempt(again), 429)
+      // the two that are remembered stay, if not for long
+      const quiet = from("192.0.2.4")
+      assert.isUndefined(admission.enter(quiet))
+      yield* TestClock.adjust("1 second")
+      for (const address of [again, "192.0.2.5"]) for (let i = 0; i < 2; i++) attempt(address)
+      admission.leave(quiet)
+      assert.strictEqual(attempt(again), 429)
+    })
+  )
+
+  it.effect("remembers 16,384 addresses unless told", () =>
+    Effect.gen(function* () {
+      const admission = yield* Admission.make({ maxHandshakeRatePerAddress: 1 })
+      const attempt = (i: number) => {
+        const who = from(`10.0.${i >> 8}.${i & 255}`)
+        const denial = admission.enter(who)
+        if (denial === undefined) admission.leave(who)
+        return denial?.status
+      }
+      for (let i = 0; i <= 16_384; i++) assert.isUndefined(attempt(i))
+      assert.strictEqual(attempt(1), 429)
+      assert.isUndefined(attempt(0))
     })
   )
 
@@ -279,7 +323,43 @@ describe("Admission", () => {
       assert.strictEqual(admission.knock(from("192.0.2.3"))?.status, 503)
       admission.goAway(third)
       admission.goAway(third)
-      assert.isUndefined(admission.knock(from("192.0.2.3")))
+      const fourth = from("192.0.2.3")
+      assert.isUndefined(admission.knock(fourth))
+      assert.strictEqual(admission.knock(from("192.0.2.4"))?.status, 503)
+      // who goes makes room for the next from its address
+      admission.goAway(one)
+      admission.goAway(fourth)
+      assert.isUndefined(admission.knock(from("192.0.2.1")))
+    })
+  )
+
+  it.effect("counts a handler that is still at work when its connection is gone", () =>
+    Effect.gen(function* () {
+      const admission = yield* Admission.make({ maxConnections: 1 })
+      const [one, two] = [from("192.0.2.1"), from("192.0.2.1")]
+      const request = { peer: one }
+      assert.isUndefined(admission.knock(one))
+      assert.isUndefined(admission.enter(request))
+      admission.goAway(one)
+      assert.isUndefined(admission.knock(two))
+      assert.strictEqual(admission.enter({ peer: two })?.kind, "maxConnections")
+      admission.leave(request)
+      assert.isUndefined(admission.enter({ peer: two }))
+    })
+  )
+
+  it.effect("asks for no address where no limit is by address", () =>
+    Effect.gen(function* () {
+      const admission = yield* Admission.make({ maxConnections: 1 })
+      const who = {
+        get remoteAddress(): string {
+          return assert.fail("nobody needs it")
+        }
+      }
+      assert.isUndefined(admission.enter(who))
+      assert.strictEqual(admission.enter(who)?.kind, "maxConnections")
+      admission.leave(who)
+      assert.strictEqual(admission.size(), 0)
     })
   )
 })

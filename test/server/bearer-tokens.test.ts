@@ -17,6 +17,8 @@ describe("BearerTokens", () => {
         "plain:bobs-own-token-1234 bob of ops",
         "a-token-without-a-name==",
         `plain:${hexToken}`,
+        `${hexToken}0`,
+        "16-characters-it",
         ""
       ].join("\r\n")
       const self = yield* BearerTokens.make(Result.getOrThrow(BearerTokens.parse(text)))
@@ -25,7 +27,9 @@ describe("BearerTokens", () => {
         ["the-token-of-ci", undefined],
         ["bobs-own-token-1234", "bob of ops"],
         ["a-token-without-a-name==", undefined],
-        [hexToken, undefined]
+        [hexToken, undefined],
+        [`${hexToken}0`, undefined],
+        ["16-characters-it", undefined]
       ] as const) {
         assert.deepStrictEqual(yield* verify(self, token), { subject })
       }
@@ -46,6 +50,8 @@ describe("BearerTokens", () => {
     for (const [line, says] of [
       [hexToken, "plain: or sha256:"],
       ["sha256:abc", "64 hexadecimal"],
+      [`sha256:${hexToken}0`, "64 hexadecimal"],
+      [`sha256:x${hexToken}`, "64 hexadecimal"],
       ["short", "16 characters"],
       ["plain:with/€/1234567890", "letters"],
       ["a-token-1234567890 na\u0007me", "control"]

@@ -156,7 +156,7 @@ describe("a name with *", () => {
     [
       "host-*.example.com",
       ["host-1.example.com", "host-ab_c.example.com"],
-      ["host.example.com", "host-1.a.example.com"]
+      ["host.example.com", "host-1.a.example.com", "host-1.example.com.evil.example"]
     ],
     ["*-db.example.com", ["x-db.example.com"], ["x-db2.example.com", "a.x-db.example.com"]],
     ["a.*.example.com", ["a.b.example.com"], ["a.example.com", "a.b.c.example.com", "b.b.example.com"]],
@@ -177,6 +177,14 @@ describe("a name with *", () => {
       })
     )
   }
+
+  it.effect("is one of several", () =>
+    Effect.gen(function* () {
+      const { isIn } = yield* asking({ "192.0.2.1": ["a.example.com"], "a.example.com": ["192.0.2.1"] })
+      assert.isTrue(yield* isIn("*.example.org, *.example.com", "192.0.2.1"))
+      assert.isFalse(yield* isIn("*.example.org, *.example.net", "192.0.2.1"))
+    })
+  )
 
   it.effect("looks up four claims and no more", () =>
     Effect.gen(function* () {
@@ -332,6 +340,17 @@ describe("memory", () => {
       assert.deepStrictEqual(asked, ["a.example", "b.example", "c.example"])
       assert.isTrue(yield* isIn("b.example", "192.0.2.1"))
       assert.deepStrictEqual(asked.slice(3), ["b.example"])
+    })
+  )
+
+  it.effect("is for 1024 names unless told", () =>
+    Effect.gen(function* () {
+      const { asked, isIn } = yield* asking({})
+      for (let i = 0; i <= 1024; i++) yield* isIn(`n${i}.example`, "192.0.2.1")
+      yield* isIn("n1.example", "192.0.2.1")
+      assert.strictEqual(asked.length, 1025)
+      yield* isIn("n0.example", "192.0.2.1")
+      assert.strictEqual(asked.length, 1026)
     })
   )
 })

@@ -156,6 +156,13 @@ describe("make", () => {
       assert.strictEqual(compared, 1500)
       yield* self.verify("u475", secret("x"))
       assert.strictEqual(compared, 1501)
+      // one that is right again is remembered from then on
+      yield* TestClock.adjust("61 seconds")
+      yield* self.verify("u477", secret("x"))
+      yield* self.verify("u0", secret("x"))
+      assert.strictEqual(compared, 1503)
+      yield* self.verify("u477", secret("x"))
+      assert.strictEqual(compared, 1503)
     })
   )
 
@@ -284,6 +291,8 @@ describe("make", () => {
         ["2001:db8:0:1::1", "192.0.2.1", undefined, undefined, undefined],
         (address) => Effect.forkChild(kind(address))
       )
+      for (let i = 0; i < 10; i++) yield* Effect.promise(() => new Promise(setImmediate))
+      for (const fiber of others) assert.isUndefined(fiber.pollUnsafe())
       yield* Deferred.succeed(gate, undefined)
       for (const fiber of [...crowd, ...others]) assert.strictEqual(yield* Fiber.join(fiber), "credentialsWrong")
       assert.strictEqual(yield* kind("2001:db8::2"), "credentialsWrong")
@@ -362,6 +371,69 @@ describe("make", () => {
       })
       assert.deepStrictEqual(yield* outcomes(3), [3, 12])
       assert.deepStrictEqual(yield* outcomes(Infinity), [15, 0])
+    })
+  )
+
+  it.effect("counts who waits of an address until it has been checked, and no longer", () =>
+    Effect.gen(function* () {
+      const gates: Array<Deferred.Deferred<void>> = []
+      const self = yield* Htpasswd.make(() => users(["ann", ann]), {
+        maxWaitingPerAddress: 2,
+        compare: () =>
+          Effect.suspend(() => {
+            const gate = Deferred.makeUnsafe<void>()
+            gates.push(gate)
+            return Effect.as(Deferred.await(gate), false)
+          })
+      })
+      const kind = Effect.map(
+        Effect.flip(self.verify("ann", secret("x"), { remoteAddress: "192.0.2.1" })),
+        (fault) => fault.kind
+      )
+      const entered = Effect.gen(function* () {
+        const fiber = yield* Effect.forkChild(kind)
+        for (let i = 0; i < 10; i++) yield* Effect.promise(() => new Promise(setImmediate))
+        return fiber
+      })
+      const first = yield* entered
+      const second = yield* entered
+      assert.strictEqual(yield* kind, "unavailable")
+      yield* Deferred.succeed(gates[0]!, undefined)
+      assert.strictEqual(yield* Fiber.join(first), "credentialsWrong")
+      const third = yield* entered
+      assert.strictEqual(yield* kind, "unavailable")
+      for (const [i, fiber] of [second, third].entries()) {
+        while (gates.length < i + 2) yield* Effect.promise(() => new Promise(setImmediate))
+        yield* Deferred.succeed(gates[i + 1]!, undefined)
+        assert.strictEqual(yield* Fiber.join(fiber), "credentialsWrong")
+      }
+    })
+  )
+
+  it.effect("counts long names that begin alike as one", () =>
+    Effect.gen(function* () {
+      const self = yield* Htpasswd.make(() => users(["ann", ann]), { compare: () => Effect.succeed(false) })
+      const kindOf = (user: string) =>
+        Effect.map(Effect.flip(self.verify(user, secret("x"), { remoteAddress: "192.0.2.1" })), ({ kind }) => kind)
+      const long = "x".repeat(64)
+      for (let i = 0; i < 10; i++) assert.strictEqual(yield* kindOf(`${long}${i}`), "credentialsWrong")
+      assert.strictEqual(yield* kindOf(`${long}y`), "maxWrongPasswords")
+      assert.strictEqual(yield* kindOf(long.slice(1)), "credentialsWrong")
+    })
+  )
+
+  it.effect("remembers 16,384 of those with wrong passwords, and forgets first who was wrong the longest ago", () =>
+    Effect.gen(function* () {
+      const compare = () => Effect.succeed(false)
+      const self = yield* Htpasswd.make(() => users(["ann", ann]), { compare, maxWrongPasswords: 1 })
+      const from = (i: number) =>
+        Effect.map(
+          Effect.flip(self.verify("ann", secret("wrong"), { remoteAddress: `10.0.${i >> 8}.${i & 255}` })),
+          ({ kind }) => kind
+        )
+      for (let i = 0; i <= 16_384; i++) assert.strictEqual(yield* from(i), "credentialsWrong")
+      assert.strictEqual(yield* from(1), "maxWrongPasswords")
+      assert.strictEqual(yield* from(0), "credentialsWrong")
     })
   )
 

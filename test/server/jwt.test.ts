@@ -156,6 +156,16 @@ describe("Jwt", () => {
         assert.include(["credentialsMalformed", "credentialsWrong"], error.kind, bad)
         if (bad.length > 10) assert.notInclude(error.message, bad.slice(0, 10))
       }
+      // as good as any other, but for its length: of 16,384 characters one is still read
+      for (const [length, kind] of [
+        [16_384, "good"],
+        [16_388, "credentialsMalformed"]
+      ] as const) {
+        const short = yield* sign(secretBytes, "HS256", { pad: "" })
+        const long = yield* sign(secretBytes, "HS256", { pad: "x".repeat(((length - short.length) * 3) / 4) })
+        assert.strictEqual(long.length, length)
+        assert.strictEqual(yield* kindOf(jwt, long), kind)
+      }
       // signed, but no claims
       const list = yield* promised(() =>
         new jose.CompactSign(new TextEncoder().encode("[1]")).setProtectedHeader({ alg: "HS256" }).sign(secretBytes)
@@ -217,6 +227,7 @@ describe("JwtKeys", () => {
       openssl(..."genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:1024 -out small.key".split(" "))
       openssl(..."pkey -in small.key -pubout -out small.pub".split(" "))
       assert.isString(path("small.pub"))
+      const oct = { kty: "oct", k: jose.base64url.encode(secretBytes) }
       for (const [written, says] of [
         ["", "none of them"],
         [secretText, "none of them"],
@@ -224,10 +235,11 @@ describe("JwtKeys", () => {
         ["{", "is none"],
         ["{}", "JWK"],
         ['{"keys":[]}', "from 1 to 32"],
+        [JSON.stringify({ keys: Array.from({ length: 33 }, () => oct) }), "from 1 to 32"],
         ['{"kty":"oct","k":"c2hvcnQ"}', "32 bytes"],
         ['{"kty":"RSA","n":"x","e":"y"}', ""],
         ['{"kty":"EC","crv":"secp256k1","x":"a","y":"b"}', "expected keys"],
-        [JSON.stringify({ kty: "oct", k: jose.base64url.encode(secretBytes), alg: "RS256" }), "cannot be for"],
+        [JSON.stringify({ ...oct, alg: "RS256" }), "cannot be for"],
         [text("p256.key"), "private"],
         [text("ed448.pub"), "expected a public key"],
         [text("small.pub"), "2048 bits"]
@@ -342,6 +354,20 @@ describe("JwtKeys.fromUrl", () => {
       const jwt = yield* Jwt.make({ keys: yield* JwtKeys.fromUrl(url) })
       const token = yield* sign(one.privateKey, "ES256", { exp: Math.floor(Date.now() / 1000) + 600 }, { kid: "one" })
       assert.strictEqual(yield* kindOf(jwt, token), "good")
+    })
+  )
+
+  it.live("has 32 keys of a set, and no more", () =>
+    Effect.gen(function* () {
+      const { state, url } = yield* issuer
+      const { privateKey, publicKey } = yield* pair("ES256")
+      state.answer = yield* setOf(...Array.from({ length: 33 }, (_, i) => [`k${i}`, publicKey] as const))
+      const jwt = yield* Jwt.make({ keys: yield* JwtKeys.fromUrl(url) })
+      const exp = Math.floor(Date.now() / 1000) + 600
+      const kindWith = (kid: string) =>
+        Effect.flatMap(sign(privateKey, "ES256", { exp }, { kid }), (token) => kindOf(jwt, token))
+      assert.strictEqual(yield* kindWith("k31"), "good")
+      assert.strictEqual(yield* kindWith("k32"), "credentialsWrong")
     })
   )
 

@@ -2,17 +2,21 @@
  * Connections that wait without a fiber: those of a handler that is nothing but `WebSocket.runForEachArray`, and proxied ones.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Scheduler, Scope } from "effect"
+import { Context, Deferred, Effect, Fiber, Layer, Scheduler, Scope } from "effect"
 import { setImmediate as turn } from "node:timers/promises"
 import * as WebSocket from "../../src/connection/WebSocket.ts"
 import type { WebSocketError } from "../../src/connection/WebSocketError.ts"
+import * as NodeDialer from "../../src/node/NodeDialer.ts"
+import * as NodeWebSocketServer from "../../src/node/NodeWebSocketServer.ts"
 import type { Message } from "../../src/protocol/Message.ts"
 import * as Opcode from "../../src/protocol/Opcode.ts"
+import * as WebSocketProxy from "../../src/proxy/WebSocketProxy.ts"
+import { WebSocketServer } from "../../src/server/WebSocketServer.ts"
 import { close, shown, text } from "../connection/connected.ts"
 import * as Proxy from "../proxy/proxy.ts"
 import * as RawTarget from "../proxy/rawTarget.ts"
 import { countingFibers } from "./resources.ts"
-import { collectingLogs, eventually, noneOpen, type Options, serving } from "./serving.ts"
+import { collectingLogs, eventually, noneOpen, type Options, portOf, serving } from "./serving.ts"
 import { ask, connect, leave, upgraded, upgradeRequest, type Wire } from "./wire.ts"
 
 const count = 20
@@ -111,6 +115,31 @@ describe("a connection that waits", () => {
         for (const wire of [...wires, first]) assert.deepStrictEqual(yield* leave(wire), [Opcode.close, 1000, ""])
         yield* proxy.idle()
         assert.deepStrictEqual(proxy.log, [])
+      })
+    )
+  )
+
+  it.live("leaves nobody to wait for a target that has ended, if it is proxied", () =>
+    countingFibers((fibers) =>
+      Effect.gen(function* () {
+        const listener = yield* RawTarget.listen()
+        const proxy = yield* Proxy.serve({ target: listener.target, closeTimeout: "1 hour" })
+        const before = fibers.active
+        const wire = yield* upgraded(proxy.port)
+        const target = yield* listener.accept
+        wire.send(close(1000))
+        assert.deepStrictEqual(yield* leave(wire), [Opcode.close, 1000, ""])
+        yield* target.until("end")
+        yield* eventually(
+          "it is waited for",
+          Effect.sync(() => fibers.active > before)
+        )
+        yield* target.end()
+        yield* proxy.idle()
+        yield* eventually(
+          "nobody waits",
+          Effect.sync(() => fibers.active <= before)
+        )
       })
     )
   )
@@ -256,6 +285,45 @@ describe("a handler that does more than to wait", () => {
       )
       const wire = yield* upgraded(port)
       for (const word of ["one", "two"]) yield* exchange(wire, word)
+      assert.isFalse(isOver)
+      wire.send(close(1000))
+      yield* leave(wire)
+      yield* eventually("nobody is left", noneOpen(server))
+      assert.isTrue(isOver)
+    })
+  )
+})
+
+describe("a proxy's handler that somebody has put something around", () => {
+  it.live("lasts as long as its connection", () =>
+    Effect.gen(function* () {
+      let isOver = false
+      const { target } = yield* RawTarget.listen({
+        onConnection: (connection) => {
+          connection.socket.pipe(connection.socket)
+        }
+      })
+      const server = Context.get(yield* Layer.build(NodeWebSocketServer.layer({ port: 0 })), WebSocketServer)
+      const around = WebSocketServer.of({
+        ...server,
+        runRequests: (handler) =>
+          server.runRequests((open) =>
+            Effect.ensuring(
+              handler(open),
+              Effect.sync(() => void (isOver = true))
+            )
+          )
+      })
+      yield* Layer.build(
+        WebSocketProxy.layer({ target }).pipe(
+          Layer.provide(Layer.succeed(WebSocketServer)(around)),
+          Layer.provide(NodeDialer.layer())
+        )
+      )
+      const wire = yield* upgraded(portOf(server))
+      wire.send({ opcode: Opcode.binary, payload: Buffer.from("there and back") })
+      assert.strictEqual((yield* wire.next).payload.length, 14)
+      for (let i = 0; i < 10; i++) yield* Effect.promise(() => turn())
       assert.isFalse(isOver)
       wire.send(close(1000))
       yield* leave(wire)

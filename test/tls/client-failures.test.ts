@@ -256,4 +256,16 @@ describe("a failure", () => {
       assert.include(detail, "is not trusted")
     }).pipe(Effect.scoped)
   )
+
+  it.live("repeats no more than so much of what a certificate says", () =>
+    Effect.gen(function* () {
+      const units = Array.from({ length: 10 }, () => `/OU=${"x".repeat(60)}`).join("")
+      const stranger = new Authority("wordy", "p256", `/O=Test${units}/CN=wordy`)
+      stranger.issue("wordy-server")
+      const server = yield* listen(identity("wordy-server"))
+      const detail = yield* failure(server.target)
+      assert.match(detail, /is not trusted \(.*x…\)/)
+      assert.isBelow(detail.length, 450)
+    }).pipe(Effect.scoped)
+  )
 })

@@ -77,6 +77,16 @@ describe("a certificate is chosen", () => {
     })
   )
 
+  it.live("for a client of whose protocols no more than ten are named", () =>
+    Effect.gen(function* () {
+      const messages: Array<string> = []
+      const { port } = yield* echoing({ onStatus: (_, message) => messages.push(message) })
+      const protocols = Array.from({ length: 12 }, (_, i) => `p${i}`)
+      yield* Effect.exit(dial(port, { ALPNProtocols: protocols }))
+      assert.include(messages.join("\n"), "protocols p0, p1, p2, p3, p4, p5, p6, p7, p8, p9, …")
+    })
+  )
+
   it.live("and one that cannot be used ends the handshake alone", () =>
     Effect.gen(function* () {
       const keyless = (yield* localhost).withPrivateKey(undefined)

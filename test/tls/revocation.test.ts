@@ -123,8 +123,17 @@ describe("a certificate that is good", { timeout: 30_000 }, () => {
       const reason = yield* fault(crl, authority, name)
       assert.match(reason.message, /it answers with HTTP status 302, which is not followed$/)
       assert.deepStrictEqual(other.log, [])
-      responder.at("crl", (_, response) => void response.writeHead(302, { location: "/crl" }).end())
+      let asked = 0
+      responder.at("crl", (_, response) => {
+        asked++
+        response.writeHead(302, { location: "/crl" }).end()
+      })
       assert.match((yield* fault(crl, authority, name)).message, /302, which is not followed$/)
+      assert.strictEqual(asked, 4, "three redirects are followed")
+      responder.at("crl", (_, response) => {
+        response.writeHead(302, { location: "/list", "x-long": "x".repeat(16 * 1024) }).end()
+      })
+      assert.match((yield* fault(crl, authority, name)).message, /it cannot be fetched \(HPE_HEADER_OVERFLOW\)$/)
     }).pipe(Effect.scoped)
   )
 })

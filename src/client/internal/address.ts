@@ -73,7 +73,6 @@ export const parse = (text: string | URL): Result.Result<Address, string> =>
     if (url.protocol === "ws+unix:") return unixAddress(url)
     const defaultPort = defaultPorts.get(url.protocol)
     if (defaultPort === undefined) return Result.fail(`${expected}, got one with another scheme`)
-    if (url.hostname === "") return Result.fail(`${expected}; its host is missing`)
     if (url.port === "0") return Result.fail(`${expected}; no server listens on port 0`)
     const isSecure = defaultPort === 443
     return Result.map(authorizationOf(url), (authorization) => ({

@@ -167,10 +167,10 @@ export class Inbound implements Message.Controls, Transport.Waiting, Flow.Batche
     return this.flow(way, receiver as Flow.Receiver<Items, E, R, F>)
   }
 
-  /** Gives out bytes, and events of the messages that are watched. */
+  /** Gives out bytes, and the pieces of the messages that are watched. */
   flowWatched<E, R, F>(
     watching: MessageEvent.Watching,
-    receiver: Flow.Receiver<NonEmptyReadonlyArray<Uint8Array | MessageEvent.MessageEvent>, E, R, F>
+    receiver: Flow.Receiver<NonEmptyReadonlyArray<Uint8Array | MessageEvent.Piece>, E, R, F>
   ): Effect.Effect<void, F, R> {
     // who comes back to it goes on with what is begun
     const { way } = this

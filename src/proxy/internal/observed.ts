@@ -6,7 +6,7 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
 import type * as Socket from "effect/socket/Socket"
 import type * as Transport from "../../connection/Transport.ts"
-import { type Gathering, isControlFrame, type MessageEvent, type Watching } from "../../protocol/MessageEvent.ts"
+import type { Gathering, Piece, Watching } from "../../protocol/MessageEvent.ts"
 import type { Observer } from "./pipeOptions.ts"
 
 const nothing: ReadonlyArray<never> = []
@@ -15,7 +15,7 @@ export class Observed implements Watching {
   private readonly observer: Observer
   private readonly writer: Transport.Writer
   /** What was pulled, and how much of it the target's writer has. */
-  private pulled: ReadonlyArray<Uint8Array | MessageEvent> = nothing
+  private pulled: ReadonlyArray<Uint8Array | Piece> = nothing
   private passed = 0
   private isAlone = false
 
@@ -35,7 +35,7 @@ export class Observed implements Watching {
     this.isAlone = true
   }
 
-  pass(items: NonEmptyReadonlyArray<Uint8Array | MessageEvent>): Effect.Effect<void, Socket.SocketError> {
+  pass(items: NonEmptyReadonlyArray<Uint8Array | Piece>): Effect.Effect<void, Socket.SocketError> {
     this.pulled = items
     this.passed = 0
     return this.rest
@@ -48,7 +48,6 @@ export class Observed implements Watching {
       body: () => {
         const item = this.pulled[this.passed]!
         if (item instanceof Uint8Array) return this.give(item)
-        if (isControlFrame(item)) return this.give(noBytes)
         return this.isAlone
           ? this.give(item.payload)
           : Effect.flatMap(this.observer.onPiece(item), () => this.give(item.payload))
@@ -67,5 +66,3 @@ export class Observed implements Watching {
     return bytes.length === 0 ? Effect.void : this.writer.writeAll([bytes])
   }
 }
-
-const noBytes = new Uint8Array(0)

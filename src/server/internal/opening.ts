@@ -33,7 +33,7 @@ export class Opening implements OpenRequest {
   identity: Identity = anonymous
   /** The client went away before it was answered. */
   isGone = false
-  /** The subprotocol to send back if none is agreed on: the client's token, if it offers nothing else. */
+  /** The subprotocol to send back: the client's token, if it offers nothing else and none can be agreed on. */
   private readonly echo: string | undefined
 
   constructor(
@@ -87,7 +87,7 @@ export class Opening implements OpenRequest {
 
   private open(acceptance: OpeningHandshake.Acceptance): Effect.Effect<WebSocket, Socket.SocketError> {
     const answer =
-      this.echo === undefined || acceptance.subprotocol !== undefined
+      this.echo === undefined
         ? acceptance
         : { ...acceptance, headers: { ...acceptance.headers, "sec-websocket-protocol": this.echo } }
     return Effect.matchEffect(Effect.flatMap(this.upgrade.accept(answer), Transport.fromSocket), {
