@@ -35,6 +35,10 @@ const mistakes: ReadonlyArray<Mistake> = [
     ["65536", "65535"]
   ],
   [
+    ["echo", "0", "--orgin", "any"],
+    ["--orgin", "; did you mean --origin?"]
+  ],
+  [
     ["echo", "0", "1"],
     ["argument", '"1"']
   ],
