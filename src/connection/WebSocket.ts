@@ -77,7 +77,7 @@ export interface WebSocket {
 
   /**
    * Sends a message: a string as text, bytes as binary. The bytes must not change until the effect ends. For many connections, a
-   * prepared message is encoded only once.
+   * prepared message is encoded only once. What is neither, such as an object that was not made JSON, fails with `InvalidUsage`.
    */
   send(message: Message | PreparedMessage, options?: SendOptions): Effect.Effect<void, WebSocketError>
   /** Sends messages in one write. */
