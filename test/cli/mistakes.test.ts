@@ -189,6 +189,10 @@ const mistakes: ReadonlyArray<Mistake> = [
     ["--max-handshake-rate", "1.5"]
   ],
   [
+    ["echo", "0", "--auth-plugin", "ExpectOrigin", "--auth-source", "https://app.example app.example"],
+    ["--auth-source", "ExpectOrigin", '"app.example"', "https://"]
+  ],
+  [
     ["echo", "0", "--origin", "app.example"],
     ["--origin", "app.example", "https://"]
   ],
