@@ -230,6 +230,17 @@ describe("examples", () => {
     rmSync(folder, { recursive: true })
   })
 
+  example("json", async () => {
+    await using program = await serve("json")
+    await using client = await Client.connect(program.url)
+    client.send('{"_tag":"Add","a":1,"b":2}')
+    assert.strictEqual(await client.next(), '{"answer":3}')
+    client.send('{"_tag":"Greet","name":"ann"}')
+    assert.strictEqual(await client.next(), '{"answer":"Hello, ann!"}')
+    client.send('{"_tag":"Add","a":1}')
+    assert.strictEqual(await client.closed(), 1008)
+  })
+
   example("session", async () => {
     await using program = await serve("session")
     await using ann = await Client.connect(program.url, { headers: { cookie: "theme=dark; session=3a91" } })
