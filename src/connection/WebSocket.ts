@@ -59,7 +59,11 @@ export interface WebSocket {
   /** Whether permessage-deflate was agreed on. */
   readonly isCompressed: boolean
 
-  /** The messages: text as strings, binary as bytes. Larger ones than `maxMessageSize` fail the connection with 1009. */
+  /**
+   * The messages: text as strings, binary as bytes. Larger ones than `maxMessageSize` fail the connection with 1009. To take them one
+   * at a time and lose none, make `Stream.toPull(Stream.rechunk(messages, 1))` once: each `Stream.take` or `Stream.runHead` drops what
+   * came together with the last that it gives.
+   */
   readonly messages: Stream.Stream<Message, WebSocketError>
   /** The pieces of messages as they come, however large the message. */
   readonly fragments: Stream.Stream<Fragment, WebSocketError>

@@ -72,6 +72,15 @@ describe("messages between the two roles", () => {
     )
   }
 
+  it.effect("one at a time is a pull of one, which loses none of those that came together", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* connected()
+      yield* Effect.forkChild(server.sendAll(["a", "b", "c"]))
+      const next = yield* Stream.toPull(Stream.rechunk(client.messages, 1))
+      assert.deepStrictEqual([yield* next, yield* next, yield* next], [["a"], ["b"], ["c"]])
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("both directions flow at a time", () =>
     Effect.gen(function* () {
       const { client, server } = yield* connected()
