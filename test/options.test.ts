@@ -25,6 +25,7 @@ import * as HttpTokenSource from "../src/proxy/HttpTokenSource.ts"
 import * as Router from "../src/proxy/Router.ts"
 import * as TokenSource from "../src/proxy/TokenSource.ts"
 import * as Target from "../src/proxy/Target.ts"
+import * as AccessPolicy from "../src/server/AccessPolicy.ts"
 import * as ClientNames from "../src/server/ClientNames.ts"
 import * as Htpasswd from "../src/server/Htpasswd.ts"
 import * as Jwt from "../src/server/Jwt.ts"
@@ -61,6 +62,7 @@ const makers: ReadonlyArray<
       maxHeaderSize: [0, "a whole number from 1 to"],
       highWaterMark: [0.5, "a whole number from 1 to"],
       compression: [[], "a policy, true or false"],
+      "unix.path": [5, "the path of a socket"],
       "proxyProtocol.maxHeaderSize": [Number.NaN, "a number from 0 on"],
       "keepAlive.time": [-1, "a duration that is not negative"],
       "keepAlive.interval": ["often", "a duration that is not negative"],
@@ -69,6 +71,11 @@ const makers: ReadonlyArray<
       "compression.clientMaxWindowBits": [8, "a whole number from 9 to 15"],
       "compression.threshold": [Number.NaN, "a number from 0 on"]
     }
+  ],
+  [
+    "a policy about pages",
+    ({ origin }: { readonly origin: ReadonlyArray<string> }) => Effect.sync(() => AccessPolicy.origin(origin)),
+    { origin: [["https://app.example", "app.example"], 'origins, such as "https://app.example"'] }
   ],
   [
     "a client",

@@ -16,6 +16,7 @@ import * as NodeJwtKeys from "../node/NodeJwtKeys.ts"
 import type * as NodeWebSocketServer from "../node/NodeWebSocketServer.ts"
 import * as AccessList from "../server/AccessList.ts"
 import { isToken } from "../protocol/internal/token.ts"
+import * as Origin from "../protocol/Origin.ts"
 import * as AccessPolicy from "../server/AccessPolicy.ts"
 import type { TokenPlace } from "../server/Credentials.ts"
 import * as Htpasswd from "../server/Htpasswd.ts"
@@ -142,8 +143,16 @@ const plugins: Readonly<Record<string, Plugin>> = {
     return { kind: "credentials", policy } as const
   }),
   // there a request without an origin is refused, too
-  ExpectOrigin: (source) =>
-    Effect.succeed({ kind: "page", policy: AccessPolicy.origin(words(source), { required: true }) }),
+  ExpectOrigin: Effect.fnUntraced(function* (source) {
+    const pages = words(source)
+    const stray = pages.find((page) => !Origin.isOrigin(page))
+    if (stray !== undefined) {
+      return yield* usage(
+        `--auth-source expects origins, such as https://app.example, for ExpectOrigin; got ${JSON.stringify(stray)}`
+      )
+    }
+    return { kind: "page", policy: AccessPolicy.origin(pages, { required: true }) } as const
+  }),
   ClientCertCNAuth: (source) => {
     const names = new Set(words(source))
     // to the letter, as there: a * is no pattern

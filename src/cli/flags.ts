@@ -6,6 +6,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as NodeWebSocketServer from "../node/NodeWebSocketServer.ts"
+import * as Origin from "../protocol/Origin.ts"
 import type { Listen, UsageError } from "./Address.ts"
 import { given, optional, repeated, usage } from "./typed.ts"
 
@@ -161,7 +162,7 @@ export const serverOptions = Effect.fnUntraced(function* (
   // the names of an object of its own
   const given = yield* parseLimits(flags, Object.keys(limits) as Array<Limit>)
   const { origin } = flags
-  const wrong = origin.find((value) => value !== "any" && !/^[a-z][a-z0-9+.-]*:\/\/[^/\s]+$/i.test(value))
+  const wrong = origin.find((value) => value !== "any" && !Origin.isOrigin(value))
   if (wrong !== undefined) {
     const message = `--origin expects an origin, such as https://app.example, or any; got ${JSON.stringify(wrong)}`
     return yield* usage(message)

@@ -31,7 +31,7 @@ export const take: Effect.Effect<void, never, Scope.Scope> = Effect.gen(function
     for (const reader of readers) reader()
     // of several workers the first says it for all
     if (readers.size === 0 && (task === undefined || task.index === 0)) {
-      runFork(Effect.logInfo("SIGHUP: there is nothing that it has read again"))
+      runFork(Effect.logInfo("SIGHUP: there are no files to read again"))
     }
   }
   yield* Effect.acquireRelease(

@@ -16,7 +16,11 @@ import { optional, usage } from "./typed.ts"
 /** The flags of a command that logs. */
 export const server = {
   logFile: optional("log-file", "FILE", "Append what is logged to this file, too"),
-  accessLog: optional("access-log", "FILE", "Append a line of JSON for each request, and for each end of a connection")
+  accessLog: optional(
+    "access-log",
+    "FILE",
+    "Append a line of JSON for each request, and for each end of a connection; - is stdout"
+  )
 }
 
 /** What was typed for them. */
@@ -51,8 +55,9 @@ export const layerAccess = ({ accessLog }: LogFlags): Layer.Layer<never, UsageEr
       if (Option.isSome(accessLog)) {
         const NodeAccessLog = yield* Effect.promise(() => import("../node/NodeAccessLog.ts"))
         logs.push(
-          yield* Effect.mapError(NodeAccessLog.make({ file: accessLog.value }), ({ code, file }) =>
-            usage(`--access-log expects a file that can be written; ${file}: ${code}`)
+          yield* Effect.mapError(
+            NodeAccessLog.make({ file: accessLog.value === "-" ? 1 : accessLog.value }),
+            ({ code, file }) => usage(`--access-log expects a file that can be written; ${file}: ${code}`)
           )
         )
       }

@@ -68,7 +68,11 @@ const presenter: CliOutput.Presenter = {
       : CliOutput.defaultPresenter.present(event)
 }
 
-const oneLine = (text: string): string => text.replace(/\s+/g, " ").trim()
+const oneLine = (text: string): string =>
+  text
+    .replace(/\s+Did you mean this\?\s+(\S+)/, "; did you mean $1?")
+    .replace(/\s+/g, " ")
+    .trim()
 
 /** The mistake has been told. */
 const failed = "failed" as const

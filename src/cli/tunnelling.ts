@@ -115,6 +115,11 @@ export const run = Effect.fnUntraced(function* (
   if (address.authorization !== undefined && isGiven(typed.userEnv)) {
     return yield* usage("--user-env has what the URL says before its @: give one of them")
   }
+  if (address.authorization !== undefined) {
+    yield* Effect.logWarning(
+      "A password in the URL can be read by every user of this machine; --user-env takes it from the environment"
+    )
+  }
   const asking = { subprotocols: typed.subprotocol, headers: yield* headers(typed) }
   // what every handshake would be refused for is said now
   const request = headersOf({

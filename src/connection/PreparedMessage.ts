@@ -15,7 +15,7 @@
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
 import * as FrameEncoder from "../protocol/FrameEncoder.ts"
-import type { Message } from "../protocol/Message.ts"
+import { isMessage, type Message } from "../protocol/Message.ts"
 import * as Opcode from "../protocol/Opcode.ts"
 import { type Codec, Window } from "./Deflate.ts"
 
@@ -41,7 +41,7 @@ export interface PreparedMessage {
 
 /**
  * Prepares a message: a string as text, bytes as binary. The bytes must not change as long as it is used. Nothing is encoded
- * before it is sent.
+ * before it is sent. Throws for what is neither.
  *
  * @category constructors
  * @since 0.1.0
@@ -98,6 +98,7 @@ export class Prepared implements PreparedMessage {
   private readonly lock = Semaphore.makeUnsafe(1)
 
   constructor(message: Message) {
+    if (!isMessage(message)) throw new TypeError("a message is a string or a Uint8Array; something else was given")
     this.message = message
   }
 

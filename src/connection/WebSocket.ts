@@ -59,7 +59,11 @@ export interface WebSocket {
   /** Whether permessage-deflate was agreed on. */
   readonly isCompressed: boolean
 
-  /** The messages: text as strings, binary as bytes. Larger ones than `maxMessageSize` fail the connection with 1009. */
+  /**
+   * The messages: text as strings, binary as bytes. Larger ones than `maxMessageSize` fail the connection with 1009. To take them one
+   * at a time and lose none, make `Stream.toPull(Stream.rechunk(messages, 1))` once: each `Stream.take` or `Stream.runHead` drops what
+   * came together with the last that it gives.
+   */
   readonly messages: Stream.Stream<Message, WebSocketError>
   /** The pieces of messages as they come, however large the message. */
   readonly fragments: Stream.Stream<Fragment, WebSocketError>
@@ -77,7 +81,7 @@ export interface WebSocket {
 
   /**
    * Sends a message: a string as text, bytes as binary. The bytes must not change until the effect ends. For many connections, a
-   * prepared message is encoded only once.
+   * prepared message is encoded only once. What is neither, such as an object that was not made JSON, fails with `InvalidUsage`.
    */
   send(message: Message | PreparedMessage, options?: SendOptions): Effect.Effect<void, WebSocketError>
   /** Sends messages in one write. */

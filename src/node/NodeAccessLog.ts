@@ -21,9 +21,9 @@ import * as Lines from "./internal/lines.ts"
 export interface Options {
   /**
    * The path. The file is readable and writable by its user alone, and opened for each write, so that it can be rotated at any
-   * time.
+   * time. `1` is the standard output, for a container or a service of systemd.
    */
-  readonly file: string
+  readonly file: string | 1
 }
 
 /**
@@ -54,7 +54,10 @@ const encode = Schema.encodeSync(FromJson)
 export const make = Effect.fnUntraced(function* ({
   file
 }: Options): Effect.fn.Return<AccessLog["Service"], AccessLogError, Scope.Scope> {
-  const add = yield* Effect.mapError(Lines.make("access log", file), ({ code }) => new AccessLogError({ file, code }))
+  const add = yield* Effect.mapError(
+    Lines.make("access log", file),
+    ({ code }) => new AccessLogError({ file: String(file), code })
+  )
   return { write: (entry) => Effect.sync(() => add(encode(entry))) }
 })
 

@@ -84,7 +84,7 @@ export const layerConfig = (
 /**
  * A WebSocket server and an `effect/http` server on one port: requests to upgrade to WebSocket go to the first, all others to the
  * second, such as `HttpRouter.serve(routes)`. Limits count requests to upgrade, since other connections are for pages. If
- * `admission` is given, connections are counted, too.
+ * `admission` is given, connections are counted, too. Over TLS, `tls.identities` is the service `Identities`.
  *
  * @category layers
  * @since 0.1.0

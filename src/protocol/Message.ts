@@ -24,6 +24,17 @@ import { type Kind, ProtocolError } from "./ProtocolError.ts"
 export type Message = string | Uint8Array
 
 /**
+ * Whether this is a message: a string, or an array of bytes, of whatever realm.
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
+export const isMessage = (u: unknown): u is Message =>
+  typeof u === "string" ||
+  u instanceof Uint8Array ||
+  (ArrayBuffer.isView(u) && "BYTES_PER_ELEMENT" in u && u.BYTES_PER_ELEMENT === 1)
+
+/**
  * A message that is still compressed (RFC 7692 section 6): inflating is not this module's business.
  *
  * @category models

@@ -139,23 +139,28 @@ export const addressOrName = (lists: AccessList.Policy): Policy<ClientNames> => 
 
 /**
  * By the page that connects (RFC 6455 section 10.2). A client that names no page is no browser and comes in, unless a page is
- * `required`.
+ * `required`. Throws for a list with what is no origin.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const origin = (pages: Origin.Policy, options: { readonly required?: boolean | undefined } = {}): Policy => ({
-  name: "origin",
-  cost: costs.origin,
-  tokenProtocols: [],
-  judge: ({ request }) => {
-    const came = request.headers["origin"]
-    if (came === undefined && options.required === true) return deny("origin", "origin", "no Origin came")
-    return Origin.isAllowed(request.headers, pages)
-      ? nobodyKnown
-      : deny("origin", "origin", `pages of ${JSON.stringify(came?.slice(0, 200))} may not connect`)
+export const origin = (pages: Origin.Policy, options: { readonly required?: boolean | undefined } = {}): Policy => {
+  const stray = typeof pages === "string" ? undefined : pages.find((page) => !Origin.isOrigin(page))
+  if (stray !== undefined)
+    throw wrong("origin", 'origins, such as "https://app.example", or "any" for all pages', stray)
+  return {
+    name: "origin",
+    cost: costs.origin,
+    tokenProtocols: [],
+    judge: ({ request }) => {
+      const came = request.headers["origin"]
+      if (came === undefined && options.required === true) return deny("origin", "origin", "no Origin came")
+      return Origin.isAllowed(request.headers, pages)
+        ? nobodyKnown
+        : deny("origin", "origin", `pages of ${JSON.stringify(came?.slice(0, 200))} may not connect`)
+    }
   }
-})
+}
 
 /**
  * The realm of a challenge (RFC 9110 section 11.5): printable ASCII without quotes and backslashes, others are left out.

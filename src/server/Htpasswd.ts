@@ -38,15 +38,15 @@ const bcrypt = /^\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}$/
 const defaultMaxCost = 12
 
 const schemes: ReadonlyArray<readonly [RegExp, string]> = [
-  [/^\$apr1\$/, "with MD5"],
-  [/^\$1\$/, "with MD5"],
-  [/^\{SHA\}/i, "with SHA-1"],
-  [/^\$5\$/, "with SHA-256"],
-  [/^\$6\$/, "with SHA-512"],
-  [/^\$(?:y|7)\$/, "with yescrypt or scrypt"],
-  [/^\$argon2/, "with Argon2"],
-  [/^\$2/, "with a form of bcrypt that is not known"],
-  [/^[./A-Za-z0-9]{13}$/, "with crypt, or not at all"]
+  [/^\$apr1\$/, "hashed with MD5"],
+  [/^\$1\$/, "hashed with MD5"],
+  [/^\{SHA\}/i, "hashed with SHA-1"],
+  [/^\$5\$/, "hashed with SHA-256"],
+  [/^\$6\$/, "hashed with SHA-512"],
+  [/^\$(?:y|7)\$/, "hashed with yescrypt or scrypt"],
+  [/^\$argon2/, "hashed with Argon2"],
+  [/^\$2/, "hashed with a form of bcrypt that is not known"],
+  [/^[./A-Za-z0-9]{13}$/, "hashed with crypt, or not at all"]
 ]
 
 const parseLine =
@@ -63,8 +63,8 @@ const parseLine =
     seen.set(user, number)
     const cost = Number(bcrypt.exec(hash)?.[1] ?? Number.NaN)
     if (Number.isNaN(cost)) {
-      const how = schemes.find(([pattern]) => pattern.test(hash))?.[1] ?? "not at all"
-      return Result.fail(`the password of ${shown} is hashed ${how}; set it anew with htpasswd -B`)
+      const how = schemes.find(([pattern]) => pattern.test(hash))?.[1] ?? "not hashed"
+      return Result.fail(`the password of ${shown} is ${how}; set it anew with htpasswd -B`)
     }
     if (cost < 4 || cost > maxCost) {
       return Result.fail(

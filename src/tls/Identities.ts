@@ -9,6 +9,7 @@
  *
  * @since 0.1.0
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
@@ -218,6 +219,20 @@ const isThere = (path: string) =>
     }
   })
 
+/** Says so if clients will refuse a certificate for its time. It is served all the same: some clients, or clocks, see it otherwise. */
+const warnOfTime = Effect.fnUntraced(function* ({ effectiveDate, expirationDate, subject }: Certificate) {
+  const now = yield* Clock.currentTimeMillis
+  if (expirationDate !== undefined && expirationDate.getTime() < now) {
+    yield* Effect.logWarning(
+      `The certificate ${JSON.stringify(subject)} has expired, and clients will refuse it: it was valid until ${expirationDate.toISOString()}`
+    )
+  } else if (effectiveDate !== undefined && effectiveDate.getTime() > now) {
+    yield* Effect.logWarning(
+      `The certificate ${JSON.stringify(subject)} is not valid yet, and clients will refuse it: it is valid from ${effectiveDate.toISOString()}`
+    )
+  }
+})
+
 /** A certificate that TLS takes. */
 const load = Effect.fnUntraced(function* (source: Source, paths: ReadonlyArray<string>) {
   yield* Effect.forEach(paths, isThere, { discard: true })
@@ -259,7 +274,8 @@ interface Watched {
 
 /**
  * Certificates of stores, read again when their files change or `reload` is run. All have to be there at first. Later, one that
- * cannot be read or used is logged as an error, and the previous one stays in use. Open connections are not affected.
+ * cannot be read or used is logged as an error, and the previous one stays in use. One that has expired is used, and a warning says so.
+ * Open connections are not affected.
  *
  * @category constructors
  * @since 0.1.0
@@ -273,7 +289,9 @@ export const reloading = Effect.fnUntraced(function* (
     Effect.fnUntraced(function* (source): Effect.fn.Return<Watched, CertificateStore.CertificateStoreError> {
       const paths = filesOf(source)
       const followed = follow(paths)
-      return { source, paths, followed, certificate: yield* followed.first(load(source, paths)) }
+      const certificate = yield* followed.first(load(source, paths))
+      yield* warnOfTime(certificate)
+      return { source, paths, followed, certificate }
     })
   )
   const list = () => new Directory(watched.map(({ certificate, source: { names } }) => ({ certificate, names })))
@@ -285,6 +303,7 @@ export const reloading = Effect.fnUntraced(function* (
     entry.certificate = certificate
     directory = list()
     yield* Effect.logInfo(`The certificate ${JSON.stringify(certificate.subject)} was loaded anew`)
+    yield* warnOfTime(certificate)
   })
   const logged = (error: CertificateStore.CertificateStoreError) =>
     Effect.logError(`A certificate was not loaded anew, the one of before goes on serving: ${error.message}`)

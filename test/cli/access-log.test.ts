@@ -19,7 +19,7 @@ const serving = Effect.fnUntraced(function* (...args: ReadonlyArray<string>) {
   const line = yield* command.line(1)
   const [, port] = /:(\d+)$/.exec(line) ?? assert.fail(line)
   const end = Effect.andThen(command.kill("SIGTERM"), command.ended)
-  return { end, stderr: command.stderr, url: `ws://127.0.0.1:${port}` }
+  return { end, line: command.line, stderr: command.stderr, url: `ws://127.0.0.1:${port}` }
 })
 
 /** The port of a target that ends with its client. */
@@ -52,6 +52,29 @@ const entriesOf = (file: string): ReadonlyArray<AccessLogEntry.Entry> =>
     .map((line) => Schema.decodeSync(AccessLogEntry.FromJson)(line))
 
 describe("--access-log", { timeout: 120_000 }, () => {
+  // what the test gives it for that is a socket, as systemd does, which cannot be opened as /dev/stdout
+  it.live.each([["1"], ["2"]])("- is stdout, behind the line that is ready, with %s process(es)", ([workers]) =>
+    Effect.gen(function* () {
+      const { end, line, url } = yield* serving(
+        `127.0.0.1:${yield* target}`,
+        "--access-log",
+        "-",
+        "--workers",
+        workers!
+      )
+      yield* visit(`${url}/a`)
+      const entries = [yield* line(2), yield* line(3)].map((text) => Schema.decodeSync(AccessLogEntry.FromJson)(text))
+      assert.deepStrictEqual(
+        entries.map(({ event, path }) => [event, path]),
+        [
+          ["opened", "/a"],
+          ["closed", "/a"]
+        ]
+      )
+      assert.strictEqual((yield* end).code, 0)
+    })
+  )
+
   it.live("has a line for each request and each end, with the target, and without what is in the query", () =>
     Effect.gen(function* () {
       const file = (yield* folder)("access.log")

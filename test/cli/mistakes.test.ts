@@ -35,6 +35,10 @@ const mistakes: ReadonlyArray<Mistake> = [
     ["65536", "65535"]
   ],
   [
+    ["echo", "0", "--orgin", "any"],
+    ["--orgin", "; did you mean --origin?"]
+  ],
+  [
     ["echo", "0", "1"],
     ["argument", '"1"']
   ],
@@ -183,6 +187,10 @@ const mistakes: ReadonlyArray<Mistake> = [
   [
     ["echo", "0", "--max-handshake-rate", "1.5"],
     ["--max-handshake-rate", "1.5"]
+  ],
+  [
+    ["echo", "0", "--auth-plugin", "ExpectOrigin", "--auth-source", "https://app.example app.example"],
+    ["--auth-source", "ExpectOrigin", '"app.example"', "https://"]
   ],
   [
     ["echo", "0", "--origin", "app.example"],

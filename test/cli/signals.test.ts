@@ -97,7 +97,7 @@ describe.concurrent("SIGTERM and SIGINT", () => {
 })
 
 describe.concurrent("SIGHUP", () => {
-  const times = (log: string) => log.split("SIGHUP: there is nothing").length - 1
+  const times = (log: string) => log.split("SIGHUP: there are no files").length - 1
 
   for (const [who, flags] of [
     ["a process alone", []],

@@ -113,6 +113,17 @@ describe("tunnel", { timeout: 60_000 }, () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("has them from the URL, too, and warns that others can read them there", () =>
+    Effect.gen(function* () {
+      const listener = yield* RawTarget.listen()
+      const { port, stderr } = yield* tunnelling([`ws://ann:s3cret@127.0.0.1:${listener.port}`])
+      yield* program({ host: "127.0.0.1", port })
+      assert.include(yield* head(yield* listener.accept), "authorization: Basic YW5uOnMzY3JldA==\r\n")
+      assert.match(stderr(), /WARN .*password in the URL .*--user-env/)
+      assert.notInclude(stderr(), "s3cret")
+    }).pipe(Effect.scoped)
+  )
+
   it.live("listens on a unix socket, and goes through a firewall", () =>
     Effect.gen(function* () {
       const folder = mkdtempSync(join(tmpdir(), "tunnel-"))

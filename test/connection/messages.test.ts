@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Stream } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as PreparedMessage from "../../src/connection/PreparedMessage.ts"
 import type { Message } from "../../src/protocol/Message.ts"
 import * as Opcode from "../../src/protocol/Opcode.ts"
 import { connected, withPeer } from "./connected.ts"
@@ -49,6 +50,36 @@ describe("messages between the two roles", () => {
       })
     )
   }
+
+  for (const [how, options] of [
+    ["plain", {}],
+    ["compressed", { deflate: {} }]
+  ] as const) {
+    it.effect(`what is no message, where types say nothing, is InvalidUsage, and nothing of it is sent (${how})`, () =>
+      Effect.gen(function* () {
+        const { client, pair, server } = yield* connected(options)
+        const received = yield* Effect.forkChild(Stream.runCollect(Stream.take(client.messages, 1)))
+        for (const given of ['{"a":1}', "[1,2]", "5", "null", '{"length":3}']) {
+          const error = yield* Effect.flip(server.send(JSON.parse(given)))
+          assert.strictEqual(error.reason._tag, "InvalidUsage", given)
+          yield* Effect.flip(server.sendAll(["before", JSON.parse(given)], { transfer: true }))
+          assert.throws(() => PreparedMessage.make(JSON.parse(given)), /a string or a Uint8Array/)
+        }
+        assert.strictEqual(pair.server.writes.length, 0)
+        yield* server.send("after")
+        assert.deepStrictEqual(yield* Fiber.join(received), ["after"])
+      })
+    )
+  }
+
+  it.effect("one at a time is a pull of one, which loses none of those that came together", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* connected()
+      yield* Effect.forkChild(server.sendAll(["a", "b", "c"]))
+      const next = yield* Stream.toPull(Stream.rechunk(client.messages, 1))
+      assert.deepStrictEqual([yield* next, yield* next, yield* next], [["a"], ["b"], ["c"]])
+    }).pipe(Effect.scoped)
+  )
 
   it.effect("both directions flow at a time", () =>
     Effect.gen(function* () {

@@ -134,6 +134,19 @@ describe("ping", () => {
   )
 })
 
+describe("a ping or pong of what are no bytes, where types say nothing", () => {
+  it.effect.each(["5", '"hello"', '{"length":3}', "null"])("%s is InvalidUsage, and nothing is sent", (given) =>
+    Effect.gen(function* () {
+      const { end, webSocket } = yield* withPeer("server")
+      for (const sent of [webSocket.ping(JSON.parse(given)), webSocket.pong(JSON.parse(given))]) {
+        const error = yield* Effect.flip(sent)
+        assert.strictEqual(error.reason._tag, "InvalidUsage")
+      }
+      assert.strictEqual(end.writes.length, 0)
+    })
+  )
+})
+
 describe("pings that come", () => {
   it.effect("are answered in order with their own payloads, before what the reader sends", () =>
     Effect.gen(function* () {

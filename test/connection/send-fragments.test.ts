@@ -28,6 +28,16 @@ describe("sendFragments", () => {
     })
   )
 
+  it.effect("an element that is no piece of a message, where types say nothing, is InvalidUsage", () =>
+    Effect.gen(function* () {
+      const { peer, webSocket } = yield* withPeer("server")
+      const error = yield* Effect.flip(webSocket.sendFragments(Stream.make(JSON.parse("5"))))
+      assert.strictEqual(error._tag === "WebSocketError" && error.reason._tag, "InvalidUsage")
+      yield* webSocket.send("after")
+      assert.strictEqual(text(yield* peer.next), "after")
+    })
+  )
+
   it.effect("a code point that two pieces share arrives whole, and a half at the very end as U+FFFD", () =>
     Effect.gen(function* () {
       const { client, server } = yield* connected()

@@ -22,6 +22,7 @@ const pages = [
   "docs/logs.md",
   "docs/recipes.md",
   "docs/routing.md",
+  "docs/service.md",
   "docs/targets.md",
   "docs/tls.md",
   "docs/websockify.md",

@@ -230,6 +230,30 @@ describe("examples", () => {
     rmSync(folder, { recursive: true })
   })
 
+  example("json", async () => {
+    await using program = await serve("json")
+    await using client = await Client.connect(program.url)
+    client.send('{"_tag":"Add","a":1,"b":2}')
+    assert.strictEqual(await client.next(), '{"answer":3}')
+    client.send('{"_tag":"Greet","name":"ann"}')
+    assert.strictEqual(await client.next(), '{"answer":"Hello, ann!"}')
+    client.send('{"_tag":"Add","a":1}')
+    assert.strictEqual(await client.closed(), 1008)
+  })
+
+  example("session", async () => {
+    await using program = await serve("session")
+    await using ann = await Client.connect(program.url, { headers: { cookie: "theme=dark; session=3a91" } })
+    assert.strictEqual(await ann.next(), "Hello, ann!")
+    for (const cookie of ["session=3a92", "theme=dark"]) {
+      const error = await Client.connect(program.url, { headers: { cookie } }).then(
+        () => "opened",
+        (cause: Error) => cause.message
+      )
+      assert.include(error, "403")
+    }
+  })
+
   example("admission", async () => {
     const secret = "0123456789abcdef0123456789abcdef"
     write("users", `ann:${hashSync("right", 4)}\n`)

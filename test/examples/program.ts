@@ -112,6 +112,13 @@ export class Client implements AsyncDisposable {
     return message === undefined ? new Promise((resolve) => this.#waiting.push(resolve)) : Promise.resolve(message)
   }
 
+  /** The code that the other side closes with. */
+  async closed(): Promise<number> {
+    // 'close' comes with a code and a reason
+    const [code] = (await once(this.#socket, "close")) as [number, Buffer]
+    return code
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#socket.readyState === WebSocket.CLOSED) return
     const closed = once(this.#socket, "close")

@@ -102,7 +102,7 @@ describe.skipIf(missing !== undefined)(`NodeHtpasswd${missing === undefined ? ""
       for (const [file, says] of [
         ["md5", 'line 1: the password of "ann" is hashed with MD5'],
         ["sha", "SHA-1"],
-        ["plain", "not at all"],
+        ["plain", "is not hashed"],
         ["latin1", "UTF-8"],
         ["large", "more than 16777216 bytes"],
         ["none", "ENOENT"],

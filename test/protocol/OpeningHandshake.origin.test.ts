@@ -63,6 +63,28 @@ describe("10.2. Origin Considerations: same origin, the default", () => {
     })
   }
 
+  it("a list may name what a browser may say, and nothing else", () => {
+    const names = [
+      "https://app.example",
+      "https://app.example/",
+      "https://*.app.example",
+      "http://[::1]:80",
+      "tauri://localhost"
+    ]
+    for (const text of [...names, "file://", "null"]) assert.isTrue(Origin.isOrigin(text), text)
+    const slips = [
+      "app.example",
+      "*",
+      "any",
+      "",
+      "localhost:3000",
+      "https://app.example/page",
+      "https://a b",
+      "https:app.example"
+    ]
+    for (const text of slips) assert.isFalse(Origin.isOrigin(text), text)
+  })
+
   it("no page may connect to what is no host, whoever asks about it", () => {
     for (const host of [undefined, "", ":80", "app.example:port"]) {
       const headers = { origin: "http://app.example", ...(host === undefined ? {} : { host }) }

@@ -1,6 +1,7 @@
 /** Which certificate a client gets, and who a client is. */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect } from "effect"
+import { Deferred, Duration, Effect } from "effect"
+import { TestClock } from "effect/testing"
 import { renameSync, writeFileSync } from "node:fs"
 import type * as tls from "node:tls"
 import type { ClientCertificates } from "../../src/node/NodeTls.ts"
@@ -220,6 +221,35 @@ describe("certificates of stores on disk", { timeout: 120_000 }, () => {
           }
         })
       )
+  )
+
+  it.effect("are served out of their time, too, and a warning says so", () =>
+    collectingLogs((logs) =>
+      Effect.gen(function* () {
+        renew("aged", "aged.pem")
+        const sources = [{ type: CertificateStore.CertStoreType.cstPEMKeyFile, store: path("aged.pem") }]
+        const load = Identities.reloading({ sources, interval: Duration.infinity })
+        const { effectiveDate, expirationDate } = yield* CertificateStore.load(sources[0]!)
+        yield* TestClock.setTime(effectiveDate!.getTime() - 1)
+        yield* load
+        yield* TestClock.setTime(effectiveDate!.getTime())
+        yield* load
+        yield* TestClock.setTime(expirationDate!.getTime() + 1)
+        yield* load
+        assert.deepStrictEqual(
+          logs.map(({ level }) => level),
+          ["Warn", "Warn"]
+        )
+        assert.include(
+          logs[0]!.text,
+          `is not valid yet, and clients will refuse it: it is valid from ${effectiveDate!.toISOString()}`
+        )
+        assert.include(
+          logs[1]!.text,
+          `has expired, and clients will refuse it: it was valid until ${expirationDate!.toISOString()}`
+        )
+      })
+    )
   )
 
   it.live("have to be there at first", () =>

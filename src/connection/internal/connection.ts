@@ -29,7 +29,6 @@ import type { Owner } from "./decision.ts"
 import { limitKinds, once, pullToEnd, statusOf } from "./ending.ts"
 import { Inbound } from "./inbound.ts"
 import type { ItemPull } from "./items.ts"
-import { whole } from "./memory.ts"
 import * as Now from "./now.ts"
 import { type FragmentsOptions, type Gate, Outbound } from "./outbound.ts"
 import { bounded, brief, type Slow } from "./patience.ts"
@@ -149,7 +148,7 @@ export class Connection implements Owner, Gate, Slow {
     messages: NonEmptyReadonlyArray<Message.Message>,
     options?: { readonly transfer?: boolean | undefined }
   ): Effect.Effect<void, WebSocketError> {
-    return this.outbound.sendAll(messages, options?.transfer === true ? whole(messages) : undefined)
+    return this.outbound.sendAll(messages, options?.transfer)
   }
   sendFragments<E, R>(
     fragments: Stream.Stream<string, E, R> | Stream.Stream<Uint8Array, E, R>,

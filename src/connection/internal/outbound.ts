@@ -10,12 +10,13 @@ import * as Semaphore from "effect/Semaphore"
 import type * as Socket from "effect/socket/Socket"
 import * as Stream from "effect/Stream"
 import * as FrameEncoder from "../../protocol/FrameEncoder.ts"
-import type { Message } from "../../protocol/Message.ts"
+import { isMessage, type Message } from "../../protocol/Message.ts"
 import * as Opcode from "../../protocol/Opcode.ts"
 import type { Codec, Window } from "../Deflate.ts"
 import type { Prepared, SharedFrame } from "../PreparedMessage.ts"
 import * as Transport from "../Transport.ts"
-import { lost, type WebSocketError } from "../WebSocketError.ts"
+import { invalidUsage, lost, type WebSocketError } from "../WebSocketError.ts"
+import { whole } from "./memory.ts"
 import { randomBytes } from "./randomBytes.ts"
 import * as Now from "./now.ts"
 
@@ -31,6 +32,8 @@ const utf8 = new TextEncoder()
 const rsv1 = 0x40
 
 const toLost = (error: Socket.SocketError): WebSocketError => lost(error)
+
+const unsendable = Effect.fail(invalidUsage("a message is a string or a Uint8Array; something else was given"))
 
 /** Begins it, and waits no longer. */
 export const launched = (write: Effect.Effect<void, WebSocketError>): Effect.Effect<void> =>
@@ -118,9 +121,13 @@ export class Outbound {
     this.lock = options.codec === undefined ? undefined : Semaphore.makeUnsafe(1)
   }
 
-  /** The buffers of those messages that are `owned` are freed when they are written, if the transport can. */
-  sendAll(messages: NonEmptyReadonlyArray<Message>, owned?: Owned): Effect.Effect<void, WebSocketError> {
-    return Now.make(() => this.sendNow(messages, owned))
+  /** The buffers of messages that are given away are freed when they are written, if the transport can. */
+  sendAll(messages: NonEmptyReadonlyArray<Message>, isGivenAway = false): Effect.Effect<void, WebSocketError> {
+    return Now.make(() => {
+      // anything may come where the types say `any`, and half of a frame would be sent to whoever is next to have the batch
+      if (!messages.every(isMessage)) return unsendable
+      return this.sendNow(messages, isGivenAway ? whole(messages) : undefined)
+    })
   }
 
   /** Sends at once as far as possible. Returns an effect if there is something to wait for. */
@@ -347,6 +354,7 @@ export class Outbound {
       return this.flushData() ?? Effect.void
     }
     const give = (piece: string | Uint8Array): Effect.Effect<void, WebSocketError> => {
+      if (!isMessage(piece)) return unsendable
       isText = typeof piece === "string"
       if (typeof piece !== "string") return frame(false, piece)
       const text = half + piece

@@ -5,6 +5,7 @@ import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import { isMessage } from "../../protocol/Message.ts"
 import * as Opcode from "../../protocol/Opcode.ts"
 import { invalidUsage, type WebSocketError } from "../WebSocketError.ts"
 import type { Gate, Outbound } from "./outbound.ts"
@@ -51,7 +52,11 @@ export class Pings {
   }
 
   private refused(name: string, payload: Uint8Array | undefined): Effect.Effect<never, WebSocketError> | undefined {
-    return payload !== undefined && payload.length > 125
+    if (payload === undefined) return this.gate.refused
+    if (typeof payload === "string" || !isMessage(payload)) {
+      return Effect.fail(invalidUsage(`a ${name} carries a Uint8Array; something else was given`))
+    }
+    return payload.length > 125
       ? Effect.fail(invalidUsage(`a ${name} carries at most 125 bytes; ${payload.length} were given`))
       : this.gate.refused
   }

@@ -13,6 +13,7 @@ import * as Result from "effect/Result"
 import type { DialError } from "../../proxy/Dialer.ts"
 import * as Target from "../../proxy/Target.ts"
 import * as TargetPolicy from "../../proxy/TargetPolicy.ts"
+import { kindOf } from "./connecting.ts"
 
 /** What looks up names. */
 export type Resolver = Pick<Dns.Dns["Service"], "lookup">
@@ -84,7 +85,7 @@ const lookedUp = Effect.fnUntraced(function* (
   family: NetAddress.IpFamily | undefined
 ): Effect.fn.Return<NonEmptyReadonlyArray<string>, Unresolved> {
   const found = yield* Effect.mapError(resolver.lookup(name, { family }), ({ cause }): Unresolved => ({
-    kind: "NameNotFound",
+    kind: kindOf(cause) === "Exhausted" ? "Exhausted" : "NameNotFound",
     cause
   }))
   const denials: Array<TargetPolicy.Denial> = []

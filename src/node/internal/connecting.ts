@@ -6,6 +6,7 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Net from "node:net"
 import type { DialError } from "../../proxy/Dialer.ts"
+import { codeOf } from "./codeOf.ts"
 import * as LeanReads from "./leanReads.ts"
 import { Timer } from "./timers.ts"
 
@@ -45,7 +46,7 @@ const ranks: ReadonlyArray<DialError["kind"]> = [
   "Unreachable"
 ]
 
-export const kindOf = (cause: NodeJS.ErrnoException): DialError["kind"] => kinds[cause.code ?? ""] ?? "Failed"
+export const kindOf = (cause: unknown): DialError["kind"] => kinds[codeOf(cause)] ?? "Failed"
 
 /** The failure that says most about the target, of several. */
 export const telling = (missed: NonEmptyReadonlyArray<Missed>): Missed => {

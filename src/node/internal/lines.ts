@@ -1,6 +1,7 @@
 /**
  * Lines that are added to a file, which any number of processes may share: a log. They are written together, and the last ones when
- * the scope ends. While the file cannot be written, lines are lost: the log says when that begins, and how many there were when it is
+ * the scope ends. The standard output is such a file, too, which has each line in a write of its own: a pipe that processes share
+ * keeps short writes in one piece, and no others. While the file cannot be written, lines are lost: the log says when that begins, and how many there were when it is
  * over, or when the scope ends.
  */
 import * as Effect from "effect/Effect"
@@ -16,6 +17,10 @@ const maxWaiting = 1000
 
 const newline = 10
 
+/** The path of a file, or the standard output. */
+export type File = string | typeof stdout
+export const stdout = 1
+
 /** How many lines end in these bytes. */
 const endsIn = (bytes: Uint8Array): number => bytes.reduce((count, byte) => (byte === newline ? count + 1 : count), 0)
 
@@ -24,10 +29,16 @@ const endsIn = (bytes: Uint8Array): number => bytes.reduce((count, byte) => (byt
  */
 export const make = Effect.fnUntraced(function* (
   name: string,
-  file: string
+  file: File
 ): Effect.fn.Return<(line: string) => void, { readonly code: string }, Scope.Scope> {
   const runFork = Effect.runForkWith(yield* Effect.context<never>())
-  yield* Effect.try({ try: () => closeSync(openToAppend(file)), catch: (cause) => ({ code: codeOf(cause) }) })
+  const shown = file === stdout ? "on stdout" : file
+  // what the process was given as its output is not opened: a socket, which systemd gives, cannot be
+  const open = () => (file === stdout ? stdout : openToAppend(file))
+  const close = (fd: number) => {
+    if (fd !== stdout) closeSync(fd)
+  }
+  yield* Effect.try({ try: () => close(open()), catch: (cause) => ({ code: codeOf(cause) }) })
   let waiting: Array<string> = []
   let isFailing = false
   let lost = 0
@@ -36,11 +47,11 @@ export const make = Effect.fnUntraced(function* (
   let timer: NodeJS.Timeout | undefined = undefined
 
   const failed = (cause: unknown): void => {
-    if (!isFailing) runFork(Effect.logError(`cannot write the ${name} ${file}: ${codeOf(cause)}`))
+    if (!isFailing) runFork(Effect.logError(`cannot write the ${name} ${shown}: ${codeOf(cause)}`))
     isFailing = true
   }
   const succeeded = (): void => {
-    if (isFailing) runFork(Effect.logWarning(`The ${name} ${file} is written again; ${lost} lines are lost`))
+    if (isFailing) runFork(Effect.logWarning(`The ${name} ${shown} is written again; ${lost} lines are lost`))
     isFailing = false
     lost = 0
   }
@@ -51,12 +62,12 @@ export const make = Effect.fnUntraced(function* (
     const start = isTorn ? 1 : 0
     let done = 0
     try {
-      const fd = openToAppend(file)
+      const fd = open()
       try {
         // a disk that gets full, or a pipe, takes a part
         while (done < bytes.length) done += writeSync(fd, bytes, done)
       } finally {
-        closeSync(fd)
+        close(fd)
       }
       succeeded()
     } catch (cause) {
@@ -70,15 +81,15 @@ export const make = Effect.fnUntraced(function* (
     clearTimeout(timer)
     timer = undefined
     if (waiting.length === 0) return
-    const lines = waiting.join("")
+    const lines = file === stdout ? waiting : [waiting.join("")]
     waiting = []
-    write(lines)
+    lines.forEach(write)
   }
 
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
       flush()
-      if (lost > 0) runFork(Effect.logWarning(`The end of the ${name} ${file} is missing; lost lines: ${lost}`))
+      if (lost > 0) runFork(Effect.logWarning(`The end of the ${name} ${shown} is missing; lost lines: ${lost}`))
     })
   )
   return (line) => {

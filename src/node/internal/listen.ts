@@ -11,6 +11,7 @@ import type * as NodeHttp from "node:http"
 import * as Net from "node:net"
 import { isMainThread } from "node:worker_threads"
 import { authority } from "../../protocol/internal/authority.ts"
+import { wrong } from "../../protocol/internal/option.ts"
 import { ListenError } from "../../server/UpgradeListener.ts"
 import { codeOf } from "./codeOf.ts"
 
@@ -140,6 +141,7 @@ export const open = Effect.fnUntraced(function* (
   where: Where
 ): Effect.fn.Return<NetAddress.SocketAddress, ListenError> {
   const { backlog, descriptor: fd, host = "127.0.0.1", ipv6Only, port = 0, reusePort, unix } = where
+  if (unix !== undefined && typeof unix.path !== "string") throw wrong("unix.path", "the path of a socket", unix.path)
   yield* unix === undefined
     ? on(server, addressOf(where), fd === undefined ? { host, port, backlog, ipv6Only, reusePort } : { fd, backlog })
     : onPath(server, { path: unix.path, mode: unix.mode ?? 0o600, backlog })

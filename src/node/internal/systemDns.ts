@@ -9,7 +9,10 @@ import type * as Host from "effect/net/Host"
 import * as NetAddress from "effect/net/NetAddress"
 import * as Result from "effect/Result"
 import System from "node:dns"
+import { closeSync, openSync } from "node:fs"
+import { devNull } from "node:os"
 import type { Resolver } from "./addresses.ts"
+import { kindOf } from "./connecting.ts"
 
 /** The most look-ups at a time. */
 const maxLookups = 2
@@ -38,6 +41,16 @@ const read = (found: ReadonlyArray<System.LookupAddress>): ReadonlyArray<NetAddr
     return Result.isSuccess(read) ? [read.success] : []
   })
 
+/** The resolver calls every name unknown that it has no file left to ask about; whether that is so, opening one tells. */
+const whyUnknown = (cause: Error): unknown => {
+  try {
+    closeSync(openSync(devNull, "r"))
+    return cause
+  } catch (full) {
+    return kindOf(full) === "Exhausted" ? full : cause
+  }
+}
+
 const next = (): void => {
   const [lookup] = inTurn
   if (lookup === undefined || running >= maxLookups) return
@@ -52,7 +65,9 @@ const next = (): void => {
       cause === null
         ? Effect.succeed(read(found))
         : // whoever dials knows no other reason
-          Effect.fail(new Dns.DnsError({ reason: "NotFound", method: "lookup", hostname: name, cause }))
+          Effect.fail(
+            new Dns.DnsError({ reason: "NotFound", method: "lookup", hostname: name, cause: whyUnknown(cause) })
+          )
     for (const resume of waiters) resume(answer)
     next()
   })
