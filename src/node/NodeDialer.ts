@@ -30,6 +30,7 @@ import * as Connecting from "./internal/connecting.ts"
 import { inTime } from "./internal/inTime.ts"
 import { systemDns } from "./internal/systemDns.ts"
 import type * as Tls from "./internal/tls.ts"
+import { isTooLong } from "./internal/unixPath.ts"
 import type * as NodeProxyProtocol from "./NodeProxyProtocol.ts"
 import * as NodeSocket from "./NodeSocket.ts"
 
@@ -116,6 +117,12 @@ const missed = (target: AnyTarget, all: NonEmptyReadonlyArray<Connecting.Missed>
   })
 }
 
+/** As Node 26 fails to connect to such a path. */
+const tooLong = (target: UnixTarget): DialError => {
+  const cause = Object.assign(new Error(`connect EINVAL ${target.path}`), { code: "EINVAL", syscall: "connect" })
+  return new DialError({ target, kind: Connecting.kindOf(cause), cause })
+}
+
 /** What plain dialling does without, loaded by the first dial that needs it. */
 const firewalling = Effect.promise(() => import("./internal/firewall.ts"))
 const tlsClients = Effect.promise(() => import("../tls/TlsClient.ts"))
@@ -191,7 +198,8 @@ const endpointsOf = ({ policy, target }: Plan, resolver: Resolver): Effect.Effec
   const onFailure = (unresolved: Unresolved) => new DialError({ target, ...unresolved })
   if (target instanceof UnixTarget) {
     const denial = TargetPolicy.judgeUnix(policy, target.path)
-    return denial === undefined ? Effect.succeed([{ path: target.path }]) : Effect.fail(onFailure(denied(denial)))
+    if (denial !== undefined) return Effect.fail(onFailure(denied(denial)))
+    return isTooLong(target.path) ? Effect.fail(tooLong(target)) : Effect.succeed([{ path: target.path }])
   }
   const { host, port } = target
   const onSuccess = (all: NonEmptyReadonlyArray<string>) => Connecting.endpoints(all, port)

@@ -24,6 +24,7 @@ import * as Now from "../connection/internal/now.ts"
 import * as Transport from "../connection/Transport.ts"
 import { type Attendant, attend, awaitDrain, deafen } from "./internal/attended.ts"
 import { free, freeAll, isCut, keep } from "./internal/chunks.ts"
+import { failsAsReset } from "./internal/endOfStream.ts"
 import { atEndOfTurn } from "./internal/gathering.ts"
 import { hasRoom, takenOf } from "./internal/handle.ts"
 import * as LeanReads from "./internal/leanReads.ts"
@@ -91,7 +92,7 @@ class NodeSocket
       this.flags |= keepsHead
     }
     attend(stream, this, early === undefined)
-    if (stream.readableEnded) this.finish(ended)
+    if (stream.readableEnded && !failsAsReset(stream)) this.finish(ended)
     if (stream.destroyed) this.vanish()
     if (stream.isPaused()) stream.resume()
   }
@@ -339,7 +340,7 @@ class NodeSocket
       if (stream.writableLength === 0) return resume(Effect.void)
       if (this.refusal !== undefined) return resume(this.refusal)
       // its turn comes when all before it is written
-      stream.write(noBytes, (cause) =>
+      stream.write(new Uint8Array(0), (cause) =>
         resume(cause === null || cause === undefined ? Effect.void : Effect.fail(writeError(cause)))
       )
     })
@@ -435,8 +436,6 @@ class NodeSocket
     return hasRoom(this.stream) ? undefined : this.drained
   }
 }
-
-const noBytes = new Uint8Array(0)
 
 /**
  * A `Socket` over an open stream. `head` is what was read of it already, and is read first. The reader may be acquired once. The

@@ -8,6 +8,7 @@ import { once } from "node:events"
 import * as Net from "node:net"
 import { vi } from "vitest"
 import { fromSocket } from "../../src/connection/Transport.ts"
+import { failsAsReset } from "../../src/node/internal/endOfStream.ts"
 import * as NodeSocket from "../../src/node/NodeSocket.ts"
 
 const played = vi.hoisted(() => ({ looks: 0 }))
@@ -33,6 +34,7 @@ describe("NodeSocket", () => {
       const client = Net.connect(address.port, "127.0.0.1").pause()
       const told: Array<string> = []
       client.on("error", (cause: NodeJS.ErrnoException) => told.push(String(cause.code)))
+      client.on("end", () => failsAsReset(client) || told.push("end"))
       const socket = yield* Effect.callback<Net.Socket>((resume) => {
         server.once("connection", (socket) => resume(Effect.succeed(socket)))
       })

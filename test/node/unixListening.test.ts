@@ -139,6 +139,12 @@ describe("a unix socket", () => {
       const error = yield* Effect.flip(Effect.scoped(listening({ path })))
       assert.strictEqual(error.code, "EADDRINUSE")
       assert.include(error.message, "unix:@effect-websocket")
+      // whatever is more would be cut off: the second would be the first
+      const longest = `${path}-`.padEnd(108, "x")
+      yield* listening({ path: longest })
+      const more = yield* Effect.flip(Effect.scoped(listening({ path: `${longest}x` })))
+      assert.strictEqual(more.code, "ENAMETOOLONG")
+      assert.include(more.message, "107")
     })
   )
 })

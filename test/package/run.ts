@@ -8,14 +8,9 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
+import { install, npm, versions } from "./nodes.ts"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
-const versions = ["22", "24", "26"]
-const nodePackage = process.platform === "linux" ? `node-linux-${process.arch}` : undefined
-
-const npm = (cwd: string, ...args: ReadonlyArray<string>): void => {
-  execFileSync("npm", [...args, "--no-audit", "--no-fund", "--loglevel=error"], { cwd, stdio: "inherit" })
-}
 
 /** The program of a user: it imports every entry, and echoes through a server with the WebSocket that the platform has. */
 const program = `
@@ -154,13 +149,8 @@ try {
   checkTypes(scratch)
   writeFileSync(join(scratch, "program.mjs"), program)
 
-  const nodes: Array<readonly [string, string]> = []
-  if (nodePackage === undefined) nodes.push([process.version, process.execPath])
-  for (const version of nodePackage === undefined ? [] : versions) {
-    const prefix = join(scratch, `node-${version}`)
-    npm(scratch, "install", "--prefix", prefix, `${nodePackage}@${version}`)
-    nodes.push([version, join(prefix, "node_modules", nodePackage!, "bin", "node")])
-  }
+  const nodes = versions.map((version) => [version, install(scratch, version)] as const)
+  if (nodes.length === 0) nodes.push([process.version, process.execPath])
   // as the README has it
   execFileSync("npx", ["--no", "--", "effect-websocket", "--version"], { cwd: scratch, stdio: "inherit" })
   for (const [version, node] of nodes) {

@@ -226,6 +226,19 @@ describe.concurrent("the target fails", { timeout: 30_000 }, () => {
     })
   )
 
+  it.live("by RST right behind its last bytes: Close 1011", () =>
+    Effect.gen(function* () {
+      const { client, proxy, target } = yield* connected()
+      target.socket.write("hello")
+      yield* target.reset()
+      yield* client.until("close 1011", soon)
+      yield* client.sendClose(1011)
+      yield* client.until("end", soon)
+      yield* client.end()
+      yield* proxy.idle(soon)
+    })
+  )
+
   it.live("by RST while the client reads nothing: what came before goes first, then Close 1011", () =>
     Effect.gen(function* () {
       const { client, proxy, target } = yield* connected()

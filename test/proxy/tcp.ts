@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { connect, type NetConnectOpts, type Socket } from "node:net"
+import { failsAsReset } from "../../src/node/internal/endOfStream.ts"
 import { eventually, pass, Watch } from "./watch.ts"
 
 export class Tcp {
@@ -24,7 +25,7 @@ export class Tcp {
         this.take(chunk)
         this.watch.changed()
       })
-      .on("end", () => this.add("end"))
+      .on("end", () => failsAsReset(socket) || this.add("end"))
       .on("error", (error: NodeJS.ErrnoException) => this.add(this.failure(error)))
       .on("close", () => this.add("closed"))
   }

@@ -6,6 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Http from "node:http"
+import { isToldApart } from "../../src/node/internal/endOfStream.ts"
 import * as NodeDialer from "../../src/node/NodeDialer.ts"
 import * as Firewall from "../../src/proxy/Firewall.ts"
 import type { Target } from "../../src/proxy/Target.ts"
@@ -119,6 +120,18 @@ describe.each(versions)("a target of %s", { timeout: 60_000 }, (maxVersion) => {
       yield* target.reset()
       yield* client.until("close 1011", soon)
       assert.strictEqual(client.bytes.toString(), "hello")
+      yield* client.end()
+      yield* proxy.idle(soon)
+    }).pipe(Effect.scoped)
+  )
+
+  // with TLS, the libuv of Node 22 does not let a reset be told from an end
+  it.live.runIf(isToldApart)("resets right behind its last bytes: Close 1011", () =>
+    Effect.gen(function* () {
+      const { client, proxy, target } = yield* connected({ maxVersion })
+      target.socket.write("hello")
+      yield* target.reset()
+      yield* client.until("close 1011", soon)
       yield* client.end()
       yield* proxy.idle(soon)
     }).pipe(Effect.scoped)

@@ -157,5 +157,10 @@ class Line implements Attendant, Member {
     this.next?.(false)
     // whoever makes one that has not begun is told by nobody else
     for (const answer of this.answers) answer.destroy()
+    // nor in Node 22, where a destroyed one that had not come to its socket yet says nothing
+    const silent = [...this.answers].filter(({ socket }) => socket === null)
+    process.nextTick(() => {
+      for (const answer of silent) if (!answer.closed) answer.emit("close")
+    })
   }
 }

@@ -4,6 +4,7 @@
  */
 import * as Net from "node:net"
 import type { Duplex } from "node:stream"
+import { failsAsReset } from "./endOfStream.ts"
 
 export interface Attendant {
   onData(chunk: Buffer): void
@@ -30,7 +31,7 @@ function onData(this: Attended, chunk: Buffer): void {
   this[attendant]?.onData(chunk)
 }
 function onEnd(this: Attended): void {
-  this[attendant]?.onEnd()
+  if (!failsAsReset(this)) this[attendant]?.onEnd()
 }
 function onError(this: Attended, cause: Error): void {
   this[attendant]?.onError(cause)

@@ -14,15 +14,13 @@ import { authority } from "../../protocol/internal/authority.ts"
 import { wrong } from "../../protocol/internal/option.ts"
 import { ListenError } from "../../server/UpgradeListener.ts"
 import { codeOf } from "./codeOf.ts"
+import { isTooLongToListen } from "./unixPath.ts"
 
 export interface UnixPath {
   readonly path: string
   readonly mode: number
   readonly backlog?: number | undefined
 }
-
-/** The longest path of a unix socket (`sun_path` with its NUL). */
-const maxPathBytes = process.platform === "linux" ? 107 : 103
 
 /** The path as errors tell it. */
 const format = (path: string): string => `unix:${path.replace("\0", "@")}`
@@ -103,9 +101,9 @@ const on = (server: Net.Server, address: string, options: Endpoint): Effect.Effe
 const onPath = (server: Net.Server, { backlog, mode, path }: UnixPath): Effect.Effect<void, ListenError> => {
   const address = format(path)
   const listen = (listening: () => void) => server.listen({ path, backlog }, listening)
+  if (isTooLongToListen(path)) return Effect.fail(failed(address, undefined, "ENAMETOOLONG"))
   // a name in Linux' abstract namespace is no file
   if (path.startsWith("\0")) return bind(server, address, listen)
-  if (Buffer.byteLength(path) > maxPathBytes) return Effect.fail(failed(address, undefined, "ENAMETOOLONG"))
   return Effect.andThen(
     clear(path),
     bind(server, address, (listening) =>
