@@ -13,8 +13,10 @@ import * as Scope from "effect/Scope"
 import * as SocketServer from "effect/socket/SocketServer"
 import type * as Net from "node:net"
 import * as Tunnel from "../../src/client/Tunnel.ts"
+import { UpgradeDialer } from "../../src/client/UpgradeDialer.ts"
 import * as WebSocketClient from "../../src/client/WebSocketClient.ts"
 import * as NodeTcpListener from "../../src/node/NodeTcpListener.ts"
+import * as NodeUpgradeDialer from "../../src/node/NodeUpgradeDialer.ts"
 import * as NodeWebSocketClient from "../../src/node/NodeWebSocketClient.ts"
 import type { Target } from "../../src/proxy/Target.ts"
 import * as Pattern from "../proxy/pattern.ts"
@@ -32,7 +34,10 @@ const patience = 20_000
 type Listening = NodeTcpListener.Options & NodeWebSocketClient.Options & Pick<Tunnel.Options, "onFailure">
 
 /** A port that leads to the target, through a tunnel and a proxy, and what becomes of the tunnel's connections. */
-const through = (listen: typeof NodeTcpListener.layer) =>
+const through = (
+  listen: typeof NodeTcpListener.layer,
+  connect: typeof NodeWebSocketClient.layer = NodeWebSocketClient.layer
+) =>
   Effect.fnUntraced(function* (target: Target, { onFailure, ...options }: Listening = {}) {
     const proxy = yield* Proxy.serve({ target, closeTimeout: options.closeTimeout })
     const failures: Array<string> = []
@@ -44,11 +49,7 @@ const through = (listen: typeof NodeTcpListener.layer) =>
           failures.push(`${error._tag}: ${error.message}`)
           return onFailure?.(error) ?? Effect.void
         }
-      }).pipe(
-        Layer.provideMerge(
-          Layer.merge(listen(options), NodeWebSocketClient.layer({ closeTimeout: "2 seconds", ...options }))
-        )
-      ),
+      }).pipe(Layer.provideMerge(Layer.merge(listen(options), connect({ closeTimeout: "2 seconds", ...options })))),
       scope
     )
     const { address } = Context.get(context, SocketServer.SocketServer)
@@ -65,6 +66,15 @@ const keepingNone: typeof NodeTcpListener.layer = (options) =>
       run: (handler) => run((socket) => handler(socket))
     }))
   ).pipe(Layer.provide(NodeTcpListener.layer(options)))
+
+/** A client whose connections cannot be ended without a defect. */
+const breaking: typeof NodeWebSocketClient.layer = (options) => {
+  const { dial } = NodeUpgradeDialer.make()
+  const broken = Effect.addFinalizer(() => Effect.die("it broke"))
+  return WebSocketClient.layer(options).pipe(
+    Layer.provide(Layer.succeed(UpgradeDialer)({ dial: (request) => Effect.andThen(broken, dial(request)) }))
+  )
+}
 
 const checked = (socket: Net.Socket, seed: number) => {
   const checker = new Pattern.Checker(seed)
@@ -244,6 +254,24 @@ describe.each([
         for (const _ of [1, 2]) yield* (yield* program({ host: "127.0.0.1", port })).until("reset", patience)
         const broken = () => (logs.filter(({ text }) => text.includes("it broke")).length === 2 ? true : undefined)
         yield* eventually("both are logged", broken)
+      })
+    )
+  )
+
+  it.live("tells of a failure also where something breaks at the end of the connection, and logs that", () =>
+    collectingLogs((logs) =>
+      Effect.gen(function* () {
+        const target = yield* RawTarget.listen()
+        const { failures, port } = yield* through(listen, breaking)(target.target)
+        const tcp = yield* program({ host: "127.0.0.1", port })
+        const connection = yield* target.accept
+        connection.socket.write("it is open")
+        yield* tcp.untilReceived(10)
+        connection.socket.resetAndDestroy()
+        yield* tcp.until("closed", patience)
+        yield* eventually("it is logged", () => logs.find(({ text }) => text.includes("it broke")))
+        yield* eventually("it is told", () => failures.find((text) => text.startsWith("WebSocketError")))
+        assert.strictEqual(failures.length, 1)
       })
     )
   )

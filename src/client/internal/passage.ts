@@ -36,6 +36,9 @@ export interface Way {
 const isWhole = ({ code }: { readonly code: number }): boolean =>
   code === CloseCode.normal || code === CloseCode.noStatus
 
+const logged = (cause: Cause.Cause<unknown>): Effect.Effect<void> =>
+  Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.logError("A connection of a tunnel failed", cause)
+
 export class Passage extends Staying {
   private readonly way: Way
   /** The WebSocket's. */
@@ -93,9 +96,11 @@ export class Passage extends Staying {
       const { failure } = this
       return Scope.close(scope, failure === undefined ? exit : Exit.fail(failure))
     })
-    return Effect.ensuring(
-      Effect.andThen(Effect.andThen(ended ?? Effect.void, closed), this.told(exit)),
-      program === undefined ? Effect.void : program.ends.destroy(0)
+    const destroyed = program === undefined ? Effect.void : program.ends.destroy(0)
+    // what breaks in one of them keeps none of the others from being done, and nobody else would learn of it
+    return Effect.catchCause(
+      Effect.ensuring(ended ?? Effect.void, Effect.ensuring(closed, Effect.ensuring(this.told(exit), destroyed))),
+      logged
     )
   }
 
@@ -108,10 +113,6 @@ export class Passage extends Staying {
       const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
       // there is nothing else that its effects fail with
       return error === undefined ? Effect.failCause(exit.cause) : Effect.interruptible(way.onFailure(error as Failure))
-    }).pipe(
-      Effect.catchCause((cause) =>
-        Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.logError("A connection of a tunnel failed", cause)
-      )
-    )
+    }).pipe(Effect.catchCause(logged))
   }
 }
