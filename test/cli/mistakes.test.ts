@@ -197,6 +197,10 @@ const mistakes: ReadonlyArray<Mistake> = [
     ["--origin", "app.example", "https://"]
   ],
   [
+    ["echo", "0", "--origin", "https://"],
+    ["--origin", '"https://"']
+  ],
+  [
     ["echo", "0", "--origin", "https://a.example", "--origin", "https://b.example/path"],
     ["--origin", "b.example/path"]
   ],
