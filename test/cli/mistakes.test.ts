@@ -39,6 +39,10 @@ const mistakes: ReadonlyArray<Mistake> = [
     ["--orgin", "; did you mean --origin?"]
   ],
   [
+    ["echo", "0", "--orgin", "any", "--ky", "x"],
+    ["; did you mean --origin?; ", "; did you mean --key? (try"]
+  ],
+  [
     ["echo", "0", "1"],
     ["argument", '"1"']
   ],
