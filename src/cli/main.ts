@@ -64,7 +64,7 @@ const run = Effect.gen(function* () {
 const presenter: CliOutput.Presenter = {
   present: (event) =>
     event._tag === "InvalidInvocation"
-      ? Console.error(`${name}: ${oneLine(event.errors.map((error) => error.message).join("; "))} (try --help)`)
+      ? Console.error(`${name}: ${event.errors.map(({ message }) => oneLine(message)).join("; ")} (try --help)`)
       : CliOutput.defaultPresenter.present(event)
 }
 

@@ -15,15 +15,6 @@
  */
 export type Policy = "same-origin" | "any" | ReadonlyArray<string>
 
-/**
- * Whether a list may name this: a scheme with a host, as in `https://app.example`, with `file://` and `null`, which browsers write
- * for what has no host. What is neither, such as a name alone or a page with its path, no browser ever says.
- *
- * @category predicates
- * @since 0.1.0
- */
-export const isOrigin = (text: string): boolean => text === "null" || /^[a-z][a-z0-9+.-]*:\/\/[^/\s,]*\/?$/i.test(text)
-
 /** Host and port as a URL of this scheme means them, or `undefined` if they are none. */
 const authority = (scheme: string, host: string): string | undefined =>
   URL.canParse(`${scheme}//${host}`) ? new URL(`${scheme}//${host}`).host : undefined
@@ -54,6 +45,19 @@ const parseOrigin = (text: string) => {
   const [, scheme = "", star, host = "", port = defaultPorts[scheme]] = match
   return { scheme, star: star !== undefined, host, port }
 }
+
+/** What browsers write for what has no host. The schemes of pages and sockets have one. */
+const hostless = /^(?!(?:https?|wss?):)[a-z][a-z0-9+.-]*:\/\/$/i
+
+/**
+ * Whether a list may name this: a scheme with a host, as in `https://app.example`, with `file://` and `null`, which browsers write
+ * for what has no host. What is neither, such as a name alone or a page with its path, no browser ever says.
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
+export const isOrigin = (text: string): boolean =>
+  text === "null" || hostless.test(text) || parseOrigin(text.replace(/\/$/, "")) !== undefined
 
 const originMatches = (origin: string, allowed: string): boolean => {
   const came = parseOrigin(origin)

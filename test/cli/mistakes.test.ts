@@ -39,6 +39,10 @@ const mistakes: ReadonlyArray<Mistake> = [
     ["--orgin", "; did you mean --origin?"]
   ],
   [
+    ["echo", "0", "--orgin", "any", "--ky", "x"],
+    ["; did you mean --origin?; ", "; did you mean --key? (try"]
+  ],
+  [
     ["echo", "0", "1"],
     ["argument", '"1"']
   ],
@@ -195,6 +199,10 @@ const mistakes: ReadonlyArray<Mistake> = [
   [
     ["echo", "0", "--origin", "app.example"],
     ["--origin", "app.example", "https://"]
+  ],
+  [
+    ["echo", "0", "--origin", "https://"],
+    ["--origin", '"https://"']
   ],
   [
     ["echo", "0", "--origin", "https://a.example", "--origin", "https://b.example/path"],

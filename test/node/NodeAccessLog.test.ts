@@ -3,7 +3,8 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { DateTime, Effect, Exit, Schema, Scope } from "effect"
-import { execFileSync } from "node:child_process"
+import { execFileSync, spawn } from "node:child_process"
+import { once } from "node:events"
 import {
   closeSync,
   constants,
@@ -15,6 +16,7 @@ import {
   rmdirSync,
   statSync
 } from "node:fs"
+import { fileURLToPath } from "node:url"
 import * as NodeAccessLog from "../../src/node/NodeAccessLog.ts"
 import * as AccessLogEntry from "../../src/server/AccessLogEntry.ts"
 import { collectingLogs, eventually } from "../server/serving.ts"
@@ -185,5 +187,89 @@ describe("the file", () => {
         assert.match(logs[1]!.text, new RegExp(`is written again; ${lost} lines are lost`))
       })
     )
+  )
+})
+
+/** What a process with so many entries for its standard output is, and what it has printed. */
+const printing = (entries: number) =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        const program = fileURLToPath(new URL("./stdoutLog.ts", import.meta.url))
+        const child = spawn(process.execPath, [program, String(entries)])
+        return { child, closed: once(child, "close") }
+      }),
+      ({ child, closed }) =>
+        Effect.promise(() => {
+          child.kill("SIGKILL")
+          return closed
+        })
+    ),
+    ({ child, closed }) => {
+      let stderr = ""
+      let stdout = ""
+      child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text))
+      return {
+        child,
+        closed: Effect.promise(() => closed),
+        read: () => child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text)),
+        stderr: () => stderr,
+        ids: () => [...stdout.matchAll(/^\{.*"id":"(\d+)".*\}$/gm)].map(([, id]) => Number(id))
+      }
+    }
+  )
+
+/** A process takes its time to start; the test's own is the limit. */
+const until = (holds: () => boolean) => Effect.repeat(Effect.sleep("10 millis"), { until: holds })
+
+describe("the standard output", { timeout: 60_000 }, () => {
+  it.live("has every line, in order, although its reader falls behind", () =>
+    Effect.gen(function* () {
+      const { child, closed, ids, read, stderr } = yield* printing(2000)
+      // more waits than a pipe holds
+      yield* until(() => stderr() !== "")
+      read()
+      // all are read
+      yield* until(() => ids().length === 2000)
+      child.stdin.end()
+      yield* closed
+      assert.deepStrictEqual(
+        ids(),
+        Array.from({ length: 2000 }, (_, i) => i)
+      )
+      assert.strictEqual(stderr(), "written\n")
+    })
+  )
+
+  it.live("loses what is more than it may hold for its reader, and the log says so, once", () =>
+    Effect.gen(function* () {
+      const { child, closed, ids, read, stderr } = yield* printing(6000)
+      // more waits than may
+      yield* until(() => stderr().includes("written"))
+      read()
+      // what is held is read
+      yield* until(() => stderr().includes("is written again"))
+      child.stdin.end()
+      yield* closed
+      const lost = 6000 - ids().length
+      assert.isAbove(lost, 1000)
+      assert.match(stderr(), /ERROR .*: cannot write the access log on stdout: EAGAIN\n/)
+      assert.include(stderr(), `is written again; ${lost} lines are lost`)
+      assert.lengthOf(stderr().trimEnd().split("\n"), 3)
+    })
+  )
+
+  it.live("is given up when the end comes and nobody reads", () =>
+    Effect.gen(function* () {
+      const { child, closed, ids, read, stderr } = yield* printing(2000)
+      // more waits than a pipe holds
+      yield* until(() => stderr() !== "")
+      child.stdin.end()
+      // it is told
+      yield* until(() => stderr().includes("is missing"))
+      read()
+      yield* closed
+      assert.include(stderr(), `is missing; lost lines: ${2000 - ids().length}`)
+    })
   )
 })

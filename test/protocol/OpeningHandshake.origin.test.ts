@@ -80,7 +80,15 @@ describe("10.2. Origin Considerations: same origin, the default", () => {
       "localhost:3000",
       "https://app.example/page",
       "https://a b",
-      "https:app.example"
+      "https:app.example",
+      "https://",
+      "http:///",
+      "https://*",
+      "https://a.*.example",
+      "https://app.example?a=b",
+      "https://ann@app.example",
+      "https://app.example:https",
+      "https://münchen.example"
     ]
     for (const text of slips) assert.isFalse(Origin.isOrigin(text), text)
   })

@@ -1,8 +1,9 @@
 /**
  * Lines that are added to a file, which any number of processes may share: a log. They are written together, and the last ones when
  * the scope ends. The standard output is such a file, too, which has each line in a write of its own: a pipe that processes share
- * keeps short writes in one piece, and no others. While the file cannot be written, lines are lost: the log says when that begins, and how many there were when it is
- * over, or when the scope ends.
+ * keeps short writes in one piece, and no others. It holds little, so what it does not take at once waits for its reader, within
+ * bounds. While the file cannot be written, lines are lost: the log says when that begins, and how many there were when it is over, or
+ * when the scope ends.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -15,7 +16,15 @@ const gathered = 200
 /** and at once when so many wait. */
 const maxWaiting = 1000
 
+/** What the standard output does not take at once is tried again this often, */
+const retried = 20
+/** as long as no more bytes wait for that; */
+const maxHeld = 4 * 1024 * 1024
+/** and so many times when the scope ends. */
+const lastTries = 100
+
 const newline = 10
+const lineEnd = Buffer.of(newline)
 
 /** The path of a file, or the standard output. */
 export type File = string | typeof stdout
@@ -39,15 +48,17 @@ export const make = Effect.fnUntraced(function* (
     if (fd !== stdout) closeSync(fd)
   }
   yield* Effect.try({ try: () => close(open()), catch: (cause) => ({ code: codeOf(cause) }) })
-  let waiting: Array<string> = []
+  let waiting: Array<Buffer> = []
+  /** How many bytes wait for the reader of the standard output, if they do. */
+  let held: number | undefined = undefined
   let isFailing = false
   let lost = 0
   /** The file ends in a piece of a line that is lost. */
   let isTorn = false
   let timer: NodeJS.Timeout | undefined = undefined
 
-  const failed = (cause: unknown): void => {
-    if (!isFailing) runFork(Effect.logError(`cannot write the ${name} ${shown}: ${codeOf(cause)}`))
+  const failed = (code: string): void => {
+    if (!isFailing) runFork(Effect.logError(`cannot write the ${name} ${shown}: ${code}`))
     isFailing = true
   }
   const succeeded = (): void => {
@@ -56,11 +67,12 @@ export const make = Effect.fnUntraced(function* (
     lost = 0
   }
 
-  /** Opens the file anew, so that it can be rotated at any time. */
-  const write = (lines: string): void => {
-    const bytes = Buffer.from(isTorn ? `\n${lines}` : lines)
-    const start = isTorn ? 1 : 0
+  /** Opens the file anew, so that it can be rotated at any time. Gives what is to be written later. */
+  const write = (lines: Buffer): Buffer | undefined => {
+    const bytes = isTorn ? Buffer.concat([lineEnd, lines]) : lines
+    const start = bytes.length - lines.length
     let done = 0
+    let rest: Buffer | undefined = undefined
     try {
       const fd = open()
       try {
@@ -69,32 +81,62 @@ export const make = Effect.fnUntraced(function* (
       } finally {
         close(fd)
       }
-      succeeded()
+      if (held === undefined) succeeded()
     } catch (cause) {
-      failed(cause)
-      lost += endsIn(bytes.subarray(Math.max(done, start)))
+      const code = codeOf(cause)
+      if (file === stdout && code === "EAGAIN") {
+        rest = bytes.subarray(Math.max(done, start))
+      } else {
+        failed(code)
+        lost += endsIn(bytes.subarray(Math.max(done, start)))
+      }
     }
-    if (done > 0) isTorn = bytes[done - 1] !== newline
+    if (done > 0) isTorn = rest === undefined && bytes[done - 1] !== newline
+    return rest
   }
 
   const flush = (): void => {
     clearTimeout(timer)
     timer = undefined
     if (waiting.length === 0) return
-    const lines = file === stdout ? waiting : [waiting.join("")]
+    const pieces = file === stdout ? waiting : [Buffer.concat(waiting)]
     waiting = []
-    lines.forEach(write)
+    for (const [i, piece] of pieces.entries()) {
+      // that its reader has caught up is said behind the last
+      if (i === pieces.length - 1) held = undefined
+      const rest = write(piece)
+      if (rest === undefined) continue
+      waiting = [rest, ...pieces.slice(i + 1)]
+      held = waiting.reduce((sum, { length }) => sum + length, 0)
+      timer = setTimeout(flush, retried)
+      return
+    }
   }
 
   yield* Effect.addFinalizer(() =>
-    Effect.sync(() => {
+    Effect.gen(function* () {
       flush()
+      for (let tries = 0; waiting.length > 0 && tries < lastTries; tries++) {
+        yield* Effect.sleep(retried)
+        flush()
+      }
+      clearTimeout(timer)
+      lost += waiting.length
       if (lost > 0) runFork(Effect.logWarning(`The end of the ${name} ${shown} is missing; lost lines: ${lost}`))
     })
   )
   return (line) => {
-    waiting.push(`${line}\n`)
-    if (waiting.length >= maxWaiting) flush()
+    const bytes = Buffer.from(`${line}\n`)
+    if (held !== undefined) {
+      if (held + bytes.length > maxHeld) {
+        failed("EAGAIN")
+        lost++
+        return
+      }
+      held += bytes.length
+    }
+    waiting.push(bytes)
+    if (held === undefined && waiting.length >= maxWaiting) flush()
     else timer ??= setTimeout(flush, gathered)
   }
 })
