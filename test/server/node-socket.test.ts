@@ -243,6 +243,23 @@ describe("writing", () => {
     })
   )
 
+  it.live("a connection that is reset while its end is on the way is closed, and keeps no file", () =>
+    Effect.gen(function* () {
+      for (const said of ["", "its last words"]) {
+        const { far, near } = yield* tcp
+        const ended = all(far)
+        const { writer } = yield* open(near)
+        const closed = once(near, "close")
+        if (said !== "") yield* writer.write(said)
+        yield* writer.write(new Socket.CloseEvent(1000))
+        yield* writer.write(new Socket.CloseEvent(1011))
+        yield* Effect.promise(() => closed)
+        assert.strictEqual((yield* ended).toString(), said)
+        far.destroy()
+      }
+    })
+  )
+
   it.live("what has no reset is destroyed: a unix socket, and a stream of another kind", () =>
     Effect.gen(function* () {
       // a name of Linux' own, which is no file

@@ -32,7 +32,17 @@ export const reset = (stream: Layered): void => {
   })
 }
 
+/** Our end is on its way to the system, behind all that was written. */
+const isEnding = (stream: Duplex): boolean =>
+  stream instanceof Net.Socket &&
+  !stream.destroyed &&
+  stream.writableEnded &&
+  !stream.writableFinished &&
+  stream.writableLength === 0
+
 const resetNow = (stream: Duplex): void => {
+  // libuv does not reset it then, and Node, 26 as 22, would never close it
+  if (isEnding(stream)) return void stream.once("finish", () => resetNow(stream))
   try {
     if (stream instanceof Net.Socket) stream.resetAndDestroy()
   } catch {
