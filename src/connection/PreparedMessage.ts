@@ -15,7 +15,7 @@
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
 import * as FrameEncoder from "../protocol/FrameEncoder.ts"
-import { isMessage, type Message } from "../protocol/Message.ts"
+import { isMessage, type Message, noMessage } from "../protocol/Message.ts"
 import * as Opcode from "../protocol/Opcode.ts"
 import { type Codec, Window } from "./Deflate.ts"
 
@@ -98,7 +98,7 @@ export class Prepared implements PreparedMessage {
   private readonly lock = Semaphore.makeUnsafe(1)
 
   constructor(message: Message) {
-    if (!isMessage(message)) throw new TypeError("a message is a string or a Uint8Array; something else was given")
+    if (!isMessage(message)) throw new TypeError(noMessage)
     this.message = message
   }
 

@@ -35,6 +35,13 @@ export const isMessage = (u: unknown): u is Message =>
   (ArrayBuffer.isView(u) && "BYTES_PER_ELEMENT" in u && u.BYTES_PER_ELEMENT === 1)
 
 /**
+ * What is said to whoever gives something else.
+ *
+ * @internal
+ */
+export const noMessage = "a message is a string or a Uint8Array; something else was given"
+
+/**
  * A message that is still compressed (RFC 7692 section 6): inflating is not this module's business.
  *
  * @category models

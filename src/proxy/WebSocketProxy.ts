@@ -18,6 +18,7 @@
  *
  * @since 0.1.0
  */
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
@@ -79,7 +80,11 @@ export const pipeWebSocket = (
   // every WebSocket that this package makes is a Connection
   if (!(webSocket instanceof Connection)) return Effect.die(new TypeError("expected a WebSocket of this package"))
   return Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(restore(Transport.fromSocket(upstream)), (target) => toItsEnd(webSocket, target, options, restore))
+    Effect.flatMap(restore(Transport.fromSocket(upstream)), (target) =>
+      Effect.contextWith((context: Context.Context<never>) =>
+        toItsEnd(new Pipe(webSocket, target, options, new Endings.Endings(webSocket.limits, context)), restore)
+      )
+    )
   )
 }
 

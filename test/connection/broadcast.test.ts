@@ -6,7 +6,7 @@ import * as PreparedMessage from "../../src/connection/PreparedMessage.ts"
 import * as NodeZlib from "../../src/node/NodeZlib.ts"
 import * as Opcode from "../../src/protocol/Opcode.ts"
 import * as Classic from "./classic-deflate.ts"
-import { type Peer, settled, shown, withPeer } from "./connected.ts"
+import { compressingAfter, type Peer, settled, shown, withPeer } from "./connected.ts"
 import { countingLimit } from "./metrics.ts"
 
 const long = "words and more words, ".repeat(60)
@@ -84,10 +84,7 @@ describe("a broadcast", () => {
   it.effect("does not overtake a message that is being compressed", () =>
     Effect.gen(function* () {
       const gate = yield* Deferred.make<void>()
-      const zlib: Zlib["Service"] = {
-        ...NodeZlib.make,
-        deflate: (bytes, options) => Effect.andThen(Deferred.await(gate), NodeZlib.make.deflate(bytes, options))
-      }
+      const zlib = compressingAfter(Deferred.await(gate))
       const { peer, webSocket } = yield* withPeer("server", { deflate: {}, policy: { threshold: 100 }, zlib })
       yield* Effect.forkChild(webSocket.send(long))
       yield* settled

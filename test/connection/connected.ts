@@ -45,6 +45,12 @@ const codec = (role: Role, options: Options): Deflate.Codec | undefined =>
         policy: options.policy ?? { threshold: 0 }
       })
 
+/** What compresses as Node does, once it may. */
+export const compressingAfter = (wait: Effect.Effect<void>): Deflate.Zlib["Service"] => ({
+  ...NodeZlib.make,
+  deflate: (bytes, options) => Effect.andThen(wait, NodeZlib.make.deflate(bytes, options))
+})
+
 export interface Opened {
   readonly webSocket: WebSocket.WebSocket
   /** Leaves the scope of the connection; with success unless told. */

@@ -1,14 +1,22 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import type { Zlib } from "../../src/connection/Deflate.ts"
 import * as PreparedMessage from "../../src/connection/PreparedMessage.ts"
 import type * as WebSocket from "../../src/connection/WebSocket.ts"
 import type { WebSocketError } from "../../src/connection/WebSocketError.ts"
-import * as NodeZlib from "../../src/node/NodeZlib.ts"
 import type { Kind } from "../../src/protocol/ProtocolError.ts"
 import * as Opcode from "../../src/protocol/Opcode.ts"
-import { bytesOf, close, type FrameParts, type Options, settled, shown, text, withPeer } from "./connected.ts"
+import {
+  bytesOf,
+  close,
+  compressingAfter,
+  type FrameParts,
+  type Options,
+  settled,
+  shown,
+  text,
+  withPeer
+} from "./connected.ts"
 
 const drain = (stream: Stream.Stream<unknown, WebSocketError>) => Effect.flip(Stream.runDrain(stream))
 
@@ -211,10 +219,7 @@ describe("ConnectionClosed", () => {
   it.effect("and what was being compressed or waited behind that: nothing follows a Close frame", () =>
     Effect.gen(function* () {
       const gate = yield* Deferred.make<void>()
-      const zlib: Zlib["Service"] = {
-        ...NodeZlib.make,
-        deflate: (bytes, options) => Effect.andThen(Deferred.await(gate), NodeZlib.make.deflate(bytes, options))
-      }
+      const zlib = compressingAfter(Deferred.await(gate))
       const { peer, webSocket } = yield* withPeer("server", { deflate: {}, policy: { threshold: 100 }, zlib })
       const sending = yield* Effect.forEach(
         [webSocket.send("x".repeat(1000)), webSocket.send("x"), webSocket.send(PreparedMessage.make("x"))],

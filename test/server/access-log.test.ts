@@ -60,6 +60,27 @@ const deciding = (
   options?: NodeWebSocketServer.TestOptions
 ) => logged((server) => server.runRequests((open) => handler(open) as Effect.Effect<unknown, Refusal>), options)
 
+/** The log of a request whose client goes away before the handler decides. */
+const leftBefore = Effect.fnUntraced(function* (
+  decide: (open: OpenRequest) => Effect.Effect<unknown, unknown, Scope.Scope>
+) {
+  const asked = yield* Deferred.make<void>()
+  const { next, port } = yield* deciding((request) =>
+    Effect.uninterruptibleMask((restore) =>
+      Deferred.succeed(asked, undefined).pipe(
+        // a client that goes away interrupts it
+        Effect.andThen(Effect.exit(restore(Effect.never))),
+        Effect.andThen(decide(request))
+      )
+    )
+  )
+  const socket = connect(port, "127.0.0.1")
+  socket.write(upgradeRequest())
+  yield* Deferred.await(asked)
+  socket.resetAndDestroy()
+  return { next }
+})
+
 /** What does not differ from run to run. */
 const told = (entry: AccessLog.Entry) => {
   const { at: _at, host: _host, id: _id, peer: _peer, ...rest } = entry
@@ -269,20 +290,7 @@ describe("a request that is not accepted", () => {
   ] as const)("is written down: one whose client went away before the handler %s", ([, decide]) =>
     collectingLogs(() =>
       Effect.gen(function* () {
-        const asked = yield* Deferred.make<void>()
-        const { next, port } = yield* deciding((request) =>
-          Effect.uninterruptibleMask((restore) =>
-            Deferred.succeed(asked, undefined).pipe(
-              // a client that goes away interrupts it
-              Effect.andThen(Effect.exit(restore(Effect.never))),
-              Effect.andThen(decide(request))
-            )
-          )
-        )
-        const socket = connect(port, "127.0.0.1")
-        socket.write(upgradeRequest())
-        yield* Deferred.await(asked)
-        socket.resetAndDestroy()
+        const { next } = yield* leftBefore(decide)
         assert.deepStrictEqual(told(yield* next), { event: "gone", ...open })
       })
     )
@@ -293,20 +301,7 @@ describe("the program's own log", () => {
   it.effect("has no error where the client went away before it could be accepted", () =>
     collectingLogs((logs) =>
       Effect.gen(function* () {
-        const asked = yield* Deferred.make<void>()
-        const { next, port } = yield* deciding((request) =>
-          Effect.uninterruptibleMask((restore) =>
-            Deferred.succeed(asked, undefined).pipe(
-              // a client that goes away interrupts it
-              Effect.andThen(Effect.exit(restore(Effect.never))),
-              Effect.andThen(request.accept)
-            )
-          )
-        )
-        const socket = connect(port, "127.0.0.1")
-        socket.write(upgradeRequest())
-        yield* Deferred.await(asked)
-        socket.resetAndDestroy()
+        const { next } = yield* leftBefore(({ accept }) => accept)
         assert.strictEqual((yield* next).event, "gone")
         assert.deepStrictEqual(
           logs.filter(({ level }) => level === "Error"),

@@ -76,8 +76,8 @@ export class Passage extends Staying {
     if (!(webSocket instanceof Connection)) return Effect.die(new TypeError("expected a WebSocket of this package"))
     this.isPiped = true
     const options: PipeOptions = { messages: this.way.messages, isWhole, onFailure: this.onFailure }
-    const pipe = () => new Pipe(webSocket, program, options, this.way.endings(webSocket.limits)).park()
-    return this.stay(pipe) ?? toItsEnd(webSocket, program, options, restore)
+    const pipe = new Pipe(webSocket, program, options, this.way.endings(webSocket.limits))
+    return this.stay(() => pipe.park()) ?? toItsEnd(pipe, restore)
   }
 
   /** The pipe keeps it, and so it closes over nothing else. */

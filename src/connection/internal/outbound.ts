@@ -10,7 +10,7 @@ import * as Semaphore from "effect/Semaphore"
 import type * as Socket from "effect/socket/Socket"
 import * as Stream from "effect/Stream"
 import * as FrameEncoder from "../../protocol/FrameEncoder.ts"
-import { isMessage, type Message } from "../../protocol/Message.ts"
+import { isMessage, type Message, noMessage } from "../../protocol/Message.ts"
 import * as Opcode from "../../protocol/Opcode.ts"
 import type { Codec, Window } from "../Deflate.ts"
 import type { Prepared, SharedFrame } from "../PreparedMessage.ts"
@@ -33,7 +33,7 @@ const rsv1 = 0x40
 
 const toLost = (error: Socket.SocketError): WebSocketError => lost(error)
 
-const unsendable = Effect.fail(invalidUsage("a message is a string or a Uint8Array; something else was given"))
+const unsendable = Effect.fail(invalidUsage(noMessage))
 
 /** Begins it, and waits no longer. */
 export const launched = (write: Effect.Effect<void, WebSocketError>): Effect.Effect<void> =>

@@ -6,25 +6,16 @@
  */
 import * as Net from "node:net"
 import type { Duplex } from "node:stream"
+import { lacksPeer } from "./handle.ts"
 
 const [major = 0, minor = 0] = process.versions.uv.split(".").map(Number)
 /** Whether this libuv tells the two apart itself. */
 export const isToldApart = major > 1 || minor >= 52
 
-/** The system's end of a TCP connection, which is not in the types. */
-interface Handle {
-  /** Asks for the peer's address, and gives 0 or an error's number. */
-  readonly getpeername: (into: object) => number
-}
-
-const isHandle = (handle: unknown): handle is Handle =>
-  typeof handle === "object" && handle !== null && "getpeername" in handle
-
 /** Whether a stream that says it has ended was reset. Then it fails as it should have, and says that itself. */
 export const failsAsReset = (stream: Duplex): boolean => {
   if (isToldApart || stream.writableEnded || !(stream instanceof Net.Socket) || "encrypted" in stream) return false
-  const handle: unknown = Reflect.get(stream, "_handle")
-  if (!isHandle(handle) || handle.getpeername({}) === 0) return false
+  if (!lacksPeer(stream)) return false
   stream.destroy(Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET", syscall: "read" }))
   return true
 }

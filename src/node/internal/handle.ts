@@ -1,8 +1,11 @@
 /**
- * How far a socket's writing is, as the system sees it.
+ * What the system knows of a socket and its stream does not tell: how far its writing is, and whether there still is a peer. Only the
+ * handle has that, which is not in the types.
  */
 import * as Net from "node:net"
 import type { Duplex } from "node:stream"
+
+const rawHandleOf = (stream: Net.Socket): unknown => Reflect.get(stream, "_handle")
 
 interface Handle {
   /** The bytes of all writes that have begun. */
@@ -13,10 +16,10 @@ interface Handle {
 
 /**
  * The system's end of a socket. The stream counts all of a write as unsent until its last byte is taken, which may be minutes later
- * if it is large; only the handle, which is not in the types, tells how far it is. With TLS it is that of the socket beneath.
+ * if it is large; the handle tells how far it is. With TLS it is that of the socket beneath.
  */
 const handleOf = (stream: Net.Socket): Handle | undefined => {
-  const handle: unknown = Reflect.get(stream, "_handle")
+  const handle = rawHandleOf(stream)
   if (!isHandle(handle)) return undefined
   const beneath: unknown = Reflect.get(handle, "_parent")
   return isHandle(beneath) ? beneath : handle
@@ -42,4 +45,19 @@ export const hasRoom = (stream: Duplex): boolean => {
   const { writableHighWaterMark: most, writableLength: length } = stream
   if (length < most) return true
   return length < 4 * most && stream instanceof Net.Socket && handleOf(stream)?.writeQueueSize === 0
+}
+
+/** The handle of a TCP connection. */
+interface Connected {
+  /** Asks for the peer's address, and gives 0 or an error's number. */
+  readonly getpeername: (into: object) => number
+}
+
+const isConnected = (handle: unknown): handle is Connected =>
+  typeof handle === "object" && handle !== null && "getpeername" in handle
+
+/** Whether this is a TCP connection that has lost its peer. With TLS nothing is known of that. */
+export const lacksPeer = (stream: Net.Socket): boolean => {
+  const handle = rawHandleOf(stream)
+  return isConnected(handle) && handle.getpeername({}) !== 0
 }

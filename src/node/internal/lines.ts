@@ -2,7 +2,7 @@
  * Lines that are added to a file, which any number of processes may share: a log. They are written together, and the last ones when
  * the scope ends. The standard output is such a file, too, which has each line in a write of its own: a pipe that processes share
  * keeps short writes in one piece, and no others. It holds little, so what it does not take at once waits for its reader, within
- * bounds. While the file cannot be written, lines are lost: the log says when that begins, and how many there were when it is over, or
+ * bounds, and not in Node's own stream, which would hold up the whole process. While the file cannot be written, lines are lost: the log says when that begins, and how many there were when it is over, or
  * when the scope ends.
  */
 import * as Effect from "effect/Effect"

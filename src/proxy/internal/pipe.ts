@@ -5,7 +5,6 @@
 import * as Arr from "effect/Array"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
-import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -21,7 +20,7 @@ import { connectionClosed, type WebSocketError } from "../../connection/WebSocke
 import * as CloseCode from "../../protocol/CloseCode.ts"
 import type { CloseInfo } from "../../protocol/ConnectionState.ts"
 import { pieces } from "./cutting.ts"
-import { type Ending, Endings } from "./endings.ts"
+import type { Ending, Endings } from "./endings.ts"
 import { Observed } from "./observed.ts"
 import type { PipeOptions } from "./pipeOptions.ts"
 
@@ -380,13 +379,10 @@ export class Pipe
 
 /** Pipes until both sides have ended. In a function of its own, since what the end closes over lives as long as the connection. */
 export const toItsEnd = (
-  client: Connection,
-  target: Transport.Transport,
-  options: PipeOptions,
+  pipe: Pipe,
   restore: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 ): Effect.Effect<void, Socket.SocketError> =>
-  Effect.contextWith((context: Context.Context<never>) => {
-    const pipe = new Pipe(client, target, options, new Endings(client.limits, context))
+  Effect.suspend(() => {
     pipe.watch()
     return Effect.onExit(
       Effect.suspend(() => restore(pipe.run())),
