@@ -8,11 +8,13 @@ import { once } from "node:events"
 import * as Net from "node:net"
 import { vi } from "vitest"
 import { fromSocket } from "../../src/connection/Transport.ts"
+import type * as Handle from "../../src/node/internal/handle.ts"
 import { failsAsReset } from "../../src/node/internal/endOfStream.ts"
 import * as NodeSocket from "../../src/node/NodeSocket.ts"
 
 const played = vi.hoisted(() => ({ looks: 0 }))
-vi.mock("../../src/node/internal/handle.ts", () => ({
+vi.mock("../../src/node/internal/handle.ts", async (original) => ({
+  ...(await original<typeof Handle>()),
   takenOf: () => ++played.looks,
   hasRoom: () => false
 }))
