@@ -7,8 +7,8 @@
 const threshold = 16 * 1024
 
 /** Whether bytes are all of their buffer, so that nobody else's go with them. */
-export const isWhole = ({ buffer, byteOffset, length }: Uint8Array): boolean =>
-  length >= threshold && byteOffset === 0 && buffer.byteLength === length
+export const isWhole = (bytes: Uint8Array): boolean =>
+  bytes.length >= threshold && bytes.byteOffset === 0 && bytes.buffer.byteLength === bytes.length
 
 /** Those of messages that were given away. */
 export const whole = (messages: ReadonlyArray<Uint8Array | string>): ReadonlyArray<Uint8Array> | undefined => {

@@ -3,22 +3,26 @@
  * after that, if anything, needs a fiber. Everywhere else they are effects like any other.
  */
 import * as Effect from "effect/Effect"
+import * as Effectable from "effect/Effectable"
 import * as Exit from "effect/Exit"
 
 /** What is to be waited for, if anything. */
 export type Wait<E = never> = Effect.Effect<void, E> | undefined
 
-const run = Symbol("effect-websocket/Now")
+class Now<E> extends Effectable.Class<void, E> {
+  readonly begin: () => Wait<E>
 
-interface Now<E> {
-  [run]?: () => Wait<E>
+  constructor(begin: () => Wait<E>) {
+    super()
+    this.begin = begin
+  }
+
+  override asEffect(): Effect.Effect<void, E> {
+    return this.begin() ?? Effect.void
+  }
 }
 
-export const make = <E>(begin: () => Wait<E>): Effect.Effect<void, E> => {
-  const effect: Effect.Effect<void, E> & Now<E> = Effect.suspend(() => begin() ?? Effect.void)
-  effect[run] = begin
-  return effect
-}
+export const make = <E>(begin: () => Wait<E>): Effect.Effect<void, E> => new Now(begin)
 
 /** How an effect ends that is known to have ended already: it is its own `Exit`. */
 export const exitOf = <A, E, R>(effect: Effect.Effect<A, E, R>): Exit.Exit<A, E> | undefined =>
@@ -39,8 +43,6 @@ export const attempt = <A>(f: () => A): A | Effect.Effect<never> => {
  * if it cannot.
  */
 export const begin = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A | void, E, R> | undefined => {
-  // an effect is no other object than those of its own module
-  const now: Now<E> = effect as Now<E>
-  if (now[run] === undefined) return Exit.isExit(effect) && Exit.isSuccess(effect) ? undefined : effect
-  return attempt(now[run])
+  if (effect instanceof Now) return attempt(effect.begin)
+  return Exit.isExit(effect) && Exit.isSuccess(effect) ? undefined : effect
 }

@@ -9,8 +9,8 @@ const recordSize = 16 * 1024
  * Whether the stream fills a buffer of which this is a part, and may go on at once: as Node decrypts a long run of records. One
  * chunk of all of them costs a quarter of four.
  */
-export const isCut = ({ buffer, byteOffset, length }: Uint8Array): boolean =>
-  length === recordSize && byteOffset + length < buffer.byteLength
+export const isCut = (chunk: Uint8Array): boolean =>
+  chunk.length === recordSize && chunk.byteOffset + recordSize < chunk.buffer.byteLength
 
 /** Puts a chunk behind what is kept, as one with it where both lie side by side. */
 export const keep = (kept: Array<Uint8Array>, chunk: Uint8Array): void => {
