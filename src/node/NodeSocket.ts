@@ -22,7 +22,7 @@ import type { Duplex } from "node:stream"
 import { isWhole } from "../connection/internal/memory.ts"
 import * as Now from "../connection/internal/now.ts"
 import * as Transport from "../connection/Transport.ts"
-import { type Attendant, attend, awaitDrain, deafen } from "./internal/attended.ts"
+import { type Attendant, attend, awaitDrain, deafen, shorten } from "./internal/attended.ts"
 import { free, freeAll, isCut, keep } from "./internal/chunks.ts"
 import { failsAsReset } from "./internal/endOfStream.ts"
 import { atEndOfTurn } from "./internal/gathering.ts"
@@ -92,6 +92,7 @@ class NodeSocket
       this.flags |= keepsHead
     }
     attend(stream, this, early === undefined)
+    if (early === undefined) shorten(stream)
     if (stream.readableEnded && !failsAsReset(stream)) this.finish(ended)
     if (stream.destroyed) this.vanish()
     if (stream.isPaused()) stream.resume()

@@ -20,7 +20,7 @@ const tests = [
   ),
   "test/tls/client-proxy.test.ts",
   // sockets of the system, and what has listened on them before
-  ...["NodeSocket.slow", "refusal", "unixListening"].map((name) => `test/node/${name}.test.ts`),
+  ...["NodeSocket.slow", "attended", "refusal", "unixListening"].map((name) => `test/node/${name}.test.ts`),
   // what `node:http` hands over
   ...["node-socket", "pipelined", "shutdown", "upgrade"].map((name) => `test/server/${name}.test.ts`)
 ]

@@ -2,8 +2,9 @@
  * The attendant of a stream, which is told of its events: one at a time, by listeners that all streams share and that stay when
  * another attendant takes over. Replacing listeners costs a connection as much as some of its system calls.
  */
+import { Buffer } from "node:buffer"
 import * as Net from "node:net"
-import type { Duplex } from "node:stream"
+import { Duplex } from "node:stream"
 import { failsAsReset } from "./endOfStream.ts"
 
 export interface Attendant {
@@ -47,6 +48,27 @@ function onDrain(this: Attended): void {
 }
 
 /**
+ * In place of a socket's own `push`, which Node calls with each chunk that the system gives. Of a stream that flows and holds nothing that
+ * would emit the chunk, and have a tick look whether more is to be asked for, which the system goes on with by itself: a twentieth of
+ * what an echo takes. In every other state, and if somebody else listens, the stream has it as ever.
+ */
+function push(this: Attended, chunk: unknown, encoding?: BufferEncoding): boolean {
+  const isWanted =
+    chunk instanceof Buffer &&
+    this.readableFlowing === true &&
+    this.readableLength === 0 &&
+    this.listenerCount("data") === 1
+  if (!isWanted) return Duplex.prototype.push.call(this, chunk, encoding)
+  onData.call(this, chunk)
+  return true
+}
+
+/** Has an attended socket's data told at once, past its stream. */
+export const shorten = (stream: Attended): void => {
+  if (stream instanceof Net.Socket && stream.push === Duplex.prototype.push) stream.push = push
+}
+
+/**
  * From now on this attendant is told, in place of the one before. It is not told of data that is read in another way. A stream
  * that has closed tells nobody, not even that it has.
  */
@@ -69,7 +91,10 @@ export const dismiss = (stream: Attended): void => {
 }
 
 /** Has no more data told. */
-export const deafen = (stream: Attended): void => void stream.off("data", onData)
+export const deafen = (stream: Attended): void => {
+  stream.off("data", onData)
+  if (stream.push === push) stream.push = Duplex.prototype.push
+}
 
 /** Takes the listeners off, as if there had never been an attendant. */
 export const leave = (stream: Attended): void => {
