@@ -39,11 +39,17 @@ const ownCommand = (row: Row, target: string): ReadonlyArray<string> => {
   ]
 }
 
+/** What a peer's program does, by its name. */
+const peerWork = (peer: string, server: Row["server"], role: Row["role"]): string => {
+  if (server === "broadcast") return server
+  if (server === "deflate") return `${server}-${role}`
+  // a pipe of bytes is the same at both ends
+  return peer === "net" && role === "tunnel" ? "proxy" : role
+}
+
 const peerCommand = (peer: string, row: Row, target: string): ReadonlyArray<string> => {
   const { compression, role, server } = row
-  // a pipe of bytes is the same at both ends
-  const place = peer === "net" && role === "tunnel" ? "proxy" : role
-  const name = `${peer}-${server === "broadcast" ? server : server === "deflate" ? `${server}-${role}` : place}`
+  const name = `${peer}-${peerWork(peer, server, role)}`
   const options = compression === undefined ? [] : [`--compression=${compression}`]
   return ["node", built(`peers/${name}`), anyPort, ...(role === "echo" ? [] : [target]), ...options]
 }
