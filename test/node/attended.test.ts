@@ -1,7 +1,7 @@
 /** A socket whose data is told past its stream, and when it is not. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import type * as Net from "node:net"
+import * as Net from "node:net"
 import { Duplex } from "node:stream"
 import { vi } from "vitest"
 import { attend, deafen, shorten } from "../../src/node/internal/attended.ts"
@@ -160,6 +160,31 @@ describe("an attended socket", () => {
       near.on("data", (chunk: Buffer) => void heard.push(chunk.toString()))
       yield* sending(far, heard, ["two"])
       assert.deepStrictEqual([told, heard], [["one"], ["two"]])
+    })
+  )
+
+  it.live("is told through its stream if it is of another kind, which may wait to be asked for more", () =>
+    Effect.gen(function* () {
+      const { through } = yield* counting
+      const { far, near } = yield* tcp
+      let asked = 0
+      const slow = new (class extends Net.Socket {
+        override _read() {
+          asked++
+          near.resume()
+        }
+      })({ allowHalfOpen: true })
+      yield* Effect.addFinalizer(() => Effect.sync(() => slow.destroy()))
+      near.on("data", (chunk) => {
+        near.pause()
+        slow.push(chunk)
+      })
+      const told = attended(slow)
+      slow.resume()
+      yield* sending(far, told, ["one", "two", "three"])
+      assert.deepStrictEqual(told, ["one", "two", "three"])
+      assert.isAtLeast(asked, 3)
+      assert.include(through(), "three")
     })
   )
 

@@ -63,9 +63,13 @@ function push(this: Attended, chunk: unknown, encoding?: BufferEncoding): boolea
   return true
 }
 
-/** Has an attended socket's data told at once, past its stream. */
+/**
+ * Has an attended socket's data told at once, past its stream. TLS and other kinds of sockets may wait for the stream to ask for more, as a
+ * socket of the system does not: of TLS, some were never given back to the system under Node 22 and 24.
+ */
 export const shorten = (stream: Attended): void => {
-  if (stream instanceof Net.Socket && stream.push === Duplex.prototype.push) stream.push = push
+  const isPlain = Object.getPrototypeOf(stream) === Net.Socket.prototype
+  if (isPlain && stream.push === Duplex.prototype.push) stream.push = push
 }
 
 /**
