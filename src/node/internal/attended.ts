@@ -64,8 +64,8 @@ function push(this: Attended, chunk: unknown, encoding?: BufferEncoding): boolea
 }
 
 /**
- * Has an attended socket's data told at once, past its stream. TLS and other kinds of sockets may wait for the stream to ask for more, as a
- * socket of the system does not: of TLS, some were never given back to the system under Node 22 and 24.
+ * Has an attended socket's data told at once, past its stream. Other kinds of sockets may wait for the stream to ask for more, as one of
+ * the system does not.
  */
 export const shorten = (stream: Attended): void => {
   const isPlain = Object.getPrototypeOf(stream) === Net.Socket.prototype
