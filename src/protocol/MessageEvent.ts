@@ -66,7 +66,7 @@ export type MessageEvent = Piece | ControlFrame
  * @since 0.1.0
  */
 export interface Gathering {
-  /** A frame of at most this many bytes comes in one piece, a larger one in pieces of at most as much. */
+  /** A frame of at most this many bytes comes in one piece, a larger one in pieces of at most as much. 0: each as it arrives. */
   readonly pieceSize: number
   /** Whether a message comes whole. */
   readonly wholeMessages: boolean
@@ -139,7 +139,7 @@ export class Events extends Base<MessageEvent | CompressedMessage> {
       else this.keep(chunk, start, end, decoder.fin ? this.size : this.limits.maxMessageSize)
       return
     }
-    const { pieceSize } = this.gathering
+    const pieceSize = this.gathering.pieceSize || this.heldSize + end - start
     let at = start
     while (at < end) {
       const take = Math.min(end - at, Math.max(1, pieceSize - this.heldSize))

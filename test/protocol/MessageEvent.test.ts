@@ -76,10 +76,23 @@ describe("pieces", () => {
     }
   )
 
-  it("without a size pieces come as they arrive, byte for byte at the least", () => {
+  it("without a size pieces come as they arrive, byte for byte at the least, and uncut", () => {
     const { out, push } = make({ pieceSize: 0 })
     push(...eachByte(wire(binary("0102"))))
     assert.deepStrictEqual(out(), ["first binary 01", "last binary 02"])
+    const { out: uncut, push: pushAll } = make({ pieceSize: 0 })
+    const bytes = wire(binary("0102030405"))
+    pushAll(bytes.slice(0, -2), bytes.slice(-2))
+    assert.deepStrictEqual(uncut(), ["first binary 010203", "last binary 0405"])
+  })
+
+  it("without a size from the midst of a piece on, what was held comes with the next that arrives", () => {
+    const { asked, out, push } = make({ pieceSize: 4 })
+    const bytes = wire(binary("01020304050607"))
+    push(bytes.slice(0, -5))
+    asked.pieceSize = 0
+    push(bytes.slice(-5, -1), bytes.slice(-1))
+    assert.deepStrictEqual(out(), ["first binary 010203040506", "last binary 07"])
   })
 
   it("the text of pieces put together is the message's, wherever a character is cut", () => {
