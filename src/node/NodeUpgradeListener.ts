@@ -94,7 +94,7 @@ export interface Options {
   /**
    * The whole head must have come within this time of the connection's beginning; 408. The steps before it (a header of the PROXY
    * protocol, the decision of `admit`, the TLS handshake) each have this time for themselves. If an upgrade is pipelined behind
-   * other requests, it is how long their answers may make no progress. Default: 10 seconds.
+   * other requests, or a client has ended its side, it is how long their answers may make no progress. Default: 10 seconds.
    */
   readonly handshakeTimeout?: Duration.Input | undefined
   /** The largest head in bytes, 1 to 2^31 - 1; 431. Default: 16 KiB. */

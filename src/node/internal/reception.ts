@@ -12,6 +12,7 @@ import * as OpeningHandshake from "../../protocol/OpeningHandshake.ts"
 import type * as HeadFields from "../../protocol/internal/headFields.ts"
 import * as RequestHead from "../../protocol/internal/requestHead.ts"
 import { type Attendant, attend, leave } from "./attended.ts"
+import { maxTimer } from "./timers.ts"
 
 export interface Options extends HeadFields.Options {
   /** How long the first head may take, in milliseconds. */
@@ -49,7 +50,7 @@ export class Reception {
 
   /** What a guest says first. */
   hear(guest: Guest, chunk: Buffer): void {
-    const { maxHeaderSize, onUpgrade, toHttp } = this.options
+    const { maxHeaderSize, onUpgrade, timeout, toHttp } = this.options
     const { socket } = guest
     const end = chunk.indexOf("\r\n\r\n") + 4
     const fields =
@@ -62,6 +63,8 @@ export class Reception {
     }
     leave(socket)
     socket.once("close", () => this.gone(guest))
+    // the client takes what is left of its answers; if TLS was reset behind its end, Node never tells, and waits for that
+    socket.once("end", () => void socket.setTimeout(timeout === Infinity ? 0 : Math.min(timeout, maxTimer)))
     this.handed.set(socket, guest)
     toHttp(socket)
     // it flows, and so this is given out at once, before more can come
