@@ -52,6 +52,23 @@ describe("an upgrade behind an answer", () => {
       })
   )
 
+  it.live("that came in the first read with more than may wait: what comes behind is read when it has gone out", () =>
+    Effect.gen(function* () {
+      const { fate, port, release } = yield* pages()
+      const wire = yield* connect(port)
+      wire.write(get("/halves") + get("/large") + get("/small"))
+      assert.strictEqual(yield* fate, "begun")
+      wire.write(get("/small") + upgradeRequest())
+      wire.send(close(1000))
+      // by then that has come as well
+      yield* ask(port, get("/small"))
+      yield* release
+      const said = yield* allOf(wire)
+      assert.deepStrictEqual(statusesIn(said), ["200", "200", "200", "200", "101"])
+      assert.strictEqual(largeIn(said), 1)
+    })
+  )
+
   it.live("that is late keeps what the client sends meanwhile", () =>
     Effect.gen(function* () {
       const { fate, port, release } = yield* pages()

@@ -67,6 +67,8 @@ export class Reception {
     socket.once("end", () => void socket.setTimeout(timeout === Infinity ? 0 : Math.min(timeout, maxTimer)))
     this.handed.set(socket, guest)
     toHttp(socket)
+    // `node:http` reads past the stream, which must have begun to read: it would later, though `node:http` may have stopped by then
+    socket.read(0)
     // it flows, and so this is given out at once, before more can come
     socket.unshift(chunk)
   }
