@@ -17,6 +17,19 @@ const echoes = Effect.fnUntraced(function* (wire: Wire, ...words: ReadonlyArray<
   for (const word of words) assert.deepStrictEqual(shown(yield* wire.next), [Opcode.text, word])
 })
 
+describe("an answer behind another", () => {
+  it.live("ends with the client's connection, and whoever makes it is interrupted", () =>
+    Effect.gen(function* () {
+      const { fate, port } = yield* pages()
+      const wire = yield* connect(port)
+      wire.write(get("/held") + get("/held"))
+      assert.deepStrictEqual([yield* fate, yield* fate], ["begun", "begun"])
+      wire.socket.resetAndDestroy()
+      assert.deepStrictEqual([yield* fate, yield* fate], ["gone", "gone"])
+    })
+  )
+})
+
 describe("an upgrade behind an answer", () => {
   it.live("that is larger than what the system takes at once: the whole of it comes first", () =>
     Effect.gen(function* () {

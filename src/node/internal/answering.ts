@@ -92,6 +92,7 @@ class Line implements Attendant, Member {
     this.socket = socket
     // their type is any function's; those of `drain` are given nothing
     this.onRoom = socket.listeners("drain") as Array<() => void>
+    socket.once("close", () => this.abandon())
   }
 
   add(response: NodeHttp.ServerResponse): void {
@@ -155,6 +156,10 @@ class Line implements Attendant, Member {
 
   onClose(): void {
     this.next?.(false)
+  }
+
+  /** The connection is gone, and nobody gets them. */
+  private abandon(): void {
     // whoever makes one that has not begun is told by nobody else
     for (const answer of this.answers) answer.destroy()
     // nor in Node 22, where a destroyed one that had not come to its socket yet says nothing
