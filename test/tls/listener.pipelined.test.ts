@@ -18,6 +18,21 @@ describe("an upgrade behind an answer, over TLS", () => {
     })
   )
 
+  it.live("comes behind several records of requests, more than may wait", () =>
+    Effect.gen(function* () {
+      const { fate, port, release } = yield* pages({ tls: yield* withTls() })
+      const wire = new Wire(yield* dial(port))
+      const long = get("/small", `X-Long: ${"x".repeat(8000)}\r\n`)
+      wire.write(get("/halves") + get("/large") + long.repeat(5) + upgradeRequest())
+      wire.send(close(1000))
+      assert.strictEqual(yield* fate, "begun")
+      yield* release
+      const said = yield* allOf(wire)
+      assert.deepStrictEqual(statusesIn(said), [...Array.from({ length: 7 }, () => "200"), "101"])
+      assert.strictEqual(largeIn(said), 1)
+    })
+  )
+
   it.live("ends with the client's connection, and whoever makes the answer is interrupted", () =>
     Effect.gen(function* () {
       const { fate, port } = yield* pages({ tls: yield* withTls(), handshakeTimeout: "Infinity" })

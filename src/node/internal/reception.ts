@@ -69,6 +69,8 @@ export class Reception {
     toHttp(socket)
     // `node:http` reads past the stream, which must have begun to read: it would later, though `node:http` may have stopped by then
     socket.read(0)
+    // TLS gives all records of a read at once, also to a `node:http` that has stopped; a listener to data has it read the stream instead
+    if ("encrypted" in socket) socket.on("data", constVoid).off("data", constVoid)
     // it flows, and so this is given out at once, before more can come
     socket.unshift(chunk)
   }
