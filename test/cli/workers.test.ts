@@ -21,11 +21,23 @@ import { listening, start } from "./command.ts"
 import { untold } from "./mistake.ts"
 import { canLook, childrenOf, isThere, until } from "./processes.ts"
 
+const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url))
 const serviceManager = fileURLToPath(new URL("serviceManager.ts", import.meta.url))
 
 const workers = Effect.fnUntraced(function* (count: number, ...args: ReadonlyArray<string>) {
   const running = yield* listening("echo", "0", "--workers", String(count), ...args)
   return { ...running, workers: childrenOf(running.pid) }
+})
+
+/** The port of a command that another program starts. */
+const startedBy = Effect.fnUntraced(function* (program: string, args: ReadonlyArray<string>) {
+  const child = yield* Effect.acquireRelease(
+    Effect.sync(() => spawn(program, args, { stdio: ["ignore", "pipe", "inherit"] })),
+    (child) => Effect.sync(() => void child.kill("SIGTERM"))
+  )
+  const [line] = yield* Effect.promise(() => once(child.stdout, "data"))
+  const [, port] = /^ready ws:\/\/127\.0\.0\.1:(\d+)\n$/.exec(String(line)) ?? assert.fail(String(line))
+  return Number(port)
 })
 
 /** Plays a client's part in an end that the server begins. */
@@ -168,18 +180,24 @@ describe("--workers", { timeout: 120_000 }, () => {
 
   it.live.runIf(canLook)("serve a socket that the first process was given", () =>
     Effect.gen(function* () {
-      const manager = yield* Effect.acquireRelease(
-        Effect.sync(() =>
-          spawn(process.execPath, [serviceManager, "echo", "fd:3", "--workers", "2"], {
-            stdio: ["ignore", "pipe", "inherit"]
-          })
-        ),
-        (child) => Effect.sync(() => void child.kill("SIGTERM"))
-      )
-      const [line] = yield* Effect.promise(() => once(manager.stdout, "data"))
-      const [, port] = /^ready ws:\/\/127\.0\.0\.1:(\d+)\n$/.exec(String(line)) ?? assert.fail(String(line))
-      for (const word of ["one", "two", "three"]) yield* echoes(yield* upgraded(Number(port)), word)
+      const port = yield* startedBy(process.execPath, [serviceManager, "echo", "fd:3", "--workers", "2"])
+      for (const word of ["one", "two", "three"]) yield* echoes(yield* upgraded(port), word)
     })
+  )
+
+  it.live.runIf(canLook)("cut off whom they have no file descriptor for, and serve on when they have", () =>
+    Effect.gen(function* () {
+      const command = [process.execPath, main, "echo", "0", "--workers", "2"]
+      const port = yield* startedBy("sh", ["-c", 'ulimit -n 200; exec "$@"', "sh", ...command])
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const exits = yield* Effect.forEach(Array.from({ length: 500 }), () => Effect.exit(upgraded(port)))
+          assert.strictEqual(new Set(exits.map(Exit.isSuccess)).size, 2)
+        })
+      )
+      while (Exit.isFailure(yield* Effect.exit(status(port)))) yield* Effect.sleep("10 millis")
+      for (const word of ["one", "two", "three"]) yield* echoes(yield* upgraded(port), word)
+    }).pipe(Effect.timeout("60 seconds"))
   )
 
   it.live("read the PROXY protocol, and each holds limits by address for itself", () =>

@@ -9,6 +9,11 @@ import type * as Metric from "effect/Metric"
 export type ToWorker =
   /** Comes with a socket, unless its client was faster to go. */
   | { readonly kind: "connection" }
+  /**
+   * Comes behind each connection. If that has not come before, it is lost: Node drops a message whose socket does not arrive, as none does
+   * while a process has as many files open as it may.
+   */
+  | { readonly kind: "sent" }
   /** Read again what is read again. */
   | { readonly kind: "reload" }
   /** Say what was counted. */

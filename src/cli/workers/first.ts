@@ -105,8 +105,9 @@ class Child implements Taker<Net.Socket> {
   take(socket: Net.Socket): void {
     const message: ToWorker = { kind: "connection" }
     this.underway.push(socket)
-    // ours is kept until the worker says that it has its own; that nothing came is known by the end of the channel
+    // ours is kept until the worker says that it has its own, or that none came; or the channel ends before
     this.process.send(message, socket, { keepOpen: true }, () => {})
+    this.say({ kind: "sent" })
   }
 
   say(message: ToWorker): void {

@@ -30,6 +30,8 @@ export const make = Effect.fnUntraced(function* (task: Task): Effect.fn.Return<W
   const runFork = Effect.runForkWith(yield* Effect.context<never>())
   let take: ((socket: Net.Socket) => void) | undefined
   let [came, left] = [0, 0]
+  /** One has come, and it is still to be said that it was sent. */
+  let hasCome = false
 
   /** Gone is gone: there is nobody to tell it to. */
   const say = (message: ToFirst): Effect.Effect<void> =>
@@ -56,11 +58,19 @@ export const make = Effect.fnUntraced(function* (task: Task): Effect.fn.Return<W
     // the first process is this very program
     switch ((message as ToWorker).kind) {
       case "connection":
+        hasCome = true
         count("came")
         // its client may have been faster to go
         if (!(socket instanceof Net.Socket)) return countLeft()
         socket.on("close", countLeft)
         return take === undefined ? void socket.destroy() : take(socket)
+      case "sent":
+        if (!hasCome) {
+          count("came")
+          countLeft()
+        }
+        hasCome = false
+        return
       case "reload":
         return void process.emit("SIGHUP")
       case "metrics":
