@@ -8,8 +8,6 @@ import * as NodeAccessLog from "../../src/node/NodeAccessLog.ts"
 
 const at = DateTime.makeUnsafe("2026-11-23T10:00:00.123Z")
 
-// as the command line does for the line that is ready; from then on a full pipe is an error to whoever writes
-process.stdout.write("ready\n")
 process.stdin.resume()
 
 await Effect.gen(function* () {

@@ -2,8 +2,8 @@
  * Lines that are added to a file, which any number of processes may share: a log. They are written together, and the last ones when
  * the scope ends. The standard output is such a file, too, which has each line in a write of its own: a pipe that processes share
  * keeps short writes in one piece, and no others. It holds little, so what it does not take at once waits for its reader, within
- * bounds, and not in Node's own stream, which would hold up the whole process. While the file cannot be written, lines are lost: the log says when that begins, and how many there were when it is over, or
- * when the scope ends.
+ * bounds, and not in Node's own stream, which would hold up the whole process. While the file cannot be written, lines are lost: the
+ * log says when that begins, and how many there were when it is over, or when the scope ends.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -44,6 +44,8 @@ export const make = Effect.fnUntraced(function* (
   const shown = file === stdout ? "on stdout" : file
   // what the process was given as its output is not opened: a socket, which systemd gives, cannot be
   const open = () => (file === stdout ? stdout : openToAppend(file))
+  // Node's own stream has a full pipe refuse a write from then on, which would be waited for otherwise, and hold up the whole process
+  if (file === stdout) void process.stdout
   const close = (fd: number) => {
     if (fd !== stdout) closeSync(fd)
   }
