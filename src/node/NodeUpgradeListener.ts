@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { constVoid } from "effect/Function"
 import type * as HttpServer from "effect/http/HttpServer"
+import * as Latch from "effect/Latch"
 import type * as NetAddress from "effect/net/NetAddress"
 import * as Scope from "effect/Scope"
 import * as NodeHttp from "node:http"
@@ -341,8 +342,11 @@ export const make = Effect.fnUntraced(function* (
     server.prependListener("connection", (socket: Net.Socket) => setKeepAlive(socket, time, interval))
   }
 
+  const ending = Latch.makeUnsafe(false)
   yield* Effect.addFinalizer(() =>
     Effect.callback<void>((resume) => {
+      // whoever forked it may have it interrupted behind this scope alone, which waits for its connections
+      ending.openUnsafe()
       server.close(() => resume(Effect.void))
       entrance.cut()
       reception.cut()
@@ -380,7 +384,7 @@ export const make = Effect.fnUntraced(function* (
         if (fiber.pollUnsafe() === undefined) upgrade.whenGone(() => fiber.interruptUnsafe())
       })
       const drain = connections.empty.pipe(Effect.interruptible, Effect.timeoutOption(drainTimeout))
-      return yield* Effect.never.pipe(
+      return yield* Effect.andThen(ending.await, Effect.interrupt).pipe(
         Effect.onExit(() => {
           leave()
           return drain

@@ -159,8 +159,8 @@ export class UpgradeListener extends Context.Service<
     readonly stop: Effect.Effect<void>
     /**
      * Runs the handler in a fiber of its own for each request, and ignores how it ends. Interrupting `run` interrupts these
-     * fibers and waits for them; requests that come while nothing runs are refused with 503. With a keeper, connections need no
-     * fiber while nothing comes.
+     * fibers and waits for them, and so does the end of the listener; requests that come while nothing runs are refused with 503.
+     * With a keeper, connections need no fiber while nothing comes.
      */
     readonly run: <R>(
       handler: (upgrade: Upgrade, keeper?: Keeper<R>) => Effect.Effect<unknown, unknown, R>

@@ -77,8 +77,8 @@ export interface Options extends OpeningHandshake.Policy, Limits.Options, Admiss
  *   connection: 1000 after success, 1011 after a failure (which is logged), 1001 when `run` is interrupted.
  * - `runRequests` gives each request to the handler before it is answered: see {@link OpenRequest}.
  *
- * Both run until they are interrupted, and then wait until all connections are closed. If several run at a time, the one that
- * began last gets the new connections.
+ * Both run until they are interrupted, or the scope of the listener ends, and then wait until all connections are closed. If several
+ * run at a time, the one that began last gets the new connections.
  *
  * @category services
  * @since 0.1.0

@@ -86,6 +86,20 @@ describe("the end of the layer", () => {
     })
   )
 
+  it.live("ends connections with 1001 whose handler was forked by somebody who goes on", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const context = yield* Layer.buildWithScope(NodeWebSocketServer.layer({ port: 0 }), scope)
+      const server = Context.get(context, WebSocketServer)
+      const running = yield* Effect.forkChild(server.run(drain))
+      const wire = yield* upgraded(portOf(server))
+      const ending = yield* Effect.forkChild(Scope.close(scope, Exit.void))
+      assert.deepStrictEqual(yield* leave(wire), [Opcode.close, 1001, ""])
+      yield* Fiber.join(ending)
+      assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(running)))
+    })
+  )
+
   const clients: Record<string, (port: number) => Effect.Effect<unknown, never, Scope.Scope>> = {
     "a client that says nothing": (port) => connect(port),
     "a client with half a head": (port) => Effect.map(connect(port), (wire) => wire.write("GET / HTTP/1.1\r\nHo")),
