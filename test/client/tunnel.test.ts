@@ -149,7 +149,7 @@ describe.each([
     })
   )
 
-  it.live("resets the target when the program was reset", () =>
+  it.live("ends the target when the program was reset, and tells of the failure", () =>
     Effect.gen(function* () {
       const target = yield* RawTarget.listen()
       const { failures, port } = yield* tunnel(target.target)

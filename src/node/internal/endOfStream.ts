@@ -1,7 +1,8 @@
 /**
  * Whether the end of a stream is one. libuv before 1.52, which Node 22 has, tells an end in place of a reset that came together with the
  * last bytes, and a target that failed would be one that has said all. The system knows better: a connection whose own side is open has
- * no peer any more only after a reset. With TLS that would not say enough: a peer that has ended TLS in order may reset the connection
+ * no peer any more only after a reset. (One that came right behind an end in order, in the same read, is told as a reset, too: with Node
+ * 22 that is not to be seen.) With TLS that would not say enough: a peer that has ended TLS in order may reset the connection
  * beneath at once, and which came is not to be seen.
  */
 import * as Net from "node:net"
