@@ -46,9 +46,11 @@ export const certificate = Effect.fnUntraced(function* (
   const store = Option.isNone(key)
     ? { type: cstAuto, store: cert.value }
     : { type: cstPEMKeyBlob, store: `${pem}\n${yield* readFile(keyFlag, key.value)}` }
-  return yield* Effect.mapError(CertificateStore.load({ ...store, password: secret }), ({ message }) =>
+  const certificate = yield* Effect.mapError(CertificateStore.load({ ...store, password: secret }), ({ message }) =>
     usage(`--${certFlag}: ${message}`)
   )
+  if (certificate.privateKey !== undefined) return certificate
+  return yield* usage(`--${certFlag} ${cert.value} has no private key; give its file with --${keyFlag}`)
 })
 
 /** Options that a client of TLS can be made of: what cannot be used is told now, and not at each connection. */

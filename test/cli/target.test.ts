@@ -9,7 +9,7 @@ import * as Target from "../../src/cli/target.ts"
 import { play, secret, socks5Before, socks5WithUser, tunnel } from "../proxy/firewall.ts"
 import * as RawClient from "../proxy/rawClient.ts"
 import * as RawTarget from "../proxy/rawTarget.ts"
-import { write } from "../tls/openssl.ts"
+import { certificate, write } from "../tls/openssl.ts"
 import { run, start } from "./command.ts"
 
 const serving = Effect.fnUntraced(function* (args: ReadonlyArray<string>, env: Readonly<Record<string, string>> = {}) {
@@ -158,6 +158,10 @@ describe("a mistake about the target", { timeout: 120_000 }, () => {
     [{ ...tls, targetCa: some("package.json"), targetInsecure: true }, ["--target-insecure", "leave one out"]],
     [{ ...tls, targetCert: some("package.json") }, ["--target-cert: "]],
     [{ ...tls, targetCert: some(missing) }, ["--target-cert", "ENOENT"]],
+    [
+      { ...tls, targetCert: some(certificate("keyless")) },
+      ["--target-cert ", "keyless.crt has no private key; give its file with --target-key"]
+    ],
     [{ ...tls, targetKey: some("package.json") }, ["--target-cert", "missing"]],
     [{ ...tls, targetName: some("a b") }, ["--target-tls: expected a host name"]],
     [{ ...tls, targetAlpn: [""] }, ["--target-tls: "]],
