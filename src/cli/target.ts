@@ -65,6 +65,14 @@ const needsTls: ReadonlyArray<readonly [string, (flags: Flags) => boolean]> = [
   ["target-insecure", ({ targetInsecure }) => targetInsecure]
 ]
 
+/** Which flag a mistake is of. */
+const faultOf = {
+  InvalidCa: "target-ca",
+  InvalidServerName: "target-name",
+  UnusableCertificate: "target-cert",
+  InvalidSettings: "target-tls"
+} as const
+
 const tlsOptions = Effect.fnUntraced(function* (
   flags: Flags
 ): Effect.fn.Return<TlsClient.Options | undefined, UsageError> {
@@ -79,7 +87,7 @@ const tlsOptions = Effect.fnUntraced(function* (
     return yield* usage("--target-insecure accepts any certificate, which makes nothing of --target-ca: leave one out")
   }
   const ca = yield* authorities("target-ca", targetCa)
-  return yield* usable("target-tls", {
+  return yield* usable(faultOf, {
     certificate: yield* certificate(
       ["target-cert", flags.targetCert],
       ["target-key", flags.targetKey],

@@ -163,7 +163,7 @@ describe("a mistake about the target", { timeout: 120_000 }, () => {
       ["--target-cert ", "keyless.crt has no private key; give its file with --target-key"]
     ],
     [{ ...tls, targetKey: some("package.json") }, ["--target-cert", "missing"]],
-    [{ ...tls, targetName: some("a b") }, ["--target-tls: expected a host name"]],
+    [{ ...tls, targetName: some("a b") }, ["--target-name: expected a host name"]],
     [{ ...tls, targetAlpn: [""] }, ["--target-tls: "]],
     [tls, ["--target-tls", "unix socket"], "unix:/run/x.sock"],
     [{ dialTimeout: some("soon") }, ["--dial-timeout", "soon"]],
