@@ -8,6 +8,7 @@ import { once } from "node:events"
 import * as Net from "node:net"
 import { setTimeout as delay } from "node:timers/promises"
 import { bytesOf, close, type FrameParts, shown } from "../connection/connected.ts"
+import { failsAsReset } from "../../src/node/internal/endOfStream.ts"
 import * as Frame from "../../src/protocol/Frame.ts"
 
 export interface Response {
@@ -41,7 +42,9 @@ export class Wire {
 
   constructor(socket: Net.Socket) {
     this.socket = socket
-    socket.on("end", () => (this.over ??= "FIN"))
+    socket.on("end", () => {
+      if (!failsAsReset(socket)) this.over ??= "FIN"
+    })
     socket.on("error", () => (this.over ??= "reset"))
     socket.on("close", () => (this.over ??= "reset"))
   }
