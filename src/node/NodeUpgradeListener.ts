@@ -32,6 +32,7 @@ import { begun } from "./internal/begun.ts"
 import * as Keeping from "./internal/keeping.ts"
 import { Latest } from "./internal/latest.ts"
 import * as Listen from "./internal/listen.ts"
+import { mayUpgrade } from "./internal/mayUpgrade.ts"
 import { Reception } from "./internal/reception.ts"
 import { bodied, lateHead, otherUpgrade, Refusals, unexpected } from "./internal/refusals.ts"
 import { setKeepAlive } from "./internal/tcpKeepAlive.ts"
@@ -201,8 +202,9 @@ export const make = Effect.fnUntraced(function* (
     noDelay: options.noDelay ?? true,
     ...(highWaterMark === undefined ? {} : { highWaterMark }),
     // one with a body is refused; behind other answers node:http itself is to read that body
-    shouldUpgradeCallback: (request) =>
-      isWebSocketUpgrade(request) && !(hasBody(request) && answering.last(request.socket) !== undefined)
+    ...mayUpgrade(
+      (request) => isWebSocketUpgrade(request) && !(hasBody(request) && answering.last(request.socket) !== undefined)
+    )
   })
   server.maxHeadersCount = maxHeaders + 1
 

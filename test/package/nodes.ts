@@ -4,7 +4,8 @@ import { join } from "node:path"
 
 const name = process.platform === "linux" ? `node-linux-${process.arch}` : undefined
 
-export const versions: ReadonlyArray<string> = name === undefined ? [] : ["22", "24", "26"]
+/** The oldest that `engines` promises, and the newest of those that followed. */
+export const versions: ReadonlyArray<string> = name === undefined ? [] : ["22.19.0", "24", "26"]
 
 export const npm = (cwd: string, ...args: ReadonlyArray<string>): void => {
   execFileSync("npm", [...args, "--no-audit", "--no-fund", "--loglevel=error"], { cwd, stdio: "inherit" })

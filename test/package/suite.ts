@@ -21,13 +21,14 @@ const tests = [
   "test/tls/client-proxy.test.ts",
   // sockets of the system, and what has listened on them before
   ...["NodeSocket.slow", "attended", "refusal", "unixListening"].map((name) => `test/node/${name}.test.ts`),
-  // what `node:http` hands over
-  ...["node-socket", "pipelined", "shutdown", "upgrade"].map((name) => `test/server/${name}.test.ts`)
+  // what `node:http` hands over, or answers itself
+  ...["http", "node-socket", "pipelined", "shutdown", "upgrade"].map((name) => `test/server/${name}.test.ts`)
 ]
 
 const scratch = mkdtempSync(join(tmpdir(), "effect-websocket-suite-"))
 try {
-  const others = versions.filter((version) => version !== process.versions.node.split(".")[0])
+  const major = (version: string) => version.split(".")[0]
+  const others = versions.filter((version) => major(version) !== major(process.versions.node))
   for (const version of others) {
     const node = install(scratch, version)
     console.log(`under Node ${version}`)

@@ -135,11 +135,16 @@ describe("an HTTP application beside a handler on one port", () => {
     })
   )
 
-  it.live("answers a request to upgrade to h2c as the HTTP/1.1 request that it also is", () =>
+  it.live("answers a request to upgrade to h2c as the HTTP/1.1 request that it also is, and reads its body", () =>
     Effect.gen(function* () {
       const port = yield* both
       const response = yield* ask(port, request("GET", "/health", h2c))
       assert.deepStrictEqual([response.status, response.body], [200, "ok\n"])
+      const wire = yield* connect(port)
+      wire.write(request("POST", "/echo", `${h2c}Content-Length: 10\r\n`) + "hello")
+      yield* Effect.sleep(50)
+      wire.write("world")
+      assert.strictEqual((yield* wire.response).body, "helloworld")
     })
   )
 
