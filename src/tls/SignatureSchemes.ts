@@ -65,7 +65,8 @@ const rows: ReadonlyArray<readonly [id: number, name: string, tls12?: string | u
 export const all: ReadonlyArray<SignatureScheme> = rows.map(([id, name, tls12Name, tls13Name]) => ({
   id,
   name,
-  opensslName: name.startsWith("dsa_") ? name.replace("dsa_", "DSA+").toUpperCase() : name,
+  // these have no other before OpenSSL 3.5, and that of Node 22.19 is older
+  opensslName: /^(ec)?dsa_sha/.test(name) ? name.replace("_", "+").toUpperCase() : name,
   tls12Name,
   tls13Name
 }))

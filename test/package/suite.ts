@@ -19,6 +19,8 @@ const tests = [
     (name) => `test/proxy/${name}.test.ts`
   ),
   "test/tls/client-proxy.test.ts",
+  // what OpenSSL is asked for
+  ...["TlsSettings", "names"].map((name) => `test/tls/${name}.test.ts`),
   // sockets of the system, and what has listened on them before
   ...["NodeSocket.slow", "attended", "refusal", "unixListening"].map((name) => `test/node/${name}.test.ts`),
   // what `node:http` hands over, or answers itself
