@@ -2,13 +2,15 @@
  * `WebSocketProxy.pipe` alone: two in-memory sockets, no server and no network, and its timeouts under `TestClock`.
  */
 import { assert, describe, it } from "@effect/vitest"
+import * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import { identity } from "effect/Function"
 import type * as Scope from "effect/Scope"
-import type * as Socket from "effect/socket/Socket"
+import * as Socket from "effect/socket/Socket"
 import { TestClock } from "effect/testing"
 import * as Limits from "../../src/connection/Limits.ts"
 import * as WebSocket from "../../src/connection/WebSocket.ts"
@@ -24,6 +26,8 @@ interface Options extends WebSocketProxy.PipeOptions {
   readonly targetReads?: boolean
   readonly highWaterMark?: number
   readonly limits?: Limits.Options
+  /** What the pipe has in place of its socket to the target. */
+  readonly targetSocket?: (socket: Socket.Socket) => Socket.Socket
 }
 
 interface Piped {
@@ -44,8 +48,9 @@ const piped = Effect.fnUntraced(function* (options: Options = {}): Effect.fn.Ret
   const client = yield* MemoryClient.make(down.client, options.clientReads)
   const target = yield* MemoryPeer.make(up.server, options.targetReads)
   const limits = Limits.make({ closeTimeout: "10 seconds", ...options.limits })
+  const { messages, onFailure, targetSocket = identity } = options
   const fiber = yield* Effect.forkScoped(
-    WebSocketProxy.pipe(down.server.socket, up.client.socket, { messages: options.messages, limits }),
+    WebSocketProxy.pipe(down.server.socket, targetSocket(up.client.socket), { messages, onFailure, limits }),
     { startImmediately: true }
   )
   yield* cutOff(down, up)
@@ -185,6 +190,19 @@ describe("pipe", { timeout: 30_000 }, () => {
     })
   )
 
+  it.effect("the target is reset when the client has closed: nobody is told of a failure", () =>
+    Effect.gen(function* () {
+      const failures: Array<string> = []
+      const { client, fiber, pairs, target } = yield* piped({ onFailure: ({ reason }) => failures.push(reason._tag) })
+      yield* client.sendClose(1000)
+      yield* target.until("end")
+      yield* pairs.up.server.reset
+      yield* client.finish
+      yield* Fiber.join(fiber)
+      assert.deepStrictEqual(failures, [])
+    })
+  )
+
   it.effect("a protocol error: Close 1002, and the target is reset", () =>
     Effect.gen(function* () {
       const { assertReleased, client, fiber, target } = yield* piped()
@@ -205,12 +223,14 @@ describe("pipe", { timeout: 30_000 }, () => {
       yield* target.untilBytes(5)
       const interrupting = yield* Effect.forkChild(Fiber.interrupt(fiber), { startImmediately: true })
       yield* client.until("close 1001")
+      yield* client.send(Frames.binary, ", and good-bye")
       yield* client.sendClose(1001)
       yield* target.until("end")
       yield* target.finish
       yield* client.until("end")
       yield* client.finish
       yield* Fiber.join(interrupting)
+      assert.strictEqual(target.bytes.toString(), "hello, and good-bye")
       assert.deepStrictEqual(client.log, ["close 1001", "end"])
       assert.deepStrictEqual(target.log, ["end"])
       assertReleased()
@@ -289,6 +309,77 @@ describe("pipe", { timeout: 30_000 }, () => {
       for (let i = 0; i < 4; i++) yield* TestClock.adjust("10 seconds")
       yield* Fiber.join(interrupting)
       assertReleased()
+    })
+  )
+})
+
+describe("what the target's socket gives", { timeout: 30_000 }, () => {
+  /** The same socket, with two bytes of each chunk as text, as an application's own may give them. */
+  const partlyText = (socket: Socket.Socket): Socket.Socket => {
+    const given = (chunk: Uint8Array | string): Arr.NonEmptyArray<Uint8Array | string> =>
+      typeof chunk === "string" ? [chunk] : [Buffer.from(chunk).toString("latin1", 0, 2), chunk.subarray(2)]
+    return Socket.make({
+      reader: Effect.map(socket.reader, ({ pull, upgrade }) => ({
+        pull: Effect.map(pull, Arr.flatMap(given)),
+        upgrade
+      })),
+      writer: socket.writer
+    })
+  }
+
+  it.effect.each([
+    ["binary", Frames.binary],
+    ["text", Frames.text]
+  ] as const)("may be text as well as bytes, to a client that gets %s", ([messages, opcode]) =>
+    Effect.gen(function* () {
+      const { client, pairs, target } = yield* piped({ messages, targetSocket: partlyText })
+      yield* target.write("vu et déjà vu")
+      yield* client.untilBytes(15)
+      assert.strictEqual(client.bytes.toString(), "vu et déjà vu")
+      assert.strictEqual(pairs.down.server.writes[0]![0], 0x80 | opcode)
+    })
+  )
+
+  it.effect("makes no message as long as it is a piece of a code point", () =>
+    Effect.gen(function* () {
+      const { client, pairs, target } = yield* piped({ messages: "text" })
+      for (const byte of Buffer.from("é€😀")) yield* target.write(Buffer.of(byte))
+      yield* client.untilBytes(9)
+      assert.strictEqual(client.bytes.toString(), "é€😀")
+      assert.strictEqual(pairs.down.server.writes.length, 3)
+    })
+  )
+
+  it.effect("may be nothing when it takes no more: Close 1011", () =>
+    Effect.gen(function* () {
+      const failed = Effect.fail(
+        new Socket.SocketError({ reason: new Socket.SocketWriteError({ cause: new Error("EPIPE") }) })
+      )
+      const { client } = yield* piped({
+        targetSocket: () =>
+          Socket.make({
+            reader: Effect.succeed({ pull: Effect.never, upgrade: Socket.SocketUpgradeError.unsupported }),
+            writer: Effect.succeed({ write: () => failed, writeAll: () => failed })
+          })
+      })
+      yield* client.send(Frames.binary, "hello")
+      yield* client.until("close 1011")
+      assert.deepStrictEqual(client.log, ["close 1011"])
+    })
+  )
+
+  it.effect("is no end in order if it closes with another code: Close 1011", () =>
+    Effect.gen(function* () {
+      const abnormal = Effect.fail(new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: 1006 }) }))
+      const { client } = yield* piped({
+        targetSocket: (socket) =>
+          Socket.make({
+            reader: Effect.map(socket.reader, ({ upgrade }) => ({ pull: abnormal, upgrade })),
+            writer: socket.writer
+          })
+      })
+      yield* client.until("close 1011")
+      assert.deepStrictEqual(client.log, ["close 1011"])
     })
   )
 })

@@ -243,9 +243,7 @@ export class Pipe
     if (Exit.isSuccess(exit) || !Cause.hasInterruptsOnly(exit.cause)) return undefined
     // the observer may be what is waited for
     this.observed?.leaveOut()
-    const deliver = this.fromClient((result) =>
-      Effect.andThen(Effect.fromResult(result), this.isWhole === undefined ? this.delivered : Effect.void)
-    )
+    const deliver = this.fromClient(() => Effect.void)
     return (
       this.isDelivered ? Effect.void : Effect.andThen(client.beginClose(goingAway), this.inCloseTimeout(deliver))
     ).pipe(
