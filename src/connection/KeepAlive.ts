@@ -65,8 +65,8 @@ interface Watched extends Watch, Member {
   // not there before a connection ends, and then it takes memory
   /** Since when the peer owes its Close frame and has taken nothing of what was sent before ours. */
   closingAt?: number | undefined
-  /** The sweep has ended it. */
-  over?: true
+  /** It has reached a limit, and is being closed. */
+  closes?: true
 }
 
 /**
@@ -134,26 +134,20 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
       watch.progress = progress
       watch.activeAt = now
     }
-    if (watch.over === true) return undefined
-    if (connection.isForsaken) {
-      watch.over = true
-      return act(connection.abort(lost("the transport is gone")))
-    }
+    if (watch.closes === true) return undefined
+    if (connection.isForsaken) return act(connection.abort(lost("the transport is gone")))
     if (connection.isClosing) {
       // most often somebody waits for it, and not as long as this
       watch.closingAt ??= now
       if (now - watch.closingAt < closePatience(connection)) return undefined
-      watch.over = true
       return act(connection.giveUpClosing)
     }
     if (!connection.isOpen) return undefined
     if (now - watch.openedAt >= limits.maxLifetime) {
-      watch.over = true
-      return limitClose(connection, "maxLifetime", CloseCode.policyViolation, "the connection reached its maximum age")
+      return limitClose(watch, "maxLifetime", CloseCode.policyViolation, "the connection reached its maximum age")
     }
     if (now - watch.activeAt >= limits.idleTimeout) {
-      watch.over = true
-      return limitClose(connection, "idleTimeout", CloseCode.goingAway, "the connection was idle for too long")
+      return limitClose(watch, "idleTimeout", CloseCode.goingAway, "the connection was idle for too long")
     }
     if (!inbound.reading) {
       // its silence is ours; but a ping still finds out that it is gone. A client that closed and left would answer it by a
@@ -168,7 +162,6 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
     }
     if (watch.probedAt !== 0) {
       if (now - watch.probedAt < limits.pongTimeout * patience(watch)) return undefined
-      watch.over = true
       return act(Effect.andThen(Telemetry.limitHit("pongTimeout"), connection.abort(peerTimeout("pong"))))
     }
     if (now - watch.seenAt < limits.pingInterval) return undefined
@@ -176,8 +169,10 @@ export const make = Effect.fnUntraced(function* (limits: Limits): Effect.fn.Retu
     return probe(connection)
   }
 
-  const limitClose = (connection: Connection, limit: string, code: number, reason: string) =>
-    act(Effect.andThen(Telemetry.limitHit(limit), connection.shutdown({ code, reason })))
+  const limitClose = (watch: Watched, limit: string, code: number, reason: string) => {
+    watch.closes = true
+    return act(Effect.andThen(Telemetry.limitHit(limit), watch.webSocket.shutdown({ code, reason })))
+  }
 
   const sweep = Effect.gen(function* () {
     const now = sinceStart()
