@@ -128,6 +128,41 @@ describe("reading", () => {
   )
 })
 
+describe("what a transport says and does besides", () => {
+  it.live("whether something that came is unread", () =>
+    Effect.gen(function* () {
+      const { far, near } = yield* tcp
+      const { reader } = yield* open(near)
+      assert.isFalse(reader.hasUnread)
+      far.write("one")
+      yield* eventually(
+        "it has come",
+        Effect.sync(() => reader.hasUnread === true)
+      )
+      assert.strictEqual(text(yield* reader.pull), "one")
+      assert.isFalse(reader.hasUnread)
+    })
+  )
+
+  it.live("it leaves when the peer has ended its side too, and discards what comes until then", () =>
+    Effect.gen(function* () {
+      const { far, near } = yield* tcp
+      const { ends, writer } = yield* Transport.fromSocket(NodeSocket.fromDuplex(near))
+      yield* writer.write("bye")
+      const leaving = yield* Effect.forkChild(ends.leave!(600_000), { startImmediately: true })
+      assert.strictEqual((yield* all(far)).toString(), "bye")
+      // more than waits unread in any buffer
+      yield* Effect.callback<void>(
+        (resume) => void far.write(Buffer.alloc(16 * 1024 * 1024), () => resume(Effect.void))
+      )
+      assert.isUndefined(leaving.pollUnsafe())
+      far.end()
+      yield* Fiber.join(leaving)
+      assert.isTrue(near.destroyed)
+    })
+  )
+})
+
 describe("writing", () => {
   it.live("takes strings and bytes, one or many, in order", () =>
     Effect.gen(function* () {
@@ -193,6 +228,43 @@ describe("writing", () => {
         Effect.sync(() => state.written > stuck + 10)
       )
       yield* Fiber.interrupt(writing)
+    })
+  )
+
+  it.live("an interrupted wait takes none of the others with it", () =>
+    Effect.gen(function* () {
+      const { far, near } = yield* tcp
+      const { writer } = yield* open(near)
+      const waits = yield* Effect.forEach([1, 2, 3], () =>
+        Effect.forkChild(writer.write(new Uint8Array(16 * 1024 * 1024)), { startImmediately: true })
+      )
+      yield* Fiber.interrupt(waits[1]!)
+      far.resume()
+      yield* Fiber.join(waits[0]!)
+      yield* Fiber.join(waits[2]!)
+    })
+  )
+
+  it.live("is flushed when the system has all; after the end, and if the stream is lost, it fails", () =>
+    Effect.gen(function* () {
+      const bytes = 16 * 1024 * 1024
+      const one = yield* tcp
+      const first = yield* open(one.near)
+      yield* Effect.forkChild(first.writer.write(new Uint8Array(bytes)), { startImmediately: true })
+      const flushing = yield* Effect.forkChild(first.writer.flushed!, { startImmediately: true })
+      yield* Effect.sleep("30 millis")
+      assert.isUndefined(flushing.pollUnsafe())
+      yield* first.releaseWriter
+      assert.strictEqual(yield* reasonOf(first.writer.flushed!), "SocketWriteError")
+      assert.strictEqual((yield* all(one.far)).length, bytes)
+      yield* Fiber.join(flushing)
+      yield* first.writer.flushed!
+      const two = yield* tcp
+      const second = yield* open(two.near)
+      yield* Effect.forkChild(Effect.ignore(second.writer.write(new Uint8Array(bytes))), { startImmediately: true })
+      const failing = yield* Effect.forkChild(reasonOf(second.writer.flushed!), { startImmediately: true })
+      two.far.resetAndDestroy()
+      assert.strictEqual(yield* Fiber.join(failing), "SocketWriteError")
     })
   )
 
