@@ -4,6 +4,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -48,9 +49,9 @@ const piped = Effect.fnUntraced(function* (options: Options = {}): Effect.fn.Ret
   const client = yield* MemoryClient.make(down.client, options.clientReads)
   const target = yield* MemoryPeer.make(up.server, options.targetReads)
   const limits = Limits.make({ closeTimeout: "10 seconds", ...options.limits })
-  const { messages, onFailure, targetSocket = identity } = options
+  const { isWhole, messages, onFailure, targetSocket = identity } = options
   const fiber = yield* Effect.forkScoped(
-    WebSocketProxy.pipe(down.server.socket, targetSocket(up.client.socket), { messages, onFailure, limits }),
+    WebSocketProxy.pipe(down.server.socket, targetSocket(up.client.socket), { isWhole, messages, onFailure, limits }),
     { startImmediately: true }
   )
   yield* cutOff(down, up)
@@ -313,7 +314,7 @@ describe("pipe", { timeout: 30_000 }, () => {
   )
 })
 
-describe("what the target's socket gives", { timeout: 30_000 }, () => {
+describe("a target", { timeout: 30_000 }, () => {
   /** The same socket, with two bytes of each chunk as text, as an application's own may give them. */
   const partlyText = (socket: Socket.Socket): Socket.Socket => {
     const given = (chunk: Uint8Array | string): Arr.NonEmptyArray<Uint8Array | string> =>
@@ -330,7 +331,7 @@ describe("what the target's socket gives", { timeout: 30_000 }, () => {
   it.effect.each([
     ["binary", Frames.binary],
     ["text", Frames.text]
-  ] as const)("may be text as well as bytes, to a client that gets %s", ([messages, opcode]) =>
+  ] as const)("may give text as well as bytes, to a client that gets %s", ([messages, opcode]) =>
     Effect.gen(function* () {
       const { client, pairs, target } = yield* piped({ messages, targetSocket: partlyText })
       yield* target.write("vu et déjà vu")
@@ -340,7 +341,7 @@ describe("what the target's socket gives", { timeout: 30_000 }, () => {
     })
   )
 
-  it.effect("makes no message as long as it is a piece of a code point", () =>
+  it.effect("has given no message as long as it is a piece of a code point", () =>
     Effect.gen(function* () {
       const { client, pairs, target } = yield* piped({ messages: "text" })
       for (const byte of Buffer.from("é€😀")) yield* target.write(Buffer.of(byte))
@@ -350,7 +351,52 @@ describe("what the target's socket gives", { timeout: 30_000 }, () => {
     })
   )
 
-  it.effect("may be nothing when it takes no more: Close 1011", () =>
+  it.effect.each([true, false])(
+    "is reset after an end that is not the whole, behind what it takes (all of it: %s)",
+    (takesAll) =>
+      Effect.gen(function* () {
+        const flushed = yield* Deferred.make<void>()
+        const failures: Array<number | string> = []
+        const { client, fiber, target } = yield* piped({
+          isWhole: ({ code }) => code === 1000,
+          onFailure: (error) => failures.push(error._tag === "WebSocketError" ? error.closeCode : error.message),
+          targetSocket: (socket) =>
+            Socket.make({
+              reader: socket.reader,
+              writer: Effect.map(socket.writer, (writer) => ({ ...writer, flushed: Deferred.await(flushed) }))
+            })
+        })
+        yield* client.send(Frames.binary, "a part")
+        yield* client.sendClose(1001)
+        yield* target.untilBytes(6)
+        yield* TestClock.adjust("9 seconds")
+        assert.deepStrictEqual(target.log, [])
+        if (takesAll) yield* Deferred.succeed(flushed, undefined)
+        else yield* TestClock.adjust("1 second")
+        yield* target.until("reset")
+        yield* client.finish
+        yield* Fiber.join(fiber)
+      })
+  )
+
+  it.effect("is ended in order after our own end of the whole, whatever the client answers", () =>
+    Effect.gen(function* () {
+      const failures: Array<string> = []
+      const { client, fiber, target } = yield* piped({
+        isWhole: ({ code }) => code === 1000,
+        onFailure: ({ message }) => failures.push(message)
+      })
+      yield* target.finish
+      yield* client.until("close 1000")
+      yield* client.sendClose(1011)
+      yield* target.until("end")
+      yield* client.finish
+      yield* Fiber.join(fiber)
+      assert.deepStrictEqual(failures, [])
+    })
+  )
+
+  it.effect("that takes no more and says nothing of it: Close 1011", () =>
     Effect.gen(function* () {
       const failed = Effect.fail(
         new Socket.SocketError({ reason: new Socket.SocketWriteError({ cause: new Error("EPIPE") }) })
@@ -368,7 +414,7 @@ describe("what the target's socket gives", { timeout: 30_000 }, () => {
     })
   )
 
-  it.effect("is no end in order if it closes with another code: Close 1011", () =>
+  it.effect("that closes with another code than 1000 has failed: Close 1011", () =>
     Effect.gen(function* () {
       const abnormal = Effect.fail(new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: 1006 }) }))
       const { client } = yield* piped({
@@ -459,6 +505,21 @@ describe("pipeWebSocket, closed by somebody else", { timeout: 30_000 }, () => {
       yield* target.finish
       yield* Fiber.join(closing)
       yield* Fiber.join(fiber)
+    })
+  )
+
+  it.effect("by who does not wait: what the client sent before reaches the target, and then its end", () =>
+    Effect.gen(function* () {
+      const { client, fiber, target, webSocket } = yield* administered()
+      yield* client.send(Frames.binary, "hello")
+      yield* webSocket.close(1008, "enough", { wait: false })
+      yield* client.until("close 1008")
+      yield* client.finish
+      yield* target.until("end")
+      assert.strictEqual(target.bytes.toString(), "hello")
+      yield* target.finish
+      yield* Fiber.join(fiber)
+      assert.deepStrictEqual(target.log, ["end"])
     })
   )
 
