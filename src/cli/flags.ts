@@ -43,6 +43,7 @@ export const server = {
   ),
   preferIpv6: given("prefer-ipv6", "Listen on the IPv6 address of LISTEN's name, and on ::1 where it has none"),
   unixListenMode: optional("unix-listen-mode", "MODE", "Who may connect where LISTEN is unix:PATH, in octal (0600)"),
+  http2: given("http2", "Speak HTTP/2 as well, on which WebSockets share a connection"),
   maxConnections: limitFlag("maxConnections"),
   maxConnectionsPerAddress: limitFlag("maxConnectionsPerAddress"),
   maxHandshakeRate: optional(
@@ -63,6 +64,7 @@ export const server = {
 export type ServerFlags = { readonly [K in Limit]: Option.Option<string> } & {
   readonly origin: ReadonlyArray<string>
   readonly unixListenMode: Option.Option<string>
+  readonly http2: boolean
   readonly maxHandshakeRate: Option.Option<string>
 }
 
@@ -174,6 +176,7 @@ export const serverOptions = Effect.fnUntraced(function* (
     ...(yield* withMode(listen, flags.unixListenMode)),
     ...given,
     ...(yield* parseRate("max-handshake-rate", flags.maxHandshakeRate)),
+    http2: flags.http2,
     origin: origin.length === 0 ? defaultOrigin : origin.includes("any") ? "any" : origin
   }
 })

@@ -52,7 +52,7 @@ export const server = {
   ),
   groups: optional("groups", "LIST", "Groups to exchange keys in, such as X25519,P-256"),
   sigalgs: optional("sigalgs", "LIST", "Signature algorithms, such as ecdsa_secp256r1_sha256,rsa_pss_rsae_sha256"),
-  alpn: optional("alpn", "LIST", "Application protocols (http/1.1), or off"),
+  alpn: optional("alpn", "LIST", "Application protocols (http/1.1, with --http2 h2 before it), or off"),
   sessionTickets: choice("session-tickets", ["on", "off"], "Whether sessions may be resumed by tickets (on)"),
   keyLog: optional(
     "key-log",
@@ -90,6 +90,9 @@ export interface ServerFlags {
   readonly alsoPlain: boolean
 }
 
+/** The same with what holds without TLS as well. */
+export type Typed = ServerFlags & { readonly http2: boolean }
+
 /** The flags as they are typed. */
 export const flagOf = {
   cert: "cert",
@@ -115,7 +118,7 @@ export const flagOf = {
 
 /** TLS as it was asked for, if it was. */
 export const serverOptions = Effect.fnUntraced(function* (
-  flags: ServerFlags
+  flags: Typed
 ): Effect.fn.Return<NodeTls.Options | undefined, UsageError, Scope.Scope> {
   if (flags.cert.length === 0) {
     // the keys of flagOf are those of ServerFlags

@@ -18,7 +18,7 @@ import * as TlsSettings from "../tls/TlsSettings.ts"
 import type { UsageError } from "./Address.ts"
 import * as ClientRevocation from "./clientRevocation.ts"
 import * as HangUp from "./hangUp.ts"
-import { flagOf, type ServerFlags } from "./tls.ts"
+import { flagOf, type ServerFlags, type Typed } from "./tls.ts"
 import { authoritiesOf } from "./tlsClient.ts"
 import { isGiven, readFile, usage, variable } from "./typed.ts"
 
@@ -82,9 +82,7 @@ export const cipherOptions = (text: string): Pick<TlsSettings.Options, "cipherSu
 }
 
 /** The settings that were asked for; a name that nobody knows is a mistake, and one that is of no use here is told. */
-const settingsOf = Effect.fnUntraced(function* (
-  flags: ServerFlags
-): Effect.fn.Return<TlsSettings.TlsSettings, UsageError> {
+const settingsOf = Effect.fnUntraced(function* (flags: Typed): Effect.fn.Return<TlsSettings.TlsSettings, UsageError> {
   const [min, max] = [yield* version("tlsMin", flags.tlsMin), yield* version("tlsMax", flags.tlsMax)]
   // an older maximum asks for an older minimum too
   const old = max === "TLSv1" || max === "TLSv1.1" ? max : "TLSv1.2"
@@ -100,8 +98,13 @@ const settingsOf = Effect.fnUntraced(function* (
     sessionTickets: Option.getOrUndefined(Option.map(flags.sessionTickets, (typed) => typed === "on")),
     keyLogFile: Option.getOrUndefined(flags.keyLog)
   }
-  if (options.alpnProtocols?.includes("h2")) {
-    return yield* usage("--alpn: h2 is not spoken here, and who agreed on it would speak nothing else")
+  const { alpnProtocols } = options
+  if (alpnProtocols !== undefined && alpnProtocols.includes("h2") !== flags.http2) {
+    return yield* usage(
+      flags.http2
+        ? "--alpn: h2 is missing, which --http2 is for; name it, or leave out one of them"
+        : "--alpn: h2 is spoken with --http2; say that in its place"
+    )
   }
   const settings = yield* Effect.fromResult(
     Result.mapError(TlsSettings.make(options), ({ message, setting }) =>
@@ -165,7 +168,7 @@ const loggingOf = Effect.fnUntraced(function* (
 
 /** TLS as it was asked for. SIGHUP has the certificates read again, and so has a change of their files. */
 export const serverOptions = Effect.fnUntraced(function* (
-  flags: ServerFlags
+  flags: Typed
 ): Effect.fn.Return<NodeTls.Options, UsageError, Scope.Scope> {
   const { certPassword } = flags
   const password = Option.isNone(certPassword) ? undefined : yield* variable("cert-password-env", certPassword.value)

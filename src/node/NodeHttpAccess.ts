@@ -21,13 +21,12 @@ import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as NodeHttp from "node:http"
 import type { Refusal } from "../protocol/OpeningHandshake.ts"
 import type * as AccessPolicy from "../server/AccessPolicy.ts"
 import * as Identity from "../server/Identity.ts"
 import * as Judge from "../server/Judge.ts"
+import { incomingOf } from "./internal/incoming.ts"
 import { peerOf } from "./internal/peer.ts"
-import { toRequest } from "./internal/upgrade.ts"
 
 /**
  * The policy, and how long it may take.
@@ -46,16 +45,15 @@ export interface Options extends Judge.Options {
  * @since 0.1.0
  */
 export const client = (request: HttpServerRequest.HttpServerRequest): AccessPolicy.Client | undefined => {
-  const message = NodeHttpServerRequest.toIncomingMessage(request)
-  // the listener speaks HTTP/1.1
-  return message instanceof NodeHttp.IncomingMessage
-    ? {
-        request: toRequest(message),
-        // whoever the listener believes about it
-        remoteAddress: Option.getOrUndefined(request.remoteAddress),
-        peer: peerOf(message.socket)
-      }
-    : undefined
+  const incoming = incomingOf(NodeHttpServerRequest.toIncomingMessage(request))
+  return (
+    incoming && {
+      request: incoming.request(),
+      // whoever the listener believes about it
+      remoteAddress: Option.getOrUndefined(request.remoteAddress),
+      peer: peerOf(incoming.stream)
+    }
+  )
 }
 
 const answer = ({ headers, reason, status }: Refusal): HttpServerResponse.HttpServerResponse =>

@@ -1,6 +1,7 @@
 /**
- * The {@link UpgradeListener} over `node:http`, which parses all heads except those of usual opening handshakes. Other requests
- * go to an HTTP application on the same port. Without one, they are answered that this address speaks WebSocket (426).
+ * The {@link UpgradeListener} over `node:http`, which parses all heads except those of usual opening handshakes, and over
+ * `node:http2` if that is to be spoken. Other requests go to an HTTP application on the same port. Without one, they are answered that
+ * this address speaks WebSocket (426, over HTTP/2 405).
  *
  * @since 0.1.0
  */
@@ -16,17 +17,16 @@ import * as NodeHttp from "node:http"
 import type * as Net from "node:net"
 import type { Duplex } from "node:stream"
 import * as Telemetry from "../connection/Telemetry.ts"
-import type * as OpeningHandshake from "../protocol/OpeningHandshake.ts"
 import { duration, integer, number } from "../protocol/internal/option.ts"
 import type * as AccessList from "../server/AccessList.ts"
 import type { Admission } from "../server/Admission.ts"
 import type * as ForwardedFor from "../server/ForwardedFor.ts"
 import type { UpgradeListener } from "../server/UpgradeListener.ts"
 import { type Keeper, ListenError, type Peer, type Upgrade } from "../server/UpgradeListener.ts"
+import { type Application, Applications } from "./internal/applications.ts"
 import { Answering } from "./internal/answering.ts"
 import * as Door from "./internal/door.ts"
 import { Entrance } from "./internal/entrance.ts"
-import * as Identified from "./internal/identified.ts"
 import * as Forwarding from "./internal/forwarding.ts"
 import { begun } from "./internal/begun.ts"
 import * as Keeping from "./internal/keeping.ts"
@@ -37,6 +37,7 @@ import { Reception } from "./internal/reception.ts"
 import { bodied, lateHead, otherUpgrade, Refusals, unexpected } from "./internal/refusals.ts"
 import { setKeepAlive } from "./internal/tcpKeepAlive.ts"
 import { hasBody, isWebSocketUpgrade, type Named, NodeUpgrade, toRequest, unavailable } from "./internal/upgrade.ts"
+import type * as NodeHttp2 from "./NodeHttp2.ts"
 import type * as NodeProxyProtocol from "./NodeProxyProtocol.ts"
 import type * as NodeTls from "./NodeTls.ts"
 
@@ -157,6 +158,8 @@ export interface Options {
   readonly admit?: ((peer: Peer) => Effect.Effect<boolean>) | undefined
   /** Speaks TLS, and so `wss`. Default: plain `ws`. */
   readonly tls?: NodeTls.Options | undefined
+  /** Speaks HTTP/2 as well, so that several WebSockets may share a connection: `true` is for the defaults. Default: `false`. */
+  readonly http2?: NodeHttp2.Options | boolean | undefined
   /** Whether requests keep their headers as they came (`Request.rawHeaders`). Default: `false`, to save memory. */
   readonly keepRawHeaders?: boolean | undefined
 }
@@ -211,14 +214,15 @@ export const make = Effect.fnUntraced(function* (
   const handlers = new Latest<(upgrade: NodeUpgrade) => void>()
 
   /** A request to upgrade to WebSocket whose head is well. */
-  const takeUpgrade = (request: OpeningHandshake.Request, socket: Duplex, head: Uint8Array): void => {
+  const takeUpgrade = (upgrade: NodeUpgrade): void => {
     const come = (named?: Named) => {
       const { current } = handlers
-      if (current === undefined) return refusals.turnAway(socket, unavailable)
-      current(new NodeUpgrade(request, socket, head, named))
+      if (current === undefined) return refusals.turnBack(upgrade, unavailable)
+      upgrade.forwardedFor = named
+      current(upgrade)
     }
     if (forwarding === undefined) return come()
-    forwarding(request, socket, come, (why) => refusals.turnAway(socket, why))
+    forwarding(upgrade.request, upgrade.socket, come, (why) => refusals.turnBack(upgrade, why))
   }
 
   const upgrade = (request: NodeHttp.IncomingMessage, socket: Duplex, head: Uint8Array): void => {
@@ -226,7 +230,7 @@ export const make = Effect.fnUntraced(function* (
       ? (refusals.fault(request) ?? (hasBody(request) ? bodied : undefined))
       : otherUpgrade
     if (why !== undefined) return refusals.turnAway(request.socket, why)
-    takeUpgrade(toRequest(request, keepRawHeaders), socket, head)
+    takeUpgrade(new NodeUpgrade(toRequest(request, keepRawHeaders), socket, head))
   }
   /** Takes what `node:http` has let go of, when the answers in front of it have gone out. */
   const taking =
@@ -255,31 +259,42 @@ export const make = Effect.fnUntraced(function* (
     answering.begin(response)
     refusals.answer(request, response, unexpected)
   })
-  const answerPlain: NodeHttp.RequestListener = (request, response) => refusals.answerPlain(request, response)
-  const applications = new Latest<NodeHttp.RequestListener>()
-  const onRequest: NodeHttp.RequestListener = (request, response) =>
-    (applications.current ?? answerPlain)(request, response)
   server.on("request", (request, response) => {
     const { socket } = request
     reception.forget(socket)
     answering.begin(response)
     const why = refusals.fault(request)
     if (why !== undefined) return refusals.answer(request, response, why)
-    if (isWebSocketUpgrade(request)) return answerPlain(request, response)
+    if (isWebSocketUpgrade(request)) return refusals.answerPlain(request, response)
     // with an upgrade that it does not take, node:http loses what came behind it: nothing may be awaited (RFC 9112 section 9.6)
     if (request.headers.upgrade !== undefined) response.shouldKeepAlive = false
-    if (forwarding === undefined) return onRequest(request, response)
-    forwarding(
+    applications.take(
       request,
       socket,
-      (named) => {
-        Identified.name(request, named)
-        onRequest(request, response)
-      },
+      (application) =>
+        application === undefined ? refusals.answerPlain(request, response) : application(request, response),
       (why) => refusals.answer(request, response, why)
     )
   })
 
+  const http2 =
+    options.http2 === undefined || options.http2 === false
+      ? undefined
+      : (yield* Effect.promise(() => import("./internal/http2.ts"))).make(options.http2 === true ? {} : options.http2, {
+          maxHeaderSize,
+          maxHeaders,
+          keepRawHeaders,
+          timeout,
+          background,
+          onFirst: (socket) => reception.forget(socket),
+          onUpgrade: takeUpgrade,
+          onRefused: (upgrade, why) => refusals.turnBack(upgrade, why),
+          onRequest: (request, response, refuse) => {
+            const take = (application?: Application) =>
+              application === undefined ? refuse() : application(request, response)
+            applications.take(request, request.stream, take, refuse)
+          }
+        })
   const { admit, keepAlive, proxyProtocol } = options
   number("proxyProtocol.maxHeaderSize", proxyProtocol?.maxHeaderSize, 0)
   const gate =
@@ -289,7 +304,8 @@ export const make = Effect.fnUntraced(function* (
           // what TLS takes is loaded where it is spoken
           (yield* Effect.promise(() => import("./internal/secure.ts"))).make(options.tls, {
             handshakeTimeout: timeout,
-            highWaterMark
+            highWaterMark,
+            isHttp2: http2 !== undefined
           }),
           (cause) => new ListenError({ address: Listen.addressOf(options), code: "ERR_TLS_SETTINGS", cause })
         )
@@ -299,13 +315,20 @@ export const make = Effect.fnUntraced(function* (
     maxHeaderSize,
     maxHeaders,
     keepRawHeaders,
-    onUpgrade: takeUpgrade,
+    http2,
+    onUpgrade: (request, socket, rest) => takeUpgrade(new NodeUpgrade(request, socket, rest)),
     toHttp: (socket) => listeners.forEach((listener) => listener.call(server, socket)),
-    onLate: (socket) => onClientError(lateHead, socket)
+    onLate: (socket) => {
+      if (http2?.end(socket) !== true) onClientError(lateHead, socket)
+    }
   })
-  if (timeout !== Infinity) {
+  if (timeout !== Infinity || http2 !== undefined) {
     // behind what came while the process did something else
-    const look = () => setImmediate(() => reception.sweep())
+    const look = () =>
+      setImmediate(() => {
+        reception.sweep()
+        http2?.sweep()
+      })
     yield* Effect.acquireRelease(
       Effect.sync(() => setInterval(look, checkMillis).unref()),
       (timer) => Effect.sync(() => clearInterval(timer))
@@ -317,6 +340,7 @@ export const make = Effect.fnUntraced(function* (
     background
   )
   const forwarding = forwarded === undefined ? undefined : yield* Forwarding.make(forwarded, door, background)
+  const applications = new Applications(forwarding, proxyProtocol !== undefined || forwarding !== undefined)
   const entrance = new Entrance(
     {
       proxyProtocol,
@@ -353,6 +377,7 @@ export const make = Effect.fnUntraced(function* (
       entrance.cut()
       reception.cut()
       answering.cut()
+      http2?.cut()
       // what is left are HTTP connections: WebSockets ended with `run`, and refusals with the scope
       server.closeAllConnections()
     })
@@ -372,6 +397,7 @@ export const make = Effect.fnUntraced(function* (
       entrance.cut()
       reception.cut()
       answering.cut()
+      http2?.stop()
       server.closeAllConnections()
     }),
     run: Effect.fnUntraced(function* <R>(
@@ -395,17 +421,5 @@ export const make = Effect.fnUntraced(function* (
     }, Effect.scoped)
   }
 
-  // as HttpServer.make has it, which would take all that is beside it
-  const http = {
-    address,
-    serve: Effect.fnUntraced(function* (httpApp, middleware) {
-      const serveScope = yield* Effect.scope
-      const { identified, makeHandler } = yield* Effect.promise(() => import("./internal/application.ts"))
-      const app = proxyProtocol === undefined && forwarded === undefined ? httpApp : identified(httpApp)
-      const handler = yield* makeHandler(app, { middleware, scope: Scope.forkUnsafe(serveScope) })
-      const leave = applications.add(handler)
-      yield* Effect.addFinalizer(() => Effect.sync(leave))
-    })
-  } satisfies Parameters<typeof HttpServer.make>[0] as HttpServer.HttpServer["Service"]
-  return { listener, http }
+  return { listener, http: applications.http(address) }
 })

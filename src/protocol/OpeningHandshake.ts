@@ -1,7 +1,7 @@
 /**
- * The opening handshake (RFC 6455 section 4) over HTTP/1.1, both sides, as values: a request and a policy in, an acceptance
- * or a refusal out. HTTP itself is parsed and written elsewhere. The accept key needs a SHA-1 digest, which the caller
- * brings, since this module computes nothing that a platform does better.
+ * The opening handshake (RFC 6455 section 4), both sides, as values: a request and a policy in, an acceptance or a refusal out. It is
+ * over HTTP/1.1, and a server's also over HTTP/2 (RFC 8441). HTTP itself is parsed and written elsewhere. The accept key needs a
+ * SHA-1 digest, which the caller brings, since this module computes nothing that a platform does better.
  *
  * @since 0.1.0
  */
@@ -11,15 +11,12 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as Extension from "./Extension.ts"
-import * as Host from "./internal/host.ts"
+import { hasToken, list } from "./internal/listHeader.ts"
+import * as OpeningForm from "./internal/openingForm.ts"
 import { shown } from "./internal/shown.ts"
 import { isToken } from "./internal/token.ts"
 import * as Origin from "./Origin.ts"
 import * as PerMessageDeflate from "./PerMessageDeflate.ts"
-
-// 16 bytes are 22 digits and two of padding. The four low bits of the last digit stand for nothing and should be zero, but are not
-// in the example of section 4.1, nor from clients that draw the digits themselves (IXWebSocket)
-const keyPattern = /^[A-Za-z0-9+/]{22}==$/
 
 /**
  * The `Sec-WebSocket-Key` of a client: the base64 form of 16 bytes (section 4.1).
@@ -28,7 +25,7 @@ const keyPattern = /^[A-Za-z0-9+/]{22}==$/
  * @since 0.1.0
  */
 export const Key = Schema.String.pipe(
-  Schema.check(Schema.isPattern(keyPattern, { description: "16 bytes in base64" })),
+  Schema.check(Schema.isPattern(OpeningForm.keyPattern, { description: "16 bytes in base64" })),
   Schema.brand("effect-websocket/OpeningHandshake/Key")
 )
 
@@ -39,9 +36,6 @@ export const Key = Schema.String.pipe(
  * @since 0.1.0
  */
 export type Key = typeof Key.Type
-
-/** The same check as the schema's, without its machinery: it runs for every request. */
-const isKey = (text: string | undefined): text is Key => text !== undefined && keyPattern.test(text)
 
 /**
  * What a request is made of.
@@ -55,6 +49,8 @@ export const RequestFields = Schema.Struct({
   target: Schema.String,
   /** For example `1.1`. */
   httpVersion: Schema.String,
+  /** What an extended `CONNECT` of HTTP/2 asks for, such as `websocket` (RFC 8441 section 4). */
+  protocol: Schema.optional(Schema.String),
   /**
    * Names in lower case; a header that came more than once has its values joined by commas (RFC 9110 section 5.3).
    */
@@ -73,6 +69,8 @@ export class Request {
   readonly method: string
   readonly target: string
   readonly httpVersion: string
+  // declared, so that it takes no memory where there is none, as over HTTP/1.1
+  declare readonly protocol: string | undefined
   readonly headers: Readonly<Record<string, string>>
   readonly rawHeaders: ReadonlyArray<string> | undefined
 
@@ -82,6 +80,7 @@ export class Request {
     this.httpVersion = fields.httpVersion
     this.headers = fields.headers
     this.rawHeaders = fields.rawHeaders
+    if (fields.protocol !== undefined) this.protocol = fields.protocol
   }
 
   /** The path of the request target, without the query; not decoded. */
@@ -113,10 +112,11 @@ export const RequestFromFields = RequestFields.pipe(
     Schema.instanceOf(Request),
     SchemaTransformation.transform<Request, typeof RequestFields.Type>({
       decode: (fields) => new Request(fields),
-      encode: ({ headers, httpVersion, method, rawHeaders, target }) => ({
+      encode: ({ headers, httpVersion, method, protocol, rawHeaders, target }) => ({
         method,
         target,
         httpVersion,
+        ...(protocol === undefined ? {} : { protocol }),
         headers,
         ...(rawHeaders === undefined ? {} : { rawHeaders })
       })
@@ -196,27 +196,9 @@ export interface Policy {
 export interface Acceptance {
   readonly subprotocol: string | undefined
   readonly compression: PerMessageDeflate.Agreement | undefined
-  /** The headers of the 101 response, without the accept key: those that were negotiated, and what the application adds. */
+  /** The headers of the answer, without the accept key: those that were negotiated, and what the application adds. */
   readonly headers: ResponseHeaders
 }
-
-/** A comma-separated list, trimmed, without empty elements (RFC 9110 section 5.6.1). */
-const list = (header: string | undefined): ReadonlyArray<string> =>
-  header === undefined ? [] : header.split(",").flatMap((element) => trim(element) || [])
-
-const isSpace = (character: string | undefined): boolean => character === " " || character === "\t"
-
-/** Without the optional white space of RFC 9110 section 5.6.3, which is less than what `String.trim` takes away. */
-const trim = (text: string): string => {
-  let start = 0
-  let end = text.length
-  while (start < end && isSpace(text[start])) start++
-  while (end > start && isSpace(text[end - 1])) end--
-  return text.slice(start, end)
-}
-
-const hasToken = (header: string | undefined, token: string): boolean =>
-  header?.toLowerCase() === token || list(header).some((element) => element.toLowerCase() === token)
 
 // shared, so that a request that asks for nothing takes nothing
 const none: ReadonlyArray<string> = []
@@ -231,45 +213,15 @@ const refuse = (status: number, reason: string, headers: Record<string, string> 
   Result.fail(new Refusal({ status, reason, headers }))
 
 /**
- * The server's side (section 4.2): what it agrees to, or why it refuses.
+ * The server's side (section 4.2; over HTTP/2 RFC 8441 section 5): what it agrees to, or why it refuses.
  *
  * @category negotiation
  * @since 0.1.0
  */
 export const negotiate = (request: Request, policy: Policy = {}): Result.Result<Acceptance, Refusal> => {
   const { headers } = request
-  // section 4.2.1, in its order
-  if (request.method !== "GET") {
-    return refuse(405, `A WebSocket opens with GET; ${shown(request.method)}.`, { allow: "GET" })
-  }
-  if (!/^(1\.[1-9]|[2-9])/.test(request.httpVersion)) {
-    return refuse(400, `A WebSocket opens over HTTP/1.1 or later; HTTP/${request.httpVersion} came.`)
-  }
-  const misaddressed = Host.faultOf(headers["host"])
-  if (misaddressed !== undefined) return refuse(400, misaddressed)
-  if (!hasToken(headers["upgrade"], "websocket")) {
-    return refuse(
-      426,
-      `This address speaks WebSocket: the Upgrade header must be "websocket"; ${shown(headers["upgrade"])}.`,
-      {
-        upgrade: "websocket",
-        connection: "Upgrade"
-      }
-    )
-  }
-  if (!hasToken(headers["connection"], "upgrade")) {
-    return refuse(400, `The Connection header must name "Upgrade"; ${shown(headers["connection"])}.`)
-  }
-  // section 4.4
-  if (headers["sec-websocket-version"] !== "13") {
-    return refuse(426, `Sec-WebSocket-Version must be 13; ${shown(headers["sec-websocket-version"])}.`, {
-      "sec-websocket-version": "13",
-      upgrade: "websocket",
-      connection: "Upgrade"
-    })
-  }
-  const key = headers["sec-websocket-key"]
-  if (!isKey(key)) return refuse(400, `Sec-WebSocket-Key must be 16 bytes in base64; ${shown(key)}.`)
+  const fault = OpeningForm.faultOf(request)
+  if (fault !== undefined) return refuse(...fault)
   if (!Origin.isAllowed(headers, policy.origin ?? "same-origin")) {
     return refuse(403, `Pages of the origin ${headers["origin"]?.slice(0, 200)} may not connect here.`)
   }

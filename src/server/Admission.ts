@@ -52,7 +52,8 @@ export interface Options {
 export interface Admission {
   /**
    * Counts a connection before anything of it is read, or says why it is refused. Each connection that was counted needs one
-   * `goAway`. Its request, for which `enter` is called with the same object as its `peer`, is not counted for its address again.
+   * `goAway`. Its request, for which `enter` is called with the same object as its `peer`, is not counted for its address again; of
+   * several at a time, as over HTTP/2, that is one of them.
    */
   readonly knock: (peer: From) => Denial | undefined
   readonly goAway: (peer: From) => void
@@ -130,6 +131,8 @@ export const make = (options: Options): Effect.Effect<Admission> =>
     // weak, since the tables of a `Map` would keep whoever comes and goes (`connection/internal/roster.ts`)
     const inside = new WeakMap<From, Visitor>()
     const atDoor = new WeakSet<From>()
+    /** Those of them that have a request in which was counted with them: of several on one connection (HTTP/2) others count. */
+    const used = new WeakSet<From>()
     let knocked = 0
     let size = 0
 
@@ -210,14 +213,18 @@ export const make = (options: Options): Effect.Effect<Admission> =>
         release(peer)
       },
       enter: (from) => {
-        const isCounted = knocked > 0 && from.peer !== undefined && atDoor.has(from.peer)
+        const knocker = knocked > 0 && from.peer !== undefined && atDoor.has(from.peer) ? from.peer : undefined
+        const isCounted = knocker !== undefined && !used.has(knocker)
         const why = isCounted ? (size >= maxConnections ? tooMany() : undefined) : count(from, size)
-        if (why === undefined) size++
-        return why
+        if (why !== undefined) return why
+        size++
+        if (isCounted) used.add(knocker)
+        return undefined
       },
       leave: (from) => {
         size--
-        release(from)
+        if (inside.has(from)) release(from)
+        else if (knocked > 0 && from.peer !== undefined) used.delete(from.peer)
       }
     }
   })

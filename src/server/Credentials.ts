@@ -145,10 +145,10 @@ export const withoutTokens = (
   const headers: Record<string, string> = { ...request.headers }
   if (rest.length === 0) delete headers["sec-websocket-protocol"]
   else headers["sec-websocket-protocol"] = rest.join(", ")
-  const { httpVersion, method, target } = request
+  const { httpVersion, method, protocol, target } = request
   const rawHeaders = request.rawHeaders && withOffer(request.rawHeaders, rest)
   return {
-    request: new Request({ method, target, httpVersion, headers, ...(rawHeaders && { rawHeaders }) }),
+    request: new Request({ method, target, httpVersion, protocol, headers, ...(rawHeaders && { rawHeaders }) }),
     echo: rest.length === 0 ? tokens[0] : undefined
   }
 }

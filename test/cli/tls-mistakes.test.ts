@@ -1,7 +1,7 @@
 /** What is told of a mistake in the flags about TLS. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
-import { serverOptions, type ServerFlags } from "../../src/cli/tls.ts"
+import { serverOptions, type Typed } from "../../src/cli/tls.ts"
 import { certificate, path, text, write } from "../tls/openssl.ts"
 import { run } from "./command.ts"
 
@@ -15,7 +15,7 @@ write("cut.crt", text("wild.crt") + text("first.crt").slice(0, 300))
 describe("a mistake", { timeout: 60_000 }, () => {
   const pem = { cert: [path("first.pem")] }
   const some = Option.some
-  const mistakes: ReadonlyArray<readonly [Partial<ServerFlags>, RegExp]> = [
+  const mistakes: ReadonlyArray<readonly [Partial<Typed>, RegExp]> = [
     [{ cert: [path("first.crt")] }, /--cert .*first\.crt has no private key.*--key/],
     [{ cert: [path("no.pem")] }, /--cert .*no\.pem: ENOENT/],
     [
@@ -38,7 +38,8 @@ describe("a mistake", { timeout: 60_000 }, () => {
     [{ ...pem, groups: some("X25519,nonsense") }, /--groups.*nonsense/],
     [{ ...pem, sigalgs: some("sha256-rsa,nonsense") }, /--sigalgs.*nonsense/],
     [{ ...pem, alpn: some("a,,b") }, /--alpn/],
-    [{ ...pem, alpn: some("h2,http/1.1") }, /--alpn.*h2/],
+    [{ ...pem, alpn: some("h2,http/1.1") }, /--alpn.*h2.*--http2/],
+    [{ ...pem, alpn: some("http/1.1"), http2: true }, /--alpn.*h2 is missing/],
     [{ ...pem, keyLog: some(path("no/such/folder")) }, /--key-log .*ENOENT/],
     [{ ...pem, clientCert: some("optional" as const) }, /--client-cert .*--client-ca/],
     [{ ...pem, clientCrl: [path("first.pem")] }, /--client-crl .*--client-ca/],
@@ -51,7 +52,7 @@ describe("a mistake", { timeout: 60_000 }, () => {
     [{ ...pem, clientCa: [path("first.crt")], clientCrl: [path("first.pem")] }, /--client-crl: .*cannot be read/],
     [{ ...pem, clientCa: [path("first.crt")], clientRevocation: some("crl,oscp") }, /--client-revocation .*"oscp"/]
   ]
-  const nothing: ServerFlags = {
+  const nothing: Typed = {
     cert: [],
     key: [],
     certPassword: Option.none(),
@@ -70,7 +71,8 @@ describe("a mistake", { timeout: 60_000 }, () => {
     sessionTickets: Option.none(),
     keyLog: Option.none(),
     tlsLog: Option.none(),
-    alsoPlain: false
+    alsoPlain: false,
+    http2: false
   }
 
   it.effect.each(mistakes)("is told by its flag: %j", ([typed, words]) =>

@@ -2,4 +2,4 @@
 import { conformance } from "./suite.ts"
 import { startEffect } from "./targets/effect.ts"
 
-conformance("Effect API", startEffect)
+conformance("Effect API", () => startEffect())

@@ -5,6 +5,7 @@
  */
 import { Effect, type Scope } from "effect"
 import { once } from "node:events"
+import * as Http2 from "node:http2"
 import * as Net from "node:net"
 import { setTimeout as delay } from "node:timers/promises"
 import { bytesOf, close, type FrameParts, shown } from "../connection/connected.ts"
@@ -33,14 +34,17 @@ export const upgradeRequest = (headers: Readonly<Record<string, string | undefin
   return `GET ${target} HTTP/1.1\r\n${lines.join("")}\r\n`
 }
 
-export class Wire {
-  readonly socket: Net.Socket
+/** What a connection is made of: a TCP socket, or a stream of HTTP/2. */
+export type Line = Net.Socket | Http2.ClientHttp2Stream
+
+export class Wire<L extends Line = Net.Socket> {
+  readonly socket: L
   private held = Buffer.alloc(0)
   private over: Ending | undefined
   private readonly decoder = Frame.decoder({ masking: "forbidden", maxFrameSize: 2 ** 30 })
   private readonly frames: Array<Frame.Frame> = []
 
-  constructor(socket: Net.Socket) {
+  constructor(socket: L) {
     this.socket = socket
     socket.on("end", () => {
       if (!failsAsReset(socket)) this.over ??= "FIN"
@@ -97,7 +101,9 @@ export class Wire {
   }
 
   reset(): void {
-    this.socket.resetAndDestroy()
+    const line: Line = this.socket
+    if (line instanceof Net.Socket) line.resetAndDestroy()
+    else line.close(Http2.constants.NGHTTP2_CANCEL)
   }
 
   /** Reads until something more has come, or the end. */

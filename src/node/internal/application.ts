@@ -9,20 +9,20 @@ import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequ
 import * as Effect from "effect/Effect"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as Option from "effect/Option"
-import type { Socket } from "node:net"
 import { nameOf } from "./identified.ts"
+import { incomingOf } from "./incoming.ts"
 import { remoteAddressOf } from "./peer.ts"
 
 export { makeHandler } from "@effect/platform-node/NodeHttpServer"
 
 const identify = (request: HttpServerRequest.HttpServerRequest): HttpServerRequest.HttpServerRequest => {
-  const incoming = NodeHttpServerRequest.toIncomingMessage(request)
-  // the listener speaks HTTP/1.1, whose requests have a socket
-  const socket = incoming.socket as Socket
-  const named = nameOf(incoming)
+  const message = NodeHttpServerRequest.toIncomingMessage(request)
+  const incoming = incomingOf(message)
+  if (incoming === undefined) return request
+  const named = nameOf(message)
   return request.modify({
-    remoteAddress: Option.fromUndefinedOr(named === undefined ? remoteAddressOf(socket) : named.address),
-    peerAddress: Option.fromUndefinedOr(socket.remoteAddress)
+    remoteAddress: Option.fromUndefinedOr(named === undefined ? remoteAddressOf(incoming.stream) : named.address),
+    peerAddress: Option.fromUndefinedOr(incoming.peerAddress)
   })
 }
 

@@ -4,6 +4,7 @@
  */
 import * as Net from "node:net"
 import type { Duplex } from "node:stream"
+import { carrierOf } from "./http2Stream.ts"
 
 const rawHandleOf = (stream: Net.Socket): unknown => Reflect.get(stream, "_handle")
 
@@ -28,8 +29,12 @@ const handleOf = (stream: Net.Socket): Handle | undefined => {
 const isHandle = (handle: unknown): handle is Handle =>
   typeof handle === "object" && handle !== null && "bytesWritten" in handle && "writeQueueSize" in handle
 
-/** How many bytes the system has taken; 0 if the stream is not a socket, since that is not known. */
-export const takenOf = (stream: Duplex): number => {
+/**
+ * How many bytes the system has taken; 0 if the stream is not a socket, since that is not known. For a stream of HTTP/2 it is what
+ * was taken of all that share its connection: how far one of them is, only the client knows.
+ */
+export const takenOf = (of: Duplex): number => {
+  const stream = carrierOf(of) ?? of
   if (!(stream instanceof Net.Socket)) return 0
   const handle = handleOf(stream)
   return handle === undefined

@@ -61,8 +61,10 @@ const textOf = (end: NetAddress.InetAddress | undefined): string | undefined =>
   end === undefined ? undefined : NetAddress.formatIp(NetAddress.toCanonical(end.address))
 
 /** The peer of a stream, made now if there is none yet. */
-export const peerOf = (stream: Duplex): TcpPeer | undefined =>
-  stream instanceof Net.Socket ? ((stream as Marked)[peerKey] ??= new TcpPeer(stream)) : undefined
+export const peerOf = (stream: Duplex): TcpPeer | undefined => {
+  const marked: Marked = stream
+  return stream instanceof Net.Socket ? (marked[peerKey] ??= new TcpPeer(stream)) : marked[peerKey]
+}
 
 /** The remote address, without a peer being made for it. */
 export const remoteAddressOf = (stream: Duplex): string | undefined => {

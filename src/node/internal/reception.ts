@@ -1,8 +1,8 @@
 /**
  * Where a connection is until its first request has come. An opening handshake of the usual shape that is whole in the first read is
  * taken here, and spared the parser, the request and the listeners of `node:http`, which are a fifth of what a handshake costs. With
- * everything else, and all that was read of it, the connection goes on to `node:http`. The time for the first head is kept here in
- * both cases.
+ * everything else, and all that was read of it, the connection goes on to `node:http`, or to HTTP/2 if it begins as that does. The
+ * time for the first head is kept here in all cases.
  */
 import { constVoid } from "effect/Function"
 import type * as Net from "node:net"
@@ -12,6 +12,7 @@ import * as OpeningHandshake from "../../protocol/OpeningHandshake.ts"
 import type * as HeadFields from "../../protocol/internal/headFields.ts"
 import * as RequestHead from "../../protocol/internal/requestHead.ts"
 import { type Attendant, attend, leave } from "./attended.ts"
+import type { Http2Sessions } from "./http2.ts"
 import { maxTimer } from "./timers.ts"
 
 export interface Options extends HeadFields.Options {
@@ -19,6 +20,8 @@ export interface Options extends HeadFields.Options {
   readonly timeout: number
   readonly maxHeaderSize: number
   readonly onUpgrade: (request: OpeningHandshake.Request, socket: Net.Socket, rest: Uint8Array) => void
+  /** Takes connections that speak HTTP/2, if it is spoken. */
+  readonly http2: Pick<Http2Sessions, "isSpokenOn" | "serve"> | undefined
   /** Takes the connection as `node:http` does when it accepts it. */
   readonly toHttp: (socket: Net.Socket) => void
   /** Takes one whose time is over. */
@@ -28,7 +31,7 @@ export interface Options extends HeadFields.Options {
 export class Reception {
   private readonly options: Options
   private readonly waiting = new Roster<Guest>()
-  /** Those of them that `node:http` has. */
+  /** Those of them that `node:http` has, or HTTP/2. */
   private readonly handed = new WeakMap<Duplex, Guest>()
 
   constructor(options: Options) {
@@ -48,9 +51,21 @@ export class Reception {
     attend(socket, guest)
   }
 
-  /** What a guest says first. */
-  hear(guest: Guest, chunk: Buffer): void {
-    const { maxHeaderSize, onUpgrade, timeout, toHttp } = this.options
+  /** What a guest says first. Returns `false` if that is too little to know what it speaks. */
+  hear(guest: Guest, chunk: Buffer): boolean {
+    const { http2 } = this.options
+    if (http2 === undefined) {
+      this.read(guest, chunk)
+      return true
+    }
+    const isHttp2 = http2.isSpokenOn(guest.socket, chunk)
+    if (isHttp2 === true) this.handOver(guest, chunk, (socket) => http2.serve(socket))
+    else if (isHttp2 === false) this.read(guest, chunk)
+    return isHttp2 !== undefined
+  }
+
+  private read(guest: Guest, chunk: Buffer): void {
+    const { maxHeaderSize, onUpgrade } = this.options
     const { socket } = guest
     const end = chunk.indexOf("\r\n\r\n") + 4
     const fields =
@@ -61,17 +76,27 @@ export class Reception {
       this.waiting.delete(guest)
       return onUpgrade(new OpeningHandshake.Request(fields), socket, chunk.subarray(end))
     }
-    leave(socket)
-    socket.once("close", () => this.gone(guest))
+    this.handOver(guest, chunk, (socket) => this.toHttp(socket))
+  }
+
+  private toHttp(socket: Net.Socket): void {
+    const { timeout, toHttp } = this.options
     // the client takes what is left of its answers; if TLS was reset behind its end, Node never tells, and waits for that
     socket.once("end", () => void socket.setTimeout(timeout === Infinity ? 0 : Math.min(timeout, maxTimer)))
-    this.handed.set(socket, guest)
     toHttp(socket)
     // `node:http` reads past the stream, which must have begun to read: it would later, though `node:http` may have stopped by then
     socket.read(0)
     // TLS gives all records of a read at once, also to a `node:http` that has stopped; a listener to data has it read the stream instead
     if ("encrypted" in socket) socket.on("data", constVoid).off("data", constVoid)
-    // it flows, and so this is given out at once, before more can come
+  }
+
+  private handOver(guest: Guest, chunk: Buffer, take: (socket: Net.Socket) => void): void {
+    const { socket } = guest
+    leave(socket)
+    socket.once("close", () => this.gone(guest))
+    this.handed.set(socket, guest)
+    take(socket)
+    // to `node:http` it flows, and so this is given out at once, before more can come
     socket.unshift(chunk)
   }
 
@@ -110,6 +135,7 @@ class Guest implements Attendant, Member {
   place = -1
   private readonly reception: Reception
   private wasHeard = false
+  declare private early: Buffer | undefined // few need it
 
   constructor(reception: Reception, socket: Net.Socket) {
     this.reception = reception
@@ -118,8 +144,13 @@ class Guest implements Attendant, Member {
 
   onData(chunk: Buffer): void {
     if (!this.wasHeard) {
+      const first = this.early === undefined ? chunk : Buffer.concat([this.early, chunk])
+      this.early = undefined
       this.wasHeard = true
-      return this.reception.hear(this, chunk)
+      if (this.reception.hear(this, first)) return
+      this.wasHeard = false
+      this.early = first
+      return
     }
     // it is for who takes the connection when the request is answered
     this.socket.pause()

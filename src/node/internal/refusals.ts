@@ -11,7 +11,7 @@ import * as Telemetry from "../../connection/Telemetry.ts"
 import * as OpeningHandshake from "../../protocol/OpeningHandshake.ts"
 import type { Answering } from "./answering.ts"
 import { misaddressed } from "./misaddressed.ts"
-import { endWith, hasBody, isDoubled, refusal, refuse, toRequest, unavailable } from "./upgrade.ts"
+import { endWith, hasBody, isDoubled, type NodeUpgrade, refusal, refuse, toRequest, unavailable } from "./upgrade.ts"
 
 export const otherUpgrade = refusal(426, "This address speaks WebSocket and no other upgrade.")
 /** A handshake has no body (RFC 6455 section 4.1), and the bytes of one would not be frames. */
@@ -55,6 +55,11 @@ export class Refusals {
     if (isDoubled("host", request.rawHeaders)) return refusal(400, "The Host header came more than once.")
     const why = misaddressed(request)
     return why === undefined ? undefined : refusal(400, why)
+  }
+
+  /** Turns away a request to open a WebSocket. */
+  turnBack(upgrade: NodeUpgrade, why: OpeningHandshake.Refusal): void {
+    this.background(Effect.andThen(counted(why), upgrade.refuse(why)))
   }
 
   turnAway(socket: Duplex, why: OpeningHandshake.Refusal): void {

@@ -1,10 +1,12 @@
 /**
  * The end of a connection that tells the peer at once that it is no more (RST). TLS has no reset of its own: a missing
- * close_notify tells only peers that look for it, but a reset of the connection beneath tells every peer.
+ * close_notify tells only peers that look for it, but a reset of the connection beneath tells every peer. A stream of HTTP/2 has one, and
+ * the connection that it shares with others goes on.
  */
 import * as Net from "node:net"
 import type { Duplex } from "node:stream"
 import type * as Tls from "node:tls"
+import { resetStream } from "./http2Stream.ts"
 
 /** Where a stream of TLS has the connection beneath it. */
 const beneath = Symbol("effect-websocket/beneath")
@@ -24,6 +26,7 @@ export const layOn = (stream: Tls.TLSSocket & Layered, socket: Net.Socket & Laye
  * turn of the loop; until then nothing else may end the stream.
  */
 export const reset = (stream: Layered): void => {
+  if (resetStream(stream)) return
   const { [beneath]: socket } = stream
   if (socket === undefined) return resetNow(stream)
   setImmediate(() => {

@@ -166,11 +166,15 @@ const isMade = (settings: TlsSettings.Options | TlsSettings.TlsSettings): settin
 
 export const make = Effect.fnUntraced(function* (
   options: Options,
-  server: { readonly handshakeTimeout: number; readonly highWaterMark: number | undefined }
+  server: { readonly handshakeTimeout: number; readonly highWaterMark: number | undefined; readonly isHttp2: boolean }
 ): Effect.fn.Return<Gate, TlsSettings.TlsSettingsError | Malformed, Scope.Scope> {
   const { clientCertificates, identities, onStatus, plaintext = false } = options
   const given = options.settings ?? {}
   const settings = isMade(given) ? given : yield* Effect.fromResult(TlsSettings.make(given))
+  const { ALPNProtocols: protocols = server.isHttp2 ? ["h2", "http/1.1"] : ["http/1.1"] } = settings.socket
+  if (protocols.includes("h2") && !server.isHttp2) {
+    return yield* malformed("settings.alpnProtocols: h2 is spoken with the listener's option http2 alone")
+  }
   const keyLog = settings.keyLogFile === undefined ? undefined : yield* openKeyLog(settings.keyLogFile)
   const required = clientCertificates?.required ?? clientCertificates?.decide === undefined
   const ca = clientCertificates === undefined ? undefined : yield* Effect.fromResult(authorities(clientCertificates))
@@ -180,7 +184,7 @@ export const make = Effect.fnUntraced(function* (
     // to TLS this is whether one must be shown; whether it is trusted is looked at below
     rejectUnauthorized: clientCertificates !== undefined && required,
     // as the protocol has them: Node would encode a list for each connection
-    ALPNProtocols: encodeProtocols(settings.socket.ALPNProtocols ?? ["http/1.1"]),
+    ALPNProtocols: encodeProtocols(protocols),
     ...(server.highWaterMark !== undefined && { highWaterMark: server.highWaterMark })
   })
   const context = yield* Effect.context<never>()

@@ -15,30 +15,41 @@ import * as HeaderLines from "./headerLines.ts"
 import { peerOf, remoteAddressOf } from "./peer.ts"
 import { Timer } from "./timers.ts"
 
-export const refusal = (status: number, reason: string) => new OpeningHandshake.Refusal({ status, reason })
+export const refusal = (status: number, reason: string, headers: OpeningHandshake.ResponseHeaders = {}) =>
+  new OpeningHandshake.Refusal({ status, reason, headers })
 export const unavailable = refusal(503, "The server takes no connections now.")
 /** Said to HTTP where TLS is spoken. */
 export const notPlain = refusal(400, "This port speaks TLS: connect with wss or https.")
 
 /** A refusal may linger this long for the client to read it and end the connection. */
-const lingerMillis = 2000
+export const lingerMillis = 2000
 
 /** How an answer is delimited is ours to say. */
 const framing = /^(?:content-length|transfer-encoding)$/i
 
-/** The whole of an answer. A reason that has a type of its own is sent as it is, and others as a line of text. */
-export const response = ({ headers, reason, status }: OpeningHandshake.Refusal): Uint8Array => {
+/** A refusal as HTTP has it. A reason that has a type of its own is sent as it is, and others as a line of text. */
+export const answerOf = ({ headers, reason, status }: OpeningHandshake.Refusal) => {
   // RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5: these have no body, and the second one has to say so
   const hasBody = status !== 204 && status !== 205 && status !== 304
   const given = new Set(Object.keys(headers).map((name) => name.toLowerCase()))
   const body = Buffer.from(!hasBody ? "" : given.has("content-type") ? reason : `${reason}\n`)
   const own = Object.fromEntries(Object.entries(headers).filter(([name]) => !framing.test(name)))
-  const lines = HeaderLines.make({
-    ...(given.has("connection") ? {} : { connection: "close" }),
-    ...own,
-    ...(given.has("content-type") || !hasBody ? {} : { "content-type": "text/plain; charset=utf-8" }),
-    ...(hasBody || status === 205 ? { "content-length": String(body.length) } : {})
-  })
+  return {
+    body,
+    headers: {
+      ...own,
+      ...(given.has("content-type") || !hasBody ? {} : { "content-type": "text/plain; charset=utf-8" }),
+      ...(hasBody || status === 205 ? { "content-length": String(body.length) } : {})
+    }
+  }
+}
+
+/** The whole of an answer over HTTP/1.1. */
+export const response = (refusal: OpeningHandshake.Refusal): Uint8Array => {
+  const { body, headers } = answerOf(refusal)
+  const { status } = refusal
+  const saysHow = Object.keys(headers).some((name) => name.toLowerCase() === "connection")
+  const lines = HeaderLines.make({ ...(saysHow ? {} : { connection: "close" }), ...headers })
   const head = `HTTP/1.1 ${status} ${NodeHttp.STATUS_CODES[status] ?? "Refused"}\r\n${lines}\r\n`
   return Buffer.concat([Buffer.from(head, HeaderLines.encoding), body])
 }
@@ -72,19 +83,18 @@ export interface Named {
 /** One request to upgrade, until it is answered. */
 export class NodeUpgrade implements Upgrade {
   readonly request: OpeningHandshake.Request
-  private readonly socket: Duplex
+  readonly socket: Duplex
   private head: Uint8Array | undefined
   /** Whom proxies name as the client, if they are asked. */
-  private readonly forwardedFor: Named | undefined
+  forwardedFor: Named | undefined = undefined
 
   /** Ends the handler, if the client goes away before it is answered; then `null`. */
   private interrupt: (() => void) | null | undefined
 
-  constructor(request: OpeningHandshake.Request, socket: Duplex, head: Uint8Array, forwardedFor?: Named) {
+  constructor(request: OpeningHandshake.Request, socket: Duplex, head: Uint8Array) {
     this.request = request
     this.socket = socket
     this.head = head.length === 0 ? undefined : head
-    this.forwardedFor = forwardedFor
   }
 
   whenGone(interrupt: () => void): void {
@@ -115,9 +125,9 @@ export class NodeUpgrade implements Upgrade {
   refuse(why: OpeningHandshake.Refusal): Effect.Effect<void> {
     return Effect.suspend(() => {
       // it may be no answer that can be sent, and then there is none yet
-      const word = response(why)
+      const refusing = this.refusing(why)
       this.answered()
-      return endWith(this.socket, word)
+      return refusing
     })
   }
 
@@ -125,17 +135,26 @@ export class NodeUpgrade implements Upgrade {
     return Effect.suspend(() => {
       const { head, socket } = this
       if (socket.destroyed) return Effect.fail(socketClosed)
-      // there is a key: the request would have been refused otherwise
-      const { "sec-websocket-key": key = "" } = this.request.headers
-      const accept = NodeCrypto.hash("sha1", OpeningHandshake.acceptInput(key), "base64")
-      socket.write(
-        `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n${HeaderLines.make(acceptance.headers)}\r\n`,
-        HeaderLines.encoding
-      )
+      this.sendAcceptance(acceptance)
       this.answered()
       this.head = undefined
       return Effect.succeed(NodeSocket.fromDuplex(socket, head))
     })
+  }
+
+  /** Makes the refusal, and then sends it. */
+  protected refusing(why: OpeningHandshake.Refusal): Effect.Effect<void> {
+    return endWith(this.socket, response(why))
+  }
+
+  protected sendAcceptance(acceptance: OpeningHandshake.Acceptance): void {
+    // there is a key: the request would have been refused otherwise
+    const { "sec-websocket-key": key = "" } = this.request.headers
+    const accept = NodeCrypto.hash("sha1", OpeningHandshake.acceptInput(key), "base64")
+    this.socket.write(
+      `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n${HeaderLines.make(acceptance.headers)}\r\n`,
+      HeaderLines.encoding
+    )
   }
 }
 
@@ -168,5 +187,5 @@ export const toRequest = (request: NodeHttp.IncomingMessage, keepRawHeaders = fa
 export const isWebSocketUpgrade = ({ headers: { upgrade = "" } }: NodeHttp.IncomingMessage): boolean =>
   upgrade === "websocket" || /(^|,)\s*websocket\s*(,|$)/i.test(upgrade)
 
-export const hasBody = ({ headers }: NodeHttp.IncomingMessage): boolean =>
+export const hasBody = ({ headers }: { readonly headers: NodeHttp.IncomingHttpHeaders }): boolean =>
   headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0"

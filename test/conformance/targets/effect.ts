@@ -9,22 +9,22 @@ import type { Target } from "../suite.ts"
 
 const MiB = 1024 * 1024
 
-const Echo = WebSocketServer.layerHandler((socket) =>
-  Stream.runForEach(socket.messages, (message) => socket.send(message))
-).pipe(
-  Layer.provideMerge(
-    NodeWebSocketServer.layer({
-      port: 0,
-      origin: "any",
-      compression: { contextTakeover: true, threshold: 16 },
-      maxMessageSize: 64 * MiB,
-      maxFragments: 1_000_000
-    })
+const echo = (options: NodeWebSocketServer.Options) =>
+  WebSocketServer.layerHandler((socket) => Stream.runForEach(socket.messages, (message) => socket.send(message))).pipe(
+    Layer.provideMerge(
+      NodeWebSocketServer.layer({
+        port: 0,
+        origin: "any",
+        compression: { contextTakeover: true, threshold: 16 },
+        maxMessageSize: 64 * MiB,
+        maxFragments: 1_000_000,
+        ...options
+      })
+    )
   )
-)
 
-export const startEffect = async (): Promise<Target> => {
-  const runtime = ManagedRuntime.make(Echo)
+export const startEffect = async (options: NodeWebSocketServer.Options = {}): Promise<Target> => {
+  const runtime = ManagedRuntime.make(echo(options))
   const { address } = await runtime.runPromise(Effect.service(WebSocketServer.WebSocketServer))
   if (!NetAddress.isInetAddress(address)) throw new Error("not an IP address")
   return { host: NetAddress.formatIp(address.address), port: address.port, stop: () => runtime.dispose() }
