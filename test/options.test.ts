@@ -59,6 +59,8 @@ const makers: ReadonlyArray<
       closeTimeout: [Number.NaN, "a duration that is not negative"],
       maxHeaders: [Number.NaN, "a whole number from 0 on"],
       maxPending: [0, "a whole number from 1 on"],
+      "http2.maxStreams": [0, "a whole number from 1 to 2147483647"],
+      "http2.idleTimeout": [-1, "a duration that is not negative"],
       maxHeaderSize: [0, "a whole number from 1 to"],
       highWaterMark: [0.5, "a whole number from 1 to"],
       compression: [[], "a policy, true or false"],
