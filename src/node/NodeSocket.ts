@@ -302,7 +302,7 @@ class NodeSocket
       this.finish(gone)
       deafen(stream)
       LeanReads.detach(stream)
-      if (stream.closed || this.is(isClosed)) return undefined
+      if ((stream.closed && stream.destroyed) || this.is(isClosed)) return undefined // of HTTP/2 it may be one alone
       if (this.isReset || !stream.writableFinished) return sent(stream, this, Math.min(lingerMillis, maxTimer))
       stream.destroy()
       return undefined

@@ -2,14 +2,28 @@ import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Stream } from "effect"
 import { once } from "node:events"
 import * as Http2 from "node:http2"
+import type { AddressInfo } from "node:net"
 import { setTimeout as delay } from "node:timers/promises"
+import type { WebSocket } from "../../src/connection/WebSocket.ts"
+import * as Transport from "../../src/connection/Transport.ts"
+import * as NodeSocket from "../../src/node/NodeSocket.ts"
 import * as Telemetry from "../../src/connection/Telemetry.ts"
 import * as Opcode from "../../src/protocol/Opcode.ts"
 import { type OpenRequest, Refusal } from "../../src/server/OpenRequest.ts"
 import { close, shown, text } from "../connection/connected.ts"
 import { counting } from "../connection/metrics.ts"
 import { answer, closed, type Headers, opened, opening, request, session } from "./http2-client.ts"
-import { deciding, drain, echo, eventually, listening, noneOpen, type Options, serving } from "./serving.ts"
+import {
+  collectingLogs,
+  deciding,
+  drain,
+  echo,
+  eventually,
+  listening,
+  noneOpen,
+  type Options,
+  serving
+} from "./serving.ts"
 import { connect, upgraded, upgradeRequest } from "./wire.ts"
 
 const http2: Options = { http2: true, origin: "any" }
@@ -316,6 +330,72 @@ describe("the end of a WebSocket over HTTP/2", () => {
       const frame = yield* wire.next
       assert.isTrue(frame.payload.length === size && frame.payload.every((byte) => byte === 7))
       assert.deepStrictEqual(shown(yield* wire.next), [Opcode.close, 1000, ""])
+    })
+  )
+
+  const leaving: Record<string, (webSocket: WebSocket) => Effect.Effect<unknown, unknown>> = {
+    "at once": () => Effect.void,
+    "after a while": () => Effect.sleep("150 millis"),
+    "by closing": (webSocket) => Effect.andThen(Effect.sleep("150 millis"), webSocket.close()),
+    "in a failure": () => Effect.andThen(Effect.sleep("150 millis"), Effect.fail("as asked")),
+    "in an interruption": () => Effect.andThen(Effect.sleep("150 millis"), Effect.interrupt),
+    "behind the first message": (webSocket) => Stream.runDrain(Stream.take(webSocket.messages, 1))
+  }
+  for (const [how, leave] of Object.entries(leaving)) {
+    for (const end of ["END_STREAM", "Close", "reset", "nothing"] as const) {
+      it.live(`a handler that leaves ${how} and reads nothing holds no stream of a client that sent ${end}`, () =>
+        collectingLogs(() =>
+          Effect.gen(function* () {
+            const options = { ...http2, http2: { idleTimeout: "50 millis" }, closeTimeout: "300 millis" } as const
+            const { port, server } = yield* serving(leave, options)
+            const client = yield* session(port)
+            const wire = yield* opened(client)
+            wire.stream.resume()
+            for (let i = 0; i < 20; i++) wire.send({ opcode: Opcode.binary, payload: new Uint8Array(8000) })
+            if (end === "Close") wire.send(close(1000))
+            if (end === "END_STREAM" || end === "Close") wire.end()
+            if (end === "reset") setTimeout(() => wire.reset(), 50)
+            yield* eventually("none is open", noneOpen(server))
+            // a stream that is kept would keep the connection
+            yield* eventually(
+              "the connection ends, since it has no stream",
+              Effect.sync(() => client.destroyed)
+            )
+          })
+        )
+      )
+    }
+  }
+
+  it.live("a stream whose sides are both closed is released with what was not read of it", () =>
+    Effect.gen(function* () {
+      const streams: Array<Http2.ServerHttp2Stream> = []
+      const server = Http2.createServer()
+      server.on("stream", (stream) => {
+        stream.respond({ ":status": 200 })
+        streams.push(stream)
+      })
+      yield* Effect.acquireRelease(
+        Effect.promise(() => once(server.listen(0, "127.0.0.1"), "listening")),
+        () => Effect.sync(() => server.close())
+      )
+      // net.Server gives an AddressInfo for a port
+      const client = yield* session((server.address() as AddressInfo).port)
+      const asked = request(client, { ":method": "POST" })
+      asked.resume().end(new Uint8Array(32_000))
+      yield* eventually(
+        "it has come",
+        Effect.sync(() => streams.length === 1)
+      )
+      const [stream = assert.fail()] = streams
+      const transport = Transport.openOf(NodeSocket.fromDuplex(stream)) ?? assert.fail()
+      yield* transport.ends.end
+      yield* eventually(
+        "it is closed",
+        Effect.sync(() => stream.closed)
+      )
+      yield* transport.ends.destroy(1000)
+      assert.isTrue(stream.destroyed)
     })
   )
 
