@@ -123,10 +123,8 @@ describe("curl", () => {
     }
     // without TLS it has to know
     await using plain = await command("proxy", "127.0.0.1:0", "127.0.0.1:9", "--web", path("web"), "--http2")
-    const { stdout } = await run("curl", [
-      ...["-s", "--http2-prior-knowledge", "-w", " %{http_version}"],
-      `http://127.0.0.1:${plain.port}/`
-    ])
+    const known = ["-s", "--http2-prior-knowledge", "-w", " %{http_version}"]
+    const { stdout } = await run("curl", [...known, `http://127.0.0.1:${plain.port}/`])
     assert.strictEqual(stdout, "<!doctype html><title>a page</title> 2")
   })
 })

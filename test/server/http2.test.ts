@@ -371,10 +371,12 @@ describe("the end of a WebSocket over HTTP/2", () => {
     Effect.gen(function* () {
       const streams: Array<Http2.ServerHttp2Stream> = []
       const server = Http2.createServer()
-      server.on("stream", (stream) => {
-        stream.respond({ ":status": 200 })
-        streams.push(stream)
-      })
+      server.on("session", (session) =>
+        session.on("stream", (stream) => {
+          stream.respond({ ":status": 200 })
+          streams.push(stream)
+        })
+      )
       yield* Effect.acquireRelease(
         Effect.promise(() => once(server.listen(0, "127.0.0.1"), "listening")),
         () => Effect.sync(() => server.close())

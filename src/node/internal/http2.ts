@@ -7,7 +7,7 @@
  * streams faster than they are worth. What is bounded here: the streams of a connection, what each of them may send ahead, and
  * how long a connection may be without any.
  */
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import { constVoid } from "effect/Function"
 import * as Metric from "effect/Metric"
 import * as Http2 from "node:http2"
