@@ -73,7 +73,7 @@ export interface ClientCertificates {
 export interface Options {
   /** Chooses the certificate: see `Identities`. */
   readonly identities: Identities["Service"]
-  /** Default: versions from TLS 1.2 on, Node's cipher suites, `http/1.1` as the only application protocol. */
+  /** Default: versions from TLS 1.2 on, Node's cipher suites, and `http/1.1` as the only application protocol, with `http2` `h2` before it. */
   readonly settings?: TlsSettings.Options | TlsSettings.TlsSettings | undefined
   /** Asks clients for a certificate. Default: they are not asked. */
   readonly clientCertificates?: ClientCertificates | undefined

@@ -88,7 +88,7 @@ export interface Upgrade {
   readonly isGone?: boolean | undefined
   /** Adds to what the access log says of it. */
   annotate?(key: string, value: string): void
-  /** Sends 101 with these headers and gives the byte stream behind it, from its very first byte. */
+  /** Sends 101, or 200 over HTTP/2, with these headers and gives the byte stream behind it, from its very first byte. */
   accept(acceptance: OpeningHandshake.Acceptance): Effect.Effect<Socket.Socket, Socket.SocketError>
   /** Sends the refusal as an HTTP response and ends the connection. One that cannot be sent is a defect, and nothing is sent. */
   refuse(refusal: OpeningHandshake.Refusal): Effect.Effect<void>
