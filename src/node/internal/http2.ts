@@ -22,7 +22,7 @@ import type * as NodeHttp2 from "../NodeHttp2.ts"
 import { carry, resetStream } from "./http2Stream.ts"
 import { endSoon, fieldsOf, Http2Upgrade, requestOf } from "./http2Upgrade.ts"
 import { layOver, peerOf } from "./peer.ts"
-import { bodied, unexpected } from "./refusals.ts"
+import { bodied, largeHead, unexpected } from "./refusals.ts"
 import { Timer } from "./timers.ts"
 import { answerOf, hasBody, isDoubled, lingerMillis, refusal } from "./upgrade.ts"
 
@@ -75,6 +75,21 @@ const noPages = refusal(
   'This address speaks WebSocket, which opens over HTTP/2 with CONNECT and the :protocol "websocket" (RFC 8441).',
   { allow: "CONNECT" }
 )
+
+/**
+ * Whether a request has a target as it would have over HTTP/1.1, which policies go by (RFC 9113 section 8.3.1). Of other schemes Node
+ * takes anything; a tunnel has none (section 8.5).
+ */
+const isAddressed = ({
+  ":method": method,
+  ":path": path,
+  ":protocol": protocol,
+  ":scheme": scheme = ""
+}: Http2.IncomingHttpHeaders): boolean => {
+  if (method === "CONNECT" && protocol === undefined) return true
+  const isPath = path?.startsWith("/") === true || (path === "*" && method === "OPTIONS")
+  return isPath && /^https?$/i.test(scheme)
+}
 
 /** A connection. */
 interface Session extends Member {
@@ -156,6 +171,8 @@ export class Http2Sessions {
   ): void {
     const { keepRawHeaders, onFirst, onRefused, onUpgrade } = this.options
     const { socket } = session
+    // the client has reset it already, which comes before this event if both came at once: its end may never be told
+    if (stream.closed) return void stream.on("error", constVoid).destroy()
     session.streams++
     stream.on("error", constVoid).once("close", () => {
       session.streams--
@@ -178,12 +195,18 @@ export class Http2Sessions {
     headers: Http2.IncomingHttpHeaders,
     rawHeaders: ReadonlyArray<string>
   ): OpeningHandshake.Refusal | undefined {
-    const { background, maxHeaders } = this.options
+    const { background, maxHeaders, maxHeaderSize } = this.options
+    // of a client that has not taken our settings yet Node takes far more
+    if (rawHeaders.reduce((size, text) => size + text.length, 0) > maxHeaderSize) {
+      background(Telemetry.limitHit("maxHeaderSize"))
+      return largeHead
+    }
     const lines = rawHeaders.filter((name, index) => index % 2 === 0 && !name.startsWith(":"))
     if (lines.length > maxHeaders) {
       background(Telemetry.limitHit("maxHeaders"))
       return refusal(431, `The request has more than ${maxHeaders} header lines.`)
     }
+    if (!isAddressed(headers)) return refusal(400, "The request's :path must be a path, and its :scheme http or https.")
     if (isDoubled("host", rawHeaders)) return refusal(400, "The Host header came more than once.")
     const { host } = headers
     const authority = headers[":authority"]

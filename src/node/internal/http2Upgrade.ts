@@ -68,12 +68,17 @@ export class Http2Upgrade extends NodeUpgrade {
     this.stream = stream
   }
 
+  /** After a reset it takes no answer, though it may be destroyed later (RFC 9113 section 5.1). */
+  override get isGone(): boolean {
+    return this.stream.closed || this.stream.destroyed
+  }
+
   protected override refusing(why: OpeningHandshake.Refusal): Effect.Effect<void> {
     const { body, headers } = answerOf(why)
     const fields = { ...fieldsOf(headers), ":status": why.status }
     return Effect.callback<void>((resume) => {
       const { stream } = this
-      if (stream.destroyed) return resume(Effect.void)
+      if (this.isGone) return resume(Effect.void)
       stream.once("close", () => resume(Effect.void))
       stream.respond(fields)
       stream.end(body)

@@ -19,9 +19,11 @@ export const bodied = refusal(400, "A handshake has no body, and so no Transfer-
 /** RFC 9110 section 10.1.1. */
 export const unexpected = refusal(417, "This server meets no expectation but 100-continue.")
 
+export const largeHead = refusal(431, "The head of the request is too large.")
+
 /** The reasons of `clientError` that are limits, and their answers. Everything else is not HTTP: 400. */
 const clientErrors: Record<string, readonly [limit: string, OpeningHandshake.Refusal]> = {
-  HPE_HEADER_OVERFLOW: ["maxHeaderSize", refusal(431, "The head of the request is too large.")],
+  HPE_HEADER_OVERFLOW: ["maxHeaderSize", largeHead],
   ERR_HTTP_REQUEST_TIMEOUT: ["handshakeTimeout", refusal(408, "The request did not come in time.")]
 }
 const notHttp = refusal(400, "What came is not HTTP.")

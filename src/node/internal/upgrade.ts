@@ -134,7 +134,7 @@ export class NodeUpgrade implements Upgrade {
   accept(acceptance: OpeningHandshake.Acceptance): Effect.Effect<Socket.Socket, Socket.SocketError> {
     return Effect.suspend(() => {
       const { head, socket } = this
-      if (socket.destroyed) return Effect.fail(socketClosed)
+      if (this.isGone) return Effect.fail(socketClosed)
       this.sendAcceptance(acceptance)
       this.answered()
       this.head = undefined
