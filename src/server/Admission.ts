@@ -52,8 +52,8 @@ export interface Options {
 export interface Admission {
   /**
    * Counts a connection before anything of it is read, or says why it is refused. Each connection that was counted needs one
-   * `goAway`. Its request, for which `enter` is called with the same object as its `peer`, is not counted for its address again; of
-   * several at a time, as over HTTP/2, that is one of them.
+   * `goAway`. Its request, for which `enter` is called with the same object as its `peer`, is not counted for its address again. Of
+   * several, as over HTTP/2, that is one at a time; for the rate it is the first.
    */
   readonly knock: (peer: From) => Denial | undefined
   readonly goAway: (peer: From) => void
@@ -133,6 +133,8 @@ export const make = (options: Options): Effect.Effect<Admission> =>
     const atDoor = new WeakSet<From>()
     /** Those of them that have a request in which was counted with them: of several on one connection (HTTP/2) others count. */
     const used = new WeakSet<From>()
+    /** Those of them whose first handshake has come, which their knock was counted for. */
+    const begun = new WeakSet<From>()
     let knocked = 0
     let size = 0
 
@@ -187,6 +189,13 @@ export const make = (options: Options): Effect.Effect<Admission> =>
       return why
     }
 
+    /** A request that is counted with its connection, whose handshake is not if others came before it (HTTP/2). */
+    const again = (knocker: From): Denial | undefined => {
+      const visitor = begun.has(knocker) ? inside.get(knocker) : undefined
+      begun.add(knocker)
+      return (visitor && take(visitor)) ?? (size >= maxConnections ? tooMany() : undefined)
+    }
+
     const release = (from: From): void => {
       const visitor = inside.get(from)
       if (visitor === undefined) return
@@ -215,7 +224,7 @@ export const make = (options: Options): Effect.Effect<Admission> =>
       enter: (from) => {
         const knocker = knocked > 0 && from.peer !== undefined && atDoor.has(from.peer) ? from.peer : undefined
         const isCounted = knocker !== undefined && !used.has(knocker)
-        const why = isCounted ? (size >= maxConnections ? tooMany() : undefined) : count(from, size)
+        const why = isCounted ? again(knocker) : count(from, size)
         if (why !== undefined) return why
         size++
         if (isCounted) used.add(knocker)

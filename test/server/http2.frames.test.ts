@@ -4,10 +4,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
 import { HttpServer, HttpServerRequest, HttpServerResponse } from "effect/http"
+import { once } from "node:events"
 import * as NodeWebSocketServer from "../../src/node/NodeWebSocketServer.ts"
 import { WebSocketServer } from "../../src/server/WebSocketServer.ts"
 import { countingLimit } from "../connection/metrics.ts"
-import { answer, opening, request, session } from "./http2-client.ts"
+import { answer, closed, opening, request, session } from "./http2-client.ts"
 import { collectingLogs, drain, echo, eventually, portOf, serving } from "./serving.ts"
 import { connect } from "./wire.ts"
 
@@ -126,6 +127,30 @@ describe("the head of a request over HTTP/2", () => {
         })
       )
       assert.strictEqual(yield* hits, 1)
+    })
+  )
+})
+
+describe("the rate of handshakes by address", () => {
+  it.live("counts those that come one behind another on a connection", () =>
+    Effect.gen(function* () {
+      const { port } = yield* serving(echo, {
+        http2: true,
+        origin: "any",
+        maxHandshakeRatePerAddress: 0.01,
+        maxHandshakeBurstPerAddress: 3
+      })
+      const client = yield* session(port)
+      const statuses: Array<number | undefined> = []
+      for (let i = 0; i < 5; i++) {
+        const stream = request(client, opening())
+        const [head] = yield* Effect.promise(() => once(stream, "response"))
+        statuses.push(head[":status"])
+        stream.close()
+        yield* closed(stream)
+        yield* Effect.sleep("20 millis")
+      }
+      assert.deepStrictEqual(statuses, [200, 200, 200, 429, 429])
     })
   )
 })
