@@ -2,7 +2,7 @@
  * What clients of HTTP/2 send that no client of Node does: frames made here, several in one segment.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Layer } from "effect"
+import { Context, Effect, Layer, Stream } from "effect"
 import { HttpServer, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { once } from "node:events"
 import * as NodeWebSocketServer from "../../src/node/NodeWebSocketServer.ts"
@@ -38,9 +38,13 @@ const reset = (stream: number, code: number): Uint8Array => frame(3, 0, stream, 
 /** A server with pages, whose URLs are kept. */
 const withPages = Effect.fnUntraced(function* (options: NodeWebSocketServer.Options = {}) {
   const seen: Array<string> = []
-  const app = HttpServerRequest.HttpServerRequest.use(({ url }) =>
-    Effect.sync(() => {
+  const app = HttpServerRequest.HttpServerRequest.use(({ stream, url }) =>
+    Effect.gen(function* () {
       seen.push(url)
+      if (url === "/part") {
+        yield* Effect.orDie(Stream.runDrain(Stream.take(stream, 1)))
+        yield* Effect.sleep("100 millis")
+      }
       return HttpServerResponse.text("well")
     })
   )
@@ -70,14 +74,11 @@ describe("a stream that is reset together with its head", () => {
             for (const code of [0, 8]) {
               const wire = yield* connect(port)
               let isClosed = false
-              wire.socket.once("close", () => (isClosed = true)).resume()
+              wire.socket.once("end", () => (isClosed = true)).resume()
               wire.write(Buffer.concat([begin, headers(1, asks, isEnd), reset(1, code)]))
               yield* eventually(
                 "the connection goes, since it has no request",
-                Effect.sync(() => {
-                  if (!isClosed) wire.write(frame(4, 1, 0))
-                  return isClosed
-                })
+                Effect.sync(() => isClosed)
               )
             }
             assert.deepStrictEqual(seen, [])
@@ -91,6 +92,32 @@ describe("a stream that is reset together with its head", () => {
     }
   }
 })
+
+it.live("a request of which not all was read, and that is reset with NO_ERROR then, goes", () =>
+  Effect.gen(function* () {
+    const { port, seen } = yield* withPages({ http2: { idleTimeout: "100 millis" }, handshakeTimeout: "200 millis" })
+    const wire = yield* connect(port)
+    let isClosed = false
+    wire.socket.once("end", () => (isClosed = true)).resume()
+    const data = frame(0, 0, 1, new Uint8Array(16_000))
+    const head = headers(1, { ...page, ":method": "POST", ":path": "/part" }, false)
+    // with the settings acknowledged, it may send 256 KiB ahead
+    wire.write(begin)
+    yield* Effect.promise(() => once(wire.socket, "data"))
+    wire.write(Buffer.concat([frame(4, 1, 0), head, ...Array.from({ length: 15 }, () => data)]))
+    yield* eventually(
+      "it is asked",
+      Effect.sync(() => seen.length === 1)
+    )
+    wire.write(reset(1, 0))
+    yield* Effect.sleep("2 seconds")
+    assert.isFalse(isClosed)
+    yield* eventually(
+      "the connection goes, since it has no request",
+      Effect.sync(() => isClosed)
+    )
+  })
+)
 
 describe("the head of a request over HTTP/2", () => {
   it.live("has a path and http or https, as policies go by: 400", () =>

@@ -54,8 +54,10 @@ export const requestOf = (
  */
 export const endSoon = (stream: Http2.ServerHttp2Stream): void => {
   const timer = new Timer(lingerMillis, () => {
-    if (stream.writableFinished) stream.close(noError)
-    else resetStream(stream)
+    if (!stream.writableFinished) return void resetStream(stream)
+    stream.close(noError)
+    // nobody reads what is left of a request; while it is there, one that the client has reset with NO_ERROR stays
+    stream.destroy()
   })
   stream.once("close", () => timer.stop())
 }
