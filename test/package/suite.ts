@@ -24,7 +24,9 @@ const tests = [
   // sockets of the system, and what has listened on them before
   ...["NodeSocket.slow", "attended", "refusal", "unixListening"].map((name) => `test/node/${name}.test.ts`),
   // what `node:http` hands over, or answers itself
-  ...["http", "node-socket", "pipelined", "shutdown", "upgrade"].map((name) => `test/server/${name}.test.ts`)
+  ...["http", "http2", "http2.frames", "http2.pages", "node-socket", "pipelined", "shutdown", "upgrade"].map(
+    (name) => `test/server/${name}.test.ts`
+  )
 ]
 
 const scratch = mkdtempSync(join(tmpdir(), "effect-websocket-suite-"))

@@ -86,7 +86,10 @@ describe("WebSockets over HTTP/2", () => {
       const { port } = yield* deciding(
         (open) => {
           seen.push(open)
-          return Effect.flatMap(open.acceptWith({ headers: { "Set-Cookie": ["a=1", "b=2"], Upgrade: "x" } }), drain)
+          return Effect.flatMap(
+            open.acceptWith({ headers: { "Set-Cookie": ["a=1"], "set-cookie": "b=2", Upgrade: "x", TE: "x" } }),
+            drain
+          )
         },
         { ...http2, keepRawHeaders: true }
       )

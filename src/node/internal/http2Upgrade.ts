@@ -14,17 +14,20 @@ import { answerOf, lingerMillis, NodeUpgrade } from "./upgrade.ts"
 const noError = 0x0
 
 /** RFC 9113 section 8.2.2: these are about a connection of HTTP/1.1. */
-const ofConnection = new Set(["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"])
+const ofConnection = /^(?:connection|keep-alive|proxy-connection|transfer-encoding|upgrade|te|http2-settings)$/
 
 /** The headers of an answer. A bad one is a defect, as over HTTP/1.1. */
 export const fieldsOf = (headers: OpeningHandshake.ResponseHeaders): Http2.OutgoingHttpHeaders => {
   HeaderLines.make(headers)
-  return Object.fromEntries(
-    Object.entries(headers).flatMap(([name, value]) => {
-      const lower = name.toLowerCase()
-      return ofConnection.has(lower) ? [] : [[lower, typeof value === "string" ? value : [...value]]]
-    })
-  )
+  const fields: Record<string, string | Array<string>> = {}
+  for (const name in headers) {
+    const lower = name.toLowerCase()
+    const value = headers[name]!
+    if (ofConnection.test(lower)) continue
+    // a name may be there in upper and in lower case, and each of them is sent
+    fields[lower] = lower in fields ? [fields[lower]!, value].flat() : typeof value === "string" ? value : [...value]
+  }
+  return fields
 }
 
 /** What a request says, where the request over HTTP/1.1 would say it. */
