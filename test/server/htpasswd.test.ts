@@ -7,11 +7,35 @@ import { hashSync } from "bcryptjs"
 import { stat } from "node:fs"
 import { Deferred, Effect, Fiber, Redacted, Result } from "effect"
 import { TestClock } from "effect/testing"
+import { vi } from "vitest"
 import * as Telemetry from "../../src/connection/Telemetry.ts"
 import * as Htpasswd from "../../src/server/Htpasswd.ts"
+import type * as Digests from "../../src/server/internal/digests.ts"
 import * as WrongPasswords from "../../src/server/internal/wrongPasswords.ts"
 import { settled } from "../connection/connected.ts"
 import { counting } from "../connection/metrics.ts"
+
+// the digests come from threads, whenever those have the time
+const digests = vi.hoisted(() => ({ awaited: 0 }))
+vi.mock("../../src/server/internal/digests.ts", async (original) => {
+  const actual = await original<typeof Digests>()
+  const hmac: typeof Digests.hmac = async (key, text) => {
+    digests.awaited++
+    try {
+      return await actual.hmac(key, text)
+    } finally {
+      digests.awaited--
+    }
+  }
+  return { ...actual, hmac }
+})
+
+/** Until all that were asked about have come as far as they can: to their turn, or to its end. */
+const entered = Effect.gen(function* () {
+  yield* settled
+  while (digests.awaited > 0) yield* Effect.promise(() => new Promise(setImmediate))
+  yield* settled
+})
 
 const hashOf = (password: string, rounds = 4) => hashSync(password, rounds)
 const users = (...pairs: ReadonlyArray<readonly [string, string]>): Htpasswd.Users => new Map(pairs)
@@ -181,14 +205,8 @@ describe("make", () => {
             return false
           })
       })
-      const fibers = yield* Effect.replicateEffect(Effect.forkChild(outcome(self, "ann", "x")), 5)
-      // the digests come from elsewhere
-      while (compared === 0)
-        yield* Effect.andThen(
-          Effect.promise(() => new Promise(setImmediate)),
-          settled
-        )
-      for (let i = 0; i < 10; i++) yield* Effect.promise(() => new Promise(setImmediate))
+      // one behind another, so that the last is not the one whose password is looked at
+      const fibers = yield* Effect.replicateEffect(Effect.tap(Effect.forkChild(outcome(self, "ann", "x")), entered), 5)
       assert.match(yield* outcome(self, "ann", "x"), /^unavailable: too many/)
       yield* Fiber.interrupt(fibers[4]!)
       const next = yield* Effect.forkChild(outcome(self, "ann", "x"))
@@ -216,7 +234,7 @@ describe("make", () => {
       yield* Fiber.interrupt(fiber)
       // it keeps its place until it is done
       const next = yield* Effect.forkChild(outcome(self, "ann", "x"))
-      for (let i = 0; i < 10; i++) yield* Effect.promise(() => new Promise(setImmediate))
+      yield* entered
       assert.match(yield* outcome(self, "ann", "x"), /^unavailable: too many/)
       yield* Deferred.succeed(gate, undefined)
       assert.strictEqual(yield* Fiber.join(next), "right")
@@ -284,14 +302,13 @@ describe("make", () => {
       const kind = (remoteAddress: string | undefined) =>
         Effect.map(Effect.flip(self.verify("ann", secret("x"), { remoteAddress })), (fault) => fault.kind)
       const crowd = yield* Effect.replicateEffect(Effect.forkChild(kind("2001:db8::1")), 2)
-      while (compared === 0) yield* Effect.promise(() => new Promise(setImmediate))
-      for (let i = 0; i < 10; i++) yield* Effect.promise(() => new Promise(setImmediate))
+      yield* entered
       assert.strictEqual(yield* kind("2001:db8::2"), "unavailable")
       const others = yield* Effect.forEach(
         ["2001:db8:0:1::1", "192.0.2.1", undefined, undefined, undefined],
         (address) => Effect.forkChild(kind(address))
       )
-      for (let i = 0; i < 10; i++) yield* Effect.promise(() => new Promise(setImmediate))
+      yield* entered
       for (const fiber of others) assert.isUndefined(fiber.pollUnsafe())
       yield* Deferred.succeed(gate, undefined)
       for (const fiber of [...crowd, ...others]) assert.strictEqual(yield* Fiber.join(fiber), "credentialsWrong")
@@ -390,17 +407,13 @@ describe("make", () => {
         Effect.flip(self.verify("ann", secret("x"), { remoteAddress: "192.0.2.1" })),
         (fault) => fault.kind
       )
-      const entered = Effect.gen(function* () {
-        const fiber = yield* Effect.forkChild(kind)
-        for (let i = 0; i < 10; i++) yield* Effect.promise(() => new Promise(setImmediate))
-        return fiber
-      })
-      const first = yield* entered
-      const second = yield* entered
+      const waiting = Effect.tap(Effect.forkChild(kind), entered)
+      const first = yield* waiting
+      const second = yield* waiting
       assert.strictEqual(yield* kind, "unavailable")
       yield* Deferred.succeed(gates[0]!, undefined)
       assert.strictEqual(yield* Fiber.join(first), "credentialsWrong")
-      const third = yield* entered
+      const third = yield* waiting
       assert.strictEqual(yield* kind, "unavailable")
       for (const [i, fiber] of [second, third].entries()) {
         while (gates.length < i + 2) yield* Effect.promise(() => new Promise(setImmediate))
