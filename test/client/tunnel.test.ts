@@ -18,7 +18,9 @@ import * as WebSocketClient from "../../src/client/WebSocketClient.ts"
 import * as NodeTcpListener from "../../src/node/NodeTcpListener.ts"
 import * as NodeUpgradeDialer from "../../src/node/NodeUpgradeDialer.ts"
 import * as NodeWebSocketClient from "../../src/node/NodeWebSocketClient.ts"
+import * as Opcode from "../../src/protocol/Opcode.ts"
 import type { Target } from "../../src/proxy/Target.ts"
+import { bytesOf, close, text } from "../connection/connected.ts"
 import * as Pattern from "../proxy/pattern.ts"
 import * as Proxy from "../proxy/proxy.ts"
 import * as RawTarget from "../proxy/rawTarget.ts"
@@ -26,6 +28,7 @@ import { heldBack, program, type Tcp } from "../proxy/tcp.ts"
 import { eventually } from "../proxy/watch.ts"
 import { countingFibers, leavesNothing } from "../server/resources.ts"
 import { collectingLogs } from "../server/serving.ts"
+import { requested, switching } from "./server.ts"
 
 const MiB = 1024 * 1024
 const total = 8 * MiB
@@ -188,6 +191,29 @@ describe.each([
       yield* tcp.until("reset", patience)
       yield* eventually("the failure", () => failures.find((text) => text.startsWith("WebSocketError")))
       yield* connection.until("end", patience)
+      connection.socket.end()
+    })
+  )
+
+  it.live.each([
+    ["1000", close(1000), "end"],
+    ["no code", { opcode: Opcode.close }, "end"],
+    ["1001", close(1001), "reset"]
+  ] as const)("of a server that closes with %s gives the program what came", ([, frame, ending]) =>
+    Effect.gen(function* () {
+      const server = yield* RawTarget.listen()
+      const layer = Tunnel.layer({ url: `ws://127.0.0.1:${server.port}` }).pipe(
+        Layer.provideMerge(Layer.merge(listen(), NodeWebSocketClient.layer({ closeTimeout: "2 seconds" })))
+      )
+      const { address } = Context.get(yield* Layer.build(layer), SocketServer.SocketServer)
+      if (!NetAddress.isInetAddress(address)) return yield* Effect.die("it listens on an IP address")
+      const tcp = yield* program({ host: "127.0.0.1", port: address.port })
+      const connection = yield* server.accept
+      yield* connection.write(Buffer.from(switching(yield* requested(connection))))
+      yield* connection.write(bytesOf("server", [text("all of it"), frame]))
+      yield* tcp.untilReceived(9)
+      yield* tcp.until(ending, patience)
+      tcp.socket.end()
       connection.socket.end()
     })
   )

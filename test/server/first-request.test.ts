@@ -1,11 +1,11 @@
 /** What a connection may bring before it is a WebSocket, other than an opening handshake that is whole in one read. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Deferred, Effect } from "effect"
 import * as Telemetry from "../../src/connection/Telemetry.ts"
 import { counting } from "../connection/metrics.ts"
 import * as Opcode from "../../src/protocol/Opcode.ts"
 import { shown, text } from "../connection/connected.ts"
-import { drain, echo, serving } from "./serving.ts"
+import { deciding, drain, echo, serving } from "./serving.ts"
 import { ask, connect, type Wire, upgradeRequest } from "./wire.ts"
 
 /** All that the server says until it ends the connection. */
@@ -105,6 +105,35 @@ describe("the time of the first head", () => {
         })
       )
       assert.strictEqual(late, 0)
+    })
+  )
+})
+
+describe("a first request that nobody has decided about yet", () => {
+  it.live("is read on behind, and nothing of that is lost", () =>
+    Effect.gen(function* () {
+      const asked = yield* Deferred.make<void>()
+      const decision = yield* Deferred.make<void>()
+      const { port } = yield* deciding(({ accept }) =>
+        Deferred.succeed(asked, undefined).pipe(
+          Effect.andThen(Deferred.await(decision)),
+          Effect.andThen(accept),
+          Effect.flatMap(echo)
+        )
+      )
+      const wire = yield* connect(port)
+      wire.write(upgradeRequest())
+      yield* Deferred.await(asked)
+      for (const word of ["one", "two"]) {
+        wire.send(text(word))
+        yield* Effect.sleep("20 millis")
+      }
+      yield* Deferred.succeed(decision, undefined)
+      assert.strictEqual((yield* wire.response).status, 101)
+      wire.send(text("three"))
+      for (const word of ["one", "two", "three"]) {
+        assert.deepStrictEqual(shown(yield* wire.next), [Opcode.text, word])
+      }
     })
   )
 })

@@ -98,6 +98,21 @@ describe("an upgrade behind an answer", () => {
     })
   )
 
+  it.live("has no more to do with the time of a handshake once it is accepted", () =>
+    Effect.gen(function* () {
+      const { fate, port, release } = yield* pages({ handshakeTimeout: "1 second" })
+      const wire = yield* connect(port)
+      wire.write(get("/held") + upgradeRequest())
+      assert.strictEqual(yield* fate, "begun")
+      yield* release
+      assert.strictEqual((yield* wire.response).body, "at last\n")
+      yield* echoes(wire)
+      yield* Effect.sleep("1500 millis")
+      wire.send(text("still here"))
+      assert.deepStrictEqual(shown(yield* wire.next), [Opcode.text, "still here"])
+    })
+  )
+
   it.live("that ends the connection has no answer", () =>
     Effect.gen(function* () {
       const { port } = yield* pages()
