@@ -20,11 +20,14 @@ export const overridden = (): boolean => Object.values(overrides).some((name) =>
 const bareNode = ["node", "-e", 'setInterval(() => {}, 1 << 30); console.log("ready tcp://127.0.0.1:1")']
 
 const ownCommand = (row: Row, target: string): ReadonlyArray<string> => {
-  const { compression, few, role, server } = row
+  const { compression, few, http2, role, server } = row
   const targets = role === "echo" ? [] : [role === "tunnel" ? `ws://${target}/` : target]
   if (server !== undefined) {
     const file = server === "broadcast" ? server : `${server}-${role}`
-    const options = compression === undefined ? [] : [`--compression=${compression}`]
+    const options = [
+      ...(compression === undefined ? [] : [`--compression=${compression}`]),
+      ...(http2 === true ? ["--http2"] : [])
+    ]
     return ["node", built(`servers/${file}`), anyPort, ...targets, ...options]
   }
   const own = process.env[overrides[role]]
@@ -35,7 +38,8 @@ const ownCommand = (row: Row, target: string): ReadonlyArray<string> => {
     role,
     anyPort,
     ...targets,
-    ...(few === undefined ? [] : ["--max-connections", "100000"])
+    ...(few === undefined ? [] : ["--max-connections", "100000"]),
+    ...(http2 === true ? ["--http2"] : [])
   ]
 }
 
@@ -61,7 +65,7 @@ export const farEndOf = (server: ServerName, row: Row, target: string): Readonly
 /** The command line of a server for a row. */
 export const commandOf = (server: ServerName, row: Row, target: string): ReadonlyArray<string> => {
   const certificate = row.tls === true ? certificateFile() : undefined
-  const { server: _, ...core } = row
+  const { http2: _, server: __, ...core } = row
   switch (server) {
     case "node":
       return bareNode

@@ -1,10 +1,12 @@
 /**
  * One connection of the load generator: a raw `node:net` or `node:tls` socket that reads into one buffer shared by all, opens with the
- * least handshake RFC 6455 asks of a client (§4.1) or with none (`tcp`, `tls`), checks the first bytes that come back against
+ * least handshake RFC 6455 asks of a client (§4.1) or with none (`tcp`, `tls`), or a stream of HTTP/2 (`http2.ts`). It checks the first bytes that come back against
  * the pattern, and counts the rest: messages by their size, or by their frames where they are compressed. What has come is
  * told to `load.arrived`, and everything that should not happen to `load.fail`.
  */
+import type { ClientHttp2Stream } from "node:http2"
 import * as net from "node:net"
+import type { Duplex } from "node:stream"
 import * as tls from "node:tls"
 import { FrameReader, maskedFrame, matches } from "./frames.ts"
 import type { FrameSink } from "./frames.ts"
@@ -29,6 +31,8 @@ export interface LoadOptions {
   readonly depth: number
   /** Whether permessage-deflate is asked for, and how. */
   readonly compression?: Compression | undefined
+  /** Whether the WebSockets are streams of connections of HTTP/2. */
+  readonly http2?: boolean | undefined
 }
 
 /** What the connections of one load share. */
@@ -68,7 +72,7 @@ export class Connection {
   readonly opened: Promise<void>
   readonly closed: Promise<void>
   private readonly load: Load
-  private readonly socket: net.Socket
+  private readonly socket: Duplex
   private readonly reader: FrameReader
   private readonly resolveOpened: () => void
   private readonly resolveClosed: () => void
@@ -81,8 +85,8 @@ export class Connection {
   private finals = 0
   private readonly inspector: Inspector | undefined
 
-  /** One that `inspects` inflates all that comes back. */
-  constructor(load: Load, inspects = false) {
+  /** One that `inspects` inflates all that comes back. A `stream` has been asked for already. */
+  constructor(load: Load, inspects = false, stream?: ClientHttp2Stream) {
     this.load = load
     const { compression } = load.options
     const isInspected = inspects && load.compressed !== undefined && compression !== undefined
@@ -100,12 +104,7 @@ export class Connection {
       violation: (reason) => load.fail(`the server broke the protocol: ${reason}`)
     }
     this.reader = new FrameReader(sink, compression !== undefined)
-    const { from, host, port, scheme } = load.options
-    const onread = { buffer: readBuffer, callback: (length: number) => this.read(length) }
-    const address = { host, port, noDelay: true, onread, ...(from !== undefined && { localAddress: from }) }
-    const isSecure = scheme === "wss" || scheme === "tls"
-    this.socket = isSecure ? tls.connect({ ...address, rejectUnauthorized: false }) : net.connect(address)
-    this.socket.on(isSecure ? "secureConnect" : "connect", () => this.connected())
+    this.socket = stream === undefined ? this.connect() : this.requested(stream)
     this.socket.on("drain", () => this.pump())
     this.socket.on("error", (error) => this.ended(error.message))
     this.socket.on("close", () => this.ended("end of stream"))
@@ -155,6 +154,23 @@ export class Connection {
     return undefined
   }
 
+  private connect(): net.Socket {
+    const { from, host, port, scheme } = this.load.options
+    const onread = { buffer: readBuffer, callback: (length: number) => this.read(readBuffer, length) }
+    const address = { host, port, noDelay: true, onread, ...(from !== undefined && { localAddress: from }) }
+    const isSecure = scheme === "wss" || scheme === "tls"
+    const socket = isSecure ? tls.connect({ ...address, rejectUnauthorized: false }) : net.connect(address)
+    return socket.on(isSecure ? "secureConnect" : "connect", () => this.connected())
+  }
+
+  private requested(stream: ClientHttp2Stream): Duplex {
+    stream.once("response", ({ ":status": status }) => {
+      if (status === 200) this.open()
+      else this.load.fail(`expected 200, got: ${status}`)
+    })
+    return stream.on("data", (chunk: Buffer) => this.read(chunk, chunk.length))
+  }
+
   private connected(): void {
     const { compression, host, port, scheme } = this.load.options
     if (!speaksWebSocket(scheme)) return this.open()
@@ -181,16 +197,16 @@ export class Connection {
     else if (state === "opening") this.load.fail(`the server closed before it had answered the handshake (${reason})`)
   }
 
-  private read(length: number): boolean {
-    if (this.state === "opening") this.readHead(length)
-    else if (!speaksWebSocket(this.load.options.scheme)) this.payload(readBuffer, 0, length)
-    else this.reader.feed(readBuffer, 0, length)
+  private read(buffer: Buffer, length: number): boolean {
+    if (this.state === "opening") this.readHead(buffer, length)
+    else if (!speaksWebSocket(this.load.options.scheme)) this.payload(buffer, 0, length)
+    else this.reader.feed(buffer, 0, length)
     this.load.arrived(this, this.arrived())
     return true
   }
 
-  private readHead(length: number): void {
-    this.head += readBuffer.toString("latin1", 0, length)
+  private readHead(buffer: Buffer, length: number): void {
+    this.head += buffer.toString("latin1", 0, length)
     const end = this.head.indexOf("\r\n\r\n")
     if (end < 0) return
     const head = this.head.slice(0, end)

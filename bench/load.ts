@@ -8,6 +8,7 @@ import { serve, sleep, within } from "./agent.ts"
 import { Connection, speaksWebSocket } from "./connection.ts"
 import type { Load, LoadOptions } from "./connection.ts"
 import { maskedFrame, pattern } from "./frames.ts"
+import { Streams } from "./http2.ts"
 import { broadcasts } from "./loads/broadcast.ts"
 import { compressedMessages } from "./loads/compressed.ts"
 import { echoes, exchanges, turns } from "./loads/echo.ts"
@@ -34,6 +35,8 @@ const inspectEvery = 50
 
 const failed = Promise.withResolvers<never>()
 failed.promise.catch(() => {})
+/** Where the streams come from over HTTP/2. */
+let streams: Streams | undefined
 const connections: Array<Connection> = []
 let exchanged = 0
 let load: Load
@@ -48,7 +51,7 @@ const handshakes = async ({ count, seconds, width }: RunOptions): Promise<number
   await sideBySide(width, async () => {
     while (goesOn()) {
       begun++
-      const connection = new Connection(load)
+      const connection = new Connection(load, false, await streams?.open())
       await connection.opened
       // who speaks no handshake sees by an answer that the one behind it is done
       if (isFramed) connection.close()
@@ -113,13 +116,14 @@ const commands = {
       arrived: () => load.progress(),
       fail: (reason) => failed.reject(new Error(reason))
     }
+    if (options.http2 === true) streams = new Streams(options, load.fail)
   },
   /** Opens so many connections more, a few at a time. */
   open: async (count: number): Promise<void> => {
     let left = count
     const opening = sideBySide(Math.min(openingsAtOnce, count), async () => {
       while (left-- > 0) {
-        const connection = new Connection(load, connections.length % inspectEvery === 0)
+        const connection = new Connection(load, connections.length % inspectEvery === 0, await streams?.open())
         connections.push(connection)
         await connection.opened
       }

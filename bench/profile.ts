@@ -34,11 +34,6 @@ const isProfiled = ({ kind }: Row): boolean => kind !== "idle" && kind !== "star
 
 const project = new URL("..", import.meta.url).href
 
-// as modules, so that what is Effect's and what is ours can be told apart
-process.env["BENCH_ECHO"] ??= "node src/cli/main.ts echo 127.0.0.1:0"
-process.env["BENCH_PROXY"] ??= "node src/cli/main.ts proxy 127.0.0.1:0 {TARGET}"
-process.env["BENCH_TUNNEL"] ??= "node src/cli/main.ts tunnel 127.0.0.1:0 ws://{TARGET}/"
-
 const groupOf = ({ functionName, url }: Frame): string => {
   if (functionName === "(garbage collector)") return "collector"
   if (url === "") return "native"
@@ -78,6 +73,14 @@ const appears = async (path: string): Promise<void> => {
   while (!existsSync(path)) await sleep(0.05)
 }
 
+/** Our commands run as modules, so that what is Effect's and what is ours can be told apart. */
+const useModules = ({ http2 }: Row): void => {
+  const command = (role: string): string => `node src/cli/main.ts ${role}${http2 === true ? " --http2" : ""}`
+  process.env["BENCH_ECHO"] ??= `${command("echo")} 127.0.0.1:0`
+  process.env["BENCH_PROXY"] ??= `${command("proxy")} 127.0.0.1:0 {TARGET}`
+  process.env["BENCH_TUNNEL"] ??= `${command("tunnel")} 127.0.0.1:0 ws://{TARGET}/`
+}
+
 const main = async (): Promise<void> => {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
@@ -95,6 +98,7 @@ const main = async (): Promise<void> => {
   }
   const name = (["ours", "ws", "net"] as const).find((known) => known === values.server)
   if (name === undefined) throw new Error(`--server: expected ours, ws or net, got ${values.server}`)
+  useModules(row)
   await profileRow(row, name, Number(values.seconds), Number(values.top), values.keep)
 }
 

@@ -78,7 +78,8 @@ export const startRig = async (base: Row, name: ServerName, options: MeasureOpti
   const { scheme, host, port } = server
   const { compression, depth, size } = row
   const boundaries = row.role === "echo"
-  const loadOptions: LoadOptions = { scheme, host, port, mode, size, depth, boundaries, compression }
+  const http2 = row.http2 === true && name === "ours"
+  const loadOptions: LoadOptions = { scheme, host, port, mode, size, depth, boundaries, compression, http2 }
   await load.call("prepare", { server: server.pid, options: loadOptions }, patience)
   const owned = resources.move()
   return { name, row, server, load, target, [Symbol.asyncDispose]: () => owned.disposeAsync() }

@@ -4,7 +4,7 @@
 import type { Compression } from "./loads/compressed.ts"
 
 /**
- * `core` is our own command line beside a component, `few` our own server with fewer connections or without compression, `node` a
+ * `core` is our own command line beside a component or beside HTTP/2, `few` our own server with fewer connections or without compression, `node` a
  * process of Node that does nothing.
  */
 export type PeerName = "ws" | "net" | "core" | "few" | "node"
@@ -51,6 +51,8 @@ export interface Row {
   readonly openings?: number
   /** Whether clients speak TLS; the target never does. */
   readonly tls?: boolean
+  /** Whether clients of ours speak HTTP/2, without TLS: `core` is the same over HTTP/1.1. */
+  readonly http2?: boolean
 }
 
 const both: ReadonlyArray<PeerName> = ["ws", "net"]
@@ -274,6 +276,16 @@ const tls = (row: Row): Row => ({
   tls: true
 })
 
+/** What sharing connections costs, and what it saves (RFC 8441): against the same WebSockets over HTTP/1.1. */
+const http2 = (row: Row): Row => ({
+  ...row,
+  name: `http2-${row.name}`,
+  title: `HTTP/2: ${row.title}`,
+  peers: ["core"],
+  goals: {},
+  http2: true
+})
+
 export const rows: ReadonlyArray<Row> = [
   small("echo", 1, { ws: 1.1, net: 1 / 1.25 }),
   small("echo", 10, { ws: 5, net: 1 / 1.6 }),
@@ -317,14 +329,26 @@ export const rows: ReadonlyArray<Row> = [
   tunnel(idle("proxy")),
   tls(small("echo", 1)),
   tls(small("echo", 10)),
+  tls(large),
   tls(bulk("upload", 64 * KiB, "64 KiB")),
   tls(bulk("download", 64 * KiB, "64 KiB")),
-  tls(handshake("echo"))
+  tls(handshake("echo")),
+  http2(small("echo", 1)),
+  http2(small("echo", 10)),
+  http2(large),
+  http2(bulk("upload", 64 * KiB, "64 KiB")),
+  http2(bulk("download", 64 * KiB, "64 KiB")),
+  // `ws` speaks HTTP/1.1 alone
+  { ...http2(broadcast(1)), peers: ["ws"] },
+  { ...http2(broadcast(10)), peers: ["ws"] },
+  http2(idle("echo")),
+  http2({ ...handshake("echo"), title: "open, 200, close, 32 at a time" })
 ]
 
 /** What a peer is called beside a row. */
 export const peerTitle = (row: Row, peer: PeerName): string => {
   if (peer === "node") return "bare node"
+  if (peer === "core" && row.http2 === true) return "ours, over HTTP/1.1"
   if (peer !== "few") return peer
   if (row.few !== undefined && "compression" in row.few) return "ours, not compressed"
   const few = { ...row, ...row.few }

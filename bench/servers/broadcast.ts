@@ -1,6 +1,6 @@
 /**
  * A server that sends each message to all of its clients. Prints `ready ws://HOST:PORT`.
- * Usage: `node --conditions=source bench/servers/broadcast.ts HOST:PORT`.
+ * Usage: `node --conditions=source bench/servers/broadcast.ts HOST:PORT [--http2]`.
  */
 import { NodeRuntime } from "@effect/platform-node"
 import { Effect, Layer } from "effect"
@@ -22,6 +22,6 @@ const ToAll = WebSocketServer.layerHandler((webSocket) =>
   )
 )
 
-const Server = NodeWebSocketServer.layer(endpoint(process.argv[2]))
+const Server = NodeWebSocketServer.layer({ ...endpoint(process.argv[2]), http2: process.argv.includes("--http2") })
 
 Layer.mergeAll(ToAll, layerReady).pipe(Layer.provide(Server), Layer.launch, NodeRuntime.runMain)
